@@ -1,0 +1,65 @@
+# Needs Python >= 3.10, pip and make. Everything is installed into .venv and nowhere else.
+#
+#   make demo       run the main job on the ECG and say where the results are
+#   make test       the test suite            make test-all   with the slow ones, and more random examples
+#   make lint       format, lint, types, layers, doctests
+#   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
+#   make clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What an installation depends on; the editable install sees changes of Python files by itself.
+INPUTS := pyproject.toml constraints.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST_ARGS ?=
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-all lint format bench clean
+
+help:
+	@sed -n '/^#   /s/^#   //p' Makefile
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "BridgeFlow needs Python 3.10 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Three stamps, each holding what it names: the library with plots, the development tools on top, the benchmarks' peers on top.
+$(VENV)/.installed: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) -e '.[plot]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) -e '.[dev,plot]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(PIP_INSTALL) -e '.[bench,dev,plot]'
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(BIN)/bridgeflow run configs/ecg_denoise.yaml
+
+test: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -q -n auto $(PYTEST_ARGS)
+
+test-all: $(VENV)/.installed-dev
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -n auto -m "slow or not slow" $(PYTEST_ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q --doctest-modules src
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
