@@ -41,10 +41,10 @@ demo: $(VENV)/.installed
 	$(BIN)/bridgeflow run configs/ecg_denoise.yaml
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 test-all: $(VENV)/.installed-dev
-	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -q -n auto -m "slow or not slow" $(PYTEST_ARGS)
+	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n auto -m "slow or not slow" $(PYTEST_ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

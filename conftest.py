@@ -1,4 +1,4 @@
-"""Shared by tests and doctests: a torchvision that imports, Hypothesis profiles, and skips for what the machine lacks."""
+"""Shared by tests and doctests: a torchvision that imports, Hypothesis profiles, skips for what the machine lacks."""
 
 from __future__ import annotations
 
@@ -8,27 +8,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-# Tests use the real torchvision. Its Python part registers fake kernels for operators that its compiled part defines, so
-# where the two were built for different torch builds (a CPU torch beside the wheel made for the CUDA one) the import fails on
-# the missing schemas. Declaring the two that it registers for is enough: no test here calls them.
-_TORCHVISION_OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
+from tests.torchvision_operators import make_torchvision_importable
 
-
-def _make_torchvision_importable() -> torch.library.Library | None:
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError:
-        library = torch.library.Library("torchvision", "DEF")
-        for schema in _TORCHVISION_OPERATORS:
-            library.define(schema)
-        return library
-    return None
-
-
-_torchvision_library = _make_torchvision_importable()  # the schemas live as long as this object
+make_torchvision_importable()
 
 settings.register_profile(
     "default",
