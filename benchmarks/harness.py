@@ -125,7 +125,7 @@ _registered: list[Benchmark] = []
 def benchmark(title: str, **choices: Sequence[Any]) -> Callable[[Callable[..., Race]], Callable[..., Race]]:
     """Register a function that builds a `Race`; `choices` register it once for every combination, named in the title.
 
-    `@benchmark("sosfilt, {sections} sections", sections=[2, 4])` calls the function with `sections=2` and with `sections=4`.
+    `@benchmark("sosfilt, {sections} sections", sections=[2, 4])` calls it with `sections=2` and with `sections=4`.
     """
 
     def register(build: Callable[..., Race]) -> Callable[..., Race]:
@@ -147,7 +147,7 @@ def need(name: str) -> ModuleType:
 
 
 def discover(*patterns: str) -> list[Benchmark]:
-    """The benchmarks of all `bench_*.py` files in this tree, or those whose file or title contains one of `patterns`."""
+    """The benchmarks of all `bench_*.py` files in this tree; given `patterns`, those with one in file or title."""
     here = Path(__file__).parent
     for file in sorted(here.rglob("bench_*.py")):
         importlib.import_module(".".join(("benchmarks", *file.relative_to(here).with_suffix("").parts)))

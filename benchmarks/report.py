@@ -21,6 +21,12 @@ HEADINGS = ("who", "median", "best", "per unit", "ours is", "promised", "kept")
 PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "monai")
 
 
+ABOUT = """\
+Times are per call. Contestants take turns within one run, one thread each unless a title says otherwise; a ratio is the
+median over the rounds of the ratios within a round. `make bench` writes this page. A promise that was not kept stands
+as **NO**."""
+
+
 @dataclass(frozen=True)
 class Row:
     """One contestant's line; `kept` is `None` where nothing was promised."""
@@ -79,11 +85,7 @@ def table(benchmark: Benchmark, lines: Sequence[Row]) -> Table:
 def markdown(results: Sequence[tuple[Benchmark, Sequence[Row]]]) -> str:
     """All benchmarks as a page."""
     lines = ["# Measured", "", *(f"- {line}" for line in machine()), ""]
-    lines += [
-        "Times are per call. Contestants take turns within one run, one thread each unless a title says otherwise; a ratio is",
-        "the median over the rounds of the ratios within a round. `make bench` writes this page. A promise that was not kept",
-        "stands as **NO**.",
-    ]
+    lines.append(ABOUT)
     for benchmark, entries in results:
         lines += ["", f"## {benchmark.title}", "", f"`benchmarks/{benchmark.module.replace('.', '/')}.py`", ""]
         lines += ["| " + " | ".join(HEADINGS) + " |", "| --- | ---: | ---: | ---: | ---: | --- | --- |"]

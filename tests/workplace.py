@@ -1,0 +1,57 @@
+"""What a reader of the documents does after a clone: a working directory, scripts run in it, `bridgeflow` commands."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def furnish(folder: Path) -> Path:
+    """Copy configs and examples into `folder`, so that what a script writes stays there."""
+    for name in ("configs", "examples"):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def run_script(script: Path, *, folder: Path) -> str:
+    """Run a Python file in `folder`, every warning an error, and give what it printed; fails with its complaint."""
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "error", "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-m", "tests.run_script", str(script)]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, f"{script.name} ended with {run.returncode}:\n{run.stdout}\n{run.stderr}"
+    return run.stdout
+
+
+def run_command(command: str, *shown: str) -> None:
+    """A `bridgeflow` command succeeds, and prints every line of `shown`, where `...` stands for anything."""
+    run = bridgeflow(command)
+    assert run.returncode == 0, f"{command} ended with {run.returncode}:\n{run.stdout}"
+    printed = " ".join(run.stdout.split())
+    for line in filter(str.strip, shown):
+        pattern = r".*?".join(re.escape(" ".join(part.split())) for part in line.split("..."))
+        assert re.search(pattern, printed), f"{command} does not print {line!r}, but:\n{run.stdout}"
+
+
+def check_job(text: str) -> None:
+    """A YAML job is valid; one that names its file in its first line is saved there for later commands."""
+    named = re.match(r"# (\S+\.yaml)\b", text)
+    file = Path(named[1] if named else "document.yaml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    run_command(f"bridgeflow check {file}")
+
+
+def bridgeflow(command: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line; its output and errors come together, as a terminal shows them."""
+    program = [sys.executable, "-c", "from bridgeflow.cli import main; main()"]
+    pipe, merge = subprocess.PIPE, subprocess.STDOUT
+    return subprocess.run([*program, *shlex.split(command)[1:]], stdout=pipe, stderr=merge, text=True)
