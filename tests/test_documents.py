@@ -5,7 +5,7 @@ holds `configs/` and `examples/` as a clone does. The blocks become one script w
 that a traceback points into the document.
 
 - A `python` block runs.
-- A `yaml` block with a top-level `version:` is a job and must pass `bridgeflow check`. A comment with a file name as its
+- A `yaml` block with a top-level `version:` is a job and must pass `bridgeflow check`. A file name in a comment on its
   first line (`# configs/mine.yaml`) saves it there for the commands that follow.
 - In a `console` block, lines that start with `$ bridgeflow` run, and what stands below them must occur in their output;
   `...` stands for anything. Other commands (`make`, `pip install`) are not run here.
