@@ -21,6 +21,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     console = Console()
+    if not console.is_terminal:
+        console.width = 140  # a log has room for whole lines
     make_torchvision_importable()
     results, kept = [], []
     for benchmark in discover(*arguments.words):

@@ -75,7 +75,7 @@ def table(benchmark: Benchmark, lines: Sequence[Row]) -> Table:
     """One benchmark for the terminal."""
     shown = Table(title=benchmark.title, title_justify="left", title_style="bold", expand=False)
     for heading in HEADINGS:
-        shown.add_column(heading, justify="left" if heading in ("who", "promised") else "right")
+        shown.add_column(heading, justify="left" if heading in ("who", "promised") else "right", no_wrap=True)
     for line in lines:
         style = {None: "", True: "green", False: "red"}[line.kept]
         shown.add_row(*(Text(cell.strip("*"), style=style) for cell in line.cells()))

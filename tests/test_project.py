@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import bridgeflow
 from tests.workplace import ROOT
 
 if sys.version_info < (3, 11):
@@ -26,3 +27,7 @@ PACKAGES = sorted({re.match(r"[\w-]+", each)[0] for each in REQUIREMENTS} - {"br
 def test_dependency_is_explained_and_pinned(package):
     assert re.search(rf"\b{package}\b", (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8"))
     assert re.search(rf"^{package}==", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_version_is_said_once():
+    assert bridgeflow.__version__ == PROJECT["version"]
