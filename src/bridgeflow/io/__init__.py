@@ -1,0 +1,26 @@
+"""Files in and out: one module per format, each with a reader and a writer of columns."""
+
+from bridgeflow.io.base import ColumnNulls, Columns, Compression, Format, Sink, Source
+from bridgeflow.io.commit import Receipt, publish, refuse_existing
+from bridgeflow.io.files import Roots, printable, refuse_overlap, shown
+from bridgeflow.io.registry import format_of, formats, open_sink, open_source
+
+__all__ = [
+    "ColumnNulls",
+    "Columns",
+    "Compression",
+    "Format",
+    "Receipt",
+    "Roots",
+    "Sink",
+    "Source",
+    "format_of",
+    "formats",
+    "open_sink",
+    "open_source",
+    "printable",
+    "publish",
+    "refuse_existing",
+    "refuse_overlap",
+    "shown",
+]

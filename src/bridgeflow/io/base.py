@@ -1,0 +1,334 @@
+"""What a format is, a reader and a writer of columns; and what every file gets around them, `Source` and `Sink`.
+
+A *column* is an Arrow or NumPy array whose axis 0 is the row. In a recording a row is an instant (`[T]`, `[T, ...]`);
+in a set of examples a row is a whole piece of signal (`[B, T]`). Formats do not care: that is the job's business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
+
+from bridgeflow.errors import BridgeflowError, DataError, nearest
+from bridgeflow.io.commit import Receipt, publish
+from bridgeflow.io.files import Roots, data_error
+from bridgeflow.policy import parse_word
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["ColumnNulls", "Columns", "Compression", "Format", "Reader", "Sink", "Source", "Writer", "pick_columns"]
+
+Columns: TypeAlias = dict[str, Any]
+"""Column name to Arrow or NumPy array, all of one length along axis 0."""
+
+ColumnNulls: TypeAlias = Literal["error", "keep"]
+"""What a source does with nulls: refuse the column, or hand them on to a transform that knows what to do with them."""
+
+Compression: TypeAlias = Literal["none", "lz4", "snappy", "zstd"]
+"""How a sink may compress; each format takes some of these words."""
+
+Settings: TypeAlias = Mapping[str, Any]
+"""What a job stores in the file it writes: plain values, among them `fs`, the sampling rate of the columns in Hz."""
+
+SETTINGS_KEY = b"bridgeflow"
+"""The schema metadata entry that holds the settings as JSON."""
+
+
+class Reader(ABC):
+    """Reads one format. The methods may raise whatever the format's library raises; `Source` makes a `DataError` of it.
+
+    Attributes:
+        rows: number of rows in the file.
+        specs: what each chosen column is; shape `(rows, ...)`.
+        settings: what the job that wrote the file stored in it; empty for foreign files.
+    """
+
+    seekable: ClassVar[bool] = True
+    """Whether reading from a later row costs no more than reading from the first."""
+
+    rows: int
+    specs: Mapping[str, ArraySpec]
+    settings: Settings
+
+    @abstractmethod
+    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+        """Check the open file and learn its schema. The descriptor is closed by the caller when this returns."""
+
+    @abstractmethod
+    def whole(self) -> Columns:
+        """All rows of the chosen columns, one array each; a view of the file where the format allows."""
+
+    @abstractmethod
+    def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
+        """Rows `start` to `stop`, cut every `rows` rows, in memory that does not grow with the file."""
+
+    def close(self) -> None:  # noqa: B027  (most readers hold nothing but a map, which goes with its last view)
+        """Let go of the file; arrays that were read stay valid."""
+
+
+class Writer(ABC):
+    """Writes one format to an open file. The bytes depend on rows and settings alone, not on how the rows were cut."""
+
+    compressions: ClassVar[tuple[Compression, ...]] = ("none",)
+    """What `compression` may be, the format's own choice first."""
+
+    @abstractmethod
+    def __init__(
+        self, file: BinaryIO, path: Path, first: Columns, compression: Compression, metadata: dict[bytes, bytes]
+    ) -> None:
+        """Begin the file with the schema of `first`, whose rows come again with `append`."""
+
+    @abstractmethod
+    def append(self, columns: Columns) -> None:
+        """Write rows."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Write what comes after the last row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """One file format, as the registry knows it.
+
+    Args:
+        name: the word for it in YAML and on the command line.
+        suffixes: file name endings that mean this format.
+        magic: how its files begin.
+        about: one line for `bridgeflow list`.
+        reader, writer: the classes that do the work.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    magic: bytes
+    about: str
+    reader: type[Reader]
+    writer: type[Writer]
+
+
+class Source:
+    """An open file to read columns from; made by `open_source`.
+
+    Attributes:
+        path, format: what is read.
+        rows: number of rows.
+        specs: what each column is: dtype, shape `(rows, ...)`, and `fs` in Hz where the file says it.
+        settings: what the job that wrote the file stored in it; empty for foreign files.
+        seekable: whether reading from a later row costs no more than reading from the first.
+    """
+
+    def __init__(
+        self, path: Path, format: Format, descriptor: int, columns: Sequence[str] | None, nulls: ColumnNulls
+    ) -> None:
+        self.path = path
+        self.format = format
+        self._keep_nulls = parse_word(nulls, ColumnNulls, field="nulls") == "keep"
+        with self._typed_errors():
+            self._reader = format.reader(descriptor, path, columns)
+        self.rows = self._reader.rows
+        self.settings = self._reader.settings
+        self.seekable = self._reader.seekable
+        fs = float(self.settings["fs"]) if "fs" in self.settings else None
+        self.specs = {name: replace(spec, fs=fs) for name, spec in self._reader.specs.items()}
+
+    def read(self) -> Columns:
+        """The whole file, one array per column; a view of the file where the format allows.
+
+        Raises:
+            DataError: the file is damaged, a column has nulls, or it needs more memory than the machine has.
+        """
+        self._require_memory()
+        with self._typed_errors():
+            columns = self._reader.whole()
+        return self._checked(columns, 0, self.rows)
+
+    def chunks(self, rows: int, *, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
+        """Pieces of exactly `rows` rows (the last one shorter) from row `start` up to `stop`, in constant memory.
+
+        Raises:
+            DataError: the file is damaged or a column has nulls.
+            ValueError: `rows`, `start` or `stop` make no sense for this file.
+        """
+        end = self.rows if stop is None else stop
+        if rows < 1 or not 0 <= start <= end <= self.rows:
+            raise ValueError(
+                f"need rows >= 1 and 0 <= start <= stop <= {self.rows}, got rows={rows}, start={start}, stop={stop}"
+            )
+        batches = self._reader.batches(rows, start, end)
+        for position in range(start, end, rows):
+            with self._typed_errors():
+                columns = next(batches, None)
+            yield self._checked(columns or {}, position, min(rows, end - position))
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were read stay valid."""
+        self._reader.close()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _checked(self, columns: Columns, position: int, rows: int) -> Columns:
+        """The columns as promised: so many rows, and no nulls unless they are to be kept."""
+        for name in self.specs:
+            found = len(columns[name]) if name in columns else 0
+            if found != rows:
+                raise data_error(
+                    self.path,
+                    f"holds {found} rows from row {position} on where its own index says {rows}",
+                    "the file is damaged or cut off",
+                    column=name,
+                )
+            nulls = 0 if self._keep_nulls else getattr(columns[name], "null_count", 0)
+            if nulls:
+                first = position + columns[name].is_null().to_pylist().index(True)
+                raise data_error(
+                    self.path,
+                    f"{nulls} {'null' if nulls == 1 else 'nulls'}, the first in row {first}",
+                    "fill them, or set `nulls: keep` and let a transform say what becomes of them",
+                    column=name,
+                )
+        return columns
+
+    def _require_memory(self) -> None:
+        """A file may declare any number of rows: refuse what cannot be held, before anything is allocated."""
+        need = sum(spec.expected_nbytes() or 0 for spec in self.specs.values())
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > have:
+            gib = f"{need / 2**30:,.0f} GiB where this machine has {have / 2**30:,.0f}"
+            raise data_error(self.path, f"{self.rows:,} rows need {gib}", "read it in chunks, or fewer columns")
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        """What a format's library raises over bad bytes, as a `DataError` that names the file."""
+        try:
+            yield
+        except BridgeflowError:
+            raise
+        except Exception as error:  # pyarrow's errors share no base with those of its file layer, struct or NumPy
+            said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            problem = f"cannot be read as {self.format.name} ({said})"
+            raise data_error(self.path, problem, "the file is damaged or cut off; write it again") from error
+
+
+class Sink:
+    """A file being written; made by `open_sink`.
+
+    Attributes:
+        rows: number of rows written so far.
+        receipt: path, size and SHA-256; there once the file is published.
+    """
+
+    def __init__(
+        self, path: Path, format: Format, file: BinaryIO, compression: Compression | None, settings: Settings
+    ) -> None:
+        takes = format.writer.compressions
+        if compression is not None and compression not in takes:
+            raise ValueError(f"compression: {format.name} takes {', '.join(map(repr, takes))}, got {compression!r}")
+        self.path = path
+        self.rows = 0
+        self.receipt: Receipt | None = None
+        self._format = format
+        self._file = file
+        self._compression = compression or takes[0]
+        self._settings = settings
+        self._writer: Writer | None = None
+        self._names: tuple[str, ...] = ()
+
+    def write(self, columns: Columns) -> None:
+        """Append rows: arrays of one length, with the names and types of the first call.
+
+        Raises:
+            DataError: a value that is no array, unequal lengths, or columns unlike the first call's.
+        """
+        lengths = {name: self._length(name, column) for name, column in columns.items()}
+        if len(set(lengths.values())) != 1:
+            found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
+            raise data_error(self.path, f"needs columns of one length, got {found}", "write them to files of their own")
+        if self._writer is None:
+            self._names = tuple(columns)
+            metadata = {SETTINGS_KEY: _canonical(self._settings)} if self._settings else {}
+            self._writer = self._format.writer(self._file, self.path, columns, self._compression, metadata)
+        elif tuple(columns) != self._names:
+            problem = f"columns {', '.join(columns)} after columns {', '.join(self._names)}"
+            raise data_error(self.path, problem, "write the same columns each time")
+        self._writer.append(columns)
+        self.rows += next(iter(lengths.values()))
+
+    def _length(self, name: str, column: Any) -> int:
+        if getattr(column, "ndim", 1) == 0 or not hasattr(column, "__len__") or isinstance(column, (str, bytes)):
+            raise data_error(
+                self.path, f"is {type(column).__name__}, not an array with rows", "leave it out", column=name
+            )
+        return len(column)
+
+    def _finish(self) -> None:
+        if self._writer is None:
+            raise data_error(self.path, "nothing was written to it", "write at least one piece, if an empty one")
+        self._writer.finish()
+
+    def _abandon(self) -> None:
+        """End the writer, whose file is about to vanish: pyarrow's complain when they are dropped unfinished."""
+        if self._writer is not None:
+            with suppress(Exception):
+                self._writer.finish()
+
+
+@contextmanager
+def writing(
+    path: Path, format: Format, *, overwrite: bool, compression: Compression | None, settings: Settings, roots: Roots
+) -> Iterator[Sink]:
+    """The `Sink` of one file, published when the block ends and gone when it fails."""
+    with publish(path, overwrite=overwrite, roots=roots) as output:
+        sink = Sink(path, format, output.file, compression, settings)
+        try:
+            yield sink
+            sink._finish()
+        except BaseException:
+            sink._abandon()
+            raise
+    sink.receipt = output.receipt
+
+
+def pick_columns(path: Path, wanted: Sequence[str] | None, present: Sequence[str]) -> list[str]:
+    """The wanted names, each of which the file must have exactly once; all of its names for `None`."""
+    for name in wanted or ():
+        if name not in present:
+            raise data_error(path, "no such column", nearest(name, present), column=name)
+    for name in present if wanted is None else wanted:
+        if present.count(name) > 1:
+            raise data_error(path, f"there are {present.count(name)} columns of this name", "rename them", column=name)
+    return list(present if wanted is None else dict.fromkeys(wanted))
+
+
+def parse_settings(path: Path, metadata: Mapping[bytes, bytes] | None) -> Settings:
+    """The settings that a BridgeFlow sink stored in schema metadata; none in a foreign file."""
+    text = (metadata or {}).get(SETTINGS_KEY)
+    if text is None:
+        return {}
+    try:
+        settings = json.loads(text)
+        fs = settings.get("fs", 1)
+        if type(fs) in (int, float) and 0 < fs < float("inf"):
+            return dict(settings)
+    except (ValueError, AttributeError, RecursionError):
+        pass
+    raise _unreadable_settings(path)
+
+
+def _unreadable_settings(path: Path) -> DataError:
+    return data_error(path, "its schema metadata entry 'bridgeflow' holds no settings of ours", "write the file again")
+
+
+def _canonical(settings: Settings) -> bytes:
+    """The settings as JSON, the same bytes for the same settings."""
+    text = json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode()

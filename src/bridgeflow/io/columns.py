@@ -1,0 +1,141 @@
+"""Arrow columns in and out of files: what a foreign file may hold, and rows cut into pieces of a chosen size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bridgeflow.bridge import describe, to_arrow
+from bridgeflow.errors import BridgeflowError
+from bridgeflow.io.base import Columns
+from bridgeflow.io.files import data_error
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "single", "to_batch"]
+
+EXTENSION_NAME = b"ARROW:extension:name"
+GROUP_BYTES = 8 << 20
+"""About how many bytes a row group or record batch of ours holds: small against memory, large against overhead."""
+
+
+def column_spec(path: Path, field: pa.Field, rows: int) -> ArraySpec:
+    """What a column is, from its field alone.
+
+    Raises:
+        DataError: an extension type that this process does not know; its values would be read as what they are not.
+    """
+    unknown = _unknown_extension(field)
+    if unknown is not None:
+        raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
+    empty: ArraySpec = describe(pa.array([], type=field.type))
+    return replace(empty, shape=(rows, *empty.shape[1:]), nbytes=None, null_count=None if field.nullable else 0)
+
+
+def single(column: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, checked in full: the one chunk as it is, several put together (which copies)."""
+    pieces = [chunk for chunk in column.chunks if len(chunk)] or column.chunks[:1]
+    array = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else pa.array([], type=column.type)
+    array.validate(full=True)
+    return array
+
+
+def cut(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Columns]:
+    """The rows of `batches` in pieces of exactly `rows` rows, the last one shorter; views where they fit in."""
+    regroup = Regroup(rows)
+    for batch in batches:
+        batch.validate(full=True)
+        for piece in regroup.push(batch):
+            yield dict(zip(piece.schema.names, piece.columns, strict=True))
+    for piece in regroup.rest():
+        yield dict(zip(piece.schema.names, piece.columns, strict=True))
+
+
+def between(batches: Iterable[pa.RecordBatch], start: int, stop: int) -> Iterator[pa.RecordBatch]:
+    """The rows `start` to `stop`, counted from the first batch's first."""
+    position = 0
+    for batch in batches:
+        begin, end = max(start - position, 0), min(stop - position, batch.num_rows)
+        if begin < end:
+            yield batch.slice(begin, end - begin)
+        position += batch.num_rows
+        if position >= stop:
+            return
+
+
+class Regroup:
+    """Takes batches of any length and gives batches of `rows` rows: what is written does not depend on the cuts."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows = rows
+        self._held: list[pa.RecordBatch] = []
+        self._count = 0
+
+    def push(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Take a batch; give every piece that has become complete."""
+        start = 0
+        while batch.num_rows - start >= self._rows - self._count:
+            take = self._rows - self._count
+            self._held.append(batch.slice(start, take))
+            start += take
+            yield from self.rest()
+        if start < batch.num_rows:
+            self._held.append(batch.slice(start))
+            self._count += batch.num_rows - start
+
+    def rest(self) -> Iterator[pa.RecordBatch]:
+        """Give what is left, if anything."""
+        held, self._held, self._count = self._held, [], 0
+        if len(held) == 1:
+            yield held[0]
+        elif held:
+            yield from pa.Table.from_batches(held).combine_chunks().to_batches()
+
+
+def to_batch(path: Path, columns: Columns, schema: pa.Schema | None = None) -> pa.RecordBatch:
+    """Columns of any kind as one Arrow record batch: 1-D arrays as they are, `[B, ...]` as fixed-shape tensors.
+
+    Raises:
+        DataError: a column that Arrow cannot hold, or types other than `schema` has.
+    """
+    arrays = []
+    for name, column in columns.items():
+        try:
+            arrays.append(to_arrow(column))
+        except BridgeflowError as error:
+            raise data_error(path, f"has no place in an Arrow file: {error}", column=name) from error
+    batch = pa.record_batch(arrays, names=list(columns))
+    for before, now in zip(schema or batch.schema, batch.schema, strict=True):
+        if before.type != now.type:
+            raise data_error(path, f"is {now.type} after {before.type}", "write one type throughout", column=now.name)
+    return batch if schema is None else pa.record_batch(batch.columns, schema=schema)
+
+
+def group_rows(schema: pa.Schema) -> int:
+    """Rows per row group or record batch, from the schema alone: a power of two that makes about `GROUP_BYTES`."""
+    width = sum(_width(field.type) for field in schema)
+    return max(1, 1 << (GROUP_BYTES // max(width, 1)).bit_length() - 1)
+
+
+def _width(type: Any) -> int:
+    """Bytes of one row, an estimate for types without a fixed width."""
+    storage = getattr(type, "storage_type", type)
+    if pa.types.is_fixed_size_list(storage):
+        return int(storage.list_size) * _width(storage.value_type)
+    try:
+        return max(1, int(storage.bit_width) // 8)
+    except ValueError:
+        return 64
+
+
+def _unknown_extension(field: pa.Field) -> str | None:
+    """The name of an extension type that Arrow left as mere metadata because nobody here registered it."""
+    name = (field.metadata or {}).get(EXTENSION_NAME)
+    if name is not None:
+        return str(name.decode("utf-8", "replace"))
+    type = getattr(field.type, "storage_type", field.type)
+    children = (type.field(i) for i in range(type.num_fields))
+    return next((name for name in map(_unknown_extension, children) if name is not None), None)

@@ -1,0 +1,170 @@
+"""Paths: which files a job may open, opened so that what was checked is what is read.
+
+A path in a configuration may come from a stranger. It must lead to a regular file beneath one of the folders that the
+caller declared (`roots`), after every symbolic link; and the check holds for the file that is open, not for its name,
+which somebody may point elsewhere in between.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+
+from bridgeflow.errors import DataError
+
+__all__ = ["data_error", "open_folder", "open_regular", "printable", "refuse_overlap", "shown"]
+
+Roots = tuple[Path, ...] | None
+"""Folders beneath which files may lie; `None` where the caller's own code names the files."""
+
+
+def printable(text: str) -> str:
+    r"""The text with control, bidirectional and zero-width characters escaped, fit for a terminal or a log.
+
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as messages show it: relative where it lies beneath the current folder, unprintable characters escaped."""
+    absolute = os.path.abspath(path)
+    relative = os.path.relpath(absolute)
+    return printable(absolute if relative.startswith("..") else relative)
+
+
+def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, column: str | None = None) -> DataError:
+    """A `DataError` that says where (file and column), what is wrong, and what to do.
+
+    >>> str(data_error("/data/a.npy", "is empty (0 bytes)", "record it again"))
+    '/data/a.npy: is empty (0 bytes); record it again'
+    """
+    file = shown(path)
+    place = file if column is None else f"{file}: column {column!r}"
+    error = DataError(f"{place}: {problem}" + (f"; {remedy}" if remedy else ""))
+    error.file, error.column = file, column
+    return error
+
+
+def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
+    """Open an existing regular file for reading and return its descriptor, which the caller closes.
+
+    Args:
+        path: the file.
+        roots: folders beneath one of which the file must lie once all links are followed; `None` for anywhere.
+
+    Raises:
+        DataError: no such file, no permission, no regular file (a folder, a pipe, a device), outside the roots, empty.
+    """
+    real = _real(path)
+    _require_beneath(path, real, roots)
+    with _plainly(path):
+        # Not blocking: opening a pipe must not wait for its writer. Not following: the links were followed above.
+        descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise data_error(path, f"is {_kind(status.st_mode)}", "a source reads a regular file")
+        if roots is not None:
+            _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
+        if status.st_size == 0:
+            raise data_error(path, "is empty (0 bytes)", "nothing was written to it, or its writer was cut off")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextmanager
+def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[int]:
+    """Open the folder that will hold `path`, made where it is missing, and yield its descriptor.
+
+    Raises:
+        DataError: the folder is outside the roots, cannot be made, or is no folder.
+    """
+    folder = os.path.dirname(os.path.abspath(path))
+    _require_beneath(path, _real(folder), roots)
+    with _plainly(path):
+        os.makedirs(folder, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if roots is not None:
+            _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def refuse_overlap(outputs: Mapping[str, str | os.PathLike[str]], inputs: Mapping[str, str | os.PathLike[str]]) -> None:
+    """Refuse outputs that are an input, lie inside one, or are each other; links count as what they lead to.
+
+    Args:
+        outputs, inputs: what each file is for ("sink", "source") and its path.
+    """
+    seen = {role: Path(_real(path)) for role, path in inputs.items()}
+    for role, path in outputs.items():
+        real = Path(_real(path))
+        for other, taken in seen.items():
+            if real == taken or (real.exists() and taken.exists() and real.samefile(taken)):
+                raise data_error(path, f"the {role} is the same file as the {other}", "write to another path")
+            if taken in real.parents and taken.is_dir():
+                raise data_error(path, f"the {role} lies inside the {other} {shown(taken)}", "write to another folder")
+        seen[role] = real
+
+
+def _real(path: str | os.PathLike[str]) -> str:
+    if "\0" in os.fspath(path):
+        raise data_error(path, "a path cannot hold a NUL character")
+    with _plainly(path):
+        return os.path.realpath(path)
+
+
+def _require_beneath(path: str | os.PathLike[str], real: str, roots: Roots) -> None:
+    if roots is None or any(Path(real).is_relative_to(os.path.realpath(root)) for root in roots):
+        return
+    names = " and ".join(dict.fromkeys(shown(root) for root in roots))
+    raise data_error(path, f"lies outside of {names}", "files must lie beneath a root: name its folder with --root")
+
+
+@contextmanager
+def _plainly(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what the operating system refuses into a `DataError` that names the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise data_error(path, "no such file", _neighbours(path)) from error
+    except PermissionError as error:
+        raise data_error(path, "permission denied", "this user may not open it") from error
+    except OSError as error:
+        raise data_error(path, f"cannot be opened ({error.strerror})", "check the path") from error
+
+
+def _neighbours(path: str | os.PathLike[str]) -> str:
+    """What a missing file was probably called, as a remedy."""
+    wanted = Path(os.path.abspath(path))
+    while not wanted.parent.is_dir():
+        wanted = wanted.parent
+    with os.scandir(wanted.parent) as entries:
+        names = [entry.name for entry in islice(entries, 1000)]
+    close = get_close_matches(wanted.name, names, n=1)
+    return (
+        f"did you mean {shown(wanted.parent / close[0])}?"
+        if close
+        else f"{shown(wanted.parent)} has no {wanted.name!r}"
+    )
+
+
+def _kind(mode: int) -> str:
+    names: Iterable[tuple[bool, str]] = (
+        (stat.S_ISDIR(mode), "a folder"),
+        (stat.S_ISFIFO(mode), "a pipe"),
+        (stat.S_ISSOCK(mode), "a socket"),
+        (stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
+    )
+    return next((name for matches, name in names if matches), "no regular file")

@@ -1,0 +1,147 @@
+"""The messages of an Arrow IPC file or stream, walked without decoding a value.
+
+What pyarrow leaves unchecked is checked here, on the raw bytes. A stream that stops between two messages reads as a
+shorter one, so the end mark must be there, and be the end. A compressed buffer declares its size, and pyarrow allocates
+that at once, so it is capped first. And a stream has no row count, so the walk counts.
+
+Layout: https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc; the numbers
+of the fields are those of Message.fbs and File.fbs, read by the rules of https://flatbuffers.dev/internals.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+__all__ = ["MAX_BATCH_BYTES", "Message", "file_messages", "stream_messages"]
+
+MAX_BATCH_BYTES = 4 << 30
+"""Most bytes that one compressed record batch may declare to decompress into."""
+
+END_MARK = b"\xff\xff\xff\xff\x00\x00\x00\x00"
+FILE_MAGIC = b"ARROW1"
+
+_SCHEMA, _DICTIONARY, _RECORD_BATCH = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message: what it is, how many rows it brings (0 for a dictionary or schema), where the next one begins."""
+
+    is_batch: bool
+    rows: int
+    end: int
+    compressed: bool = False
+
+
+class _Table:
+    """A flatbuffer table: fields found through its vtable, absent ones read as their default, every access checked."""
+
+    def __init__(self, data: memoryview, position: int) -> None:
+        self.data = data
+        self.position = position
+        self._vtable = position - self._read("<i", position)
+        self._vtable_size = self._read("<H", self._vtable)
+
+    def _read(self, form: str, position: int) -> int:
+        if position < 0:
+            raise ValueError(f"offset {position} lies before the file")
+        value: int = struct.unpack_from(form, self.data, position)[0]
+        return value
+
+    def _where(self, field: int) -> int | None:
+        slot = 4 + 2 * field
+        offset = self._read("<H", self._vtable + slot) if slot < self._vtable_size else 0
+        return self.position + offset if offset else None
+
+    def integer(self, field: int, form: str, default: int = 0) -> int:
+        where = self._where(field)
+        return default if where is None else self._read(form, where)
+
+    def table(self, field: int) -> _Table | None:
+        where = self._where(field)
+        return None if where is None else _Table(self.data, where + self._read("<I", where))
+
+    def structs(self, field: int, form: str) -> Iterator[tuple[int, ...]]:
+        where = self._where(field)
+        if where is None:
+            return
+        start = where + self._read("<I", where)
+        size = struct.calcsize(form)
+        for index in range(self._read("<I", start)):
+            yield struct.unpack_from(form, self.data, start + 4 + index * size)
+
+
+def stream_messages(data: memoryview, start: int = 0) -> Iterator[Message]:
+    """The messages of a stream, whose end mark must close the data.
+
+    Raises:
+        ValueError: the data is cut off, goes on after its end, or declares sizes out of range.
+        struct.error: a message points outside the data.
+    """
+    position = start
+    while data[position : position + 8] != END_MARK:
+        if position >= len(data):
+            raise ValueError("no end-of-stream mark: cut off, or its writer was never closed")
+        message = _message(data, position)
+        yield message
+        position = message.end
+    if position + 8 != len(data):
+        raise ValueError(f"{len(data) - position - 8} bytes follow the end-of-stream mark")
+
+
+def file_messages(data: memoryview) -> Iterator[Message]:
+    """The messages of a file, as its footer lists them; errors as `stream_messages`."""
+    if data[:6] != FILE_MAGIC or data[-6:] != FILE_MAGIC:
+        raise ValueError("it must begin and end with ARROW1")
+    size = struct.unpack_from("<i", data, len(data) - 10)[0]
+    start = len(data) - 10 - size
+    if not 8 <= start < len(data) - 10:
+        raise ValueError(f"a footer of {size} bytes does not fit")
+    footer = _Table(data, start + struct.unpack_from("<I", data, start)[0])
+    for field in (2, 3):  # dictionaries, record batches
+        for offset, length, body in footer.structs(field, "<qi4xq"):
+            message = _message(data, offset)
+            if not message.end == offset + length + body <= start:
+                raise ValueError("the footer and a message disagree about its length")
+            yield message
+
+
+def _message(data: memoryview, start: int) -> Message:
+    """Read the message at `start` and check what it declares against what is there."""
+    if start < 0 or start % 8 or data[start : start + 4] != END_MARK[:4]:
+        raise ValueError(f"no message at byte {start}")
+    size = struct.unpack_from("<i", data, start + 4)[0]
+    body = start + 8 + size
+    if size < 4 or body > len(data):
+        raise ValueError(f"the message at byte {start} is cut off")
+    message = _Table(data[:body], start + 8 + struct.unpack_from("<I", data, start + 8)[0])
+    end = body + message.integer(3, "<q")
+    if not body <= end <= len(data):
+        raise ValueError(f"the body of the message at byte {start} is cut off")
+    kind = message.integer(1, "<B")
+    header = message.table(2)
+    if kind == _SCHEMA:
+        return Message(False, 0, end)
+    if header is not None and kind == _DICTIONARY:
+        return Message(False, 0, end, _check_batch(header.table(1), data[body:end]))
+    if header is not None and kind == _RECORD_BATCH:
+        return Message(True, header.integer(0, "<q"), end, _check_batch(header, data[body:end]))
+    raise ValueError(f"the message at byte {start} is neither schema, dictionary nor record batch")
+
+
+def _check_batch(batch: _Table | None, body: memoryview) -> bool:
+    """Check the row count, the place of each buffer, and what compressed ones declare; tell whether there are such."""
+    if batch is None or batch.integer(0, "<q") < 0:
+        raise ValueError("a record batch without a row count")
+    compressed = batch.table(3) is not None
+    declared = 0
+    for offset, length in batch.structs(2, "<qq"):
+        if offset < 0 or offset % 8 or length < 0 or offset + length > len(body):
+            raise ValueError("a buffer lies outside its message, or not on a multiple of 8 bytes")
+        if compressed and length:
+            declared += max(struct.unpack_from("<q", body, offset)[0], 0)
+    if declared > MAX_BATCH_BYTES:
+        raise ValueError(f"a record batch declares {declared:,} bytes, more than {MAX_BATCH_BYTES:,}")
+    return compressed

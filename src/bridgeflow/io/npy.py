@@ -1,0 +1,135 @@
+"""npy: one array of numbers, read strictly. `np.load` forgives trailing bytes and can unpickle; this does neither."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Sequence
+from math import prod
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+import numpy as np
+from numpy.lib import format as npy
+
+from bridgeflow.bridge import describe, to_numpy
+from bridgeflow.errors import BridgeflowError
+from bridgeflow.io.base import Columns, Compression, Format, Reader, Writer
+from bridgeflow.io.files import data_error
+
+__all__ = ["FORMATS"]
+
+NAME = "values"
+"""What the one column is called where the reader does not say; the format itself has no name for it."""
+
+_NUMBERS = "biufcmM"
+_MAX_HEADER = 10_000
+
+
+class NpyReader(Reader):
+    """A private map of the file: arrays over it may be written to, and the file stays as it is."""
+
+    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+        if columns is not None and len(columns) != 1:
+            raise data_error(path, f"holds one array, got {len(columns)} names for it", "give it one name")
+        self._name = NAME if columns is None else columns[0]
+        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
+        shape, fortran, dtype = self._header(path)
+        offset = self._map.tell()
+        if dtype.hasobject or dtype.kind not in _NUMBERS:
+            remedy = "no pickles are opened" if dtype.hasobject else "store one array of numbers"
+            raise data_error(path, f"holds {dtype} elements, not numbers", remedy)
+        if not shape or any(length < 0 for length in shape):
+            raise data_error(path, f"has shape {shape}", "an array needs at least one axis: the rows")
+        expected, found = prod(shape) * dtype.itemsize, len(self._map) - offset
+        if expected != found:
+            what = "too few: cut off" if found < expected else "too many: something follows the array"
+            problem = f"its header promises {expected:,} bytes of values, the file holds {found:,} ({what})"
+            raise data_error(path, problem, "write it again with np.save")
+        self._array: np.ndarray = np.ndarray(shape, dtype, self._map, offset, order="F" if fortran else "C")
+        self.rows = shape[0]
+        self.specs = {self._name: describe(self._array)}
+        self.settings = {}
+
+    def _header(self, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
+        version = npy.read_magic(self._map)
+        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+        if read is None:  # 3.0 exists for the names of structured types alone
+            raise data_error(path, f"has npy version {version[0]}.{version[1]}", "1.0 and 2.0 hold plain arrays")
+        shape, fortran, dtype = read(self._map, max_header_size=_MAX_HEADER)
+        return shape, fortran, dtype
+
+    def whole(self) -> Columns:
+        """A view of the map."""
+        return {self._name: self._array}
+
+    def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
+        """Views of the map."""
+        for begin in range(start, stop, rows):
+            yield {self._name: self._array[begin : min(begin + rows, stop)]}
+
+
+class NpyWriter(Writer):
+    """The same bytes as `np.save`; the header is written twice, because only the end knows how many rows there were."""
+
+    compressions: ClassVar[tuple[Compression, ...]] = ("none",)
+
+    def __init__(
+        self, file: BinaryIO, path: Path, first: Columns, compression: Compression, metadata: dict[bytes, bytes]
+    ) -> None:
+        if len(first) != 1:
+            names = ", ".join(first)
+            raise data_error(path, f"an npy file holds one array, got {names}", "choose one, or a format with columns")
+        self._path = path
+        self._file = file
+        array = self._array(first)
+        self._dtype, self._inner, self._rows = array.dtype, array.shape[1:], 0
+        self._begin = self._write_header()
+
+    def _write_header(self) -> int:
+        """Write the header for the rows so far at the file's start; its length does not depend on their number."""
+        self._file.seek(0)
+        described = {
+            "descr": npy.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self._rows, *self._inner),
+        }
+        npy.write_array_header_1_0(self._file, described)
+        return self._file.tell()
+
+    def _array(self, columns: Columns) -> np.ndarray:
+        ((name, column),) = columns.items()
+        try:
+            array: np.ndarray = to_numpy(column)
+        except BridgeflowError as error:
+            raise data_error(self._path, f"has no place in an npy file: {error}", column=name) from error
+        if array.dtype.kind not in _NUMBERS:
+            raise data_error(
+                self._path, f"holds {array.dtype} elements, not numbers", "choose another format", column=name
+            )
+        return array
+
+    def append(self, columns: Columns) -> None:
+        """Write rows."""
+        array = self._array(columns)
+        if array.dtype != self._dtype or array.shape[1:] != self._inner:
+            got, before = f"{array.dtype}{list(array.shape[1:])}", f"{self._dtype}{list(self._inner)}"
+            raise data_error(self._path, f"rows of {got} after rows of {before}", "write one type and shape throughout")
+        self._file.write(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        self._rows += len(array)
+
+    def finish(self) -> None:
+        """Put the number of rows into the header."""
+        if self._write_header() != self._begin:
+            raise data_error(self._path, f"{self._rows} rows do not fit into the header", "write several files")
+
+
+FORMATS = (
+    Format(
+        name="npy",
+        suffixes=(".npy",),
+        magic=npy.MAGIC_PREFIX,
+        about="NumPy's array file: one array of numbers, read strictly, without names or settings",
+        reader=NpyReader,
+        writer=NpyWriter,
+    ),
+)
