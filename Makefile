@@ -9,8 +9,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What an installation depends on; the editable install sees changes of Python files by itself.
-INPUTS := pyproject.toml constraints.txt
+# What an installation depends on. Changed Python files are seen without installing again; changed C++ is not.
+INPUTS := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp')
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
