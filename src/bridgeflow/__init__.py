@@ -1,0 +1,49 @@
+"""BridgeFlow: signal data between PyTorch, NumPy, Arrow and SciPy without hidden copies, filtered at memory speed.
+
+Importing this package imports none of torch, SciPy, pyarrow, torchvision or matplotlib: each name below is loaded
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import bridgeflow.nn as nn
+    import bridgeflow.signal as signal
+    from bridgeflow.bridge import Masked as Masked
+    from bridgeflow.bridge import Shared as Shared
+    from bridgeflow.bridge import describe as describe
+    from bridgeflow.bridge import share as share
+    from bridgeflow.bridge import to_arrow as to_arrow
+    from bridgeflow.bridge import to_numpy as to_numpy
+    from bridgeflow.bridge import to_tensor as to_tensor
+    from bridgeflow.bridge import trace as trace
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "bridgeflow.bridge": ("Masked", "Shared", "describe", "share", "to_arrow", "to_numpy", "to_tensor", "trace"),
+    "bridgeflow.errors": ("BridgeflowError", "ConfigError", "CopyRefused", "DataError", "KeyNotFound", "NoRoute"),
+    "bridgeflow.spec": ("ArraySpec", "Exchange"),
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+_MODULES = ("nn", "signal")
+
+__all__ = sorted([*_HOME, *_MODULES])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"bridgeflow.{name}")
+    else:
+        raise AttributeError(f"module 'bridgeflow' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,133 @@
+"""Foreign arrays: objects with `__dlpack__`, and bare DLPack or Arrow capsules. They land as a kind we know, without
+a copy.
+
+DLPack drops or crashes on what it cannot say: torch aborts the process on negative strides, and ignores the read-only
+mark. So a foreign CPU array lands in NumPy, which honours both, and only what NumPy has no type for (bfloat16,
+another device) lands in torch, after its strides have been read from the capsule.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.errors import NoRoute
+
+__all__ = ["land_arrow", "land_dlpack"]
+
+_CPU = 1
+_NAMES = (b"dltensor", b"dltensor_versioned")
+
+
+class _DLTensor(ctypes.Structure):
+    """`DLTensor` of dlpack.h, the part that both capsule versions share."""
+
+    _fields_ = [
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    ]
+
+
+class _Versioned(ctypes.Structure):
+    """`DLManagedTensorVersioned` of dlpack.h, up to the tensor."""
+
+    _fields_ = [
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("manager", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("tensor", _DLTensor),
+    ]
+
+
+_api = ctypes.pythonapi
+_api.PyCapsule_GetName.restype = ctypes.c_char_p
+_api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+_api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+_api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+
+
+class _Held:
+    """A bare capsule, dressed as the object it came from: its one use is ours."""
+
+    def __init__(self, capsule: Any, device: tuple[int, int]) -> None:
+        self._capsule, self._device = capsule, device
+
+    def __dlpack__(self, **_how: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self._device
+
+
+def _tensor_in(capsule: Any) -> _DLTensor:
+    name = _api.PyCapsule_GetName(capsule)
+    if name not in _NAMES:
+        shown = (name or b"unnamed").decode(errors="replace")
+        raise NoRoute(
+            "unknown",
+            f"a capsule named {shown!r} holds no array to take",
+            "pass a fresh DLPack capsule, or the object itself",
+        )
+    pointer = _api.PyCapsule_GetPointer(capsule, name)
+    if name == b"dltensor":
+        return _DLTensor.from_address(pointer)
+    tensor: _DLTensor = _Versioned.from_address(pointer).tensor
+    return tensor
+
+
+def land_dlpack(x: Any) -> Any:
+    """A foreign array as an ndarray or (another device, a type NumPy lacks) a tensor over the same memory.
+
+    Raises:
+        NoRoute: a used or foreign capsule; negative strides in a type that NumPy lacks; a type that nobody here knows.
+    """
+    if type(x).__name__ == "PyCapsule":
+        tensor = _tensor_in(x)
+        x = _Held(x, (tensor.device_type, tensor.device_id))
+    device, _ = x.__dlpack_device__()
+    if int(device) == _CPU:
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError):
+            pass  # a type that NumPy lacks: torch may have it
+    return _land_in_torch(x)
+
+
+def _land_in_torch(x: Any) -> Any:
+    import torch
+
+    capsule = x.__dlpack__()
+    tensor = _tensor_in(capsule)
+    if tensor.strides and any(tensor.strides[axis] < 0 < tensor.shape[axis] - 1 for axis in range(tensor.ndim)):
+        raise NoRoute(
+            "negative-stride",
+            "the DLPack array has negative strides, on which torch aborts the process",
+            "copy it where it is made",
+        )
+    try:
+        return torch.utils.dlpack.from_dlpack(capsule)
+    except (BufferError, RuntimeError) as error:
+        raise NoRoute(
+            "dtype", f"neither NumPy nor torch can hold the DLPack array ({error})", "convert it where it is made"
+        ) from None
+
+
+def land_arrow(x: Any) -> Any:
+    """An Arrow capsule producer (polars, DuckDB, pandas, ...) as a pyarrow array or chunked array over the same
+    memory.
+    """
+    import pyarrow as pa
+
+    return pa.array(x) if hasattr(x, "__arrow_c_array__") else pa.chunked_array(x)

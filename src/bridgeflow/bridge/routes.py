@@ -1,0 +1,265 @@
+"""The table of routes as data, and the one function that reads it.
+
+A crossing is a fold over rules. Each `Rule` says *when* it applies to an `ArraySpec`, what it does (`action`,
+`reason`), what comes out (`then`, a promise about the spec) and how it is done (`apply`, the deed on the array). The
+rules of a pair of kinds stand in one tuple, in order, in the file of that pair; `TABLE` collects them.
+
+Because `when` and `then` see specs alone, the same rules convert real arrays, tell `explain` what will happen before
+any data moves, print the documentation page, and give the tests their list of cells to cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+from typing import Any, Literal
+
+from bridgeflow.errors import CopyRefused, NoRoute
+from bridgeflow.policy import (
+    Action,
+    Bfloat16,
+    Copy,
+    Grad,
+    Kind,
+    Layout,
+    Nulls,
+    Ragged,
+    Reason,
+    parse_copy,
+    parse_word,
+    words,
+)
+from bridgeflow.spec import ArraySpec, Exchange
+
+__all__ = [
+    "LISTS",
+    "Options",
+    "Route",
+    "Rule",
+    "Step",
+    "Target",
+    "as_kind",
+    "find_route",
+    "parse_options",
+    "rules",
+    "table",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the caller asked for, parsed once at the door; every field has the meaning documented on `to_numpy`."""
+
+    copy: Copy = "auto"
+    grad: Grad = "detach"
+    bfloat16: Bfloat16 = "float32"
+    nulls: Nulls | float = "error"
+    ragged: Ragged = "error"
+    pad_value: float = 0
+    layout: Layout | None = None
+    writable: bool | None = None
+    device: str | None = None
+
+
+def parse_options(**raw: Any) -> Options:
+    """`Options` from raw keyword values; a wrong word is a `ValueError` that lists the right ones."""
+    raw["copy"] = parse_copy(raw.get("copy", "auto"))
+    for name, alias in (("grad", Grad), ("bfloat16", Bfloat16), ("ragged", Ragged)):
+        if name in raw:
+            parse_word(raw[name], alias, field=name)
+    if raw.get("layout") is not None:
+        parse_word(raw["layout"], Layout, field="layout")
+    nulls = raw.get("nulls", "error")
+    if isinstance(nulls, bool) or not isinstance(nulls, (int, float)):
+        try:
+            parse_word(nulls, Nulls, field="nulls")
+        except ValueError:
+            known = ", ".join(map(repr, words(Nulls)))
+            raise ValueError(f"nulls must be one of {known}, or a number to fill in, got {nulls!r}") from None
+    return Options(**raw)
+
+
+def _unchanged(spec: ArraySpec, _options: Options) -> ArraySpec:
+    return spec
+
+
+def _untouched(x: Any, _spec: ArraySpec, _options: Options) -> Any:
+    return x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One row of the table.
+
+    `action` is `"refuse"` where there is no faithful counterpart. `says` is the sentence users read, with `{spec}` and
+    `{options}` filled in; `remedy` is what they can do about it.
+    """
+
+    name: str
+    when: Callable[[ArraySpec, Options], bool]
+    action: Action | Literal["refuse"] = "view"
+    reason: Reason | None = None
+    says: str = ""
+    remedy: str = ""
+    then: Callable[[ArraySpec, Options], ArraySpec] = _unchanged
+    apply: Callable[[Any, ArraySpec, Options], Any] = _untouched
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule that applies, with the specs before and after it."""
+
+    rule: Rule
+    before: ArraySpec
+    after: ArraySpec
+
+    @property
+    def detail(self) -> str:
+        """Why, in words."""
+        return self.rule.says.format(spec=self.before)
+
+    @property
+    def remedy(self) -> str:
+        """What the caller can do about it."""
+        return self.rule.remedy.format(spec=self.before) or 'pass copy="auto"'
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes that this step writes anew."""
+        return 0 if self.rule.action == "view" else self.after.nbytes
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a value described by `source` becomes `target`: the steps, and the worst of their actions."""
+
+    source: ArraySpec
+    target: ArraySpec
+    steps: tuple[Step, ...]
+    options: Options = field(repr=False)
+
+    @property
+    def action(self) -> Action:
+        """`"move"` if any step changes the device, else `"copy"` if any step copies, else `"view"`."""
+        actions = {step.rule.action for step in self.steps}
+        return "move" if "move" in actions else "copy" if "copy" in actions else "view"
+
+    @property
+    def cause(self) -> Step | None:
+        """The first step that writes new memory; `None` for a view."""
+        return next((step for step in self.steps if step.rule.action != "view"), None)
+
+    @property
+    def reason(self) -> Reason | None:
+        """The word for why memory is not shared; `None` for a view."""
+        return None if self.cause is None else self.cause.rule.reason
+
+    @property
+    def detail(self) -> str:
+        """The sentence for why memory is not shared; empty for a view."""
+        return "" if self.cause is None else self.cause.detail
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes newly written, over all steps; `None` where a length is not known yet."""
+        sizes = [step.nbytes for step in self.steps]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def run(self, x: Any) -> Any:
+        """Carry the value along the route."""
+        for step in self.steps:
+            x = step.rule.apply(x, step.before, self.options)
+        return x
+
+    def exchange(self, *, place: str = "$", stage: str = "") -> Exchange:
+        """The record of this crossing."""
+        return Exchange(
+            source=self.source,
+            target=self.target,
+            action=self.action,
+            nbytes=self.nbytes,
+            reason=self.reason,
+            detail=self.detail,
+            place=place,
+            stage=stage,
+        )
+
+
+Target = Literal["numpy", "torch", "arrow"]
+LISTS = frozenset({"list", "large_list", "list_view", "large_list_view"})
+"""Arrow layouts whose rows may differ in length."""
+
+
+@cache
+def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
+    """The rules that lead from one kind to another, in the order in which they are tried.
+
+    >>> [rule.name for rule in rules("numpy", "torch")][-2:]
+    ['move', 'asked']
+    """
+    from bridgeflow.bridge import images, numpy_torch
+
+    into_numpy = {"numpy": numpy_torch.NUMPY_TO_NUMPY, "torch": numpy_torch.TORCH_TO_NUMPY, "pil": images.PIL_TO_NUMPY}
+    if source == target == "torch":
+        return numpy_torch.FINISH_TORCH
+    if "arrow" in {source, target}:
+        from bridgeflow.bridge import arrow_numpy, arrow_torch
+
+        if source == target:
+            return arrow_numpy.ARROW_TO_ARROW
+        if target == "arrow":
+            before = {"torch": arrow_torch.JAGGED_TO_ARROW, "numpy": ()}.get(source, ())
+            return before + (() if source == "numpy" else into_numpy[source]) + arrow_numpy.NUMPY_TO_ARROW
+        into_numpy["arrow"] = arrow_numpy.ARROW_TO_NUMPY
+    if target == "torch":
+        before = () if source == "numpy" else into_numpy[source]
+        return before + numpy_torch.NUMPY_TO_TORCH + numpy_torch.FINISH_TORCH
+    return into_numpy[source] + numpy_torch.HALF_TO_NUMPY + numpy_torch.FINISH_NUMPY
+
+
+def table() -> dict[tuple[Kind, Target], tuple[Rule, ...]]:
+    """Every route between kinds: what the documentation page prints and the tests cover."""
+    sources: tuple[Kind, ...] = ("numpy", "torch", "arrow", "pil")
+    targets: tuple[Target, ...] = ("numpy", "torch", "arrow")
+    return {(source, target): rules(source, target) for source in sources for target in targets}
+
+
+def _fold(spec: ArraySpec, pair: tuple[Kind, Target], options: Options) -> tuple[Step, ...]:
+    """The steps that apply, each seeing the spec that the one before leaves."""
+    steps: list[Step] = []
+    for rule in rules(*pair):
+        if not rule.when(spec, options):
+            continue
+        if rule.action == "refuse":
+            raise NoRoute(rule.reason or "unknown", rule.says.format(spec=spec), rule.remedy)
+        if rule.reason == "asked" and any(step.rule.action != "view" for step in steps):
+            continue  # copy="always", and an earlier step has already written memory of its own
+        steps.append(Step(rule, spec, rule.then(spec, options)))
+        spec = steps[-1].after
+    return tuple(steps)
+
+
+@lru_cache(maxsize=4096)
+def find_route(source: ArraySpec, target: Target, options: Options) -> Route:
+    """The route for a described value: fold the rules of its pair over its spec.
+
+    Raises:
+        NoRoute: the value has no faithful counterpart in `target`.
+        CopyRefused: `copy="never"`, and the route has to write new memory.
+    """
+    if source.layout in LISTS and target != "arrow" and options.ragged != "error":
+        from bridgeflow.bridge.arrow_torch import rows_route
+
+        route: Route = rows_route(source, target, options)
+    else:
+        steps = _fold(source, (source.kind, target), options)
+        route = Route(source, steps[-1].after if steps else source, steps, options)
+    if options.copy == "never" and (cause := route.cause) is not None:
+        raise CopyRefused(cause.rule.reason or "unknown", f'copy="never", but {cause.detail}', cause.remedy)
+    return route
+
+
+def as_kind(spec: ArraySpec, kind: Kind, **changes: Any) -> ArraySpec:
+    """The same memory seen by another kind."""
+    return replace(spec, kind=kind, **changes)

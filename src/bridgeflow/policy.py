@@ -1,0 +1,120 @@
+"""The words that options accept: one list each, checked in one place, shown by every schema."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias, get_args
+
+__all__ = [
+    "Action",
+    "Bfloat16",
+    "Copy",
+    "Grad",
+    "Kind",
+    "Layout",
+    "Nonfinite",
+    "Nulls",
+    "Ragged",
+    "Reason",
+    "parse_copy",
+    "parse_word",
+    "words",
+]
+
+Kind: TypeAlias = Literal["torch", "numpy", "arrow", "pil", "dlpack", "capsule"]
+"""Whose memory a value is."""
+
+Action: TypeAlias = Literal["view", "copy", "move"]
+"""What a crossing does: the same memory, new memory on the same device, new memory on another device."""
+
+Copy: TypeAlias = Literal["auto", "never", "always"]
+"""Copy only when needed; share or raise `CopyRefused`; memory of its own. `None`, `False`, `True` mean the same."""
+
+Grad: TypeAlias = Literal["detach", "error"]
+"""What to do with a tensor that requires grad."""
+
+Bfloat16: TypeAlias = Literal["float32", "ml_dtypes", "uint16", "error"]
+"""How bfloat16 and float8 (torch only) arrive in NumPy: exact float32, ml_dtypes' type, the raw bits, or not at all."""
+
+Nulls: TypeAlias = Literal["error", "nan", "mask"]
+"""What to do with Arrow nulls; a number instead of a word is a fill value."""
+
+Ragged: TypeAlias = Literal["error", "jagged", "pad", "list"]
+"""What to do with Arrow lists of unequal length."""
+
+Layout: TypeAlias = Literal["HWC", "CHW"]
+"""The axis order of an image array, declared and never guessed."""
+
+Nonfinite: TypeAlias = Literal["raise", "propagate", "reset"]
+"""What a recursive filter does with NaN and infinity."""
+
+Reason: TypeAlias = Literal[
+    "asked",
+    "bit-packed",
+    "byte-order",
+    "chunked",
+    "conj-bit",
+    "decode",
+    "device",
+    "dtype",
+    "empty-storage",
+    "functional",
+    "grad",
+    "layout",
+    "masked",
+    "neg-bit",
+    "negative-stride",
+    "no-data",
+    "non-contiguous",
+    "nulls",
+    "odd-stride",
+    "offsets",
+    "overlap",
+    "permutation",
+    "ragged",
+    "read-only",
+    "subclass",
+    "torch-owned",
+    "unknown",
+    "zero-dim",
+]
+"""Why a crossing copies or is refused."""
+
+_COPY_WORDS: Final[dict[object, Copy]] = {
+    "auto": "auto",
+    "never": "never",
+    "always": "always",
+    None: "auto",
+    False: "never",
+    True: "always",
+}
+
+
+def words(alias: object) -> tuple[str, ...]:
+    """The words of a `Literal` alias, in the order they were declared."""
+    return tuple(get_args(alias))
+
+
+def parse_word(value: object, alias: object, *, field: str) -> str:
+    """`value` if it is one of the alias's words; otherwise a `ValueError` that lists them.
+
+    >>> parse_word("pad", Ragged, field="ragged")
+    'pad'
+    """
+    known = words(alias)
+    if isinstance(value, str) and value in known:
+        return value
+    raise ValueError(f"{field} must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def parse_copy(value: object) -> Copy:
+    """The copy policy, from our words or the array API's `None`, `False`, `True`.
+
+    >>> parse_copy(False)
+    'never'
+    """
+    try:
+        if value is None or isinstance(value, (str, bool)):
+            return _COPY_WORDS[value]
+    except KeyError:
+        pass
+    raise ValueError(f"copy must be one of {', '.join(map(repr, words(Copy)))} (or None, False, True), got {value!r}")
