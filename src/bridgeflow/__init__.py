@@ -10,8 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import bridgeflow.nn as nn
-    import bridgeflow.signal as signal
     from bridgeflow.bridge import Masked as Masked
     from bridgeflow.bridge import Shared as Shared
     from bridgeflow.bridge import describe as describe
