@@ -46,6 +46,14 @@ class Shared:
         """The Arrow face: a primitive array for one axis, tensors of `[B, ...]` for more."""
         return to_arrow(_frozen(self.numpy), copy="never")
 
+    def __dlpack__(self, **how: Any) -> Any:
+        """The buffer for any library that takes DLPack; this is also how the bridge itself reads a `Shared`."""
+        return self.numpy.__dlpack__(**how)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self.numpy.__dlpack_device__()
+        return device
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (np.ascontiguousarray(self.numpy), self.writable)
 

@@ -1,0 +1,7 @@
+"""Pipelines: transforms in sequence, and what is built on them."""
+
+from __future__ import annotations
+
+from bridgeflow.pipeline.compose import Compose
+
+__all__ = ["Compose"]

@@ -1,0 +1,32 @@
+"""Transforms: immutable objects, configuration in, `__call__(data)`. One file each; importing one registers it."""
+
+from __future__ import annotations
+
+from bridgeflow.transforms.base import LeafTransform, Transform
+from bridgeflow.transforms.cast import Cast
+from bridgeflow.transforms.clone import Clone
+from bridgeflow.transforms.detach import Detach
+from bridgeflow.transforms.plan import Plan
+from bridgeflow.transforms.registry import register
+from bridgeflow.transforms.scale import Scale
+from bridgeflow.transforms.shared_view import SharedView
+from bridgeflow.transforms.to_arrow import ToArrow
+from bridgeflow.transforms.to_device import ToDevice
+from bridgeflow.transforms.to_numpy import ToNumpy
+from bridgeflow.transforms.to_tensor import ToTensor
+
+__all__ = [
+    "Cast",
+    "Clone",
+    "Detach",
+    "LeafTransform",
+    "Plan",
+    "Scale",
+    "SharedView",
+    "ToArrow",
+    "ToDevice",
+    "ToNumpy",
+    "ToTensor",
+    "Transform",
+    "register",
+]

@@ -1,0 +1,241 @@
+"""The contract of a transform: configuration in, `__call__(data)`; and the traversal that leaf transforms share.
+
+A transform remembers arguments; the mathematics is a function elsewhere. It is immutable, so one object serves many
+threads, and its equality, hash, repr, pickle, configuration and JSON Schema all follow from its fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, TypeVar
+
+from bridgeflow.errors import CannotStream, ConfigError
+from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.transforms import fields, registry
+from bridgeflow.transforms.plan import Plan, describe_leaves, is_spec
+from bridgeflow.transforms.runner import Runner, Stage, locate
+from bridgeflow.tree import compile_recipe, parse_keys
+
+__all__ = ["LeafTransform", "Transform"]
+
+_Self = TypeVar("_Self", bound="Transform")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transform(ABC):
+    """Something that turns data into data, fixed when it is made.
+
+    Subclasses are frozen, keyword-only dataclasses under `@register`, whose fields are scalars, words, and tuples of
+    them. What is derived from the fields (arrays, filters) is a `cached_property`: computed once, left out of pickles.
+    """
+
+    @abstractmethod
+    def __call__(self, data: Any, /, *more: Any) -> Any:
+        """Transform one sample or batch: a leaf, or any nesting of containers. The input is not modified.
+
+        Several arguments count as one tuple, which is how torchvision's v2.Compose hands over `(image, target)`.
+        """
+
+    # --- configuration ---
+
+    def to_config(self) -> dict[str, Any]:
+        """This transform as plain values, every field told: `{"Scale": {"scale": 0.005, ...}}`.
+
+        Raises:
+            ConfigError: the class is not registered, so that nothing could read the configuration.
+        """
+        if registry.lookup(type(self).__name__) is not type(self):
+            raise ConfigError(f"{type(self).__qualname__} is not registered: put @register above its @dataclass")
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.init}
+        return {type(self).__name__: {name: fields.plain(value) for name, value in values.items()}}
+
+    @classmethod
+    def from_config(cls: type[_Self], config: object) -> _Self:
+        """The transform that a configuration describes. `Transform.from_config` builds any registered one.
+
+        Args:
+            config: `{"Scale": {"scale": 0.005}}`, or the bare name where no field is needed.
+
+        Raises:
+            ConfigError: an unknown name or field, a missing field, a value of the wrong type or outside its range.
+
+        >>> from bridgeflow.transforms import Scale
+        >>> Scale.from_config({"Scale": {"scale": 0.005, "keys": ["ecg"]}}).keys
+        ('ecg',)
+        """
+        name, raw = registry.split_config(config)
+        made = registry.lookup(name)
+        if not issubclass(made, cls):
+            raise ConfigError(f"{name} is no {cls.__name__}")
+        return made.from_fields(raw)
+
+    @classmethod
+    def from_fields(cls: type[_Self], raw: Mapping[str, Any]) -> _Self:
+        """The transform with these configuration values as fields."""
+        parsed = fields.parse_fields(cls, dict(raw))
+        try:
+            return cls(**parsed)
+        except ConfigError:
+            raise
+        except (ValueError, TypeError) as error:
+            raise ConfigError(str(error)) from error
+
+    @classmethod
+    def field_schema(cls) -> dict[str, Any]:
+        """The JSON Schema of the fields."""
+        return fields.field_schema(cls)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    # --- streaming ---
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Why this transform cannot run chunk by chunk; empty where it can."""
+        return f"{type(self).__name__} does not say how to carry on from one chunk to the next"
+
+    @property
+    def streams(self) -> bool:
+        """Whether the result of any chunking, put together, is the result of the whole."""
+        return not self.stream_obstacle
+
+    def init_state(self, spec: Any) -> Any:
+        """The state before the first chunk.
+
+        Args:
+            spec: the `ArraySpec` of a chunk; its length in time does not matter.
+
+        Raises:
+            CannotStream: the transform needs the whole; says why.
+        """
+        if self.stream_obstacle:
+            raise CannotStream(self.stream_obstacle)
+        return None
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk: the result, and the state for the next chunk. The given state is not modified."""
+        if self.stream_obstacle:
+            raise CannotStream(self.stream_obstacle)
+        return self(x), state
+
+    def flush(self, state: Any) -> Any | None:
+        """What is still to come after the last chunk; `None` where nothing is."""
+        return None
+
+    # --- plans ---
+
+    @abstractmethod
+    def plan(self, data: Any, stage: str = "") -> Plan:
+        """What it will do to data whose arrays are given as `ArraySpec`s; `stage` is its name in a composition."""
+
+    def explain(self, sample: Any) -> Plan:
+        """What it will do to data like `sample`: views, copies, moves, bytes and reasons, before anything runs.
+
+        The plan prints as a table, and renders as HTML in a notebook.
+
+        >>> import numpy as np
+        >>> from bridgeflow.transforms import ToTensor
+        >>> print(ToTensor().explain({"ecg": np.zeros((2, 100), ">f4"), "label": 3}).steps[0].action)
+        copy
+        """
+        return self.plan(describe_leaves(sample))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeafTransform(Transform):
+    """A transform of arrays, one at a time, wherever they stand in the data.
+
+    A subclass says what to do with one array (`apply`) and what comes of it (`out_spec`); containers are none of its
+    business.
+
+    Args:
+        keys: paths of the arrays to transform (`"ecg"`, `"lead.*"`, see `bridgeflow.tree`); `None` for all. Labels,
+            strings, numbers and `None` are passed on untouched. What a key names must be, or hold, an array.
+    """
+
+    keys: tuple[str, ...] | None = None
+
+    pointwise: ClassVar[bool] = False
+    """Whether each sample of the result depends on the same sample of the input alone, so that chunks need no state."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let `keys` be parsed before a subclass's own `__post_init__`, which thus need not call `super()`."""
+        super().__init_subclass__(**kwargs)
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+
+            def parse_then_own(self: LeafTransform) -> None:
+                LeafTransform.__post_init__(self)
+                own(self)
+
+            cls.__post_init__ = parse_then_own  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", parse_keys(self.keys))
+
+    @abstractmethod
+    def apply(self, x: Any) -> Any:
+        """The transform of one array, which is only read. What cannot be handled is an error, never passed on."""
+
+    @abstractmethod
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What `apply` makes of an array described by `spec`; a promise that the contract suite holds it to."""
+
+    def leaf_function(self) -> Callable[[Any], Any]:
+        """What is called for each array: `apply`, or something equal that is cheaper to call."""
+        return self.apply
+
+    def beside_specs(self, spec: ArraySpec) -> Mapping[str, ArraySpec]:
+        """What `apply` adds beside the array (`{"mask": ...}` for `<key>_mask`), by suffix."""
+        return {}
+
+    def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
+        """The crossings that `apply` makes on an array described by `spec`: by default one copy, the result."""
+        made = self.out_spec(spec)
+        return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, detail="new values"),)
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Empty for pointwise transforms; one that keeps a state overrides it with `init_state`, `step`, `flush`."""
+        return "" if self.pointwise else super().stream_obstacle
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk, one array, through the transform."""
+        if self.stream_obstacle:
+            raise CannotStream(self.stream_obstacle)
+        return self.apply(x), state
+
+    def plan(self, data: Any, stage: str = "") -> Plan:
+        """One row for each crossing of each selected array."""
+        recipe, specs = compile_recipe(data, is_spec, self.keys)
+        steps: list[Exchange] = []
+        made: list[ArraySpec] = []
+        beside: dict[int, Mapping[str, object]] = {}
+        for slot, (place, spec) in enumerate(zip(recipe.places, specs, strict=True)):
+            try:
+                made.append(self.out_spec(spec))
+                beside[slot] = self.beside_specs(spec)
+                exchanges = self.exchanges(spec)
+            except Exception as error:
+                locate(error, place, stage)
+                raise
+            name = stage or type(self).__name__
+            steps += [dataclasses.replace(exchange, place=place, stage=name) for exchange in exchanges]
+        obstacles = (self.stream_obstacle,) if self.stream_obstacle else ()
+        return Plan(tuple(steps), recipe.put_beside(data, made, {} if recipe.is_leaf else beside), obstacles)
+
+    @cached_property
+    def _runner(self) -> Runner:
+        return Runner((Stage("", self),))
+
+    def __call__(self, data: Any, /, *more: Any) -> Any:
+        """Transform the selected arrays of a sample or batch; containers keep their type, the input stays as it is."""
+        return self._runner((data, *more) if more else data)

@@ -1,0 +1,81 @@
+"""Cast: arrays in another element type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+from bridgeflow.policy import parse_word
+from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.transforms.arithmetic import Dtype, Overflow, Rounding, cast_rule, caster, elementwise, made_of
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.registry import register
+
+__all__ = ["Cast"]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Cast(LeafTransform):
+    """Arrays in another element type, kind in = kind out; what does not fit is an error unless you say otherwise.
+
+    Values that fit are converted as `ndarray.astype` and `Tensor.to` do it. Arrays that have the type already stay the
+    objects they are.
+
+    Args:
+        keys: paths of the arrays to cast; `None` for all.
+        dtype: the element type: `"bool"`, `"int8"` to `"int64"`, `"uint8"` to `"uint64"`, `"float16"`, `"bfloat16"`
+            (tensors only), `"float32"`, `"float64"`, `"complex64"`, `"complex128"`.
+        overflow: for values that the type cannot hold (integers out of range, finite floats that would become infinite,
+            NaN and infinities as integers): `"raise"`; `"saturate"` for the nearest value that it can hold (NaN has
+            none and raises); `"ignore"` for whatever NumPy or torch make of them. The first two look at the data, which
+            on a GPU waits for it; `"ignore"` does not, and suits `torch.compile`.
+        rounding: for floats that become integers: `"truncate"` towards zero, or `"nearest"`, halves to the even one.
+
+    Raises:
+        DataError: values do not fit; says how many and the first.
+        NoRoute: complex to real, elements that are no numbers, or a type that the kind lacks.
+
+    >>> import numpy as np
+    >>> Cast(dtype="int16", overflow="saturate")(np.array([1.5, 1e6], "float32"))
+    array([    1, 32767], dtype=int16)
+    """
+
+    pointwise: ClassVar[bool] = True
+
+    dtype: Dtype
+    overflow: Overflow = "raise"
+    rounding: Rounding = "truncate"
+
+    def __post_init__(self) -> None:
+        parse_word(self.dtype, Dtype, field="Cast: dtype")
+        parse_word(self.overflow, Overflow, field="Cast: overflow")
+        parse_word(self.rounding, Rounding, field="Cast: rounding")
+
+    def apply(self, x: Any) -> Any:
+        """The array with its values in `dtype`."""
+        return elementwise(caster(self.dtype, self.overflow, self.rounding), x)
+
+    def leaf_function(self) -> Callable[[Any], Any]:
+        """The same with its options bound."""
+        return partial(elementwise, caster(self.dtype, self.overflow, self.rounding))
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """The same in `dtype`."""
+        if self._stays(spec):
+            return spec
+        cast_rule(spec.dtype, self.dtype)
+        return made_of(spec, lambda _: self.dtype)
+
+    def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
+        """A copy in the new type, or a view where the type is the same."""
+        made = self.out_spec(spec)
+        if self._stays(spec):
+            return (Exchange(source=spec, target=made, action="view", nbytes=0),)
+        detail = f"{spec.dtype} to {self.dtype}"
+        return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, reason="dtype", detail=detail),)
+
+    def _stays(self, spec: ArraySpec) -> bool:
+        return spec.dtype == self.dtype and spec.kind in ("numpy", "torch") and "byte-order" not in spec.flags

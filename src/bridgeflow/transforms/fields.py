@@ -1,0 +1,89 @@
+"""Fields of a transform, to and from plain configuration values; pydantic does the checking, and only when asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from bridgeflow.errors import ConfigError, at_place, nearest
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+__all__ = ["field_schema", "parse_fields", "plain"]
+
+
+@lru_cache(maxsize=256)
+def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
+    from pydantic import TypeAdapter
+
+    hints = get_type_hints(cls)
+    return {field.name: TypeAdapter(hints[field.name]) for field in _fields(cls)}
+
+
+def _fields(cls: type) -> list[dataclasses.Field[Any]]:
+    return [field for field in dataclasses.fields(cls) if field.init]
+
+
+def _required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments for `cls` from configuration values of the very type: `"1"` is no number, `true` no 1.
+
+    Raises:
+        ConfigError: an unknown or a missing field, or a value of the wrong type; its `place` is the field.
+    """
+    known = {field.name: field for field in _fields(cls)}
+    for name in raw:
+        if name not in known:
+            raise ConfigError(f"{cls.__name__} has no field {name!r}; {nearest(str(name), known)}")
+    for name, field in known.items():
+        if _required(field) and name not in raw:
+            raise ConfigError(f"{cls.__name__} needs the field {name!r}")
+    return {name: _parse(cls, name, value) for name, value in raw.items()}
+
+
+def _parse(cls: type, name: str, value: Any) -> Any:
+    from pydantic import ValidationError
+
+    try:
+        # Strict about types, but in JSON's eyes: a list is how a tuple is written, an integer is a number.
+        return _adapters(cls)[name].validate_json(json.dumps(value), strict=True)
+    except ValidationError as error:
+        reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
+        message = f"{cls.__name__}: {' or: '.join(reasons)}; got {value!r}"
+    except (TypeError, ValueError, RecursionError) as error:
+        message = f"{cls.__name__}: {value!r} is no plain value ({error})"
+    raise at_place(ConfigError(message), f"$.{name}")
+
+
+def plain(value: Any) -> Any:
+    """A field's value as configuration files hold it: tuples become lists.
+
+    >>> plain((1, ("a", None)))
+    [1, ['a', None]]
+    """
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def field_schema(cls: type) -> dict[str, Any]:
+    """The JSON Schema of the fields."""
+    properties, definitions = {}, {}
+    for field in _fields(cls):
+        one = _adapters(cls)[field.name].json_schema(ref_template="#/$defs/{model}")
+        definitions.update(one.pop("$defs", {}))
+        if not _required(field):
+            one["default"] = plain(field.default)
+        properties[field.name] = one
+    return {
+        "type": "object",
+        "description": (cls.__doc__ or "").strip().partition("\n")[0],
+        "properties": properties,
+        "required": [field.name for field in _fields(cls) if _required(field)],
+        "additionalProperties": False,
+        **({"$defs": definitions} if definitions else {}),
+    }

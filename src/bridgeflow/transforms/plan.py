@@ -1,0 +1,115 @@
+"""Plans: what a transform will do to data of a given structure, worked out from specs before any data moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bridgeflow.bridge import describe
+from bridgeflow.bridge.tracing import html_table, text_table
+from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.transforms.runner import is_array
+from bridgeflow.tree import map_leaves, open_tables
+
+__all__ = ["UNKNOWN", "Opaque", "Plan", "describe_leaves", "is_spec"]
+
+
+class _Unknown:
+    """Data of which nothing can be foreseen."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = _Unknown()
+"""What comes out of a callable that says nothing about itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opaque:
+    """A stage that cannot be foreseen: a plain callable, or whatever follows one."""
+
+    stage: str
+    detail: str
+
+
+_HEADER = ("stage", "place", "from", "to", "action", "bytes", "why")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a transform will do, row by row; prints as a table, and renders as one in a notebook.
+
+    Args:
+        steps: one `Exchange` for each crossing, in the order in which they will happen, with place and stage; an
+            `Opaque` for each stage that cannot be foreseen.
+        result: the data that comes out, with an `ArraySpec` for every array; `UNKNOWN` after an opaque stage.
+        obstacles: why the transform cannot run chunk by chunk; empty where it can.
+    """
+
+    steps: tuple[Exchange | Opaque, ...]
+    result: Any
+    obstacles: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Exchange | Opaque]:
+        return iter(self.steps)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The steps that are known."""
+        return tuple(step for step in self.steps if isinstance(step, Exchange))
+
+    @property
+    def total_bytes(self) -> int | None:
+        """Bytes that will be written anew, over all steps; `None` where some step's size is not known."""
+        sizes = [step.nbytes if isinstance(step, Exchange) else None for step in self.steps]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """One row of text for each step: stage, place, from, to, action, bytes, why."""
+        return [_row(step) for step in self.steps]
+
+    def summary(self) -> str:
+        """The last line: bytes in all, and whether the transform can run chunk by chunk."""
+        known = sum(exchange.nbytes or 0 for exchange in self.exchanges)
+        size = f"{known:,} bytes to be written" + (
+            "" if self.total_bytes is not None else ", and some that cannot be foreseen"
+        )
+        return f"{size}; " + ("streams" if not self.obstacles else f"does not stream: {'; '.join(self.obstacles)}")
+
+    def __str__(self) -> str:
+        return text_table(_HEADER, self.rows()) + f"\n{self.summary()}"
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return html_table(_HEADER, self.rows()) + f"<p>{escape(self.summary())}</p>"
+
+
+def _row(step: Exchange | Opaque) -> tuple[str, ...]:
+    if isinstance(step, Opaque):
+        return (step.stage, "", "", "", "opaque", "?", step.detail)
+    why = ": ".join(word for word in (step.reason, step.detail) if word)
+    size = "?" if step.nbytes is None else f"{step.nbytes:,}"
+    return (step.stage, step.place, str(step.source), str(step.target), step.action, size, why)
+
+
+def is_spec(leaf: object) -> bool:
+    """Whether a leaf stands for an array."""
+    return isinstance(leaf, ArraySpec)
+
+
+def describe_leaves(sample: Any) -> Any:
+    """The sample with an `ArraySpec` in place of every array.
+
+    >>> import numpy as np
+    >>> print(describe_leaves({"ecg": np.zeros((2, 100)), "id": "a"})["ecg"])
+    numpy float64[2, 100]
+    """
+    return map_leaves(describe, open_tables(sample), is_array)

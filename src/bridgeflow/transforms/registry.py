@@ -1,0 +1,107 @@
+"""The closed list of transforms: what a configuration may name, and nothing else.
+
+A transform enters it by `@register` when its module is imported. Nothing is looked up by dotted path, and nothing is
+scanned for: a plugin's transforms are known once the plugin has been imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bridgeflow.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from bridgeflow.transforms.base import Transform
+
+__all__ = ["lookup", "names", "register", "schema", "split_config"]
+
+_Class = TypeVar("_Class", bound="type[Transform]")
+
+_REGISTERED: dict[str, type[Transform]] = {}
+
+
+def register(cls: _Class) -> _Class:
+    """Class decorator: make a transform known by its class name, to configurations and to the contract suite.
+
+    Stands above `@dataclass`. Running the same definition again (a notebook cell, a module reload) replaces the class.
+
+    Raises:
+        ValueError: another class has the name already.
+    """
+    known = _REGISTERED.get(cls.__name__)
+    if known is not None and _origin(known) != _origin(cls):
+        raise ValueError(
+            f"register: the name {cls.__name__!r} is taken by {'.'.join(_origin(known))}; "
+            f"call the class in {cls.__module__} something else"
+        )
+    _REGISTERED[cls.__name__] = cls
+    return cls
+
+
+def _origin(cls: type) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
+
+
+def names() -> tuple[str, ...]:
+    """The names of all transforms, sorted.
+
+    >>> {"Scale", "ToTensor"} <= set(names())
+    True
+    """
+    return tuple(sorted(_REGISTERED))
+
+
+def lookup(name: str) -> type[Transform]:
+    """The transform of that name.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+
+    >>> lookup("Scael")
+    Traceback (most recent call last):
+    bridgeflow.errors.ConfigError: there is no transform 'Scael'; did you mean 'Scale'?
+    """
+    try:
+        return _REGISTERED[name]
+    except KeyError:
+        raise ConfigError(f"there is no transform {name!r}; {nearest(name, _REGISTERED)}") from None
+
+
+def split_config(config: object) -> tuple[str, dict[str, Any]]:
+    """The name and the raw fields in a configuration: `{"Scale": {"scale": 0.005}}`, or just `"Detach"`.
+
+    >>> split_config({"Scale": {"scale": 0.005}}), split_config("Detach")
+    (('Scale', {'scale': 0.005}), ('Detach', {}))
+    """
+    if isinstance(config, str):
+        return config, {}
+    if isinstance(config, Mapping) and len(config) == 1:
+        ((name, fields),) = config.items()
+        if isinstance(name, str) and (fields is None or isinstance(fields, Mapping)):
+            return name, dict(fields or {})
+    raise ConfigError(f"a transform is written as Name or as {{Name: {{field: value}}}}, got {config!r}")
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of one transform in a configuration, whichever it is; each is defined under `$defs`."""
+    fields = {name: _REGISTERED[name].field_schema() for name in names()}
+    bare = [name for name, one in fields.items() if not one.get("required")]
+    return {
+        "$defs": {
+            **{name: {"type": ["object", "null"], **one} if name in bare else one for name, one in fields.items()},
+            "transform": {
+                "oneOf": [
+                    {"enum": bare},
+                    {
+                        "type": "object",
+                        "properties": {name: {"$ref": f"#/$defs/{name}"} for name in fields},
+                        "additionalProperties": False,
+                        "minProperties": 1,
+                        "maxProperties": 1,
+                    },
+                ]
+            },
+        },
+        "$ref": "#/$defs/transform",
+    }

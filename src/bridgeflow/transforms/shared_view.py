@@ -1,0 +1,70 @@
+"""SharedView: one buffer seen as a tensor, an ndarray and an Arrow array at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from bridgeflow.bridge import Route, route, share
+from bridgeflow.policy import Copy, parse_copy
+from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.registry import register
+
+__all__ = ["SharedView"]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SharedView(LeafTransform):
+    """Arrays as `Shared`: one buffer with the faces `.tensor`, `.numpy` and `.arrow`, all over the same memory.
+
+    What is written through one face is read through the others. The memory is NumPy's or Arrow's and is only wrapped by
+    torch, so nothing that torch does later can move it. A `Shared` pickles by value, and any stage that follows takes
+    it as an array (through DLPack).
+
+    Args:
+        keys: paths of the arrays to share; `None` for all.
+        copy: `"auto"` copies once what cannot be shared as it is (memory that torch owns or that is not in C order),
+            `"never"` raises for it, `"always"` gives memory of its own.
+        writable: `None` keeps what the memory is, `True` copies read-only memory, `False` marks the NumPy and Arrow
+            faces read-only (torch has no such mark: do not write to the tensor then).
+
+    Raises:
+        CopyRefused: `copy="never"`, and the faces cannot stand on the memory that came in.
+        NoRoute: one of the faces does not exist for the array.
+
+    >>> import numpy as np
+    >>> x = np.zeros(3)
+    >>> faces = SharedView()({"ecg": x})["ecg"]
+    >>> faces.tensor[1] = 5
+    >>> x, faces.arrow[1].as_py()
+    (array([0., 5., 0.]), 5.0)
+    """
+
+    pointwise: ClassVar[bool] = True
+
+    copy: Copy = "auto"
+    writable: bool | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "copy", parse_copy(self.copy))
+
+    def apply(self, x: Any) -> Any:
+        """The buffer with its faces."""
+        return share(x, copy=self.copy, writable=self.writable)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """The NumPy face, handed on by DLPack."""
+        return replace(self._routes(spec)[-1].target, kind="dlpack")
+
+    def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
+        """Into memory that can be shared, and into C order, each where need be."""
+        return tuple(one.exchange() for one in self._routes(spec))
+
+    def _routes(self, spec: ArraySpec) -> tuple[Route, ...]:
+        copy: Copy = "always" if spec.kind == "torch" and self.copy == "auto" else self.copy
+        there = route(spec, "numpy", copy=copy, writable=self.writable, bfloat16="ml_dtypes")
+        if "non-contiguous" not in there.target.flags:
+            return (there,)
+        return there, route(there.target, "numpy", copy="never" if self.copy == "never" else "always")
