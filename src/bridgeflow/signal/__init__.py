@@ -1,0 +1,80 @@
+"""Signals: arrays in, arrays out, under SciPy's names and with SciPy's numbers, on NumPy, torch and Arrow arrays.
+
+Functions filter one array; designs (`Butter`, `Firwin`, ...) say which filter; `CausalFilter` and `ZeroPhaseFilter` put
+a design to work on recordings. Data go in as `[..., time]` unless `axis` says otherwise, and come out as the kind of
+array that went in.
+"""
+
+from __future__ import annotations
+
+from bridgeflow.signal.causal import CausalFilter
+from bridgeflow.signal.convenience import (
+    butter_bandpass_filter,
+    butter_bandstop_filter,
+    butter_highpass_filter,
+    butter_lowpass_filter,
+    notch_filter,
+)
+from bridgeflow.signal.design import (
+    DESIGNS,
+    Ba,
+    Bessel,
+    Butter,
+    Cheby1,
+    Cheby2,
+    Comb,
+    Design,
+    Ellip,
+    FirFilter,
+    Firls,
+    Firwin,
+    IirFilter,
+    Notch,
+    Peak,
+    Remez,
+    Savgol,
+    Sos,
+    Taps,
+    Zpk,
+    make_design,
+)
+from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
+from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
+from bridgeflow.signal.zero_phase import ZeroPhaseFilter
+
+__all__ = [
+    "DESIGNS",
+    "Ba",
+    "Bessel",
+    "Butter",
+    "CausalFilter",
+    "Cheby1",
+    "Cheby2",
+    "Comb",
+    "Design",
+    "Ellip",
+    "FirFilter",
+    "Firls",
+    "Firwin",
+    "IirFilter",
+    "Notch",
+    "Peak",
+    "Remez",
+    "Savgol",
+    "Sos",
+    "Taps",
+    "ZeroPhaseFilter",
+    "Zpk",
+    "butter_bandpass_filter",
+    "butter_bandstop_filter",
+    "butter_highpass_filter",
+    "butter_lowpass_filter",
+    "fir_filter",
+    "fir_filtfilt",
+    "fir_zero_phase",
+    "make_design",
+    "notch_filter",
+    "sosfilt",
+    "sosfilt_zi",
+    "sosfiltfilt",
+]

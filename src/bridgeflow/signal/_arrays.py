@@ -1,0 +1,89 @@
+"""The door of this room: any array comes in and is read as an ndarray; results go out as the kind that came in."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bridgeflow._optional import loaded
+from bridgeflow.bridge import kind_of, like, to_numpy
+from bridgeflow.errors import DataError, NoRoute
+
+__all__ = ["Opened", "as_ndarray", "differentiates", "open_array", "time_last", "time_where_it_was"]
+
+
+class Opened(NamedTuple):
+    """An array that came in, as an ndarray that must only be read, and the way back for results."""
+
+    values: np.ndarray[Any, Any]
+    source: Any
+
+    def close(self, result: np.ndarray[Any, Any]) -> Any:
+        """`result` as the kind, and on the device, of what came in; bfloat16 returns to its own type."""
+        source = self.source
+        if type(source) is np.ndarray or kind_of(source) in {None, "numpy"}:
+            return result
+        torch = loaded("torch")
+        if torch is not None and isinstance(source, torch.Tensor):
+            tensor = like(result, source)
+            return tensor.to(torch.bfloat16) if source.dtype is torch.bfloat16 else tensor
+        return like(result, source)
+
+
+def open_array(x: Any, *, what: str) -> Opened:
+    """Read an array as an ndarray of numbers: NumPy, torch (moved to the CPU if need be), Arrow, DLPack, nested lists.
+
+    Args:
+        x: the array. It is only read, so read-only memory is shared as it is.
+        what: the function on whose behalf, for errors.
+
+    Raises:
+        DataError: elements that are no numbers, or no axis at all.
+        NoRoute: what the bridge cannot carry, and a tensor whose gradient is wanted: no gradient passes through NumPy
+            code.
+    """
+    if type(x) is np.ndarray and x.dtype.isnative:
+        values = x
+    elif kind_of(x) is None:
+        values = np.asarray(x)
+    elif differentiates(x):
+        raise NoRoute(
+            "grad",
+            f"{what} was given a tensor that requires grad, and no gradient passes through this code",
+            "pass x.detach(), or call it under torch.no_grad()",
+        )
+    else:
+        values = to_numpy(x)
+    if values.dtype.kind not in "fciub":
+        raise DataError(f"{what}: cannot filter elements of type {values.dtype}; convert them to numbers first")
+    if values.ndim == 0:
+        raise DataError(f"{what}: x must have at least one axis, got a single number")
+    return Opened(values, x)
+
+
+def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
+    """Coefficients or a state, whatever array holds them, as an ndarray to read."""
+    return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
+
+
+def time_last(x: Any, axis: int, *, what: str) -> Any:
+    """An ndarray or tensor seen with the filtered axis at the end."""
+    if not -x.ndim <= axis < x.ndim:
+        raise DataError(f"{what}: axis {axis} does not exist, x has {x.ndim} axes")
+    if axis in (-1, x.ndim - 1):
+        return x
+    return np.moveaxis(x, axis, -1) if isinstance(x, np.ndarray) else x.movedim(axis, -1)
+
+
+def time_where_it_was(y: Any, axis: int) -> Any:
+    """The inverse of `time_last`."""
+    if axis in (-1, y.ndim - 1):
+        return y
+    return np.moveaxis(y, -1, axis) if isinstance(y, np.ndarray) else y.movedim(-1, axis)
+
+
+def differentiates(x: Any) -> bool:
+    """Whether autograd watches this value now."""
+    torch = loaded("torch")
+    return torch is not None and isinstance(x, torch.Tensor) and x.requires_grad and torch.is_grad_enabled()

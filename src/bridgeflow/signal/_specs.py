@@ -1,0 +1,45 @@
+"""What comes of an array in this room, in terms of its description."""
+
+from __future__ import annotations
+
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["filtered_spec", "result_dtype_name"]
+
+_KEPT = ("float16", "float32", "float64", "bfloat16", "complex64", "complex128", "longdouble", "clongdouble")
+
+
+def result_dtype_name(dtype: str, *, what: str) -> str:
+    """The dtype of a filtered array: floating and complex ones keep theirs, integers and booleans become float64.
+
+    >>> result_dtype_name("int16", what="butter")
+    'float64'
+    """
+    if dtype in _KEPT or dtype in {"float128", "complex256"}:
+        return dtype
+    if dtype == "bool" or dtype.removeprefix("u").startswith("int"):
+        return "float64"
+    raise DataError(f"{what}: cannot filter elements of type {dtype}; convert them to numbers first")
+
+
+def filtered_spec(spec: ArraySpec, *, fs: float | None, what: str) -> ArraySpec:
+    """The spec of a filtered array of the same shape.
+
+    Raises:
+        ConfigError: the data say a sampling rate, and the filter was designed for another.
+        DataError: elements that are no numbers, or no axis.
+    """
+    if not spec.shape:
+        raise DataError(f"{what}: x must have at least one axis, got a single number")
+    if fs is not None and spec.fs is not None and fs != spec.fs:
+        raise ConfigError(
+            f"{what}: designed for fs={fs:g} Hz, but the data have {spec.fs:g} Hz; resample, or design anew"
+        )
+    return spec.fresh(
+        dtype=result_dtype_name(spec.dtype, what=what),
+        layout="strided",
+        null_count=0,
+        writable=spec.kind != "arrow",
+        kind="arrow" if spec.kind == "capsule" else spec.kind,
+    )

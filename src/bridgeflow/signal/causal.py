@@ -1,0 +1,209 @@
+"""A filter that goes forward through a recording, whole or piece by piece, with the same bits.
+
+`CausalFilter` binds a design to the choices that a recording needs: where it starts from, what happens at NaN, which
+units. It remembers nothing between calls. What must be carried from one chunk to the next is a `State`, an argument and
+a result: a plain dictionary of arrays, which any format can hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.signal import fir
+from bridgeflow.signal._arrays import Opened, as_ndarray, open_array
+from bridgeflow.signal._specs import filtered_spec
+from bridgeflow.signal.design import Design, FirFilter, IirFilter
+from bridgeflow.signal.design.base import Array, solved
+from bridgeflow.signal.iir import nonfinite as gaps
+from bridgeflow.signal.iir import sosfilt_zi
+from bridgeflow.signal.iir.door import Door
+from bridgeflow.signal.iir.engine import EngineName, Pass, Precision
+from bridgeflow.signal.iir.passes import Passed, one_way, steady_states
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["CausalFilter", "Initial", "State"]
+
+Initial: TypeAlias = Literal["zero", "steady"]
+"""Start from silence, or as if the first sample had been there forever (no jump at the start)."""
+
+State: TypeAlias = dict[str, Any]
+"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalFilter:
+    """A design at work, forward in time, on arrays [..., time].
+
+    Args:
+        design: recursive or of finite memory.
+        initial: `"zero"` or `"steady"`; also how it starts again behind a gap with `nonfinite="reset"`.
+        precision: of the recursion; a filter of finite memory always sums in float64.
+        nonfinite: `"raise"`, `"propagate"` or `"reset"`, as for `sosfilt`.
+        scale: the filter sees `scale * x + offset`.
+        offset: see `scale`.
+        engine: for recursive designs, as for `sosfilt`.
+
+    Raises:
+        ConfigError, ValueError: a choice that does not exist or does not go with the design.
+
+    >>> from bridgeflow.signal import Butter
+    >>> lowpass = CausalFilter(design=Butter(order=2, cutoff=10.0, fs=100.0), initial="steady")
+    >>> lowpass(np.full(5, 3.0)).round(9)
+    array([3., 3., 3., 3., 3.])
+    """
+
+    design: Design
+    initial: Initial = "zero"
+    precision: Precision = "float64"
+    nonfinite: Nonfinite = "raise"
+    scale: float = 1.0
+    offset: float = 0.0
+    engine: EngineName | None = None
+
+    def __post_init__(self) -> None:
+        parse_word(self.initial, Initial, field="initial")
+        parse_word(self.nonfinite, Nonfinite, field="nonfinite")
+        Pass(self.precision, self.scale, self.offset)
+        if self.engine is not None:
+            parse_word(self.engine, EngineName, field="engine")
+        if isinstance(self.design, FirFilter) and (self.engine is not None or self.precision != "float64"):
+            raise ConfigError(f"{self.design.name} has finite memory: engine and precision are for recursive designs")
+
+    def __call__(self, x: Any) -> Any:
+        """A whole recording [..., T] through the filter, from a fresh start."""
+        return self._run(x, None)[0]
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of an array described by `spec`."""
+        return filtered_spec(spec, fs=self.design.fs, what=self.design.name)
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """The state before the first chunk.
+
+        Args:
+            spec: of any chunk; its rows must be known.
+
+        Returns:
+            zi: [S, ..., 2] for S sections, [..., n - 1] for n taps; zeros.
+            position: int64 [], samples so far.
+            fresh: bool [...], rows whose next sample is the first, of the recording or behind a gap; where that
+                matters.
+            gaps: int64 [...], with `nonfinite="reset"`: the gaps met so far, each of which was a restart.
+        """
+        out = self.out_spec(spec)
+        rows = out.shape[:-1]
+        if any(n is None for n in rows):
+            raise DataError(f"{self.design.name}: the rows of a stream must be known before it starts, got {spec}")
+        work = Pass(self.precision).work_dtype(np.dtype("c16" if out.dtype.startswith(("complex", "clong")) else "f8"))
+        known = tuple(n for n in rows if n is not None)
+        coefficients = solved(self.design)
+        memory = (len(coefficients), *known, 2) if self._recursive else (*known, len(coefficients) - 1)
+        state: State = {"zi": np.zeros(memory, work), "position": np.zeros((), np.int64)}
+        if self.initial == "steady" or self.nonfinite == "reset":
+            state["fresh"] = np.ones(known, bool)
+        if self.nonfinite == "reset":
+            state["gaps"] = np.zeros(known, np.int64)
+        return state
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0: its output and the state behind it. Chunks together are the whole, bit for bit."""
+        return self._run(x, state)
+
+    def flush(self, state: State) -> None:
+        """Nothing is held back."""
+
+    @property
+    def _recursive(self) -> bool:
+        return isinstance(self.design, IirFilter)
+
+    def _run(self, x: Any, state: State | None) -> tuple[Any, State]:
+        what = self.design.name
+        if self._recursive:
+            door = Door.open(x, self.engine, what=what, also=None if state is None else state["zi"])
+            self._check_rows(door.values, state)
+            done = self._through_sections(door, state)
+            y, values = door.close(done.y), door.values
+        else:
+            values = x if fir.by_torch(x) and self.nonfinite != "reset" else open_array(x, what=what).values
+            self._check_rows(values, state)
+            done = self._through_taps(values, state)
+            y = done.y if values is x else Opened(values, x).close(done.y)
+        return y, {} if state is None else self._behind(state, values, done)
+
+    def _through_sections(self, door: Door, state: State | None) -> Passed:
+        settings = Pass(self.precision, self.scale, self.offset)
+        steady = _steady(self.design) if self.initial == "steady" else None
+        zi = None if state is None else door.state(state["zi"], settings)
+        if steady is not None and door.values.shape[-1]:
+            begun = steady_states(door.engine, steady, door.values, settings)
+            zi = begun if zi is None or state is None else _where(state["fresh"][None, ..., None], begun, zi)
+        return one_way(
+            door.engine,
+            solved(self.design),
+            door.values,
+            zi,
+            settings,
+            self.nonfinite,
+            steady=steady,
+            position=_position(state),
+            what=self.design.name,
+        )
+
+    def _through_taps(self, values: Any, state: State | None) -> Passed:
+        taps, settings, steady = solved(self.design), Pass("float64", self.scale, self.offset), self.initial == "steady"
+        zi = None if state is None else state["zi"]
+        if steady and values.shape[-1]:
+            begun = fir.steady_state(taps, values, settings)
+            zi = begun if state is None else _where(state["fresh"][..., None], begun, zi)
+        return fir.one_pass(
+            taps, values, zi, settings, self.nonfinite, steady=steady, position=_position(state), what=self.design.name
+        )
+
+    def _check_rows(self, values: Any, state: State | None) -> None:
+        if state is None:
+            return
+        zi = state["zi"]
+        rows = tuple(zi.shape[1:-1] if self._recursive else zi.shape[:-1])
+        if tuple(values.shape[:-1]) != rows:
+            raise DataError(
+                f"{self.design.name}: a chunk of shape {tuple(values.shape)} in a stream whose rows have shape {rows}"
+            )
+
+    def _behind(self, state: State, values: Any, done: Passed) -> State:
+        samples = int(values.shape[-1])
+        behind: State = {"zi": done.zf, "position": state["position"] + samples}
+        if "fresh" not in state or not samples:
+            return {**state, **behind}
+        behind["fresh"] = np.zeros_like(state["fresh"])
+        if "gaps" in state:
+            behind["gaps"] = state["gaps"]
+            if done.dirty is not None and done.dirty.any():
+                behind["fresh"] = ~gaps.finite(values[..., -1])
+                goes_on = state["fresh"] & (state["position"] > 0)
+                behind["gaps"] = state["gaps"] + gaps.new_gaps(values, done.dirty, goes_on)
+        return behind
+
+
+def _position(state: State | None) -> int:
+    return 0 if state is None else int(state["position"])
+
+
+@lru_cache(maxsize=256)
+def _steady(design: Design) -> Array:
+    return sosfilt_zi(design)
+
+
+def _where(fresh: Array, begun: Any, zi: Any) -> Any:
+    """Rows that begin now take the steady state, the others what they carry."""
+    if not fresh.any():
+        return zi
+    if kind_of(begun) == "torch":
+        return begun.where(begun.new_tensor(fresh, dtype=bool), zi)
+    return np.where(fresh, begun, as_ndarray(zi))

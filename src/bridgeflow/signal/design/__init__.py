@@ -1,0 +1,76 @@
+"""Filter designs: frozen, hashable, validated when built, solved once.
+
+A design is what a user says, `Butter(order=4, cutoff=20.0, fs=100.0)`. Its arrays (`sos` or `taps`) are derived from
+that, once for all equal designs. Names, defaults and numbers are SciPy's, with two differences: frequencies are in Hz
+and want `fs`, and SciPy's `N` and `Wn` are called `order` and `cutoff`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from types import MappingProxyType
+from typing import Any, Final
+
+from bridgeflow.errors import ConfigError, nearest
+from bridgeflow.signal.design.base import Design, FirFilter, IirFilter
+from bridgeflow.signal.design.fir import Firls, Firwin, Remez, Savgol, Taps
+from bridgeflow.signal.design.iir import Ba, Bessel, Butter, Cheby1, Cheby2, Comb, Ellip, Notch, Peak, Sos, Zpk
+
+__all__ = [
+    "DESIGNS",
+    "Ba",
+    "Bessel",
+    "Butter",
+    "Cheby1",
+    "Cheby2",
+    "Comb",
+    "Design",
+    "Ellip",
+    "FirFilter",
+    "Firls",
+    "Firwin",
+    "IirFilter",
+    "Notch",
+    "Peak",
+    "Remez",
+    "Savgol",
+    "Sos",
+    "Taps",
+    "Zpk",
+    "make_design",
+]
+
+_ALL: Final[tuple[type[Design], ...]] = (
+    Ba, Bessel, Butter, Cheby1, Cheby2, Comb, Ellip, Firls, Firwin, Notch, Peak, Remez, Savgol, Sos, Taps, Zpk
+)  # fmt: skip
+
+DESIGNS: Final[Mapping[str, type[Design]]] = MappingProxyType({design.name: design for design in _ALL})
+"""Every design under the name that configurations use."""
+
+
+def make_design(name: str, **parameters: Any) -> Design:
+    """The design of that name.
+
+    Args:
+        name: a key of `DESIGNS`.
+        parameters: its fields.
+
+    Raises:
+        ConfigError: an unknown name, a parameter that this design does not take, or one that it needs and did not get.
+        UnstableFilter: a pole on or outside the unit circle.
+
+    >>> make_design("notch", w0=50.0, Q=30.0, fs=500.0)
+    Notch(fs=500.0, w0=50.0, Q=30.0)
+    """
+    if name not in DESIGNS:
+        raise ConfigError(f"there is no filter design {name!r}; {nearest(str(name), DESIGNS)}")
+    design = DESIGNS[name]
+    known = {field.name: field for field in fields(design)}
+    takes = f"{name} takes {', '.join(known)}"
+    for unknown in parameters.keys() - known.keys():
+        raise ConfigError(f"design {name!r} has no parameter {unknown!r}; {takes}")
+    for field in known.values():
+        if field.default is MISSING and field.name not in parameters:
+            raise ConfigError(f"design {name!r} needs {field.name}; {takes}")
+    return design(**parameters)

@@ -1,0 +1,384 @@
+"""Filters of finite memory, in direct form: every output is the same sum in the same order, wherever it stands.
+
+`y[t] = sum(taps[k] * x[t - k])` is added up from the oldest sample to the newest, one rounding for each product and one
+for each sum. So a recording filtered piece by piece equals the whole bit for bit, which SciPy's `lfilter` (whose sums
+regroup with the length of the piece) does not promise; and the state between pieces, the sums begun, is SciPy's `zi`.
+
+`method="fft"` is faster for long filters and equal within rounding. Tensors on a device, and tensors whose gradient is
+wanted, are convolved by torch, likewise within rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridgeflow.bridge import kind_of, like, to_tensor
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.signal._arrays import Opened, as_ndarray, differentiates, open_array, time_last, time_where_it_was
+from bridgeflow.signal._padding import Padtype, extend, parse_padding
+from bridgeflow.signal.design import FirFilter
+from bridgeflow.signal.design.base import solved, whole_delay
+from bridgeflow.signal.iir import nonfinite as gaps
+from bridgeflow.signal.iir.engine import Array, Pass, result_dtype, rounded
+from bridgeflow.signal.iir.passes import Passed
+
+__all__ = [
+    "FirMethod",
+    "by_torch",
+    "fir_filter",
+    "fir_filtfilt",
+    "fir_zero_phase",
+    "one_pass",
+    "steady_state",
+    "taps_of",
+    "zero_phase_delay",
+]
+
+FirMethod: TypeAlias = Literal["direct", "fft"]
+"""How a filter of finite memory is computed: pinned sums, or overlap-add in blocks."""
+
+_TILE: Final = 1 << 14
+"""Samples worked on at once: three arrays of this size stay in the second-level cache."""
+
+
+def fir_filter(
+    taps: Any,
+    x: Any,
+    axis: int = -1,
+    zi: Any = None,
+    *,
+    method: FirMethod = "direct",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Any:
+    """Filter along one axis with an impulse response, as `scipy.signal.lfilter(taps, 1, x, axis, zi)` does.
+
+    Args:
+        taps: impulse response [n], or an FIR design.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        axis: the axis of time.
+        zi: state to start from, x's shape with n - 1 in the place of the time axis, SciPy's layout; `None` for zero.
+        method: `"direct"`, the same bits in every chunking; or `"fft"`, equal within rounding, faster from about 100
+            taps on.
+        nonfinite: `"propagate"` NaN and infinity into the n outputs they are part of (the FFT spreads them further);
+            `"raise"`; or `"reset"`: NaN exactly where x is not finite, and a fresh start from a zero state behind each
+            such gap.
+        scale: the filter sees `scale * x + offset`.
+        offset: see `scale`.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too (sums are float64), but for integers and booleans, which become
+            float64.
+        zf: the state after the last sample, only if `zi` was given: a tensor beside a tensor, else an ndarray; in
+            float64 or complex128.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit.
+        NonFinite: `nonfinite="raise"`, naming the row and the first sample.
+
+    >>> import numpy as np
+    >>> fir_filter([0.5, 0.5], np.array([1.0, 3.0, 5.0]))
+    array([0.5, 2. , 4. ])
+    """
+    parse_word(method, FirMethod, field="method")
+    parse_word(nonfinite, Nonfinite, field="nonfinite")
+    weights, settings = taps_of(taps), Pass("float64", scale, offset)
+    values = x if by_torch(x) and nonfinite != "reset" else open_array(x, what="fir_filter").values
+    state = None if zi is None else _state_time_last(zi, values, axis, len(weights))
+    rows = time_last(values, axis, what="fir_filter")
+    done = one_pass(weights, rows, state, settings, nonfinite, method=method, what="fir_filter")
+    y, zf = time_where_it_was(done.y, axis), time_where_it_was(done.zf, axis)
+    if values is not x:
+        y, zf = Opened(values, x).close(y), like(zf, x) if kind_of(x) == "torch" else zf
+    return y if zi is None else (y, zf)
+
+
+def fir_filtfilt(
+    taps: Any,
+    x: Any,
+    axis: int = -1,
+    padtype: Padtype | None = "odd",
+    padlen: int | None = None,
+    *,
+    method: FirMethod = "direct",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Any:
+    """Filter forwards and backwards, as `scipy.signal.filtfilt(taps, 1, x, axis, padtype, padlen)`; gain squared.
+
+    Args:
+        taps: impulse response [n], or an FIR design; symmetric or not.
+        x: data of any shape and kind. Only read.
+        axis: the axis of time.
+        padtype: how x goes on beyond its ends: `"odd"`, `"even"`, `"constant"`, or `None`.
+        padlen: by how many samples, fewer than there are; `None` for three times n.
+        method, scale, offset: as for `fir_filter`.
+        nonfinite: `"propagate"`, `"raise"`, or `"reset"`: each run of finite samples is filtered as a recording of its
+            own (padded by at most its length less one), NaN in the gaps.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit, among them an x that is not longer than `padlen`.
+        NonFinite: `nonfinite="raise"`, naming the row and the first sample.
+
+    >>> import numpy as np
+    >>> fir_filtfilt([0.5, 0.5], np.arange(8.0)).round(12)
+    array([0., 1., 2., 3., 4., 5., 6., 7.])
+    """
+    weights, settings = taps_of(taps), Pass("float64", scale, offset)
+    opened, values = _open(x, axis, method, nonfinite, what="fir_filtfilt")
+    edge = parse_padding(padtype, padlen, 3 * len(weights), values.shape[-1], what="fir_filtfilt")
+
+    def both_ways(piece: Array) -> Array:
+        padding = min(edge, piece.shape[-1] - 1)
+        y = extend(settings.units(piece, settings.work_dtype(piece.dtype)), padtype, padding)
+        for _ in ("forwards", "backwards"):
+            y, _zf = _by_numpy(weights, y, steady_state(weights, y, Pass()), Pass(), method)
+            y = y[..., ::-1]
+        return y[..., padding : y.shape[-1] - padding]
+
+    y = _whole(both_ways, values, nonfinite, what="fir_filtfilt")
+    return opened.close(time_where_it_was(y, axis))
+
+
+def fir_zero_phase(
+    taps: Any,
+    x: Any,
+    axis: int = -1,
+    padtype: Padtype | None = "odd",
+    *,
+    method: FirMethod = "direct",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Any:
+    """Filter once and take the delay back: the gain as designed, and no delay. For symmetric taps of odd count.
+
+    Args:
+        taps: impulse response [n], symmetric (or antisymmetric, as of a derivative), n odd; or an FIR design of that
+            form.
+        x: data of any shape and kind. Only read.
+        axis: the axis of time.
+        padtype: how x goes on for half a filter beyond its ends: `"odd"`, `"even"`, `"constant"`; `None` for zeros.
+        method, nonfinite, scale, offset: as for `fir_filtfilt`.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64.
+
+    Raises:
+        ConfigError: taps of another form; `fir_filtfilt` takes any.
+        DataError: shapes or dtypes that do not fit, among them an x not longer than half the filter.
+        NonFinite: `nonfinite="raise"`, naming the row and the first sample.
+
+    >>> import numpy as np
+    >>> fir_zero_phase([0.25, 0.5, 0.25], np.array([0.0, 0.0, 4.0, 0.0, 0.0]))
+    array([0., 1., 2., 1., 0.])
+    """
+    weights, settings = taps_of(taps), Pass("float64", scale, offset)
+    delay = zero_phase_delay(weights)
+    opened, values = _open(x, axis, method, nonfinite, what="fir_zero_phase")
+    parse_padding(padtype, None, delay, values.shape[-1], what="fir_zero_phase")
+
+    def centred(piece: Array) -> Array:
+        units = settings.units(piece, settings.work_dtype(piece.dtype))
+        padding = min(delay, piece.shape[-1] - 1) if padtype is not None else 0
+        ends = np.zeros((*units.shape[:-1], delay - padding), units.dtype)
+        y, _zf = _by_numpy(
+            weights, np.concatenate([ends, extend(units, padtype, padding), ends], -1), None, Pass(), method
+        )
+        return y[..., 2 * delay :]
+
+    y = _whole(centred, values, nonfinite, what="fir_zero_phase")
+    return opened.close(time_where_it_was(y, axis))
+
+
+def _open(x: Any, axis: int, method: FirMethod, nonfinite: Nonfinite, *, what: str) -> tuple[Opened, Array]:
+    parse_word(method, FirMethod, field="method")
+    parse_word(nonfinite, Nonfinite, field="nonfinite")
+    opened = open_array(x, what=what)
+    return opened, time_last(opened.values, axis, what=what)
+
+
+def _whole(filtered: Callable[[Array], Array], x: Array, nonfinite: Nonfinite, *, what: str) -> Array:
+    """Whole rows [..., T] through a filter that sees both ends, with the policy for NaN and infinity around it."""
+    dirty: Array = np.asarray(False) if nonfinite == "propagate" else np.asarray(~gaps.finite(x).all(axis=-1))
+    if dirty.any() and nonfinite == "raise":
+        raise gaps.refuse(x, None, dirty, what=what)
+    y = rounded(filtered(x), x.dtype)
+    for row in map(tuple, np.argwhere(dirty)):
+        y[row] = np.nan
+        for begin, end in gaps.runs(gaps.finite(x[row])):
+            y[row][begin:end] = rounded(filtered(x[row][begin:end]), x.dtype)
+    return y
+
+
+def taps_of(taps: Any) -> NDArray[np.float64]:
+    """An impulse response [n] in float64 from a design or from any array."""
+    if isinstance(taps, FirFilter):
+        return solved(taps)
+    given = as_ndarray(taps)
+    if given.ndim != 1 or not len(given) or given.dtype.kind not in "fiub":
+        raise DataError(f"taps must be a row of real numbers, got {given.dtype} of shape {given.shape}")
+    return given.astype(np.float64, copy=False)
+
+
+def zero_phase_delay(taps: NDArray[np.float64]) -> int:
+    """The delay that `fir_zero_phase` takes back."""
+    delay = whole_delay(taps)
+    if delay is None:
+        raise ConfigError(
+            "zero phase in one pass needs symmetric taps of odd count; "
+            "filter forwards and backwards instead (fir_filtfilt)"
+        )
+    return delay
+
+
+def steady_state(taps: NDArray[np.float64], x: Any, settings: Pass) -> Any:
+    """The state [..., n - 1] of rows that have seen the first sample of x [..., T], T > 0, forever."""
+    ones = np.cumsum(taps[:0:-1])[::-1]
+    first = x[..., :1]
+    if isinstance(x, np.ndarray):
+        with np.errstate(invalid="ignore", over="ignore"):
+            return settings.units(first, settings.work_dtype(x.dtype)) * ones
+    from bridgeflow.signal._torch import float_dtype
+
+    work = float_dtype(x, double=True)
+    return (first.to(work) * settings.scale + settings.offset) * first.new_tensor(ones, dtype=work)
+
+
+def one_pass(
+    taps: NDArray[np.float64],
+    x: Any,
+    zi: Any | None,
+    settings: Pass,
+    nonfinite: Nonfinite,
+    *,
+    method: FirMethod = "direct",
+    steady: bool = False,
+    position: int = 0,
+    what: str,
+) -> Passed:
+    """Filter rows [..., T] causally; the state is [..., n - 1] in float64 or complex128 (longdouble stays).
+
+    Args:
+        taps: [n].
+        x: ndarray, or tensor where `by_torch` says so; only read.
+        zi: the state before, or `None` for zero.
+        settings: units.
+        nonfinite: the policy; `"reset"` for ndarrays alone.
+        method: pinned sums, or overlap-add.
+        steady: whether a fresh start behind a gap takes the steady state rather than zero.
+        position: of the first sample of x in its recording, for errors.
+        what: the function on whose behalf, for errors.
+    """
+    run = _by_numpy if isinstance(x, np.ndarray) else _by_torch
+    y, zf = run(taps, x, zi, settings, method)
+    if nonfinite == "propagate" or not x.shape[-1]:
+        return Passed(y, zf, None)
+    dirty: Array = np.asarray(~gaps.finite(x).all(axis=-1))
+    if zi is not None and len(taps) > 1:
+        dirty = np.asarray(dirty | ~gaps.finite(zi).all(axis=-1))
+    if dirty.any() and nonfinite == "raise":
+        raise gaps.refuse(x, None if zi is None else zi[None], dirty, what=what, position=position)
+    if dirty.any():
+
+        def again(piece: Array, state: Array | None) -> tuple[Array, Array]:
+            if state is None and steady:
+                state = steady_state(taps, piece, settings)[None]
+            piece_y, piece_zf = _by_numpy(taps, piece, None if state is None else state[0], settings, method)
+            return piece_y, piece_zf[None]
+
+        gaps.restart(again, x, None if zi is None else zi[None], y, zf[None], dirty, what=what)
+    return Passed(y, zf, dirty)
+
+
+def by_torch(x: Any) -> bool:
+    """Whether torch must do it: the data are on a device, or a gradient is wanted."""
+    return kind_of(x) == "torch" and (x.device.type != "cpu" or differentiates(x))
+
+
+def _by_numpy(
+    taps: NDArray[np.float64], x: Array, zi: Array | None, settings: Pass, method: FirMethod
+) -> tuple[Array, Array]:
+    work = settings.work_dtype(x.dtype)
+    state = np.zeros((*x.shape[:-1], len(taps) - 1), work) if zi is None else as_ndarray(zi).astype(work, copy=False)
+    convolve = _direct if method == "direct" else _overlap_add
+    return convolve(taps, x, state, settings, work)
+
+
+def _by_torch(taps: NDArray[np.float64], x: Any, zi: Any | None, settings: Pass, method: FirMethod) -> tuple[Any, Any]:
+    import torch
+
+    from bridgeflow.signal._torch import convolve, float_dtype
+
+    samples, memory = x.shape[-1], len(taps) - 1
+    work = float_dtype(x, double=True)
+    sums = convolve(x.to(work) * settings.scale + settings.offset, taps, fft=method == "fft")
+    if zi is not None and memory:
+        begun = to_tensor(zi, device=x.device, writable=False).to(work)
+        sums = torch.cat([sums[..., :memory] + begun, sums[..., memory:]], dim=-1)
+    return sums[..., :samples].to(float_dtype(x, double=False)), sums[..., samples:]
+
+
+def _direct(taps: NDArray[np.float64], x: Array, zi: Array, settings: Pass, work: np.dtype[Any]) -> tuple[Array, Array]:
+    samples, memory = x.shape[-1], len(taps) - 1
+    y = np.empty(x.shape, result_dtype(x.dtype))
+    zf = zi.copy()
+    if not x.size:
+        return y, zf
+    rows_x, rows_y, rows_z = (part.reshape(-1, part.shape[-1]) if part.size else part for part in (x, y, zf))
+    height = max(1, _TILE // samples)
+    for top in range(0, len(rows_x), height):
+        state = rows_z[top : top + height] if memory else np.empty((min(height, len(rows_x) - top), 0), work)
+        for left in range(0, samples, _TILE):
+            piece = settings.units(rows_x[top : top + height, left : left + _TILE], work)
+            width = piece.shape[-1]
+            sums = np.zeros((len(piece), width + memory), work)
+            sums[:, :memory] = state
+            products = np.empty_like(piece)
+            with np.errstate(invalid="ignore", over="ignore"):
+                for k in range(memory, -1, -1):
+                    np.multiply(piece, taps[k], out=products)
+                    sums[:, k : k + width] += products
+                rows_y[top : top + height, left : left + width] = sums[:, :width]
+            state = sums[:, width:]
+        if memory:
+            rows_z[top : top + height] = state
+    return y, zf
+
+
+def _overlap_add(
+    taps: NDArray[np.float64], x: Array, zi: Array, settings: Pass, work: np.dtype[Any]
+) -> tuple[Array, Array]:
+    from scipy.signal import oaconvolve
+
+    samples, memory = x.shape[-1], len(taps) - 1
+    if not x.size:
+        return np.empty(x.shape, result_dtype(x.dtype)), zi.copy()
+    weights = taps.reshape((1,) * (x.ndim - 1) + (-1,))
+    sums = oaconvolve(settings.units(x, work), weights, mode="full", axes=-1)
+    sums[..., :memory] += zi
+    return rounded(sums[..., :samples], x.dtype), sums[..., samples:].copy()
+
+
+def _state_time_last(zi: Any, x: Any, axis: int, taps: int) -> Any:
+    """SciPy's state, of x's shape but for the time axis, as [..., n - 1]."""
+    state = zi if kind_of(zi) == "torch" and kind_of(x) == "torch" else as_ndarray(zi)
+    wanted = list(x.shape)
+    wanted[axis] = taps - 1
+    if list(state.shape) != wanted:
+        raise DataError(
+            f"invalid zi shape: with axis={axis}, x of shape {tuple(x.shape)} and {taps} taps, "
+            f"zi must have shape {tuple(wanted)}, got {tuple(state.shape)}"
+        )
+    return time_last(state, axis, what="fir_filter")

@@ -1,0 +1,196 @@
+"""Recursive filters as second-order sections: SciPy's functions, on NumPy, torch and Arrow arrays.
+
+Where these functions differ from SciPy's of the same name, apart from taking more kinds of arrays:
+
+- float32, float16, bfloat16 and complex64 data keep their dtype (SciPy answers in float64 where `sos` is float64). The
+  recursion runs in float64 all the same unless `precision="float32"` asks otherwise, and states have the dtype of the
+  recursion.
+- `sos` may be a design (`Butter(...)`), which is known to be stable. Sections in an array are taken as they are, as
+  SciPy does.
+- `nonfinite=` can refuse NaN and infinity, or start afresh behind them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.signal._arrays import as_ndarray, time_last, time_where_it_was
+from bridgeflow.signal._padding import Padtype, parse_padding
+from bridgeflow.signal.design import FirFilter, IirFilter
+from bridgeflow.signal.design.base import solved
+from bridgeflow.signal.iir.door import Door
+from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision
+from bridgeflow.signal.iir.passes import both_ways, one_way
+
+__all__ = ["EngineName", "Precision", "sections_of", "sosfilt", "sosfilt_zi", "sosfiltfilt"]
+
+
+def sosfilt(
+    sos: Any,
+    x: Any,
+    axis: int = -1,
+    zi: Any = None,
+    *,
+    engine: EngineName | None = None,
+    precision: Precision = "float64",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+    out: Any = None,
+) -> Any:
+    """Filter along one axis with second-order sections, as `scipy.signal.sosfilt` does.
+
+    Args:
+        sos: sections [n, 6], each row `b0 b1 b2 1 a1 a2`, or an IIR design.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        axis: the axis of time.
+        zi: state to start from, [n, ..., 2, ...] with the 2 in the place of the time axis, SciPy's layout; `None` for
+            zero.
+        engine: `"native"`, `"blocks"` or `"scipy"`; `None` takes the best for the kind, device and dtype of x.
+        precision: of the recursion, `"float64"` or `"float32"`.
+        nonfinite: `"propagate"` NaN and infinity into everything after them; `"raise"`; or `"reset"`: NaN exactly where
+            x is not finite, and a fresh start, from a zero state, behind each such gap. Rows without a gap are the same
+            bits either way.
+        scale: the filter sees `scale * x + offset`: integer counts become units in the same pass.
+        offset: see `scale`.
+        out: ndarray or tensor of the result's shape and dtype to write into; may be x itself.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64.
+        zf: the state after the last sample, only if `zi` was given. A tensor beside a tensor, else an ndarray; in the
+            dtype of the recursion, so that a recording filtered piece by piece equals the whole bit for bit.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit.
+        NonFinite: `nonfinite="raise"`, naming the row and the first sample.
+        NoRoute: a gradient is wanted from an engine that cannot give one.
+        MissingDependency: an engine asked for by name that cannot run here.
+
+    >>> import numpy as np
+    >>> from bridgeflow.signal import Butter
+    >>> sosfilt(Butter(order=2, cutoff=10.0, fs=100.0), np.ones(200, "float32"))[-1]
+    np.float32(1.0)
+    """
+    parse_word(nonfinite, Nonfinite, field="nonfinite")
+    sections, settings = sections_of(sos), Pass(precision, scale, offset)
+    door = Door.open(x, engine, what="sosfilt", also=zi)
+    values = time_last(door.values, axis, what="sosfilt")
+    state = None if zi is None else door.state(_state_time_last(zi, door.values, axis, len(sections)), settings)
+    target = None if out is None else time_last(door.target(out), axis, what="sosfilt")
+    done = one_way(door.engine, sections, values, state, settings, nonfinite, out=target, what="sosfilt")
+    result = out if out is not None else door.close(time_where_it_was(done.y, axis))
+    if zi is None:
+        return result
+    return result, door.close_state(time_where_it_was(done.zf, axis % door.values.ndim + 1))
+
+
+def sosfiltfilt(
+    sos: Any,
+    x: Any,
+    axis: int = -1,
+    padtype: Padtype | None = "odd",
+    padlen: int | None = None,
+    *,
+    engine: EngineName | None = None,
+    precision: Precision = "float64",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Any:
+    """Filter forwards and backwards, so that no frequency is delayed, as `scipy.signal.sosfiltfilt` does.
+
+    The gain is squared: -3 dB at the cutoff becomes -6 dB.
+
+    Args:
+        sos: sections [n, 6], each row `b0 b1 b2 1 a1 a2`, or an IIR design.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        axis: the axis of time.
+        padtype: how x goes on beyond its ends while filtering: `"odd"`, `"even"`, `"constant"`, or `None`.
+        padlen: by how many samples, fewer than there are; `None` for SciPy's default, about six per section.
+        engine, precision, scale, offset: as for `sosfilt`.
+        nonfinite: `"propagate"`: a row with NaN or infinity becomes all NaN; `"raise"`; or `"reset"`: each run of
+            finite samples is filtered as a recording of its own (padded by at most its length less one), NaN in the
+            gaps.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit, among them an x that is not longer than `padlen`.
+        NonFinite, NoRoute, MissingDependency: as for `sosfilt`.
+
+    >>> import numpy as np
+    >>> from bridgeflow.signal import Butter
+    >>> ramp = np.arange(100.0)
+    >>> np.abs(sosfiltfilt(Butter(order=2, cutoff=10.0, fs=100.0), ramp) - ramp).max() < 0.05
+    np.True_
+    """
+    parse_word(nonfinite, Nonfinite, field="nonfinite")
+    sections, settings = sections_of(sos), Pass(precision, scale, offset)
+    door = Door.open(x, engine, what="sosfiltfilt")
+    values = time_last(door.values, axis, what="sosfiltfilt")
+    edge = parse_padding(padtype, padlen, _default_padlen(sections), values.shape[-1], what="sosfiltfilt")
+    y = both_ways(door.engine, sections, values, padtype, edge, settings, nonfinite, what="sosfiltfilt")
+    return door.close(time_where_it_was(y, axis))
+
+
+def sosfilt_zi(sos: Any) -> Array:
+    """The state of a filter that has seen ones forever, as `scipy.signal.sosfilt_zi`.
+
+    A row that starts from it times its first sample starts without a jump.
+
+    Args:
+        sos: sections [n, 6], or an IIR design.
+
+    Returns:
+        zi: ndarray [n, 2].
+
+    >>> from bridgeflow.signal import Butter
+    >>> sosfilt_zi(Butter(order=2, cutoff=10.0, fs=100.0)).shape
+    (1, 2)
+    """
+    from scipy.signal import sosfilt_zi as scipy_sosfilt_zi
+
+    zi: Array = scipy_sosfilt_zi(sos.sos if isinstance(sos, IirFilter) else as_ndarray(sos))
+    return zi
+
+
+def sections_of(sos: Any) -> Array:
+    """Sections [n, 6] in float64 from a design or from any array; checked for form, not for stability."""
+    if isinstance(sos, IirFilter):
+        return solved(sos)
+    if isinstance(sos, FirFilter):
+        raise ConfigError(f"{sos!r} has taps and no sections; use fir_filter")
+    given = np.atleast_2d(as_ndarray(sos))
+    if given.ndim != 2 or given.shape[1] != 6 or not len(given):
+        raise DataError(f"sos must be an array of shape [sections, 6], got {given.shape}")
+    if given.dtype.kind not in "fiub":
+        raise DataError(f"sos must be real numbers, got {given.dtype}")
+    if not (given[:, 3] == 1).all():
+        raise DataError("sos[:, 3] (a0) should be all ones; divide each row by it")
+    return given.astype(np.float64, copy=False)
+
+
+def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:
+    """SciPy's [n, ..., 2, ...] as [n, ..., 2]."""
+    wanted = list(values.shape)
+    wanted[axis] = 2
+    state = zi if hasattr(zi, "movedim") else as_ndarray(zi)
+    if tuple(state.shape) != (sections, *wanted):
+        raise DataError(
+            f"invalid zi shape: with axis={axis}, x of shape {tuple(values.shape)} and {sections} sections, "
+            f"zi must have shape {(sections, *wanted)}, got {tuple(state.shape)}"
+        )
+    return time_last(state, axis % values.ndim + 1, what="sosfilt")
+
+
+def _default_padlen(sections: Array) -> int:
+    """SciPy's rule: three times the number of coefficients that the sections would have as one fraction."""
+    taps = 2 * len(sections) + 1 - min(int((sections[:, 2] == 0).sum()), int((sections[:, 5] == 0).sum()))
+    return 3 * taps

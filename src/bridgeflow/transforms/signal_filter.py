@@ -1,0 +1,205 @@
+"""`SignalFilter`: every filter design as a transform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import numpy as np
+
+from bridgeflow.errors import ConfigError
+from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.signal.causal import CausalFilter, Initial
+from bridgeflow.signal.convenience import Mode
+from bridgeflow.signal.design import DESIGNS, Design, make_design
+from bridgeflow.signal.iir.engine import EngineName, Precision
+from bridgeflow.signal.zero_phase import ZeroPhaseFilter
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.registry import register
+
+__all__ = ["SignalFilter"]
+
+DesignName: TypeAlias = Literal[
+    "ba", "bessel", "butter", "cheby1", "cheby2", "comb", "ellip", "firls", "firwin", "notch", "peak", "remez",
+    "savgol", "sos", "taps", "zpk",
+]  # fmt: skip
+"""The designs, by the names of `bridgeflow.signal.DESIGNS`."""
+
+Number: TypeAlias = float | tuple[float, float]
+"""A real number, or real and imaginary part."""
+
+_GIVEN: Final = {"sos": ("sections",), "zpk": ("z", "p", "k"), "ba": ("b", "a"), "taps": ("values",)}
+"""Designs given by their coefficients: the field's name is the design's, and it holds these parameters."""
+
+_OWN: Final = {"design", "mode", "initial", "precision", "nonfinite", "scale", "offset", "engine", "keys", *_GIVEN}
+"""Fields that are no parameters of a design."""
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SignalFilter(LeafTransform):
+    """Filter signals along their last axis, once and live or without delay, whole or chunk by chunk.
+
+    Args:
+        design: `"butter"`, `"cheby1"`, `"cheby2"`, `"ellip"`, `"bessel"`, `"notch"`, `"peak"`, `"comb"`; `"firwin"`,
+            `"firls"`, `"remez"`, `"savgol"`. Left out where the coefficients are given by `sos`, `zpk`, `ba` or `taps`.
+        fs: sampling rate in Hz. Needed wherever a frequency is given. Where the data know theirs, it must be this one.
+        order, cutoff, btype, rp, rs, norm: of the classical designs (see `bridgeflow.signal.Butter`, `Cheby1`, ...).
+        w0, Q, ftype, pass_zero: of `"notch"`, `"peak"`, `"comb"`; `pass_zero` of `"firwin"` too.
+        numtaps, window, width, bands, desired, weight, type, maxiter, grid_density: of `"firwin"`, `"firls"`,
+            `"remez"`.
+        window_length, polyorder, deriv, delta: of `"savgol"`.
+        sos: sections, six numbers each, as every `output="sos"` of SciPy.
+        zpk: zeros, poles, gain; a complex number is a pair (real, imaginary).
+        ba: numerator, denominator. Refused where rounding has made it unstable.
+        taps: impulse response.
+        mode: `"causal"`: forward in time, chunk by chunk if need be, with the same bits. `"zero_phase"`: no delay; a
+            recursive filter runs forwards and backwards (`sosfiltfilt`, gain squared), one with symmetric taps runs
+            once.
+        initial: `"zero"`: start from silence; `"steady"`: as if the first sample had been there forever. For
+            `"causal"`.
+        precision: of the recursion, `"float64"` or `"float32"`, whatever the dtype of the data.
+        nonfinite: what NaN and infinity do: `"raise"` (names the row and the first sample), `"propagate"`, or
+            `"reset"`: NaN in the gap, a fresh start behind it; the state of a stream counts these gaps.
+        scale: the filter sees `scale * x + offset`: counts become units in the same pass.
+        offset: see `scale`.
+        engine: for recursive designs, `"native"`, `"blocks"` or `"scipy"`; `None` takes the best.
+        keys: which arrays; `None` for all.
+
+    Arrays [..., time] of any kind, real, complex or integer; kind, device, shape and dtype stay (integers and booleans
+    become float64). The input is only read.
+
+    Raises:
+        ConfigError: parameters missing, out of range, or not of this design.
+        UnstableFilter: a pole on or outside the unit circle.
+
+    >>> import numpy as np
+    >>> hum = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0, initial="steady")
+    >>> hum(np.ones(4, "float32"))
+    array([1., 1., 1., 1.], dtype=float32)
+    """
+
+    design: DesignName | None = None
+    fs: float | None = None
+    order: int | None = None
+    cutoff: float | tuple[float, ...] | None = None
+    btype: Literal["lowpass", "highpass", "bandpass", "bandstop"] | None = None
+    rp: float | None = None
+    rs: float | None = None
+    norm: Literal["phase", "delay", "mag"] | None = None
+    w0: float | None = None
+    Q: float | None = None
+    ftype: Literal["notch", "peak"] | None = None
+    pass_zero: bool | Literal["lowpass", "highpass", "bandpass", "bandstop"] | None = None
+    numtaps: int | None = None
+    window: str | float | tuple[str | float, ...] | None = None
+    width: float | None = None
+    bands: tuple[float, ...] | None = None
+    desired: tuple[float, ...] | None = None
+    weight: tuple[float, ...] | None = None
+    type: Literal["bandpass", "differentiator", "hilbert"] | None = None
+    maxiter: int | None = None
+    grid_density: int | None = None
+    window_length: int | None = None
+    polyorder: int | None = None
+    deriv: int | None = None
+    delta: float | None = None
+    sos: tuple[tuple[float, ...], ...] | None = None
+    zpk: tuple[tuple[Number, ...], tuple[Number, ...], float] | None = None
+    ba: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    taps: tuple[float, ...] | None = None
+    mode: Mode = "causal"
+    initial: Initial = "zero"
+    precision: Precision = "float64"
+    nonfinite: Nonfinite = "raise"
+    scale: float = 1.0
+    offset: float = 0.0
+    engine: EngineName | None = None
+
+    def __post_init__(self) -> None:
+        parse_word(self.mode, Mode, field="SignalFilter: mode")
+        for field in fields(self):
+            if field.name not in {"keys", "design"}:
+                object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
+        given: list[str] = [name for name in _GIVEN if getattr(self, name) is not None]
+        if len(given) + (self.design not in (None, *given)) > 1:
+            raise ConfigError(
+                f"SignalFilter: give one of design, sos, zpk, ba, taps, got {', '.join(['design', *given][-2:])}"
+            )
+        if self.design is None and not given:
+            raise ConfigError(
+                f"SignalFilter: which filter? Give design (one of {', '.join(DESIGNS)}), or sos, zpk, ba, taps"
+            )
+        if self.design in _GIVEN and not given:
+            raise ConfigError(f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=")
+        if self.mode == "zero_phase" and self.initial != "zero":
+            raise ConfigError(f"SignalFilter: initial={self.initial!r} is for mode='causal'; zero phase pads both ends")
+        self.filter  # noqa: B018  refused here, when built, or never
+
+    @cached_property
+    def designed(self) -> Design:
+        """The design that the fields describe."""
+        name: str = self.design or next(name for name in _GIVEN if getattr(self, name) is not None)
+        chosen = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OWN}
+        chosen = {parameter: value for parameter, value in chosen.items() if value is not None}
+        if name in _GIVEN:
+            value = getattr(self, name)
+            parts = value if len(_GIVEN[name]) > 1 else (value,)
+            if len(parts) != len(_GIVEN[name]):
+                raise ConfigError(f"SignalFilter: {name} holds {', '.join(_GIVEN[name])}, got {len(parts)} parts")
+            chosen |= dict(zip(_GIVEN[name], parts, strict=True))
+        return make_design(name, **chosen)
+
+    @cached_property
+    def filter(self) -> CausalFilter | ZeroPhaseFilter:
+        """The filter at work: the design with the choices around it."""
+        choices: dict[str, Any] = {
+            "precision": self.precision,
+            "nonfinite": self.nonfinite,
+            "scale": self.scale,
+            "offset": self.offset,
+            "engine": self.engine,
+        }
+        if self.mode == "causal":
+            return CausalFilter(design=self.designed, initial=self.initial, **choices)
+        return ZeroPhaseFilter(design=self.designed, **choices)
+
+    def apply(self, x: Any) -> Any:
+        """The whole array through the filter."""
+        return self.filter(x)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """The same shape in new memory; integers and booleans as float64."""
+        return self.filter.out_spec(spec)
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Zero phase needs the whole recording."""
+        if self.mode == "causal":
+            return ""
+        return "SignalFilter(mode='zero_phase') filters backwards from the end of the recording; for streams: 'causal'"
+
+    def init_state(self, spec: ArraySpec) -> Any:
+        """See `CausalFilter.init_state`."""
+        super().init_state(spec)
+        return cast(CausalFilter, self.filter).init_state(spec)
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk: bit for bit what the whole recording would give."""
+        if self.stream_obstacle:
+            return super().step(x, state)
+        return cast(CausalFilter, self.filter).step(x, state)
+
+
+def _frozen(value: Any) -> Any:
+    """Arrays and lists as tuples, complex numbers as pairs: what equality, hash and configuration files can hold."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, complex):
+        return (value.real, value.imag) if value.imag else value.real
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(_frozen(item) for item in value)
+    return value
