@@ -10,6 +10,8 @@ from bridgeflow.transforms.plan import Plan
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.scale import Scale
 from bridgeflow.transforms.shared_view import SharedView
+from bridgeflow.transforms.signal_filter import SignalFilter
+from bridgeflow.transforms.signal_filter import SignalFilter
 from bridgeflow.transforms.to_arrow import ToArrow
 from bridgeflow.transforms.to_device import ToDevice
 from bridgeflow.transforms.to_numpy import ToNumpy
@@ -23,6 +25,8 @@ __all__ = [
     "Plan",
     "Scale",
     "SharedView",
+    "SignalFilter",
+    "SignalFilter",
     "ToArrow",
     "ToDevice",
     "ToNumpy",
