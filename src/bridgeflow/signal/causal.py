@@ -113,7 +113,7 @@ class CausalFilter:
         return state
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        """One chunk [..., t], t >= 0: its output and the state behind it. Chunks in a row give the whole, bit for bit."""
+        """One chunk [..., t], t >= 0: output and state behind it. Chunk by chunk gives the whole, bit for bit."""
         return self._run(x, state)
 
     def flush(self, state: State) -> None:
