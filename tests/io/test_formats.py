@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -232,15 +233,26 @@ def test_columns_are_chosen_and_ordered(tmp_path, name):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "npy"])
 def test_nulls_are_counted_and_placed(tmp_path, name):
-    write(tmp_path / "a", name, {"ecg": pa.array([1.0, 2.0, None, 4.0, None])})
+    columns = {"fine": pa.array([[1], [2], [3], [4], [5]]), "ecg": pa.array([1.0, 2.0, None, 4.0, None])}
+    with open_sink(tmp_path / "a", format=name) as sink:
+        sink.write(columns)
     with pytest.raises(DataError, match="'ecg': 2 nulls, the first in row 2"):
-        read(tmp_path / "a", name)
-    with (
-        open_source(tmp_path / "a", format=name) as source,
-        pytest.raises(DataError, match="1 null, the first in row 4"),
-    ):
-        list(source.chunks(1, start=3))
-    assert read(tmp_path / "a", name, nulls="keep").null_count == 2
+        open_source(tmp_path / "a", format=name)
+    with open_source(tmp_path / "a", format=name, nulls="keep") as source:
+        assert {column: spec.null_count for column, spec in source.specs.items()}["ecg"] == 2
+        assert source.read()["ecg"].null_count == 2
+    with open_source(tmp_path / "a", format=name, columns=["fine"]) as source:
+        assert source.specs["fine"].null_count == 0
+
+
+def test_nulls_that_no_statistics_declare_are_found_when_read(tmp_path):
+    table = pa.table({"ecg": pa.array([1.0, 2.0, None, 4.0, None])})
+    pq.write_table(table, tmp_path / "a.parquet", write_statistics=False)
+    with open_source(tmp_path / "a.parquet") as source:
+        with pytest.raises(DataError, match="2 nulls, the first in row 2"):
+            source.read()
+        with pytest.raises(DataError, match="1 null, the first in row 4"):
+            list(source.chunks(1, start=3))
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -37,7 +37,8 @@ class _MappedReader(Reader):
         # Leaving out columns spares decompression; of an uncompressed file pyarrow would copy what is otherwise mapped.
         wanted = [schema.names.index(name) for name in self._names] if any(m.compressed for m in messages) else []
         self._options = ipc.IpcReadOptions(included_fields=wanted)
-        self.specs = {name: column_spec(path, schema.field(name), self.rows) for name in self._names}
+        nulls = _declared_nulls(schema, messages)
+        self.specs = {name: column_spec(path, schema.field(name), self.rows, nulls[name]) for name in self._names}
         self.settings = parse_settings(path, schema.metadata)
 
     @abstractmethod
@@ -64,6 +65,20 @@ class _MappedReader(Reader):
         base = ends[first - 1] if first else 0
         wanted = (batch.select(self._names) for batch in self._from(first))
         yield from cut(between(wanted, start - base, stop - base), rows)
+
+
+def _declared_nulls(schema: pa.Schema, messages: Sequence[Message]) -> dict[str, int]:
+    """Nulls by column, from the nodes of the record batches: one for a column, followed by those of its children."""
+    counts, node = {}, 0
+    for field in schema:
+        counts[field.name] = sum(message.nulls[node] for message in messages if message.is_batch)
+        node += _nodes(field.type)
+    return counts
+
+
+def _nodes(type: Any) -> int:
+    storage = getattr(type, "storage_type", type)
+    return 1 + sum(_nodes(storage.field(child).type) for child in range(storage.num_fields))
 
 
 class FileReader(_MappedReader):

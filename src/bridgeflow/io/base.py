@@ -118,7 +118,8 @@ class Source:
     Attributes:
         path, format: what is read.
         rows: number of rows.
-        specs: what each column is: dtype, shape `(rows, ...)`, and `fs` in Hz where the file says it.
+        fs: sampling rate in Hz, where the file says it.
+        specs: what each column is: dtype, shape `(rows, ...)`, and `fs`.
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
     """
@@ -134,8 +135,11 @@ class Source:
         self.rows = self._reader.rows
         self.settings = self._reader.settings
         self.seekable = self._reader.seekable
-        fs = float(self.settings["fs"]) if "fs" in self.settings else None
-        self.specs = {name: replace(spec, fs=fs) for name, spec in self._reader.specs.items()}
+        self.fs = float(self.settings["fs"]) if "fs" in self.settings else None
+        self.specs = {name: self._promised(spec) for name, spec in self._reader.specs.items()}
+        if not self._keep_nulls and any(spec.null_count for spec in self._reader.specs.values()):
+            for _ in self.chunks(1 << 16):  # the error says in which row
+                pass
 
     def read(self) -> Columns:
         """The whole file, one array per column; a view of the file where the format allows.
@@ -190,6 +194,7 @@ class Source:
             nulls = 0 if self._keep_nulls else getattr(columns[name], "null_count", 0)
             if nulls:
                 first = position + columns[name].is_null().to_pylist().index(True)
+                nulls = self._reader.specs[name].null_count or nulls
                 raise data_error(
                     self.path,
                     f"{nulls} {'null' if nulls == 1 else 'nulls'}, the first in row {first}",
@@ -197,6 +202,10 @@ class Source:
                     column=name,
                 )
         return columns
+
+    def _promised(self, spec: ArraySpec) -> ArraySpec:
+        """What a column is when it is handed out."""
+        return replace(spec, fs=self.fs, null_count=spec.null_count if self._keep_nulls else 0)
 
     def _require_memory(self) -> None:
         """A file may declare any number of rows: refuse what cannot be held, before anything is allocated."""

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from bridgeflow.bridge import describe, to_arrow
+from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error
@@ -22,8 +23,8 @@ GROUP_BYTES = 8 << 20
 """About how many bytes a row group or record batch of ours holds: small against memory, large against overhead."""
 
 
-def column_spec(path: Path, field: pa.Field, rows: int) -> ArraySpec:
-    """What a column is, from its field alone.
+def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None) -> ArraySpec:
+    """What a column is, from its field, with the number of nulls that the file declares (`None` where it does not).
 
     Raises:
         DataError: an extension type that this process does not know; its values would be read as what they are not.
@@ -32,7 +33,7 @@ def column_spec(path: Path, field: pa.Field, rows: int) -> ArraySpec:
     if unknown is not None:
         raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
     empty: ArraySpec = describe(pa.array([], type=field.type))
-    return replace(empty, shape=(rows, *empty.shape[1:]), nbytes=None, null_count=None if field.nullable else 0)
+    return replace(empty, shape=(rows, *empty.shape[1:]), nbytes=None, null_count=nulls)
 
 
 def single(column: pa.ChunkedArray) -> pa.Array:
@@ -104,7 +105,8 @@ def to_batch(path: Path, columns: Columns, schema: pa.Schema | None = None) -> p
     arrays = []
     for name, column in columns.items():
         try:
-            arrays.append(to_arrow(column))
+            with at(f"$.{name}", "sink"):
+                arrays.append(to_arrow(column))
         except BridgeflowError as error:
             raise data_error(path, f"has no place in an Arrow file: {error}", column=name) from error
     batch = pa.record_batch(arrays, names=list(columns))

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bridgeflow.errors import DataError
 
-__all__ = ["data_error", "open_folder", "open_regular", "printable", "refuse_overlap", "shown"]
+__all__ = ["data_error", "is_beneath", "open_folder", "open_regular", "printable", "refuse_overlap", "shown"]
 
 Roots = tuple[Path, ...] | None
 """Folders beneath which files may lie; `None` where the caller's own code names the files."""
@@ -52,6 +52,12 @@ def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, 
     return error
 
 
+def is_beneath(path: str | os.PathLike[str], roots: Iterable[Path]) -> bool:
+    """Whether the path lies in one of the folders, links followed on both sides."""
+    real = Path(_real(path))
+    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+
+
 def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
     """Open an existing regular file for reading and return its descriptor, which the caller closes.
 
@@ -70,7 +76,7 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise data_error(path, f"is {_kind(status.st_mode)}", "a source reads a regular file")
+            raise data_error(path, f"is {_kind(status.st_mode)}", "name a regular file")
         if roots is not None:
             _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
         if status.st_size == 0:
@@ -126,7 +132,7 @@ def _real(path: str | os.PathLike[str]) -> str:
 
 
 def _require_beneath(path: str | os.PathLike[str], real: str, roots: Roots) -> None:
-    if roots is None or any(Path(real).is_relative_to(os.path.realpath(root)) for root in roots):
+    if roots is None or is_beneath(real, roots):
         return
     names = " and ".join(dict.fromkeys(shown(root) for root in roots))
     raise data_error(path, f"lies outside of {names}", "files must lie beneath a root: name its folder with --root")

@@ -27,11 +27,12 @@ _SCHEMA, _DICTIONARY, _RECORD_BATCH = 1, 2, 3
 
 @dataclass(frozen=True)
 class Message:
-    """One message: what it is, how many rows it brings (0 for a dictionary or schema), where the next one begins."""
+    """One message: where the next one begins; and of a record batch its rows, and the nulls of each of its nodes."""
 
-    is_batch: bool
-    rows: int
     end: int
+    is_batch: bool = False
+    rows: int = 0
+    nulls: tuple[int, ...] = ()
     compressed: bool = False
 
 
@@ -123,11 +124,12 @@ def _message(data: memoryview, start: int) -> Message:
     kind = message.integer(1, "<B")
     header = message.table(2)
     if kind == _SCHEMA:
-        return Message(False, 0, end)
+        return Message(end)
     if header is not None and kind == _DICTIONARY:
-        return Message(False, 0, end, _check_batch(header.table(1), data[body:end]))
+        return Message(end, compressed=_check_batch(header.table(1), data[body:end]))
     if header is not None and kind == _RECORD_BATCH:
-        return Message(True, header.integer(0, "<q"), end, _check_batch(header, data[body:end]))
+        nulls = tuple(count for _, count in header.structs(1, "<qq"))
+        return Message(end, True, header.integer(0, "<q"), nulls, compressed=_check_batch(header, data[body:end]))
     raise ValueError(f"the message at byte {start} is neither schema, dictionary nor record batch")
 
 

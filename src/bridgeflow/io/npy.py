@@ -12,6 +12,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from bridgeflow.bridge import describe, to_numpy
+from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns, Compression, Format, Reader, Writer
 from bridgeflow.io.files import data_error
@@ -99,7 +100,8 @@ class NpyWriter(Writer):
     def _array(self, columns: Columns) -> np.ndarray:
         ((name, column),) = columns.items()
         try:
-            array: np.ndarray = to_numpy(column)
+            with at(f"$.{name}", "sink"):
+                array: np.ndarray = to_numpy(column)
         except BridgeflowError as error:
             raise data_error(self._path, f"has no place in an npy file: {error}", column=name) from error
         if array.dtype.kind not in _NUMBERS:

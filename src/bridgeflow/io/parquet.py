@@ -38,8 +38,20 @@ class ParquetReader(Reader):
         schema = self._file.schema_arrow
         self._names = pick_columns(path, columns, schema.names)
         self.rows = self._file.metadata.num_rows
-        self.specs = {name: column_spec(path, schema.field(name), self.rows) for name in self._names}
+        nulls = self._declared_nulls()
+        self.specs = {name: column_spec(path, schema.field(name), self.rows, nulls.get(name)) for name in self._names}
         self.settings = parse_settings(path, schema.metadata)
+
+    def _declared_nulls(self) -> dict[str, int]:
+        """Nulls by column, of those whose statistics tell in every row group."""
+        metadata = self._file.metadata
+        counts: dict[str, int | None] = {}
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            for column in map(group.column, range(group.num_columns)):
+                known = column.statistics.null_count if column.is_stats_set else None
+                before = counts.get(column.path_in_schema, 0)
+                counts[column.path_in_schema] = None if known is None or before is None else before + known
+        return {name: count for name, count in counts.items() if count is not None}
 
     def whole(self) -> Columns:
         """Decodes row group by row group; always new memory."""

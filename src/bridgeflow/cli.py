@@ -1,0 +1,381 @@
+"""The command line: thin. Each command says what it does, what went wrong in one line, and an exit code."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from bridgeflow.errors import BridgeflowError, MissingDependency
+
+if TYPE_CHECKING:
+    from bridgeflow.engines.local import Progress, Result
+    from bridgeflow.pipeline.job import Job
+
+__all__ = ["app", "main"]
+
+BUG, BAD_INPUT, SYSTEM, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+
+app = typer.Typer(
+    name="bridgeflow",
+    help="Carry signal data from a file through transforms into a file, as a YAML configuration says.",
+    epilog="Exit codes: 0 done; 1 a bug in BridgeFlow; 2 bad input, configuration or arguments; "
+    "3 the system refused (disk full, package missing); 130 interrupted; 143 terminated.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (YAML).", show_default=False)]
+Roots = Annotated[
+    Optional[list[Path]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="Folder beneath which the job may read and write; may be repeated. "
+        "By default the current folder and the configuration's own.",
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="bridgeflow")
+
+
+@app.command()
+def run(
+    file: File, overwrite: Overwrite = False, root: Roots = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Run a job; show progress, then what was done."""
+    with _errors(as_json, debug), _terminable():
+        from bridgeflow.config import load_job
+        from bridgeflow.engines.local import run_job
+
+        job = load_job(file, roots=root)
+        _require_picture(job)
+        with _progress(quiet=as_json) as progress:
+            result = run_job(job, overwrite=overwrite, progress=progress)
+        picture = _draw(job, result, overwrite=overwrite)
+        _say(as_json, _run_facts(job, result, picture), _run_lines(job, result, picture))
+
+
+@app.command()
+def check(
+    file: File, overwrite: Overwrite = False, root: Roots = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs."""
+    with _errors(as_json, debug):
+        from bridgeflow.config import load_job
+
+        job = load_job(file, roots=root)
+        _require_picture(job)
+        job.check_outputs(overwrite=overwrite)
+        with job.open() as source:
+            plan = job.plan(source)
+            facts = {"rows": source.rows, "columns": list(source.specs), "stages": len(job.transform.stages)}
+            lines = [
+                ("reads", f"{_shown(source.path)}: {source.rows:,} rows of {', '.join(source.specs)}"),
+                ("stages", f"{len(job.transform.stages)}, {plan.summary()}"),
+                ("writes", ", ".join(map(_shown, job.outputs.values()))),
+            ]
+        _say(as_json, {"ok": True, **facts}, [*lines, ("", "all fine")])
+
+
+@app.command()
+def explain(file: File, root: Roots = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Print the plan: stage by stage what will be a view, a copy or a move, and why."""
+    with _errors(as_json, debug):
+        from bridgeflow.config import load_job
+
+        job = load_job(file, roots=root)
+        with job.open() as source:
+            plan = job.plan(source)
+        if as_json:
+            names = ("stage", "place", "from", "to", "action", "bytes", "why")
+            steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
+            _print_json({"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles)})
+        else:
+            typer.echo(str(plan))
+
+
+@app.command("list")
+def list_(as_json: Json = False, debug: Debug = False) -> None:
+    """List what a configuration may name: transforms and formats."""
+    with _errors(as_json, debug):
+        from bridgeflow.io import formats
+        from bridgeflow.transforms import registry
+
+        transforms = {name: registry.lookup(name).field_schema()["description"] for name in registry.names()}
+        files = {name: f"{form.about} ({' '.join(form.suffixes)})" for name, form in formats().items()}
+        lines = [("transforms", ""), *transforms.items(), ("", ""), ("formats", ""), *files.items()]
+        _say(as_json, {"transforms": transforms, "formats": files}, lines)
+
+
+@app.command()
+def schema(debug: Debug = False) -> None:
+    """Print the JSON Schema of a configuration, for editors that complete and check."""
+    with _errors(True, debug):
+        from bridgeflow.config import config_schema
+
+        _print_json(config_schema())
+
+
+@app.command()
+def doctor(as_json: Json = False, debug: Debug = False) -> None:
+    """Say which versions and limits this machine has, and what may hurt; exit with 3 where something is bad."""
+    with _errors(as_json, debug):
+        from dataclasses import asdict
+
+        from bridgeflow.engines.machine import examine
+
+        findings = examine()
+        marks = {"ok": "", "note": "note: ", "bad": "BAD: "}
+        lines = [
+            (one.what, f"{one.found}" + (f"; {marks[one.verdict]}{one.remedy}" if one.remedy else ""))
+            for one in findings
+        ]
+        _say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
+    if any(one.verdict == "bad" for one in findings):
+        raise typer.Exit(SYSTEM)
+
+
+# --- errors ---
+
+
+class _Terminated(BaseException):
+    """SIGTERM, on its way out through every `finally`."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM unwind like an interrupt, so that nothing half-written stays behind."""
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _errors(as_json: bool, debug: bool) -> Iterator[None]:
+    """Turn what goes wrong into one line and an exit code; the traceback only on request."""
+    try:
+        yield
+    except BaseException as error:
+        verdict = _verdict(error, debug)
+        if verdict is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        code, message = verdict
+        _say_error(as_json, message, error)
+        raise typer.Exit(code) from None
+
+
+def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:
+    """Exit code and message; `None` for what is no business of ours (an exit that somebody has decided on)."""
+    match error:
+        case KeyboardInterrupt():
+            return INTERRUPTED, "interrupted; nothing half-written was left"
+        case _Terminated():
+            return TERMINATED, "terminated; nothing half-written was left"
+        case MissingDependency():
+            return SYSTEM, str(error)
+        case BridgeflowError():
+            return BAD_INPUT, str(error)
+        case OSError():
+            return SYSTEM, f"the system refused: {error}"
+        case typer.Exit() | SystemExit() | GeneratorExit():
+            return None
+        case _:
+            hint = "" if debug else "; run it again with --debug and report the traceback"
+            return BUG, f"a bug in BridgeFlow: {type(error).__name__}: {error}{hint}"
+
+
+def _say_error(as_json: bool, message: str, error: BaseException) -> None:
+    from bridgeflow.io import printable
+
+    line = printable(" ".join(message.split()))
+    if as_json:
+        facts = {name: getattr(error, name, None) for name in ("file", "line", "column")}
+        known = {name: value for name, value in facts.items() if value is not None}
+        _print_json({"ok": False, "error": {"type": type(error).__name__, "message": line, **known}})
+    else:
+        typer.echo(f"bridgeflow: {line}", err=True)
+
+
+# --- what a run says ---
+
+
+def _require_picture(job: Job) -> None:
+    """Refuse before the work what could not be drawn after it."""
+    if job.report and job.report.png:
+        from bridgeflow.plots import require_matplotlib
+
+        require_matplotlib()
+
+
+def _draw(job: Job, result: Result, *, overwrite: bool) -> Path | None:
+    """The picture of the report, where it wants one."""
+    report, pair = job.report, result.pair
+    if report is None or report.png is None or pair is None:
+        return None
+    from bridgeflow.plots import BeforeAfter, draw_before_after
+
+    hum = result.hum
+    what = BeforeAfter(
+        before=pair.before,
+        after=pair.after,
+        fs=pair.fs,
+        title=job.source.path.stem,
+        name=pair.name,
+        unit=report.unit,
+        hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
+        seconds=report.seconds,
+    )
+    draw_before_after(what, report.png, overwrite=overwrite, roots=job.roots)
+    return report.png
+
+
+def _run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "ok": True,
+        "source": str(job.source.path),
+        "rows": result.rows,
+        "samples": result.samples,
+        "fs": result.fs,
+        "seconds": result.seconds,
+        "samples_per_second": result.rate,
+        "took": result.took,
+        "crossings": result.crossings,
+        "copies": [asdict(copy) for copy in result.copies],
+        "hum": None if result.hum is None else asdict(result.hum),
+        "sink": {**asdict(result.receipt), "path": str(result.receipt.path)},
+        "picture": None if picture is None else str(picture),
+    }
+
+
+def _run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str, str]]:
+    long = "" if result.fs is None else f", {_duration(result.seconds or 0)} at {result.fs:g} Hz"
+    took = ", ".join(f"{_step(name)} {seconds:.2f}" for name, seconds in result.took.items())
+    lines = [
+        ("read", f"{_shown(job.source.path)}: {result.samples:,} samples{long}"),
+        ("time", f"{sum(result.took.values()):.2f} s ({took}): {result.rate:,.0f} samples/s"),
+        *_copy_lines(result),
+    ]
+    if result.hum is not None:
+        frequency, before, after = result.hum.frequency, result.hum.before_db, result.hum.after_db
+        change = f"{abs(before - after):.1f} dB {'less' if after <= before else 'more'}"
+        lines.append(
+            (
+                "hum",
+                f"{frequency:g} Hz against its neighbours: {before:+.1f} dB before, {after:+.1f} dB after: {change}",
+            )
+        )
+    lines.append(
+        (
+            "wrote",
+            f"{_shown(result.receipt.path)}: {result.receipt.nbytes:,} bytes, SHA-256 {result.receipt.sha256[:12]}",
+        )
+    )
+    if picture is not None:
+        lines.append(("picture", _shown(picture)))
+    return lines
+
+
+def _copy_lines(result: Result) -> list[tuple[str, str]]:
+    """The copies that crossings made, or that they made none."""
+    if not result.copies:
+        return [("copies", f"none: all {result.crossings} crossings between Arrow, NumPy and torch shared memory")]
+    total = sum(copy.nbytes or 0 for copy in result.copies)
+    head = f"{len(result.copies)} of {result.crossings} crossings, {total:,} bytes"
+    each = [
+        f"{copy.stage}, {copy.place}: {copy.action} of {copy.nbytes or 0:,} bytes; {copy.why}" for copy in result.copies
+    ]
+    return [("copies", head), *(("", line) for line in each)]
+
+
+def _duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> _duration(300), _duration(3725.5), _duration(0.25)
+    ('5 min', '1 h 2 min 5.5 s', '0.25 s')
+    """
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [f"{value:g} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (round(rest, 3), "s")) if value]
+    return " ".join(parts) or "0 s"
+
+
+def _step(label: str) -> str:
+    """The name of a step without its number: `stage 2 (Scale)` is `Scale`."""
+    return label.partition("(")[2].rstrip(")") or label
+
+
+def _shown(path: Path) -> str:
+    from bridgeflow.io import shown
+
+    return shown(path)
+
+
+# --- output ---
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress]:
+    """A bar on a terminal, a line for each step otherwise; on standard error, so that the summary can be piped."""
+    if quiet:
+        yield lambda name, number, total: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress as Bar
+
+        with Bar(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("")
+            yield lambda name, number, total: bar.update(task, description=_step(name), completed=number, total=total)
+    else:
+        yield (
+            lambda name, number, total: typer.echo(f"[{number + 1}/{total}] {_step(name)}", err=True) if name else None
+        )
+
+
+def _say(as_json: bool, facts: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
+    """The same for machines, for a terminal, and for a pipe."""
+    if as_json:
+        _print_json(facts)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for label, text in lines:
+            table.add_row(Text(label, style="bold"), Text(text))
+        Console().print(table)
+    else:
+        width = max(len(label) for label, _ in lines) + 2
+        for label, text in lines:
+            typer.echo(f"{label:<{width}}{text}".rstrip())
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

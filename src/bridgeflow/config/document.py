@@ -1,0 +1,274 @@
+"""YAML from strangers: bytes to a tree of plain values that knows where each of them stands.
+
+Nothing is constructed from what the text says: the parser's events are counted against limits as they come, and become
+null, true, false, numbers, texts, lists and maps, by the core schema of YAML 1.2. What YAML can do beyond that (tags,
+anchors, aliases, merge keys, several documents) is refused, because in a configuration it only serves to surprise.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
+
+import yaml
+
+from bridgeflow.errors import ConfigError
+from bridgeflow.io import printable
+
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Node", "Steps", "read_document", "shown", "spell"]
+
+MAX_BYTES: Final = 256 << 10
+MAX_DEPTH: Final = 32
+MAX_NODES: Final = 10_000
+MAX_INTEGER: Final = 2**63 - 1
+
+Scalar: TypeAlias = "bool | int | float | str | None"
+Steps: TypeAlias = Sequence["str | int"]
+"""The way to a node: keys and list positions."""
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where PyYAML was built with it: its parser takes milliseconds where the Python one may take a second."""
+
+_WORDS: Final[dict[str, Scalar]] = {
+    **dict.fromkeys(["", "~", "null", "Null", "NULL"]),
+    **dict.fromkeys(["true", "True", "TRUE"], True),
+    **dict.fromkeys(["false", "False", "FALSE"], False),
+}
+_INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
+
+
+class Mark(NamedTuple):
+    """A place in the text; both count from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """A value and where it stands; children of lists and maps are nodes again. `keys`: where a map's keys stand."""
+
+    value: Scalar | list[Node] | dict[str, Node]
+    mark: Mark
+    keys: dict[str, Mark] = field(default_factory=dict)
+
+    def plain(self) -> Any:
+        """The value without places."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def at(self, steps: Steps) -> Node:
+        """The node that `steps` lead to, or the last on the way that exists."""
+        node = self
+        for step in steps:
+            children = node.value
+            if isinstance(children, dict) and step in children:
+                node = children[str(step)]
+            elif isinstance(children, list) and isinstance(step, int) and step < len(children):
+                node = children[step]
+            else:
+                break
+        return node
+
+    def mark_of(self, steps: Steps) -> Mark:
+        """Where the key that ends `steps` stands."""
+        *parents, last = steps
+        return self.at(parents).keys.get(str(last), self.at(steps).mark)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed configuration: its name for messages, and its root."""
+
+    name: str
+    root: Node
+
+    def error(self, steps: Steps, problem: str, *, at_key: bool = False) -> ConfigError:
+        """A `ConfigError` about the node that `steps` lead to: `file:line:column: path: problem`."""
+        mark = self.root.mark_of(steps) if at_key else self.root.at(steps).mark
+        return _error(self.name, mark, problem, path=spell(steps))
+
+
+def spell(steps: Steps) -> str:
+    """Steps in words.
+
+    >>> spell(["transforms", 1, "Scale", "scale"])
+    'transforms[1].Scale.scale'
+    """
+    words = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in steps)
+    return "".join(words).removeprefix(".")
+
+
+def read_document(data: bytes, name: str) -> Document:
+    """Parse a configuration.
+
+    Args:
+        data: the bytes of the file, UTF-8.
+        name: what messages call it.
+
+    Raises:
+        ConfigError: no valid YAML, or more of it than a configuration needs; with file, line and column.
+
+    Example:
+        >>> document = read_document(b"version: 1\\nlimits: [1e5, no]", "job.yaml")
+        >>> document.root.plain()
+        {'version': 1, 'limits': [100000.0, 'no']}
+        >>> str(document.error(["limits", 1], "expected a number, got 'no'"))
+        "job.yaml:2:15: limits[1]: expected a number, got 'no'"
+    """
+    return Document(name, _Builder(name, _decode(data, name)).build())
+
+
+def _error(name: str, mark: Mark, problem: str, *, path: str = "") -> ConfigError:
+    error = ConfigError(f"{name}:{mark.line}:{mark.column}: " + (f"{path}: " if path else "") + problem)
+    error.file, error.line, error.column = name, mark.line, mark.column
+    return error
+
+
+def _decode(data: bytes, name: str) -> str:
+    """The text, if it is UTF-8, of a size, and of characters that can be seen."""
+    if len(data) > MAX_BYTES:
+        raise _error(name, Mark(1, 1), f"a configuration has at most {MAX_BYTES:,} bytes, got {len(data):,}")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        raise _error(name, _position(before), f"is not UTF-8 (byte 0x{data[error.start]:02x})") from None
+    unseen = _unseen(text, allowed="\n\r\t")
+    if unseen is not None:
+        raise _error(name, _position(text[:unseen]), f"holds {_character(text[unseen])}, which cannot be seen")
+    return text
+
+
+def _unseen(text: str, allowed: str) -> int | None:
+    """Where the first character stands that nobody sees: control, bidirectional, zero-width, odd spaces."""
+    if text.isascii() and text.isprintable():
+        return None
+    return next((i for i, char in enumerate(text) if not char.isprintable() and char not in allowed), None)
+
+
+def _position(before: str) -> Mark:
+    return Mark(before.count("\n") + 1, len(before) - before.rfind("\n"))
+
+
+def _character(char: str) -> str:
+    return f"the character U+{ord(char):04X}"
+
+
+class _Builder:
+    """Builds the tree while the events come, and counts."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+        self._nodes = 0
+        self._mark = Mark(1, 1)
+
+    def build(self) -> Node:
+        try:
+            next(self._events)  # StreamStartEvent
+            start = next(self._events)
+            if isinstance(start, yaml.StreamEndEvent):
+                self._refuse(start, "is empty; a job begins with `version: 1`")
+            if start.version or start.tags:
+                self._refuse(start, "directives (%YAML, %TAG) are not allowed")
+            root = self._node(next(self._events), 0)
+            next(self._events)  # DocumentEndEvent
+            after = next(self._events)
+            if isinstance(after, yaml.DocumentStartEvent):
+                self._refuse(after, "a second document begins here; a configuration is one")
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = Mark(mark.line + 1, mark.column + 1) if mark else self._mark
+            problem = printable(" ".join(filter(None, [error.context, error.problem])))
+            raise _error(self._name, where, f"is no valid YAML: {problem}") from None
+        except yaml.YAMLError as error:  # the reader's, which knows no line
+            raise _error(self._name, self._mark, f"is no valid YAML: {printable(str(error))}") from None
+        return root
+
+    def _refuse(self, event: Any, problem: str) -> NoReturn:
+        raise _error(self._name, _mark(event), problem)
+
+    def _node(self, event: Any, depth: int) -> Node:
+        self._mark = _mark(event)
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            self._refuse(event, f"a configuration has at most {MAX_NODES:,} values")
+        if isinstance(event, yaml.AliasEvent):
+            self._refuse(event, f"aliases (*{event.anchor}) are not allowed; write the value out")
+        if event.anchor is not None:
+            self._refuse(event, f"anchors (&{event.anchor}) are not allowed; write the value where it is needed")
+        if event.tag is not None:
+            self._refuse(event, f"tags ({printable(event.tag)}) are not allowed; names come from `bridgeflow list`")
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(self._scalar(event), self._mark)
+        if depth >= MAX_DEPTH:
+            self._refuse(event, f"a configuration is at most {MAX_DEPTH} levels deep")
+        return self._list(depth) if isinstance(event, yaml.SequenceStartEvent) else self._map(depth)
+
+    def _list(self, depth: int) -> Node:
+        mark, items = self._mark, []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._node(event, depth + 1))
+        return Node(items, mark)
+
+    def _map(self, depth: int) -> Node:
+        mark, children, keys = self._mark, dict[str, Node](), dict[str, Mark]()
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            node = self._node(event, depth + 1)
+            key = node.value
+            if event.__class__ is yaml.ScalarEvent and event.value == "<<":
+                self._refuse(event, "merge keys (<<) are not allowed; write the values out")
+            if not isinstance(key, str):
+                self._refuse(event, f"a key must be a word, got {shown(node)}; put it in quotes if it is meant as text")
+            if key in children:
+                self._refuse(event, f"the key {key!r} stands here a second time, first in line {keys[key].line}")
+            keys[key] = node.mark
+            children[key] = self._node(next(self._events), depth + 1)
+        return Node(children, mark, keys)
+
+    def _scalar(self, event: Any) -> Scalar:
+        text: str = event.value
+        unseen = _unseen(text, allowed="\n\t")
+        if unseen is not None:
+            self._refuse(event, f"this text holds {_character(text[unseen])}, which cannot be seen")
+        return text if event.style else self._plain(event, text)
+
+    def _plain(self, event: Any, text: str) -> Scalar:
+        """What a scalar without quotes means in the core schema: `no`, `1:30` and `1_000` are texts, `010` is ten."""
+        if text in _WORDS:
+            return _WORDS[text]
+        if _INTEGER.fullmatch(text):
+            digits = text.lstrip("+-0ox")
+            number = int(text, {"o": 8, "x": 16}.get(text[1:2], 10)) if len(digits) < 24 else MAX_INTEGER + 1
+            if abs(number) > MAX_INTEGER:
+                self._refuse(event, f"an integer of {len(digits)} digits is too large; at most {MAX_INTEGER}")
+            return number
+        if _FLOAT.fullmatch(text):
+            value = float(text)
+            if not math.isinf(value):
+                return value
+        if _FLOAT.fullmatch(text) or _NOT_FINITE.fullmatch(text):
+            self._refuse(event, f"numbers must be finite, got {text[:40]}")
+        return text
+
+
+def _mark(event: Any) -> Mark:
+    return Mark(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def shown(node: Node) -> str:
+    """A value as messages show it: short, in one line."""
+    if isinstance(node.value, (dict, list)):
+        what = "map" if isinstance(node.value, dict) else "list"
+        return f"a {what} of {len(node.value)}" if node.value else f"an empty {what}"
+    text = "nothing" if node.value is None else repr(node.value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

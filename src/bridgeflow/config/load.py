@@ -1,0 +1,264 @@
+"""From a configuration to a `Job`: names looked up in closed registries, values checked, every finding with its line.
+
+Paths in a configuration are relative to the configuration's own folder, so it means the same wherever it is run from.
+They are taken as they are written: nothing is expanded, and what they lead to must lie beneath the caller's roots.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_document, shown
+from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
+from bridgeflow.errors import BridgeflowError, ConfigError, nearest
+from bridgeflow.io import formats, open_source
+from bridgeflow.io import shown as shown_path
+from bridgeflow.io.files import is_beneath, open_regular
+from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
+from bridgeflow.transforms import Transform
+from bridgeflow.transforms.registry import lookup, names
+
+__all__ = ["load_job", "parse_job"]
+
+VERSION = 1
+_SECTIONS = ("version", "source", "transforms", "sink", "report")
+_LONGEST_PATH = 1024
+_NEVER_EXPANDED = {"~": "~ (a home)", "$": "$ (a variable)", "://": "a URL", "*": "* (a pattern)", "?": "? (a pattern)"}
+
+
+def load_job(path: str | os.PathLike[str], *, roots: Sequence[str | os.PathLike[str]] | None = None) -> Job:
+    """Read a job from a YAML file.
+
+    Args:
+        path: the configuration.
+        roots: folders beneath one of which every file that the configuration names must lie, all links followed. The
+            caller declares them, never the file. `None` means the current folder and the configuration's own.
+
+    Raises:
+        ConfigError: what the file says is no job; with file, line and column.
+        DataError: the configuration cannot be opened, or the source is needed to learn the sampling rate and cannot.
+    """
+    descriptor = open_regular(path)
+    with os.fdopen(descriptor, "rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    folder = Path(os.path.abspath(path)).parent
+    allowed = (Path.cwd(), folder) if roots is None else tuple(Path(os.path.abspath(root)) for root in roots)
+    return parse_job(data, name=shown_path(path), folder=folder, roots=allowed, inputs={"configuration": Path(path)})
+
+
+def parse_job(
+    data: bytes,
+    *,
+    name: str,
+    folder: str | os.PathLike[str],
+    roots: tuple[Path, ...] | None = None,
+    inputs: dict[str, Path] | None = None,
+) -> Job:
+    """A job from the bytes of a configuration.
+
+    Args:
+        data: the bytes, UTF-8.
+        name: what messages call the configuration.
+        folder: the folder that its paths are relative to.
+        roots: as for `load_job`, but `None` means anywhere.
+        inputs: further files that no output may replace, by what they are.
+    """
+    return _Loader(read_document(data, name), Path(folder), roots, inputs or {}).job()
+
+
+@dataclass(frozen=True)
+class _Loader:
+    document: Document
+    folder: Path
+    roots: tuple[Path, ...] | None
+    inputs: dict[str, Path]
+
+    def job(self) -> Job:
+        self._top()
+        source = self._source()
+        sink = self._sink()
+        transform, places = self._transforms(source)
+        report = self._report(transform) if "report" in self._map([]) else None
+        return Job(
+            source=source,
+            transform=transform,
+            sink=sink,
+            report=report,
+            roots=self.roots,
+            inputs=self.inputs,
+            places=places,
+        )
+
+    # --- sections ---
+
+    def _top(self) -> None:
+        """The keys of the whole, and the version."""
+        top = self._map([], "a map that begins with `version: 1`")
+        for key in top:
+            if key not in _SECTIONS:
+                raise self.document.error([key], f"unknown key {key!r}; {nearest(key, _SECTIONS)}", at_key=True)
+        for key in ("version", "source", "sink"):
+            if key not in top:
+                raise self.document.error([], f"the key {key!r} is missing")
+        version = top["version"].value
+        if type(version) is not int or version != VERSION:
+            raise self.document.error(["version"], f"expected {VERSION}, got {shown(top['version'])}")
+
+    def _source(self) -> JobSource:
+        self._map(["source"], "a map such as `{parquet: in.parquet}`")
+        section = parse_section(self.document, ["source"], SourceSection, list(formats()))
+        format, path = self._format_and_path("source")
+        return JobSource(path=path, format=format, columns=section.columns, fs=section.fs, nulls=section.nulls)
+
+    def _sink(self) -> JobSink:
+        self._map(["sink"], "a map such as `{parquet: out.parquet}`")
+        section = parse_section(self.document, ["sink"], SinkSection, list(formats()))
+        format, path = self._format_and_path("sink")
+        takes = formats()[format].writer.compressions
+        if section.compression is not None and section.compression not in takes:
+            known = " or ".join(map(repr, takes))
+            raise self.document.error(["sink", "compression"], f"{format} takes {known}, got {section.compression!r}")
+        return JobSink(path=path, format=format, compression=section.compression)
+
+    def _report(self, transform: Compose) -> JobReport:
+        self._map(["report"], "a map")
+        section = parse_section(self.document, ["report"], ReportSection)
+        stages = [type(stage).__name__ for stage in transform.stages]
+        if section.before is not None and section.before not in stages:
+            problem = f"there is no stage {section.before!r}; {nearest(section.before, stages)}"
+            raise self.document.error(["report", "before"], problem)
+        if section.seconds is not None and not section.seconds[0] < section.seconds[1]:
+            raise self.document.error(["report", "seconds"], f"must go forward, got {list(section.seconds)}")
+        return JobReport(
+            column=section.column,
+            before=section.before,
+            hum=section.hum,
+            unit=section.unit or "",
+            png=None if section.png is None else self._path(["report", "png"], section.png),
+            seconds=section.seconds,
+        )
+
+    # --- transforms ---
+
+    def _transforms(self, source: JobSource) -> tuple[Compose, tuple[str, ...]]:
+        node = self._map([]).get("transforms")
+        if node is None:
+            return Compose(), ()
+        if not isinstance(node.value, list):
+            raise self.document.error(["transforms"], f"expected a list of transforms, got {shown(node)}")
+        rate = self._rate_of(source)
+        made = [self._transform(["transforms", index], one, rate) for index, one in enumerate(node.value)]
+        places = tuple(f"{self.document.name}:{one.mark.line}:{one.mark.column}" for one in node.value)
+        return Compose(made), places
+
+    def _rate_of(self, source: JobSource) -> Callable[[], float | None]:
+        """The sampling rate for transforms that want one and are not told: the source's, or what its file says."""
+
+        @cache
+        def rate() -> float | None:
+            if source.fs is not None:
+                return source.fs
+            with open_source(source.path, format=source.format, columns=source.columns, roots=self.roots) as opened:
+                return opened.fs
+
+        return rate
+
+    def _transform(self, steps: Steps, node: Node, rate: Callable[[], float | None]) -> Transform:
+        """One transform: `Name`, or `Name: {field: value}`."""
+        name, given = self._name_and_fields(steps, node)
+        if name not in names():
+            raise self.document.error(steps, f"there is no transform {name!r}; {nearest(name, names())}")
+        cls = lookup(name)
+        if cls is Compose:
+            return self._compose([*steps, name], given, rate)
+        known = [field.name for field in fields(cls) if field.init]
+        for field in given:
+            if field not in known:
+                problem = f"{name} has no field {field!r}; {nearest(field, known)}"
+                raise self.document.error([*steps, name, field], problem, at_key=True)
+        raw = {field: value.plain() for field, value in given.items()}
+        if "fs" in known and "fs" not in raw:
+            fs = rate()
+            raw.update({} if fs is None else {"fs": fs})
+        try:
+            return cls.from_fields(raw)
+        except BridgeflowError as error:
+            raise self._about(error, steps, name, raw) from error
+        except (MemoryError, OverflowError) as error:
+            raise self._about(ConfigError(f"too large to be made ({error})"), steps, name, raw) from error
+
+    def _compose(self, steps: Steps, given: dict[str, Node], rate: Callable[[], float | None]) -> Compose:
+        """A composition among the transforms: its stages are transforms again."""
+        if set(given) != {"stages"} or not isinstance(given["stages"].value, list):
+            raise self.document.error(steps, "Compose has one field: stages, a list of transforms")
+        stages = enumerate(given["stages"].value)
+        return Compose([self._transform([*steps, "stages", index], one, rate) for index, one in stages])
+
+    def _name_and_fields(self, steps: Steps, node: Node) -> tuple[str, dict[str, Node]]:
+        if isinstance(node.value, str):
+            return node.value, {}
+        if isinstance(node.value, dict) and len(node.value) == 1:
+            ((name, content),) = node.value.items()
+            if content.value is None:
+                return name, {}
+            if isinstance(content.value, dict):
+                return name, content.value
+            raise self.document.error([*steps, name], f"expected a map of fields, got {shown(content)}")
+        raise self.document.error(steps, f"expected `Name: {{field: value}}`, got {shown(node)}")
+
+    def _about(self, error: BridgeflowError, steps: Steps, name: str, raw: dict[str, Any]) -> ConfigError:
+        """What a transform says about its fields, at the field where it names one that is written here."""
+        message = str(error.args[0] if error.args else error).removeprefix(f"{name}: ")
+        words = [error.place.removeprefix("$."), *re.findall(r"\w+", message)]
+        fields_here = self.document.root.at([*steps, name]).keys
+        field = next((word for word in words if word in fields_here), None)
+        if "fs" in words and "fs" not in raw:
+            field, message = None, f"{message}; or say it once, as `fs` of the source"
+        if field is not None:
+            return self.document.error([*steps, name, field], message)
+        return self.document.error([*steps, name], message, at_key=bool(fields_here))
+
+    # --- paths ---
+
+    def _format_and_path(self, section: str) -> tuple[str, Path]:
+        """The one format that a section names, and its path."""
+        content = self._map([section])
+        named = [key for key in content if key in formats()]
+        if not named:
+            raise self.document.error([section], f"names no format; one of {', '.join(formats())} takes the path")
+        if len(named) > 1:
+            problem = f"names {' and '.join(named)}; a {section} is one file"
+            raise self.document.error([section, named[1]], problem, at_key=True)
+        node = content[named[0]]
+        if not isinstance(node.value, str):
+            raise self.document.error([section, named[0]], f"expected a path, got {shown(node)}")
+        return named[0], self._path([section, named[0]], node.value)
+
+    def _path(self, steps: Steps, text: str) -> Path:
+        """A path as it is written, beneath the configuration's folder."""
+        for sign, what in _NEVER_EXPANDED.items():
+            if sign in text:
+                problem = f"a path is taken as it is written, so {what} has no place in {text!r}"
+                raise self.document.error(steps, problem)
+        if not 0 < len(text) <= _LONGEST_PATH:
+            raise self.document.error(steps, f"expected a path of 1 to {_LONGEST_PATH} characters, got {len(text)}")
+        path = self.folder / text
+        if self.roots is not None and not is_beneath(path, self.roots):
+            folders = " and ".join(dict.fromkeys(map(shown_path, self.roots)))
+            raise self.document.error(steps, f"{text!r} lies outside of {folders}; allow its folder with --root")
+        return path
+
+    # --- nodes ---
+
+    def _map(self, steps: Steps, expected: str = "a map") -> dict[str, Node]:
+        node = self.document.root.at(steps)
+        if not isinstance(node.value, dict):
+            raise self.document.error(steps, f"expected {expected}, got {shown(node)}")
+        return node.value

@@ -1,0 +1,37 @@
+"""The JSON Schema of a configuration, for editors that complete and check while one types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, section_schema
+from bridgeflow.io import formats
+from bridgeflow.transforms import registry
+
+__all__ = ["config_schema"]
+
+
+def config_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a configuration, made from the registries as they are.
+
+    >>> schema = config_schema()
+    >>> schema["required"], "Scale" in schema["$defs"]
+    (['version', 'source', 'sink'], True)
+    """
+    transform = registry.schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "BridgeFlow job",
+        "description": "Source, transforms, sink: what `bridgeflow run` does.",
+        "type": "object",
+        "properties": {
+            "version": {"const": 1},
+            "source": section_schema(SourceSection, list(formats())),
+            "transforms": {"type": "array", "items": {"$ref": "#/$defs/transform"}},
+            "sink": section_schema(SinkSection, list(formats())),
+            "report": section_schema(ReportSection),
+        },
+        "required": ["version", "source", "sink"],
+        "additionalProperties": False,
+        "$defs": transform["$defs"],
+    }

@@ -1,0 +1,1 @@
+"""Engines: what runs a job. `local` runs it in this process."""

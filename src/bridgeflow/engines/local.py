@@ -1,0 +1,242 @@
+"""The local engine: a job, from its source through its transforms into its sink, in this process."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.bridge import to_numpy, trace
+from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.io import Receipt, open_sink
+from bridgeflow.io.files import data_error
+from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.measure import hum_db
+from bridgeflow.spec import Exchange
+from bridgeflow.transforms import LeafTransform
+from bridgeflow.transforms.runner import Runner, Stage
+
+__all__ = ["CopyMade", "Hum", "Pair", "Progress", "Result", "run_job"]
+
+Progress = Callable[[str, int, int], None]
+"""Called before each step with its name, its number from 0, and how many there are; at the end with an empty name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyMade:
+    """A copy that a crossing made: in which stage, of which column, how many bytes, and why."""
+
+    stage: str
+    place: str
+    action: str
+    nbytes: int | None
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hum:
+    """How far a line stands above its neighbours in the spectrum, in dB; see `bridgeflow.pipeline.measure.hum_db`."""
+
+    frequency: float
+    before_db: float
+    after_db: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The reported column before and after, as float64 arrays `[time]` (of a set of examples the first)."""
+
+    name: str
+    before: np.ndarray
+    after: np.ndarray
+    fs: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a job did.
+
+    Attributes:
+        rows, samples: rows of the source, and values in all its columns together.
+        fs: sampling rate in Hz, where known; seconds: how long the recording is.
+        took: seconds that each step took.
+        crossings: how many there were; copies: those that copied, and why.
+        hum: measured where the report asks for it.
+        pair: the reported column, where a report is asked for.
+        receipt: what was published.
+    """
+
+    rows: int
+    samples: int
+    fs: float | None
+    took: dict[str, float]
+    crossings: int
+    copies: tuple[CopyMade, ...]
+    hum: Hum | None
+    pair: Pair | None = field(repr=False)
+    receipt: Receipt
+
+    @property
+    def seconds(self) -> float | None:
+        """How long the recording is."""
+        return None if self.fs is None else self.rows / self.fs
+
+    @property
+    def rate(self) -> float:
+        """Samples a second, over all steps."""
+        return self.samples / max(sum(self.took.values()), 1e-9)
+
+
+def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = None) -> Result:
+    """Run a job: read the source whole, carry its columns through the transforms, publish the sink.
+
+    The output appears complete or not at all, and what can be refused is refused before data is read.
+
+    Args:
+        overwrite: whether existing outputs may be replaced.
+        progress: told before each step.
+
+    Raises:
+        DataError: the source, the outputs or the data are not as the job says.
+        BridgeflowError: what a transform refuses.
+        OSError: the disk is full or broken.
+    """
+    job.check_outputs(overwrite=overwrite)
+    with job.open() as source:
+        settings = job.settings(job.plan(source))
+        clock = _Clock(["read", *(_label(*stage) for stage in enumerate(job.transform.stages, 1)), "write"], progress)
+        with trace() as crossings:
+            with clock.step():
+                read = source.read()
+            made, before = _transform(job, read, clock)
+        # Measured before anything is written: what cannot be reported must not leave half of its results behind.
+        pair = _pair(job, before, made, settings.get("fs"))
+        hum = None if pair is None else _hum(job, pair)
+        with trace() as last_crossings, clock.step():
+            receipt = _write(job, made, settings, overwrite=overwrite)
+        clock.done()
+        exchanges = [*crossings, *last_crossings]
+        return Result(
+            rows=source.rows,
+            samples=sum(map(_size, read.values())),
+            fs=job.source.fs or source.fs,
+            took=clock.took,
+            crossings=len(exchanges),
+            copies=_copies(exchanges),
+            hum=hum,
+            pair=pair,
+            receipt=receipt,
+        )
+
+
+def _label(number: int, stage: Any) -> str:
+    """What `Compose` calls the stage."""
+    return f"stage {number} ({type(stage).__name__})"
+
+
+def _transform(job: Job, columns: Any, clock: _Clock) -> tuple[Any, Any]:
+    """The columns after the last stage, and those that the report calls "before"."""
+    wanted = None if job.report is None else job.report.before
+    before = columns if job.report and wanted is None else None
+    for number, stage in enumerate(job.transform.stages, 1):
+        label = _label(number, stage)
+        with clock.step():
+            try:
+                columns = (Runner([Stage(label, stage)]) if isinstance(stage, LeafTransform) else stage)(columns)
+            except BridgeflowError as error:
+                raise job.located(error) from error
+        if before is None and type(stage).__name__ == wanted:
+            before = columns
+    return columns, before
+
+
+def _write(job: Job, columns: Any, settings: dict[str, Any], *, overwrite: bool) -> Receipt:
+    if not isinstance(columns, dict):
+        problem = f"takes columns by name, and the transforms make {type(columns).__name__} of them"
+        raise data_error(job.sink.path, problem, "end with a dict of arrays")
+    sink = job.sink
+    with open_sink(
+        sink.path,
+        format=sink.format,
+        overwrite=overwrite,
+        compression=sink.compression,
+        settings=settings,
+        roots=job.roots,
+    ) as output:
+        output.write(columns)
+    assert output.receipt is not None
+    return output.receipt
+
+
+def _pair(job: Job, before: Any, after: Any, fs: float | None) -> Pair | None:
+    """The reported column, or `None` where nothing needs it."""
+    report = job.report
+    if report is None or (report.hum is None and report.png is None):
+        return None
+    name = job.report_column(after)
+    if name not in before:
+        raise DataError(f"report: the column {name!r} is not in what was before; set `before` to a stage that has it")
+    if fs is None:
+        raise DataError("report: frequencies need a sampling rate; set `fs` of the source")
+    return Pair(name=name, before=_real(name, before[name]), after=_real(name, after[name]), fs=fs)
+
+
+def _real(name: str, column: Any) -> np.ndarray:
+    values: np.ndarray = to_numpy(column, nulls="nan")
+    if values.dtype.kind not in "iuf":
+        raise DataError(f"report: {name!r} holds {values.dtype}, and what is measured are real numbers")
+    return values.astype(np.float64, copy=False)
+
+
+def _hum(job: Job, pair: Pair) -> Hum | None:
+    if job.report is None or job.report.hum is None:
+        return None
+    frequency = job.report.hum
+    before, after = (hum_db(x, pair.fs, frequency) for x in (pair.before, pair.after))
+    return Hum(frequency=frequency, before_db=before, after_db=after)
+
+
+def _copies(crossings: Iterable[Exchange]) -> tuple[CopyMade, ...]:
+    return tuple(
+        CopyMade(
+            stage=one.stage,
+            place=one.place,
+            action=one.action,
+            nbytes=one.nbytes,
+            why=f"{one.reason}: {one.detail}" if one.reason else one.detail,
+        )
+        for one in crossings
+        if one.action != "view"
+    )
+
+
+def _size(column: Any) -> int:
+    """Values in a column: an ndarray's, or an Arrow array's rows times the size of a row."""
+    if isinstance(column, np.ndarray):
+        return column.size
+    return len(column) * math.prod(getattr(column.type, "shape", ()))
+
+
+class _Clock:
+    """Times each step and tells who wants to know."""
+
+    def __init__(self, names: list[str], progress: Progress | None) -> None:
+        self.took: dict[str, float] = {}
+        self._names = names
+        self._tell = progress or (lambda name, number, total: None)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        name = self._names[len(self.took)]
+        self._tell(name, len(self.took), len(self._names))
+        start = perf_counter()
+        yield
+        self.took[name] = perf_counter() - start
+
+    def done(self) -> None:
+        self._tell("", len(self._names), len(self._names))

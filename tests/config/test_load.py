@@ -1,0 +1,230 @@
+"""Configurations: what a job says, and where each mistake stands."""
+
+# ruff: noqa: E501  (tables read better unbroken)
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bridgeflow.config import load_job, parse_job
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.io import open_sink
+from bridgeflow.transforms import Cast, Scale
+
+JOB = """\
+version: 1
+source: {parquet: in.parquet, columns: [ecg], fs: 360}
+transforms:
+  - Scale: {keys: [ecg], scale: 0.005}
+sink: {parquet: out.parquet}
+"""
+
+
+def parse(text, **options):
+    return parse_job(textwrap.dedent(text).encode(), name="job.yaml", folder="/data", **options)
+
+
+def refusal(text, **options):
+    with pytest.raises(ConfigError) as caught:
+        parse(text, **options)
+    error = caught.value
+    assert str(error).startswith(f"job.yaml:{error.line}:{error.column}: ")
+    return f"{error.line}:{error.column}: {str(error).partition(': ')[2]}"
+
+
+def test_a_job():
+    job = parse(JOB)
+    assert (job.source.path, job.source.format, job.source.columns, job.source.fs) == (
+        Path("/data/in.parquet"), "parquet", ("ecg",), 360,
+    )  # fmt: skip
+    assert job.transform.stages == (Scale(keys=("ecg",), scale=0.005),)
+    assert (job.sink.path, job.sink.format, job.sink.compression) == (Path("/data/out.parquet"), "parquet", None)
+    assert job.report is None
+    assert job.places == ("job.yaml:4:5",)
+
+
+def test_every_section_in_full():
+    job = parse("""
+        version: 1
+        source: {npy: a.npy, columns: [lead], fs: 250.5, nulls: keep}
+        transforms:
+          - Clone
+          - Cast: {dtype: float64}
+          - Detach:
+          - Compose: {stages: [{Scale: {scale: 2}}, Clone]}
+        sink: {arrow: sub/b.arrow, compression: zstd}
+        report: {column: lead, before: Cast, hum: 50, unit: µV, png: c.png, seconds: [1, 2.5]}
+        """)
+    assert [type(stage).__name__ for stage in job.transform.stages] == ["Clone", "Cast", "Detach", "Compose"]
+    assert job.transform.stages[1] == Cast(dtype="float64")
+    assert job.transform.stages[3].stages[0] == Scale(scale=2.0)
+    assert job.report.seconds == (1.0, 2.5)
+    assert job.report.png == Path("/data/c.png")
+    assert job.sink.compression == "zstd"
+
+
+def test_transforms_may_be_left_out():
+    assert parse("version: 1\nsource: {npy: a.npy}\nsink: {npy: b.npy}").transform.stages == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("version: 1", "version: 2", "1:10: version: expected 1, got 2"),
+        ("version: 1", "version: true", "1:10: version: expected 1, got True"),
+        ("version: 1", "version: '1'", "1:10: version: expected 1, got '1'"),
+        ("version: 1", "version: 1.0", "1:10: version: expected 1, got 1.0"),
+        ("version: 1\n", "", "1:1: the key 'version' is missing"),
+        ("sink:", "snik:", "5:1: snik: unknown key 'snik'; did you mean 'sink'?"),
+        ("sink: {parquet: out.parquet}\n", "", "1:1: the key 'sink' is missing"),
+        ("{parquet: out.parquet}", "", "5:6: sink: expected a map such as `{parquet: out.parquet}`, got nothing"),
+        ("{parquet: out.parquet}", "out.parquet", "5:7: sink: expected a map such as"),
+        ("sink: {parquet:", "sink: {parket:", "5:8: sink.parket: unknown key 'parket'; did you mean 'parquet'?"),
+        ("sink: {parquet: out.parquet}", "sink: {}", "5:7: sink: names no format; one of arrow, arrow_stream, npy, parquet"),
+        ("sink: {parquet: out.parquet}", "sink: {parquet: a, arrow: b}", "5:20: sink.arrow: names parquet and arrow; a sink is one file"),
+        ("sink: {parquet: out.parquet}", "sink: {parquet: [a]}", "5:17: sink.parquet: expected a path, got a list of 1"),
+        ("sink: {parquet: out.parquet}", "sink: {parquet: ''}", "5:17: sink.parquet: expected a path of 1 to 1024 characters, got 0"),
+        ("out.parquet}", "out.parquet, overwrite: true}", "5:30: sink.overwrite: unknown key 'overwrite'"),
+        ("out.parquet}", "out.parquet, compression: gzip}", "5:43: sink.compression: expected 'none', 'lz4', 'snappy' or 'zstd', got 'gzip'"),
+        ("out.parquet}", "out.parquet, compression: lz4}", "5:43: sink.compression: parquet takes 'zstd' or 'snappy' or 'none', got 'lz4'"),
+        ("columns: [ecg]", "columns: ecg", "2:40: source.columns: expected a list, got 'ecg'"),
+        ("columns: [ecg]", "columns: []", "2:40: source.columns: expected a list of at least 1, got an empty list"),
+        ("columns: [ecg]", "columns: [ecg, 1]", "2:46: source.columns[1]: expected text, got 1"),
+        ("columns: [ecg]", "column: [ecg]", "2:31: source.column: unknown key 'column'; did you mean 'columns'?"),
+        ("fs: 360", "fs: 0", "2:51: source.fs: expected a number above 0, got 0"),
+        ("fs: 360", "fs: -360", "2:51: source.fs: expected a number above 0, got -360"),
+        ("fs: 360", "fs: '360'", "2:51: source.fs: expected a number, got '360'"),
+        ("fs: 360", "fs: true", "2:51: source.fs: expected a number, got True"),
+        ("fs: 360", "fs: 1e13", "2:51: source.fs: expected a number of at most 1e+12, got 10000000000000.0"),
+        ("fs: 360", "nulls: nan", "2:54: source.nulls: expected 'error' or 'keep', got 'nan'"),
+        ("- Scale:", "- Scael:", "4:5: transforms[0]: there is no transform 'Scael'; did you mean 'Scale'?"),
+        ("- Scale: {keys: [ecg], scale: 0.005}", "- os.system", "4:5: transforms[0]: there is no transform 'os.system'"),
+        ("- Scale: {keys: [ecg], scale: 0.005}", "- 5", "4:5: transforms[0]: expected `Name: {field: value}`, got 5"),
+        ("- Scale: {keys: [ecg], scale: 0.005}", "- {Scale: , Cast: }", "4:5: transforms[0]: expected `Name: {field: value}`, got a map of 2"),
+        ("- Scale: {keys: [ecg], scale: 0.005}", "- Scale: 3", "4:12: transforms[0].Scale: expected a map of fields, got 3"),
+        ("  - Scale: {keys: [ecg], scale: 0.005}", "  Scale: {}", "4:3: transforms: expected a list of transforms, got a map of 1"),
+        ("scale: 0.005", "scael: 0.005", "4:26: transforms[0].Scale.scael: Scale has no field 'scael'; did you mean 'scale'?"),
+        ("scale: 0.005", "scale: five", "4:33: transforms[0].Scale.scale: Input should be a valid number; got 'five'"),
+        ("scale: 0.005", "scale: true", "4:33: transforms[0].Scale.scale: Input should be a valid number; got True"),
+        ("scale: 0.005", "dtype: float12", "4:33: transforms[0].Scale.dtype: "),
+        ("keys: [ecg]", "keys: ecg", "4:19: transforms[0].Scale.keys: "),
+        ("keys: [ecg]", "keys: ['a[']", "4:19: transforms[0].Scale.keys: "),
+        ("- Scale: {keys: [ecg], scale: 0.005}", "- Cast", "4:5: transforms[0].Cast: Cast needs the field 'dtype'"),
+        ("- Scale: {keys: [ecg], scale: 0.005}", "- Cast: {}", "4:11: transforms[0].Cast: Cast needs the field 'dtype'"),
+        ("- Scale:", "- Compose: {stages: [Clone, Scael]} #", "4:31: transforms[0].Compose.stages[1]: there is no transform 'Scael'"),
+        ("- Scale:", "- Compose: {steps: []} #", "4:14: transforms[0].Compose: Compose has one field: stages"),
+    ],
+)  # fmt: skip
+def test_mistakes_and_their_places(before, after, problem):
+    assert before in JOB
+    assert refusal(JOB.replace(before, after)).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("report", "problem"),
+    [
+        ("[]", "6:9: report: expected a map, got an empty list"),
+        ("{before: Scael}", "6:18: report.before: there is no stage 'Scael'; did you mean 'Scale'?"),
+        ("{hum: 0}", "6:15: report.hum: expected a number above 0, got 0"),
+        ("{hum: loud}", "6:15: report.hum: expected a number, got 'loud'"),
+        ("{seconds: [1]}", "6:19: report.seconds[1]: expected a list of more"),
+        ("{seconds: [3, 1]}", "6:19: report.seconds: must go forward, got [3.0, 1.0]"),
+        ("{seconds: [-3, 1]}", "6:20: report.seconds[0]: expected a number of at least 0, got -3"),
+        ("{png: $HOME/x.png}", "6:15: report.png: a path is taken as it is written, so $ (a variable) has no place"),
+        ("{pgn: x.png}", "6:10: report.pgn: unknown key 'pgn'; did you mean 'png'?"),
+    ],
+)
+def test_mistakes_in_reports(report, problem):
+    assert refusal(f"{JOB}report: {report}\n").startswith(problem)
+
+
+FILTER = """\
+version: 1
+source: {parquet: in.parquet, fs: 360}
+transforms:
+  - SignalFilter:
+      design: butter
+      order: 4
+      btype: bandpass
+      cutoff: [0.5, 40]
+sink: {parquet: out.parquet}
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("[0.5, 40]", "[0.5, 400]", "8:15: transforms[0].SignalFilter.cutoff: Butter: cutoff=400 Hz must lie below fs/2 = 180 Hz"),
+        ("[0.5, 40]", "[40, 0.5]", "8:15: transforms[0].SignalFilter.cutoff: "),
+        ("[0.5, 40]", "[]", "8:15: transforms[0].SignalFilter.cutoff: "),
+        ("order: 4", "order: -4", "6:14: transforms[0].SignalFilter.order: "),
+        ("order: 4", "order: 1000000000000", "transforms[0].SignalFilter"),
+        ("order: 4", "order: true", "6:14: transforms[0].SignalFilter.order: "),
+        ("design: butter", "design: buter", "5:15: transforms[0].SignalFilter.design: "),
+        ("design: butter", "desing: butter", "5:7: transforms[0].SignalFilter.desing: SignalFilter has no field 'desing'; did you mean 'design'"),
+        ("btype: bandpass", "btype: band", "7:14: transforms[0].SignalFilter.btype: "),
+        ("order: 4", "order: 4\n      fs: 50", "transforms[0].SignalFilter"),
+    ],
+)  # fmt: skip
+def test_mistakes_in_filters(before, after, problem):
+    assert before in FILTER
+    assert problem in refusal(FILTER.replace(before, after))
+
+
+def test_the_rate_comes_from_the_source_or_its_file(tmp_path):
+    path = tmp_path / "job.yaml"
+    path.write_text(FILTER.replace(", fs: 360", ""))
+    with open_sink(tmp_path / "in.parquet") as sink:
+        sink.write({"ecg": np.zeros(10)})
+    with pytest.raises(ConfigError, match=r"job.yaml:4:5: .*fs is missing.*; or say it once, as `fs` of the source"):
+        load_job(path)
+    with open_sink(tmp_path / "in.parquet", overwrite=True, settings={"fs": 100}) as sink:
+        sink.write({"ecg": np.zeros(10)})
+    assert load_job(path).transform.stages[0].fs == 100
+    path.write_text(FILTER)
+    assert load_job(path).transform.stages[0].fs == 360
+    path.write_text(FILTER.replace("order: 4", "order: 4\n      fs: 200"))
+    assert load_job(path).transform.stages[0].fs == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["~/x", "$HOME/x", "${oc.env:SECRET}", "$(id)", "http://x/y", "s3://x/y", "*", "**/x", "x?"]
+)
+def test_paths_are_not_expanded(path):
+    assert "a path is taken as it is written" in refusal(JOB.replace("out.parquet", repr(path)))
+
+
+def test_paths_lie_beneath_the_roots(tmp_path):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "job" / "way_out").symlink_to("/etc")
+    options = {"folder": tmp_path / "job", "roots": (tmp_path / "job",), "name": "job.yaml"}
+    for path in ("../x", "/etc/passwd", "a/../../x", "way_out/passwd", "//etc/passwd", "./../job_too/x"):
+        with pytest.raises(ConfigError, match=r"job.yaml:5:17: sink.parquet: .* lies outside of .*/job; .* --root"):
+            parse_job(JOB.replace("out.parquet", path).encode(), **options)
+    for path in ("x", "a/b", f"{tmp_path}/job/x", "a/../x"):
+        assert parse_job(JOB.replace("out.parquet", path).encode(), **options)
+
+
+def test_the_folders_of_caller_and_file_are_the_roots(tmp_path, monkeypatch):
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "configs" / "job.yaml"
+    path.write_text(JOB.replace("in.parquet", "../data/in.parquet"))
+    monkeypatch.chdir(tmp_path)
+    assert load_job("configs/job.yaml").source.path == tmp_path / "configs/../data/in.parquet"
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="lies outside of"):
+        load_job(path)
+    assert load_job(path, roots=[tmp_path]).roots == (tmp_path,)
+
+
+def test_a_configuration_that_cannot_be_opened(tmp_path):
+    for path, problem in [
+        (tmp_path / "none.yaml", "no such file"),
+        (tmp_path, "is a folder"),
+        ("/dev/zero", "is a device"),
+    ]:
+        with pytest.raises(DataError, match=problem):
+            load_job(path)

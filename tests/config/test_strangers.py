@@ -1,0 +1,186 @@
+"""Configurations from strangers: each is a typed error that names the line, quickly, and nothing happens on the way.
+
+The corpus runs in one fresh interpreter under an audit hook, which sees every import, process, socket and file that the
+loading of a configuration would touch.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+JOB = "version: 1\nsource: {parquet: in.parquet, fs: 360}\ntransforms:\n  - %s\nsink: {parquet: out.parquet}\n"
+SINK = "version: 1\nsource: {parquet: in.parquet, fs: 360}\nsink: {parquet: %s}\n"
+SOURCE = "version: 1\nsource: {npy: %s}\nsink: {npy: out.npy}\n"
+
+CORPUS = {
+    # names that would be code somewhere else
+    "dotted name": JOB % "os.system: {command: touch pwned}",
+    "class path": JOB % "{class_path: os.system, init_args: {command: touch pwned}}",
+    "target": JOB % "{_target_: os.system, command: touch pwned}",
+    "target in fields": JOB % "Scale: {_target_: os.system}",
+    "method": JOB % "pathlib.Path.write_text: {self: pwned, data: x}",
+    "dunder": JOB % "__import__: {name: os}",
+    "dunder field": JOB % "Scale: {__class__: x}",
+    "dunder attribute": JOB % "Scale.__init__: {}",
+    "builtin": JOB % "eval: {source: 1}",
+    "private": JOB % "_Loader",
+    "base class": JOB % "Transform",
+    "leaf base class": JOB % "LeafTransform",
+    "torchvision": JOB % "torchvision.transforms.v2.Lambda: {function: x}",
+    "dollar name": JOB % "$Scale",
+    "interpolated name": JOB % "${oc.env:SECRET}",
+    "interpolated value": JOB % "Scale: {scale: '${oc.env:SECRET}'}",
+    "eval string": JOB % "Scale: {scale: '1/200'}",
+    "eval call": JOB % 'Scale: {scale: \'__import__("os").system("touch pwned")\'}',
+    "jinja": JOB % "Scale: {scale: '{{ 7 * 7 }}'}",
+    "fstring": JOB % "Scale: {keys: ['{0.__class__}', '[']}",
+    "tag": JOB % "!!python/object/apply:os.system [touch pwned]",
+    "tag on a field": JOB % "Scale: {scale: !!python/name:os.system }",
+    "tag new": JOB % "!!python/object/new:subprocess.Popen [[touch, pwned]]",
+    "local tag": JOB % "!Scale {scale: 1}",
+    "binary": JOB % "Scale: {scale: !!binary aGk=}",
+    "alias": JOB % "&a Scale: *a",
+    "merge": JOB % "Scale: {<<: {scale: 1}}",
+    "duplicate": JOB % "Scale: {scale: 1, scale: 2}",
+    # numbers
+    "nan": JOB % "Scale: {scale: .nan}",
+    "nan text": JOB % "Scale: {scale: nan}",
+    "infinity": JOB % "Scale: {scale: .inf}",
+    "overflow": JOB % "Scale: {scale: 1e400}",
+    "5,000 digits": JOB % f"Scale: {{scale: {'9' * 5000}}}",
+    "sexagesimal": JOB % "Scale: {scale: 1:30:00}",
+    "underscore": JOB % "Scale: {scale: 1_000}",
+    "boolean": JOB % "Scale: {scale: yes}",
+    "boolean number": JOB % "Scale: {scale: true}",
+    "date": JOB % "Scale: {scale: 2001-01-01}",
+    "null": JOB % "Scale: {scale: null}",
+    "list": JOB % "Scale: {scale: [1]}",
+    "map": JOB % "Scale: {scale: {a: 1}}",
+    "negative order": JOB % "SignalFilter: {design: butter, order: -1, cutoff: 20}",
+    "order zero": JOB % "SignalFilter: {design: butter, order: 0, cutoff: 20}",
+    "huge order": JOB % "SignalFilter: {design: butter, order: 1000000000000, cutoff: 20}",
+    "huge taps": JOB % "SignalFilter: {design: firwin, numtaps: 1000000000000, cutoff: 20}",
+    "boolean order": JOB % "SignalFilter: {design: butter, order: true, cutoff: 20}",
+    "unstable": JOB % "SignalFilter: {sos: [[1, 0, 0, 1, -3, 1]]}",
+    "negative rate": "version: 1\nsource: {npy: a.npy, fs: -1}\nsink: {npy: b.npy}\n",
+    "huge rate": "version: 1\nsource: {npy: a.npy, fs: 1e300}\nsink: {npy: b.npy}\n",
+    # paths
+    "home": SINK % "~/pwned",
+    "variable": SINK % "$HOME/pwned",
+    "braces": SINK % "'${HOME}/pwned'",
+    "command": SINK % "$(touch pwned)",
+    "parent": SINK % "../pwned",
+    "absolute": SINK % "/tmp/pwned",
+    "detour": SINK % "sub/../../pwned",
+    "link out": SINK % "way_out/pwned",
+    "url": SINK % "http://127.0.0.1:9/pwned",
+    "bucket": SINK % "s3://bucket/pwned",
+    "glob": SINK % "'*/*/*/*/*/*'",
+    "nul": SINK % '"a\\0b"',
+    "escape": SINK % '"\\e]0;pwned\\a"',
+    "long": SINK % ("x" * 5000),
+    "number": SINK % "5",
+    "no path": SINK % "null",
+    "source beyond": SOURCE % "/etc/passwd",
+    "source url": SOURCE % "file:///etc/passwd",
+    # keys
+    "unknown key": SINK % "out.parquet, mode: w",
+    "threads": "threads: 1000000000\n" + SINK % "out.parquet",
+    "dunder key": "__builtins__: {}\n" + SINK % "out.parquet",
+    "bidi key": "\u202eversion: 1\n",
+    "zero-width key": "ver\u200bsion: 1\n",
+    "escaped key": '"ver\\u200bsion": 1\n',
+    "two documents": SINK % "out.parquet}\n---\n{",
+    "empty": "",
+    "list on top": "[1, 2]",
+    "text on top": "pwned",
+    "deep": "[" * 5000,
+    "wide": "[" + "1," * 50_000 + "]",
+    "large": "version: 1\n#" + "x" * (1 << 20),
+    "large text": "a: " + "x" * ((1 << 18) - 10),
+}
+BYTES = {"utf-16": JOB.encode("utf-16"), "invalid": b"version: \xff\n", "latin": "µ: 1".encode("latin-1")}
+
+WATCH = """
+    import json, resource, sys, time
+    from pathlib import Path
+
+    from bridgeflow.config import parse_job
+    from bridgeflow.errors import ConfigError
+
+    WATCHED = set("open import os socket subprocess shutil ctypes pty urllib tempfile glob mmap".split())
+    folder, corpus = sys.argv[1], json.load(sys.stdin)
+
+    def load(text):
+        data = text.encode("utf-8") if isinstance(text, str) else bytes(text)
+        parse_job(data, name="job.yaml", folder=folder, roots=(Path(folder),))
+
+    WARM = "version: 1\\nsource: {npy: a.npy, fs: 360}\\ntransforms:\\n  - Scale: {scale: x}\\nsink: {npy: b.npy}\\n"
+    for text in (WARM, WARM.replace("Scale: {scale: x}", "SignalFilter: {design: butter, order: 2, cutoff: 20}")):
+        try:
+            load(text)
+        except ConfigError:
+            pass
+
+    seen, watching = [], False
+
+    def hook(event, args):
+        if watching and event.partition(".")[0] in WATCHED:
+            seen.append(f"{event} {str(args)[:80]}")
+
+    sys.addaudithook(hook)
+
+    report = {}
+    for name, text in corpus.items():
+        seen.clear()
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        start = time.perf_counter()
+        watching = True
+        try:
+            load(text)
+            outcome = "accepted"
+        except ConfigError as error:
+            outcome = str(error)
+        except BaseException as error:
+            outcome = f"{type(error).__name__}: {error}"
+        watching = False
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        report[name] = [outcome, time.perf_counter() - start, grown, list(seen)]
+    print(json.dumps(report))
+"""
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strangers")
+    (folder / "way_out").symlink_to("/tmp")
+    corpus = {**CORPUS, **{name: list(data) for name, data in BYTES.items()}}
+    environment = {**os.environ, "SECRET": "hunter2", "HOME": str(folder)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(WATCH), str(folder)],
+        input=json.dumps(corpus), capture_output=True, text=True, env=environment, cwd=folder, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    left = [entry.name for entry in folder.iterdir()]
+    return json.loads(done.stdout), left
+
+
+@pytest.mark.parametrize("name", [*CORPUS, *BYTES])
+def test_a_strangers_configuration(outcomes, name):
+    outcome, seconds, megabytes, touched = outcomes[0][name]
+    assert outcome.startswith("job.yaml:"), outcome
+    assert outcome.split(":")[1].isdecimal()
+    assert outcome.isprintable()
+    assert len(outcome) < 1000
+    assert "hunter2" not in outcome
+    assert touched == []
+    assert seconds < 1.0  # 0.2 s on a machine that does nothing else
+    assert megabytes < 64
+
+
+def test_nothing_was_written(outcomes):
+    assert outcomes[1] == ["way_out"]

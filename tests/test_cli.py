@@ -1,0 +1,426 @@
+"""The command line: what people and machines see, one line for each fault, and exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from bridgeflow import io
+from bridgeflow.cli import app
+from bridgeflow.io import open_sink, open_source
+
+FS = 360
+JOB = """\
+version: 1
+source: {parquet: in.parquet, columns: [ecg], fs: 360}
+transforms:
+  - Scale: {keys: [ecg], scale: 0.005, offset: -5.12}
+  - SignalFilter: {keys: [ecg], design: notch, w0: 60, Q: 30, mode: zero_phase}
+sink: {parquet: out.parquet}
+"""
+REPORT = "report: {hum: 60, before: Scale, unit: mV, png: out.png}\n"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A job on twenty seconds of counts with hum, in the current folder."""
+    t = np.arange(20 * FS) / FS
+    noise = np.random.default_rng(0).normal(size=t.size)
+    counts = (1024 + 40 * np.sin(2 * np.pi * 60 * t) + 20 * noise).astype(np.uint16)
+    pq.write_table(pa.table({"ecg": counts, "label": ["n"] * t.size}), tmp_path / "in.parquet")
+    (tmp_path / "job.yaml").write_text(JOB)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def bridgeflow(*arguments):
+    return CliRunner().invoke(app, list(arguments), prog_name="bridgeflow")
+
+
+def refused(*arguments):
+    """The one line that a refusal prints; nothing else, no traceback, exit code 2."""
+    done = bridgeflow(*arguments)
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert "Traceback" not in done.stderr
+    assert [line for line in lines if not line.startswith("[")] == lines[-1:]
+    assert lines[-1].startswith("bridgeflow: ")
+    return lines[-1]
+
+
+# --- run ---
+
+
+def test_a_run_says_what_it_did(folder):
+    (folder / "job.yaml").write_text(JOB + REPORT)
+    done = bridgeflow("run", "job.yaml")
+    assert done.exit_code == 0, done.output
+    said = done.stdout.splitlines()
+    assert said[0].startswith("read     in.parquet: 7,200 samples, 20 s at 360 Hz")
+    assert any(
+        line.startswith("hum      60 Hz against its neighbours: +") and line.endswith("dB less") for line in said
+    )
+    assert any(line.startswith("copies   none: all ") for line in said)
+    assert any(line.startswith("wrote    out.parquet: ") for line in said)
+    assert said[-1] == "picture  out.png"
+    assert done.stderr.splitlines() == ["[1/4] read", "[2/4] Scale", "[3/4] SignalFilter", "[4/4] write"]
+    assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
+    with open_source("out.parquet") as source:
+        assert source.fs == 360
+        assert source.settings["transforms"][1]["SignalFilter"]["w0"] == 60
+        assert source.settings["source"] == "in.parquet"
+    assert sorted(entry.name for entry in folder.iterdir()) == ["in.parquet", "job.yaml", "out.parquet", "out.png"]
+
+
+def test_a_run_for_machines(folder):
+    (folder / "job.yaml").write_text(JOB + REPORT)
+    done = bridgeflow("run", "job.yaml", "--json")
+    facts = json.loads(done.stdout)
+    assert done.stderr == ""
+    assert facts["ok"] is True
+    assert (facts["rows"], facts["samples"], facts["fs"], facts["seconds"]) == (7200, 7200, 360, 20)
+    assert facts["hum"]["before_db"] > 10 > -10 > facts["hum"]["after_db"]
+    assert facts["copies"] == []
+    assert facts["sink"]["nbytes"] == (folder / "out.parquet").stat().st_size
+
+
+def test_the_same_job_gives_the_same_bytes(folder):
+    (folder / "job.yaml").write_text(JOB + REPORT)
+    assert bridgeflow("run", "job.yaml").exit_code == 0
+    first = {name: (folder / name).read_bytes() for name in ("out.parquet", "out.png")}
+    assert bridgeflow("run", "job.yaml", "--overwrite").exit_code == 0
+    assert {name: (folder / name).read_bytes() for name in first} == first
+
+
+@pytest.mark.parametrize("format", ["parquet", "arrow", "arrow_stream", "npy"])
+def test_every_format_in_and_out(folder, format):
+    with open_source("in.parquet", columns=["ecg"]) as source, open_sink("a.any", format=format) as sink:
+        sink.write(source.read())
+    text = JOB.replace("parquet: in.parquet", f"{format}: a.any").replace("parquet: out.parquet", f"{format}: b.any")
+    (folder / "job.yaml").write_text(text)
+    assert bridgeflow("run", "job.yaml").exit_code == 0
+    with open_source("b.any", format=format) as source:
+        assert source.rows == 7200
+
+
+def test_copies_are_told_with_their_reasons(folder):
+    text = JOB.replace("  - SignalFilter", "  - ToTensor: {keys: [ecg], copy: always}\n  - SignalFilter")
+    (folder / "job.yaml").write_text(text)
+    done = bridgeflow("run", "job.yaml")
+    assert done.exit_code == 0, done.output
+    copies = [
+        line
+        for line in done.stdout.splitlines()
+        if "stage 2 (ToTensor), $.ecg: copy of 28,800 bytes; read-only: " in line
+    ]
+    assert len(copies) == 1
+
+
+# --- bad input: one clear line, exit code 2, nothing half-written ---
+
+
+def change(folder, before, after):
+    text = (folder / "job.yaml").read_text()
+    assert before in text
+    (folder / "job.yaml").write_text(text.replace(before, after))
+
+
+def no_file(folder):
+    change(folder, "in.parquet", "inn.parquet")
+    return "inn.parquet: no such file; did you mean in.parquet?"
+
+
+def no_column(folder):
+    change(folder, "columns: [ecg]", "columns: [egc]")
+    return "in.parquet: column 'egc': no such column; did you mean 'ecg'?"
+
+
+def no_key(folder):
+    change(folder, "- Scale: {keys: [ecg]", "- Scale: {keys: [egc]")
+    return "job.yaml:4:5: stage 1 (Scale)"
+
+
+def wrong_type(folder):
+    change(folder, "columns: [ecg]", "columns: [label]")
+    change(folder, "keys: [ecg], ", "")
+    return "job.yaml:4:5: stage 1 (Scale), $.label: "
+
+
+def nulls(folder):
+    pq.write_table(pa.table({"ecg": pa.array([1, None, 3], pa.uint16())}), folder / "in.parquet")
+    return "in.parquet: column 'ecg': 1 null, the first in row 1; fill them, or set `nulls: keep`"
+
+
+def empty_file(folder):
+    (folder / "in.parquet").write_bytes(b"")
+    return "in.parquet: is empty (0 bytes)"
+
+
+def no_rows(folder):
+    pq.write_table(pa.table({"ecg": pa.array([], pa.uint16())}), folder / "in.parquet")
+    return "in.parquet: has no rows"
+
+
+def cut_off(folder):
+    whole = (folder / "in.parquet").read_bytes()
+    (folder / "in.parquet").write_bytes(whole[: len(whole) // 2])
+    return "in.parquet: cannot be read as parquet"
+
+
+def other_format(folder):
+    np.save(folder / "a.npy", np.zeros(3))
+    os.replace(folder / "a.npy", folder / "in.parquet")
+    return "in.parquet: is no parquet file: it begins like npy; read it as npy"
+
+
+def too_high(folder):
+    change(folder, "w0: 60", "w0: 200")
+    return "job.yaml:5:52: transforms[1].SignalFilter.w0: Notch: w0=200 Hz must lie below fs/2 = 180 Hz"
+
+
+def no_rate(folder):
+    change(folder, ", fs: 360", "")
+    return "job.yaml:5:5: transforms[1].SignalFilter: Notch: fs is missing"
+
+
+def other_rate(folder):
+    with open_source("in.parquet", columns=["ecg"]) as source:
+        columns = source.read()
+    with open_sink("in.parquet", overwrite=True, settings={"fs": 250}) as sink:
+        sink.write(columns)
+    return "in.parquet: was sampled at 250 Hz by its own account, at 360 Hz by the job's"
+
+
+def onto_itself(folder):
+    change(folder, "out.parquet", "in.parquet")
+    return "in.parquet: the sink is the same file as the source"
+
+
+def onto_itself_by_a_link(folder):
+    (folder / "out.parquet").symlink_to("in.parquet")
+    return "out.parquet: the sink is the same file as the source"
+
+
+def onto_the_configuration(folder):
+    change(folder, "out.parquet", "job.yaml")
+    return "job.yaml: the sink is the same file as the configuration"
+
+
+def onto_each_other(folder):
+    (folder / "job.yaml").write_text(JOB + REPORT.replace("out.png", "out.parquet"))
+    return "out.parquet: the picture is the same file as the sink"
+
+
+def exists(folder):
+    (folder / "out.parquet").write_bytes(b"precious")
+    return "out.parquet: exists already; pass --overwrite"
+
+
+def picture_exists(folder):
+    (folder / "job.yaml").write_text(JOB + REPORT)
+    (folder / "out.png").write_bytes(b"precious")
+    return "out.png: exists already; pass --overwrite"
+
+
+def not_finite(folder):
+    values = np.zeros(3000)
+    values[1234] = np.nan
+    pq.write_table(pa.table({"ecg": values}), folder / "in.parquet")
+    return "job.yaml:5:5: stage 2 (SignalFilter), $.ecg: "
+
+
+def two_arrays_in_npy(folder):
+    pq.write_table(pa.table({"ecg": np.zeros(3000), "b": np.zeros(3000)}), folder / "in.parquet")
+    change(folder, ", columns: [ecg]", "")
+    change(folder, "parquet: out.parquet", "npy: out.npy")
+    return "out.npy: an npy file holds one array, got ecg, b"
+
+
+def outside(folder):
+    change(folder, "out.parquet", "../out.parquet")
+    return "job.yaml:6:17: sink.parquet: '../out.parquet' lies outside of ."
+
+
+def too_short_for_hum(folder):
+    pq.write_table(pa.table({"ecg": np.zeros(300)}), folder / "in.parquet")
+    (folder / "job.yaml").write_text(JOB + REPORT)
+    return "hum: needs a recording of at least 2 s"
+
+
+def no_such_reported_column(folder):
+    (folder / "job.yaml").write_text(JOB + "report: {column: egc, hum: 60}\n")
+    return "report: no column 'egc' comes out; did you mean 'ecg'?"
+
+
+FAULTS = [
+    no_file, no_column, no_key, wrong_type, nulls, empty_file, no_rows, cut_off, other_format, too_high,
+    no_rate, other_rate, onto_itself, onto_itself_by_a_link, onto_the_configuration, onto_each_other, exists,
+    picture_exists, not_finite, two_arrays_in_npy, outside, too_short_for_hum, no_such_reported_column,
+]  # fmt: skip
+
+
+def state(folder):
+    return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_bad_input_is_one_line(folder, fault):
+    expected = fault(folder)
+    before = state(folder)
+    assert refused("run", "job.yaml").removeprefix("bridgeflow: ").startswith(expected)
+    assert state(folder) == before
+
+
+def test_debug_shows_the_traceback(folder):
+    no_column(folder)
+    done = bridgeflow("run", "job.yaml", "--debug")
+    assert done.exit_code == 2
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("bridgeflow: in.parquet: column 'egc'")
+
+
+def test_machines_get_the_error_too(folder):
+    change(folder, "scale: 0.005", "scael: 0.005")
+    done = bridgeflow("run", "job.yaml", "--json")
+    assert done.exit_code == 2
+    assert done.stderr == ""
+    error = json.loads(done.stdout)["error"]
+    assert (error["type"], error["file"], error["line"], error["column"]) == ("ConfigError", "job.yaml", 4, 26)
+
+
+def test_a_bug_of_ours_says_so(folder, monkeypatch):
+    monkeypatch.setattr(io.Source, "read", lambda self: 1 / 0)
+    done = bridgeflow("run", "job.yaml")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[-1] == (
+        "bridgeflow: a bug in BridgeFlow: ZeroDivisionError: division by zero; "
+        "run it again with --debug and report the traceback"
+    )
+
+
+def test_a_full_disk_says_so(folder, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    before = state(folder)
+    done = bridgeflow("run", "job.yaml")
+    assert done.exit_code == 3
+    assert done.stderr.splitlines()[-1] == "bridgeflow: the system refused: [Errno 28] No space left on device"
+    assert state(folder) == before
+
+
+def test_errors_are_safe_for_a_terminal(folder):
+    name = "a\x1b]0;owned\x07\u202e.yaml"
+    line = refused("run", name)
+    assert line.isprintable()
+    assert r"a\x1b]0;owned\x07\u202e.yaml: no such file" in line
+
+
+# --- the other commands ---
+
+
+def test_check_reads_nothing_and_writes_nothing(folder, monkeypatch):
+    monkeypatch.setattr(io.Source, "read", lambda self: pytest.fail("check has read the data"))
+    before = state(folder)
+    done = bridgeflow("check", "job.yaml")
+    assert done.exit_code == 0, done.output
+    assert "in.parquet: 7,200 rows of ecg" in done.stdout
+    assert json.loads(bridgeflow("check", "job.yaml", "--json").stdout)["ok"] is True
+    assert state(folder) == before
+
+
+@pytest.mark.parametrize(
+    "fault", [no_file, no_column, no_key, wrong_type, nulls, no_rows, too_high, no_rate, onto_itself, exists, outside]
+)
+def test_check_finds_what_a_run_would_refuse(folder, fault):
+    expected = fault(folder)
+    assert refused("check", "job.yaml").removeprefix("bridgeflow: ").startswith(expected)
+
+
+def test_explain_prints_the_plan(folder):
+    done = bridgeflow("explain", "job.yaml")
+    assert done.exit_code == 0, done.output
+    assert "stage 1 (Scale)" in done.stdout
+    assert "arrow uint16[7200]" in done.stdout
+    steps = json.loads(bridgeflow("explain", "job.yaml", "--json").stdout)["steps"]
+    assert [step["stage"] for step in steps] == ["stage 1 (Scale)", "stage 2 (SignalFilter)"]
+
+
+def test_list_names_transforms_and_formats():
+    said = bridgeflow("list").stdout
+    for name in ("SignalFilter", "Scale", "parquet", "arrow_stream", "npy"):
+        assert any(line.startswith(f"{name} ") for line in said.splitlines())
+    listed = json.loads(bridgeflow("list", "--json").stdout)
+    assert set(listed["formats"]) == set(io.formats())
+
+
+def test_doctor_tells_versions_and_limits():
+    done = bridgeflow("doctor", "--json")
+    findings = {one["what"]: one for one in json.loads(done.stdout)["findings"]}
+    assert findings["numpy"]["found"] == np.__version__
+    assert {"open files", "/dev/shm", "memory", "cores"} <= set(findings)
+    assert done.exit_code == (3 if any(one["verdict"] == "bad" for one in findings.values()) else 0)
+
+
+def test_schema_is_json():
+    assert json.loads(bridgeflow("schema").stdout)["properties"]["version"] == {"const": 1}
+
+
+def test_wrong_arguments_exit_with_2():
+    assert bridgeflow("run").exit_code == 2
+    assert bridgeflow("rnu", "job.yaml").exit_code == 2
+    assert bridgeflow("run", "job.yaml", "--overwirte").exit_code == 2
+
+
+# --- as a process ---
+
+
+def test_help_is_quick_to_start():
+    script = """
+        import sys
+        from bridgeflow.cli import main
+        sys.argv = ["bridgeflow", "--help"]
+        try:
+            main()
+        except SystemExit as exit:
+            assert exit.code == 0
+        heavy = {"torch", "numpy", "scipy", "pyarrow", "torchvision", "matplotlib", "yaml"} & set(sys.modules)
+        assert not heavy, heavy
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_it_leaves_nothing(folder, number, code):
+    script = """
+        import sys, time
+        from bridgeflow import cli
+        from bridgeflow.io.base import Sink
+        write = Sink.write
+        def slow(self, columns):
+            write(self, columns)
+            print("writing", file=sys.stderr, flush=True)
+            time.sleep(60)
+        Sink.write = slow
+        sys.argv = ["bridgeflow", "run", "job.yaml", "--json"]
+        cli.main()
+    """
+    before = state(folder)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline() == "writing\n"
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=10)
+    assert process.returncode == code
+    assert json.loads(said)["ok"] is False
+    assert state(folder) == before
