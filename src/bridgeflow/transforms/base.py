@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
-from bridgeflow.errors import CannotStream, ConfigError
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
 from bridgeflow.transforms.plan import Plan, describe_leaves, is_spec
@@ -215,7 +215,11 @@ class LeafTransform(Transform):
 
     def plan(self, data: Any, stage: str = "") -> Plan:
         """One row for each crossing of each selected array."""
-        recipe, specs = compile_recipe(data, is_spec, self.keys)
+        try:
+            recipe, specs = compile_recipe(data, is_spec, self.keys)
+        except BridgeflowError as error:
+            error.stage = error.stage or stage
+            raise
         steps: list[Exchange] = []
         made: list[ArraySpec] = []
         beside: dict[int, Mapping[str, object]] = {}
