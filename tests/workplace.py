@@ -23,7 +23,8 @@ def furnish(folder: Path) -> Path:
 
 def run_script(script: Path, *, folder: Path) -> str:
     """Run a Python file in `folder`, every warning an error, and give what it printed; fails with its complaint."""
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = os.pathsep.join((str(ROOT), *map(os.path.abspath, inherited)))
     environment = os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "error", "MPLBACKEND": "Agg"}
     command = [sys.executable, "-m", "tests.run_script", str(script)]
     run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
