@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import re
 from abc import ABC, abstractmethod
 from collections import OrderedDict, defaultdict
@@ -49,7 +50,10 @@ Beside = Mapping[int, Mapping[str, object]]
 
 
 _SIMPLE = re.compile(r"[^\W\d][\w-]*")
-_TOKEN = re.compile(r"""\.?(?P<name>[^.\[\]]+)|\[(?P<index>-?\d+|\*)\]|\[(?P<quote>["'])(?P<quoted>.*?)(?P=quote)\]""")
+_TOKEN = re.compile(
+    r"""\.?(?P<name>[^.\[\]]+) | \[(?P<index>\d+|\*)\] | \[(?P<json>"(?:[^"\\]|\\.)*")\] | \['(?P<quoted>[^']*)'\]""",
+    re.VERBOSE | re.DOTALL,
+)
 
 
 class Segment(NamedTuple):
@@ -85,7 +89,7 @@ def place(path: Sequence[object]) -> str:
 
 def _spell(step: object) -> str:
     if isinstance(step, str):
-        return f".{step}" if _SIMPLE.fullmatch(step) else f'["{step}"]'
+        return f".{step}" if _SIMPLE.fullmatch(step) else f"[{json.dumps(step, ensure_ascii=False)}]"
     return f"[{step!r}]"
 
 
@@ -114,13 +118,13 @@ def parse_key(key: str) -> tuple[Segment, ...]:
                 f"keys: {key!r} is not a path (character {end + 1}); "
                 "paths look like 'ecg', 'lead.*', 'lead[0]' or '[\"odd.name\"]'"
             )
-        name, index, quoted = found["name"], found["index"], found["quoted"]
+        name, index, quoted = found["name"], found["index"], found["json"]
         if name is not None:
             segments.append(Segment("deep" if name == "**" else "name", name))
         elif index is not None:
             segments.append(Segment("index", index))
         else:
-            segments.append(Segment("exact", quoted))
+            segments.append(Segment("exact", found["quoted"] if quoted is None else json.loads(quoted, strict=False)))
         end = found.end()
     if not segments and key != "$":
         raise ValueError(f"keys: {key!r} is not a path; '$' means everything, as does keys=None")

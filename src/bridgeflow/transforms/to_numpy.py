@@ -50,6 +50,6 @@ class ToNumpy(CrossingTransform):
     bfloat16: Bfloat16 = "float32"
     nulls: Nulls | float = "error"
     ragged: Ragged = "error"
-    pad_value: float = 0
+    pad_value: float = 0.0
     layout: Layout | None = None
     writable: bool | None = None

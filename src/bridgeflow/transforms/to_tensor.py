@@ -55,6 +55,6 @@ class ToTensor(CrossingTransform):
     copy: Copy = "auto"
     nulls: Nulls | float = "error"
     ragged: Ragged = "error"
-    pad_value: float = 0
+    pad_value: float = 0.0
     layout: Layout | None = None
     writable: bool = True

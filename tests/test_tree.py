@@ -1,0 +1,443 @@
+"""Traversal of nested data: what is selected, what stays, and what containers become."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, UserDict, defaultdict, namedtuple
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import polars as pl
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridgeflow.errors import DataError, KeyNotFound, NoRoute
+from bridgeflow.tree import compile_recipe, leaves_of, map_leaves, open_tables, parse_key, parse_keys, place
+
+
+class Box:
+    """What counts as an array in these tests."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and other.value == self.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+    def __repr__(self) -> str:
+        return f"Box({self.value})"
+
+
+def is_box(leaf: object) -> bool:
+    return isinstance(leaf, Box)
+
+
+def doubled(data: Any, keys: Any = None) -> Any:
+    return map_leaves(lambda box: Box(box.value * 2), data, is_box, parse_keys(keys))
+
+
+class Reading(NamedTuple):
+    signal: Any
+    count: int = 0  # shadows tuple.count
+
+
+@dataclass(frozen=True)
+class Record:
+    signal: Any
+    patient: str = "p"
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", self.signal.value)
+
+
+@dataclass
+class Slotted:
+    __slots__ = ("signal",)
+    signal: Any
+
+
+class Tagged(dict):
+    tag: str = ""
+
+
+class Encoding(UserDict):
+    """As tokenizers return it: a mapping with attributes of its own."""
+
+    def __init__(self, data: Any = None, source: str = "") -> None:
+        super().__init__(data)
+        self.source = source
+
+
+class Hidden(Mapping):
+    """A mapping whose inside a plain copy would share."""
+
+    def __init__(self, inside: dict[str, Any]) -> None:
+        self._inside = inside
+
+    def __getitem__(self, key: str) -> Any:
+        return self._inside[key]
+
+    def __iter__(self):
+        return iter(self._inside)
+
+    def __len__(self) -> int:
+        return len(self._inside)
+
+
+class Rows(list):
+    origin: str = ""
+
+
+class TestPlaces:
+    @pytest.mark.parametrize(
+        ("path", "text"),
+        [
+            ((), "$"),
+            (("ecg", "lead", 0), "$.ecg.lead[0]"),
+            (("odd.name",), '$["odd.name"]'),
+            (("lead I",), '$["lead I"]'),
+            ((("a", 1),), "$[('a', 1)]"),
+            ((3, "x"), "$[3].x"),
+        ],
+    )
+    def test_are_written(self, path: tuple[Any, ...], text: str):
+        assert place(path) == text
+
+    @given(st.lists(st.one_of(st.integers(0, 9), st.text(min_size=1, max_size=4))))
+    def test_as_a_key_select_what_they_name(self, path: list[Any]):
+        data: Any = Box(1)
+        for step in reversed(path):
+            data = [Box(0)] * step + [data] if isinstance(step, int) else {step: data, "other": Box(0)}
+        if "other" in path:
+            return
+        assert leaves_of(data, is_box, (place(path),)) == {place(path): Box(1)}
+
+
+DATA = {"ecg": Box(1), "lead": {"I": Box(2), "II": Box(3), "V1": [Box(4), Box(5)]}, "label": "N", "a.b": Box(6)}
+
+
+class TestKeys:
+    @pytest.mark.parametrize(
+        ("keys", "selected"),
+        [
+            (None, [1, 2, 3, 4, 5, 6]),
+            ("$", [1, 2, 3, 4, 5, 6]),
+            ("**", [1, 2, 3, 4, 5, 6]),
+            ("ecg", [1]),
+            ("$.ecg", [1]),
+            ("lead", [2, 3, 4, 5]),
+            ("lead.*", [2, 3, 4, 5]),
+            ("lead.I*", [2, 3]),
+            ("lead.I?", [3]),
+            ("lead.V1[1]", [5]),
+            ("lead.V1[*]", [4, 5]),
+            ("**[0]", [4]),
+            ("**.II", [3]),
+            ("lead.**", [2, 3, 4, 5]),
+            ('["a.b"]', [6]),
+            (("ecg", "lead.II"), [1, 3]),
+            (("lead.*", "lead.II", "ecg"), [1, 2, 3, 4, 5]),
+        ],
+    )
+    def test_select(self, keys: Any, selected: list[int]):
+        recipe, boxes = compile_recipe(DATA, is_box, parse_keys(keys))
+        assert [box.value for box in boxes] == selected
+        assert len(recipe.places) == len(selected)
+
+    @pytest.mark.parametrize("data", [(Box(1), "N"), [Box(1), "N"], {0: Box(1), "x": "N"}])
+    def test_numbers_select_positions_and_integer_keys(self, data: Any):
+        assert leaves_of(data, is_box, ("[0]",)) == {"$[0]": Box(1)}
+
+    def test_that_match_nothing_name_the_nearest(self):
+        with pytest.raises(KeyNotFound, match=r"keys: 'egc' matches nothing in the data; did you mean 'ecg'\?"):
+            doubled(DATA, ("egc",))
+        with pytest.raises(KeyNotFound, match=r"did you mean 'lead.V1"):
+            doubled(DATA, ("lead.V2",))
+        with pytest.raises(KeyNotFound, match="there are none"):
+            doubled(Box(1), ("ecg",))
+
+    @pytest.mark.parametrize("key", ["label", "lab*", "**.label"])
+    def test_that_name_no_array_are_refused(self, key: str):
+        with pytest.raises(NoRoute, match=r"\$\.label: keys='.*' selects a str, which is no array"):
+            doubled(DATA, (key,))
+
+    def test_that_name_a_container_without_arrays_are_refused(self):
+        with pytest.raises(NoRoute, match=r"\$\.meta: .*container without any array"):
+            doubled({"ecg": Box(1), "meta": {"id": 3}}, ("meta",))
+
+    def test_leave_labels_inside_a_selected_container_alone(self):
+        assert doubled({"lead": {"I": Box(1), "unit": "mV"}}, ("lead",)) == {"lead": {"I": Box(2), "unit": "mV"}}
+
+    @pytest.mark.parametrize("key", ["", "a..b", "a[", "a[x]", "a]b"])
+    def test_that_are_no_paths_are_refused(self, key: str):
+        with pytest.raises(ValueError, match="is not a path"):
+            parse_key(key)
+
+    @pytest.mark.parametrize("keys", [(), 3, (3,), {"ecg"}])
+    def test_that_are_no_tuple_of_paths_are_refused(self, keys: Any):
+        with pytest.raises(ValueError, match="keys must be None or paths"):
+            parse_keys(keys)
+
+
+class TestContainers:
+    @pytest.mark.parametrize(
+        ("data", "wanted"),
+        [
+            (Box(1), Box(2)),
+            ("label", "label"),
+            ({"b": Box(1), "a": None}, {"b": Box(2), "a": None}),
+            ([Box(1), 3], [Box(2), 3]),
+            ((Box(1), 3.5), (Box(2), 3.5)),
+            (Reading(Box(1), 7), Reading(Box(2), 7)),
+            (Record(Box(1), "q"), Record(Box(2), "q")),
+            (Slotted(Box(1)), Slotted(Box(2))),
+            (OrderedDict(b=Box(1), a=2), OrderedDict(b=Box(2), a=2)),
+            (defaultdict(list, b=Box(1)), defaultdict(list, b=Box(2))),
+            (MappingProxyType({"b": Box(1)}), MappingProxyType({"b": Box(2)})),
+            ({"a": [{"b": (Box(1),)}]}, {"a": [{"b": (Box(2),)}]}),
+            ({}, {}),
+            ([], []),
+        ],
+    )
+    def test_keep_their_type_and_the_input_its_contents(self, data: Any, wanted: Any):
+        before = repr(data)
+        made = doubled(data)
+        assert made == wanted
+        assert type(made) is type(wanted)
+        assert repr(data) == before
+
+    def test_keep_the_order_of_the_data_at_hand(self):
+        recipe, _ = compile_recipe({"a": Box(1), "b": Box(2)}, is_box)
+        other = {"b": Box(2), "a": Box(1)}
+        leaves = recipe.take(other)
+        assert leaves is not None
+        assert list(recipe.put(other, leaves)) == ["b", "a"]
+
+    def test_dict_subclasses_keep_their_attributes(self):
+        data = Tagged(x=Box(1))
+        data.tag = "t"
+        made = doubled(data)
+        assert (type(made), made.tag, made["x"], data["x"]) == (Tagged, "t", Box(2), Box(1))
+
+    def test_list_subclasses_keep_their_attributes(self):
+        data = Rows([Box(1), "x"])
+        data.origin = "o"
+        made = doubled(data)
+        assert (type(made), made.origin, list(made), list(data)) == (Rows, "o", [Box(2), "x"], [Box(1), "x"])
+
+    def test_user_dicts_keep_their_attributes(self):
+        data = Encoding({"x": Box(1)}, source="s")
+        made = doubled(data)
+        assert (type(made), made.source, made["x"], data["x"]) == (Encoding, "s", Box(2), Box(1))
+
+    def test_other_mappings_are_built_anew(self):
+        data = Hidden({"x": Box(1), "y": 2})
+        made = doubled(data)
+        assert (type(made), dict(made), dict(data)) == (Hidden, {"x": Box(2), "y": 2}, {"x": Box(1), "y": 2})
+
+    def test_default_dicts_get_no_entries_from_being_looked_at(self):
+        recipe, _ = compile_recipe(defaultdict(list, x=Box(1)), is_box)
+        other = defaultdict(list, y=Box(1))
+        assert recipe.take(other) is None
+        assert dict(other) == {"y": Box(1)}
+
+    def test_derived_fields_of_a_dataclass_follow(self):
+        assert doubled(Record(Box(3))).length == 6
+
+    def test_return_types_of_torch_are_tuples(self):
+        data = torch.max(torch.tensor([[1.0, 3.0]]), dim=1)
+        made = map_leaves(lambda t: t.tolist(), data, lambda leaf: isinstance(leaf, torch.Tensor))
+        assert type(made) is type(data)
+        assert made.values == [3.0]
+        assert made.indices == [1]
+
+    def test_without_an_array_are_the_same_objects(self):
+        data = {"x": Box(1), "meta": {"size": torch.Size((1, 2)), "tags": ["a"]}}
+        assert doubled(data)["meta"] is data["meta"]
+
+    def test_that_cannot_be_built_again_are_named(self):
+        @dataclass
+        class Stubborn:
+            signal: Any
+            secret: InitVar[int]
+
+        with pytest.raises(DataError, match=r"\$\.rec: cannot build another Stubborn .*InitVar"):
+            doubled({"rec": Stubborn(Box(1), 3)})
+
+    def test_that_hold_themselves_are_refused(self):
+        data: dict[str, Any] = {}
+        data["self"] = data
+        with pytest.raises(DataError, match="does a container hold itself"):
+            doubled(data)
+
+    def test_may_be_deep(self):
+        data: Any = Box(1)
+        for _ in range(100):
+            data = [data]
+        made = doubled(data)
+        for _ in range(100):
+            (made,) = made
+        assert made == Box(2)
+
+
+STRUCTURES = [
+    Box(1),
+    {"a": Box(1), "b": "x"},
+    {"a": Box(1), "b": 3},
+    {"a": Box(1)},
+    {"a": Box(1), "c": "x"},
+    {"a": Box(1), "b": "x", "c": None},
+    {"a": "x", "b": Box(1)},
+    OrderedDict(a=Box(1), b="x"),
+    {"a": {"b": Box(1)}},
+    {"a": {"b": Box(1), "c": 2}},
+    {"a": [Box(1)]},
+    [Box(1)],
+    [Box(1), Box(2)],
+    [Box(1), "x"],
+    (Box(1),),
+    Reading(Box(1), 1),
+    Reading(1, Box(1)),
+    Record(Box(1)),
+    Slotted(Box(1)),
+    MappingProxyType({"a": Box(1)}),
+]
+
+
+class TestRecipes:
+    @pytest.mark.parametrize("keys", [None, ("**",), ("*",)], ids=str)
+    def test_take_data_of_their_own_structure_alone(self, keys: Any):
+        for one in STRUCTURES:
+            try:
+                recipe, leaves = compile_recipe(one, is_box, keys)
+            except (KeyNotFound, NoRoute):
+                continue
+            assert recipe.take(one) == leaves
+            for other in STRUCTURES:
+                if other is not one:
+                    assert recipe.take(other) is None, (one, other)
+
+    def test_with_plain_keys_look_at_nothing_else(self):
+        recipe, _ = compile_recipe({"a": Box(1), "b": 3}, is_box, ("a",))
+        assert recipe.take({"a": Box(2), "c": "x", "d": Box(3)}) == [Box(2)]
+        assert recipe.take({"a": 2, "b": 3}) is None
+        assert recipe.take({"b": 3}) is None
+
+    @given(st.data())
+    def test_put_back_what_they_took(self, draw: st.DataObject):
+        leaves = st.one_of(st.integers().map(Box), st.none(), st.text(max_size=2))
+        data = draw.draw(
+            st.recursive(
+                leaves,
+                lambda inner: st.one_of(
+                    st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+                    st.lists(inner, max_size=3),
+                    st.lists(inner, max_size=3).map(tuple),
+                    st.builds(Reading, inner, st.integers()),
+                ),
+                max_leaves=10,
+            )
+        )
+        recipe, boxes = compile_recipe(data, is_box)
+        assert recipe.put(data, boxes) == data
+        assert len(set(recipe.places)) == len(recipe.places) == len(boxes)
+        for path, box in zip(recipe.places, boxes, strict=True):
+            assert leaves_of(data, is_box, (path,)) == {path: box}
+
+    def test_add_beside_a_leaf(self):
+        data = {"lead": {"I": Box(1)}, "x": 1}
+        recipe, _ = compile_recipe(data, is_box)
+        made = recipe.put_beside(data, [Box(2)], {0: {"mask": Box(3)}})
+        assert made == {"lead": {"I": Box(2), "I_mask": Box(3)}, "x": 1}
+
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            ([Box(1)], r"\$\[0\]: '<key>_mask' needs a dict to be added to, and this is in a list"),
+            (Reading(Box(1)), r"\$\.signal: .* in a Reading"),
+            ({"x": Box(1), "x_mask": 1}, r"\$\.x: cannot add 'x_mask' beside it: the key is there already"),
+            ({3: Box(1)}, r"\$\[3\]: cannot add '3_mask' beside it: its key is not a string"),
+        ],
+    )
+    def test_add_nowhere_else(self, data: Any, message: str):
+        recipe, boxes = compile_recipe(data, is_box)
+        with pytest.raises(DataError, match=message):
+            recipe.put_beside(data, boxes, {0: {"mask": Box(3)}})
+
+
+def is_arrow(leaf: object) -> bool:
+    return isinstance(leaf, (pa.Array, pa.ChunkedArray))
+
+
+class TestTables:
+    SCHEMA = pa.schema([pa.field("ecg", pa.float64(), metadata={"fs": "360"}), ("id", pa.int64())], metadata={"a": "b"})
+    BATCH = pa.RecordBatch.from_pydict({"ecg": [1.0, 2.0], "id": [1, 2]}, schema=SCHEMA)
+
+    @pytest.mark.parametrize("table", [BATCH, pa.table(BATCH)], ids=["RecordBatch", "Table"])
+    def test_stay_tables_while_all_columns_are_arrow(self, table: Any):
+        made = map_leaves(lambda column: column.cast(pa.float32()), table, is_arrow, ("ecg",))
+        assert type(made) is type(table)
+        assert made.schema.field("ecg").type == pa.float32()
+        assert made.schema.field("ecg").metadata == {b"fs": b"360"}
+        assert made.schema.metadata == {b"a": b"b"}
+        assert made.column("id").equals(table.column("id"))
+
+    def test_become_tables_where_a_column_comes_back_chunked(self):
+        made = map_leaves(lambda column: pa.chunked_array([column]), self.BATCH, is_arrow, ("ecg",))
+        assert type(made) is pa.Table
+
+    def test_become_dicts_of_columns_otherwise(self):
+        made = map_leaves(lambda column: column.to_numpy(), self.BATCH, is_arrow, ("ecg",))
+        assert made["ecg"].tolist() == [1.0, 2.0]
+        assert made["id"] is not None
+        assert list(made) == ["ecg", "id"]
+
+    def test_of_columns_that_changed_length_become_dicts(self):
+        made = map_leaves(lambda column: column[:1], self.BATCH, is_arrow, ("ecg",))
+        assert isinstance(made, dict)
+        assert isinstance(map_leaves(lambda column: column[:1], self.BATCH, is_arrow), pa.RecordBatch)
+
+    def test_with_equal_names_are_refused(self):
+        table = pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["x", "x"])
+        with pytest.raises(DataError, match=r"\$\.t: the table has several columns named 'x'"):
+            map_leaves(lambda column: column, {"t": table}, is_arrow)
+
+    def test_recipes_tell_their_columns(self):
+        recipe, _ = compile_recipe(self.BATCH, is_arrow)
+        assert recipe.take(self.BATCH) is not None
+        assert recipe.take(self.BATCH.select(["ecg"])) is None
+        assert recipe.take(self.BATCH.rename_columns(["ecg", "no"])) is None
+        assert recipe.take(pa.table(self.BATCH)) is None
+
+    def test_may_get_columns_beside(self):
+        recipe, columns = compile_recipe(self.BATCH, is_arrow, ("ecg",))
+        made = recipe.put_beside(self.BATCH, columns, {0: {"mask": pa.array([False, True])}})
+        assert made.schema.names == ["ecg", "id", "ecg_mask"]
+
+    def test_of_others_are_opened(self):
+        frame = pl.DataFrame({"ecg": [1.0, 2.0]})
+        opened = open_tables({"frame": frame, "series": frame["ecg"], "n": 1})
+        assert type(opened["frame"]) is pa.Table
+        assert opened["series"] is not None
+        assert isinstance(opened["series"], pl.Series)
+
+    def test_that_stream_once_are_read_once(self):
+        reader = pa.RecordBatchReader.from_batches(self.SCHEMA, [self.BATCH, self.BATCH])
+        assert open_tables([reader])[0].num_rows == 4
+
+    def test_are_not_looked_for_in_vain(self):
+        data = {"x": torch.zeros(2), "y": [1]}
+        assert open_tables(data) is data
+
+
+def test_old_style_namedtuples_are_namedtuples_too():
+    Old = namedtuple("Old", "a b")
+    assert doubled(Old(Box(1), 2)) == Old(Box(2), 2)
