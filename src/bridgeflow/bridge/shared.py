@@ -100,6 +100,8 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
     if spec.kind == "torch":
         policy = "always"
     array = to_numpy(x, copy=policy, writable=writable, bfloat16="ml_dtypes")
+    if not array.dtype.isnative:  # by way of torch, which takes this machine's byte order alone
+        array = to_numpy(to_tensor(array, copy="never" if policy == "never" else "auto"), writable=writable)
     if not array.flags.c_contiguous:
         if policy == "never":
             raise CopyRefused(

@@ -19,7 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from bridgeflow._optional import loaded, require
-from bridgeflow.bridge import describe, kind_of, to_numpy
+from bridgeflow.bridge import describe, kind_of, like, to_numpy
 from bridgeflow.errors import CannotStream, NoRoute
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform, Transform
@@ -101,7 +101,8 @@ def _values(x: Any) -> Any:
     spec = describe(x)
     if spec.device == "meta":
         return spec
-    return np.array(to_numpy(x, bfloat16="uint16", nulls=0 if spec.null_count else "error"))
+    values = to_numpy(x, bfloat16="uint16", nulls=0 if spec.null_count else "error")
+    return np.array(values, dtype=values.dtype.newbyteorder("="))
 
 
 def _arrays(data: Any) -> dict[str, Any]:
@@ -288,7 +289,7 @@ def streams(transform: Transform, sample: Any, tolerance: float) -> None:
     for cuts in _cuts(spec.time or 0):
         state, parts = bare.init_state(spec), []
         for start, stop in cuts:
-            chunk = sample[..., start:stop]
+            chunk = _part(sample, start, stop)
             part, after = bare.step(chunk, state)
             again, _ = bare.step(chunk, state)
             _assert_same(again, part, what="step() from the same state (which it must not modify)")
@@ -297,6 +298,12 @@ def streams(transform: Transform, sample: Any, tolerance: float) -> None:
         tail = bare.flush(state)
         pieces = [_values(part) for part in (*parts, *([] if tail is None else [tail]))]
         _assert_equal(np.concatenate(pieces, axis=-1), _values(whole), tolerance, f"chunks {cuts}")
+
+
+def _part(sample: Any, start: int, stop: int) -> Any:
+    if kind_of(sample) in ("numpy", "torch"):
+        return sample[..., start:stop]
+    return like(to_numpy(sample)[..., start:stop], sample)
 
 
 def _cuts(length: int) -> Iterator[list[tuple[int, int]]]:

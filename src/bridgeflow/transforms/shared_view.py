@@ -59,12 +59,16 @@ class SharedView(LeafTransform):
         return replace(self._routes(spec)[-1].target, kind="dlpack")
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
-        """Into memory that can be shared, and into C order, each where need be."""
+        """Into memory that can be shared, this machine's byte order, and C order, each where need be."""
         return tuple(one.exchange() for one in self._routes(spec))
 
     def _routes(self, spec: ArraySpec) -> tuple[Route, ...]:
         copy: Copy = "always" if spec.kind == "torch" and self.copy == "auto" else self.copy
-        there = route(spec, "numpy", copy=copy, writable=self.writable, bfloat16="ml_dtypes")
-        if "non-contiguous" not in there.target.flags:
-            return (there,)
-        return there, route(there.target, "numpy", copy="never" if self.copy == "never" else "always")
+        routes = [route(spec, "numpy", copy=copy, writable=self.writable, bfloat16="ml_dtypes")]
+        again: Copy = "never" if self.copy == "never" else "auto"
+        if "byte-order" in routes[-1].target.flags:
+            routes.append(route(routes[-1].target, "torch", copy=again))
+            routes.append(route(routes[-1].target, "numpy", writable=self.writable))
+        if "non-contiguous" in routes[-1].target.flags:
+            routes.append(route(routes[-1].target, "numpy", copy="never" if self.copy == "never" else "always"))
+        return tuple(routes)

@@ -1,0 +1,104 @@
+"""Every registered transform keeps the contract, with its defaults and with its other options."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from bridgeflow.pipeline import Compose
+from bridgeflow.testing import check_transform
+from bridgeflow.transforms import (
+    Cast,
+    Clone,
+    Detach,
+    Scale,
+    SharedView,
+    SignalFilter,
+    ToArrow,
+    ToDevice,
+    ToNumpy,
+    ToTensor,
+    Transform,
+    registry,
+)
+
+BUTTER = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4}
+EXAMPLES: dict[str, list[Transform]] = {
+    "Cast": [
+        Cast(dtype="float64"),
+        Cast(dtype="float32"),
+        Cast(dtype="float16"),
+        Cast(dtype="int16", overflow="saturate", rounding="nearest"),
+        Cast(dtype="complex64"),
+        Cast(dtype="bool"),
+    ],
+    "Clone": [Clone()],
+    "Compose": [
+        Compose([]),
+        Compose([Scale(scale=2.0), ToTensor()]),
+        Compose([ToTensor(), Compose([Cast(dtype="float64"), ToNumpy()]), SignalFilter(**BUTTER)]),
+    ],
+    "Detach": [Detach()],
+    "Scale": [Scale(scale=0.005, offset=-5.12), Scale(dtype="float64"), Scale(scale=3.0, dtype="float16")],
+    "SharedView": [SharedView(), SharedView(copy="always"), SharedView(writable=False)],
+    "SignalFilter": [SignalFilter(**BUTTER), SignalFilter(**BUTTER, mode="zero_phase")],
+    "ToArrow": [ToArrow(), ToArrow(copy="always")],
+    "ToDevice": [ToDevice(device="cpu"), ToDevice(device="meta"), ToDevice(device="cpu", non_blocking=True)],
+    "ToNumpy": [ToNumpy(), ToNumpy(copy="always", writable=True), ToNumpy(writable=False)],
+    "ToTensor": [ToTensor(), ToTensor(copy="always"), ToTensor(device="meta"), ToTensor(writable=False)],
+}
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_every_transform_keeps_the_contract(name: str):
+    for transform in EXAMPLES[name]:
+        check_transform(transform)
+
+
+@pytest.mark.parametrize("name", sorted(set(registry.names()) - {"ToDevice"}))
+@pytest.mark.parametrize(
+    "sample",
+    [
+        pytest.param(pa.array(noise(50)), id="arrow"),
+        pytest.param(noise(2, 3, 40).astype("float32")[:, ::-1, ::2], id="strided"),
+        pytest.param(np.arange(60, dtype="uint16").reshape(2, 30), id="counts"),
+        pytest.param(noise(40).astype(">f8"), id="big-endian"),
+        pytest.param(torch.from_numpy(noise(2, 30)).requires_grad_(), id="grad"),
+    ],
+)
+def test_on_memory_of_other_kinds_too(name: str, sample: object):
+    transform = EXAMPLES[name][0]
+    if name == "SignalFilter" and getattr(sample, "requires_grad", False):
+        pytest.skip("the filters have tests of their gradients")
+    check_transform(transform, sample)
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_in_nested_samples_too(name: str):
+    values = torch.from_numpy(noise(2, 40).astype("float32"))
+    check_transform(EXAMPLES[name][0], {"ecg": values, "lead": [values * 2, "II"], "label": 3})
+
+
+def results(transforms: list[Transform], x: np.ndarray) -> list[object]:
+    """What a worker process makes of the transforms it was sent."""
+    made = []
+    for transform in transforms:
+        result = transform(torch.from_numpy(x.copy()))
+        made.append((type(result).__name__, tuple(getattr(result, "shape", (len(x),)))))
+    return made
+
+
+def test_every_transform_goes_to_a_spawned_process():
+    transforms = [transform for name in sorted(EXAMPLES) for transform in EXAMPLES[name]]
+    x = noise(2, 40).astype("float32")
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(results, (transforms, x))
+    assert there == results(transforms, x)
