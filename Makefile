@@ -38,7 +38,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	@touch $@
 
 demo: $(VENV)/.installed
-	$(BIN)/bridgeflow run configs/ecg_denoise.yaml
+	$(BIN)/bridgeflow run configs/ecg_denoise.yaml --overwrite
 
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
