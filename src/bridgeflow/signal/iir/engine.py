@@ -3,7 +3,7 @@
 | engine | what it is | takes |
 | --- | --- | --- |
 | `"native"` | SIMD over rows, CPU | ndarray |
-| `"blocks"` | block state space in torch operations, any device, differentiable | tensor |
+| `"blocks"` | block state space in torch operations, any device, behind a differentiable operator | tensor |
 | `"scipy"` | SciPy's loops, the reference | ndarray |
 
 The choice looks at where the data are and what they are, never at how long they are or how many rows there are: a
@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from math import isfinite
 from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -66,7 +67,7 @@ class Pass:
         parse_word(self.precision, Precision, field="precision")
         for field in ("scale", "offset"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not isfinite(value):
                 raise ConfigError(f"{field} must be a finite number, got {value!r}")
 
     def work_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -103,7 +104,7 @@ def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Engine(Protocol):
-    """What the module of an engine offers. Arrays are ndarrays, or tensors for `"blocks"`."""
+    """What the modules of `"native"` and `"scipy"` offer; `"blocks"` is behind the operator in `signal.torch_ops`."""
 
     def unavailable(self) -> str | None:
         """Why this engine cannot run here, in words; `None` where it can."""
@@ -145,14 +146,12 @@ def load(name: EngineName) -> Engine:
     return cast(Engine, import_module(f"bridgeflow.signal.iir.{name}"))
 
 
-def choose(asked: str | None, dtype: str, *, device: str = "cpu", grad: bool = False) -> EngineName:
-    """The engine of a call.
+def choose(asked: str | None, dtype: str) -> EngineName:
+    """The engine of a call on data that lie on the CPU.
 
     Args:
         asked: the caller's word, or `None` for the best.
         dtype: of the data.
-        device: `"cpu"`, or where else the tensor lives.
-        grad: whether a gradient is wanted.
 
     Raises:
         ConfigError: a word that is no engine, or an engine that cannot do this.
@@ -167,8 +166,6 @@ def choose(asked: str | None, dtype: str, *, device: str = "cpu", grad: bool = F
         if name != "scipy" and dtype in {"longdouble", "clongdouble", "float128", "complex256"}:
             raise ConfigError(f"engine {name!r} has no {dtype}; leave engine=None, or convert to float64")
         return name
-    if (grad or device != "cpu") and why_unavailable("blocks") is None:
-        return "blocks"
     if dtype not in {"longdouble", "clongdouble", "float128", "complex256"} and why_unavailable("native") is None:
         return "native"
     return "scipy"

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from bridgeflow._optional import loaded
-from bridgeflow.errors import NonFinite
+from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.signal.iir.engine import Array
 
-__all__ = ["dirty_rows", "finite", "new_gaps", "refuse", "restart", "runs"]
+__all__ = ["can_look", "dirty_rows", "finite", "new_gaps", "refuse", "restart", "runs"]
 
 Run = Callable[[Any, Any], tuple[Any, Any]]
 """One pass: data [..., T] and state [S, ..., 2] to output and final state."""
@@ -28,6 +28,23 @@ def finite(x: Any) -> Array:
         flags: Array = torch.isfinite(x.detach()).cpu().numpy()
         return flags
     return np.asarray(np.isfinite(x))
+
+
+def can_look(x: Any, *, what: str) -> bool:
+    """Whether values can be looked at: not in a tensor that holds none.
+
+    Raises:
+        ConfigError: under `torch.compile` or a functorch transform, where code must not depend on values.
+    """
+    torch = loaded("torch")
+    if torch is None or not isinstance(x, torch.Tensor):
+        return True
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        raise ConfigError(
+            f"{what}: nonfinite= other than 'propagate' looks at values, which torch.compile, torch.export and "
+            "torch.func do not allow; pass nonfinite='propagate'"
+        )
+    return not x.is_meta and torch._C._len_torch_dispatch_stack() == 0
 
 
 def dirty_rows(state: Any) -> Array:

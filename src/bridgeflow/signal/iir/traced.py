@@ -1,0 +1,75 @@
+"""The public functions as `torch.compile` and `torch.export` see them: tensors and constants, nothing to look at.
+
+Imported only while one of the two is tracing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from bridgeflow.errors import ConfigError
+from bridgeflow.signal._padding import Padtype
+from bridgeflow.signal._torch import float_dtype
+from bridgeflow.signal.design import IirFilter
+from bridgeflow.signal.design.base import solved
+from bridgeflow.signal.iir.engine import Pass
+from bridgeflow.signal.torch_ops import sosfilt_tensor, sosfiltfilt_tensor
+
+__all__ = ["sosfilt", "sosfiltfilt"]
+
+
+def sosfilt(
+    sos: Any, x: Any, axis: int, zi: Any, engine: Any, settings: Pass, nonfinite: str, out: Any
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """`bridgeflow.signal.sosfilt`, traced."""
+    if out is not None:
+        raise ConfigError("sosfilt: out= cannot be traced by torch.compile or torch.export; copy the result yourself")
+    units = _units(x, settings, nonfinite, what="sosfilt")
+    y, zf = sosfilt_tensor(_sections(sos), units, zi, axis, settings.precision, engine=engine or "auto")
+    y = y.to(float_dtype(x, double=False))
+    return y if zi is None else (y, zf)
+
+
+def sosfiltfilt(
+    sos: Any,
+    x: Any,
+    axis: int,
+    padtype: Padtype | None,
+    padlen: int | None,
+    engine: Any,
+    settings: Pass,
+    nonfinite: str,
+) -> torch.Tensor:
+    """`bridgeflow.signal.sosfiltfilt`, traced."""
+    units = _units(x, settings, nonfinite, what="sosfiltfilt")
+    y = sosfiltfilt_tensor(_sections(sos), units, axis, padtype, padlen, settings.precision, engine=engine or "auto")
+    return y.to(float_dtype(x, double=False))
+
+
+def _units(x: Any, settings: Pass, nonfinite: str, *, what: str) -> torch.Tensor:
+    if nonfinite != "propagate":
+        raise ConfigError(
+            f"{what}: nonfinite={nonfinite!r} looks at values, which torch.compile and torch.export do not allow; "
+            "pass nonfinite='propagate'"
+        )
+    if settings.scale == 1.0 and settings.offset == 0.0:
+        return torch.as_tensor(x)
+    return torch.as_tensor(x).to(float_dtype(x, double=True)) * settings.scale + settings.offset
+
+
+def _sections(sos: Any) -> torch.Tensor:
+    return _designed(sos) if isinstance(sos, IirFilter) else torch.as_tensor(sos, dtype=torch.float64)
+
+
+def _solved_tensor(design: IirFilter) -> torch.Tensor:
+    return torch.from_numpy(np.array(solved(design)))
+
+
+_designed = cast(
+    Callable[[IirFilter], torch.Tensor],
+    torch.compiler.assume_constant_result(_solved_tensor),  # type: ignore[no-untyped-call]
+)
