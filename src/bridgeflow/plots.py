@@ -50,7 +50,7 @@ class BeforeAfter:
     """What is drawn.
 
     Args:
-        before, after: the two signals, `[time]`, real, of one length.
+        before, after: the two signals, `[time]`, real, of one length; of several rows `[..., time]` the first is shown.
         fs: sampling rate in Hz.
         title: what the recording is.
         name: what the values are ("ecg").
@@ -96,7 +96,7 @@ def draw_before_after(
         matplotlib.rcdefaults()
         settings: Any = matplotlib.rcParams  # whose stubs list every key
         settings.update(_STYLE)
-        figure = Figure(figsize=(10, 7), layout=ConstrainedLayoutEngine(h_pad=0.1, hspace=0.06))
+        figure = Figure(figsize=(10, 7), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1, hspace=0.06))
         time, power = figure.subplots(2, 1)
         _draw_time(time, what)
         _draw_spectra(power, what)
@@ -108,7 +108,7 @@ def _draw_time(axes: Any, what: BeforeAfter) -> None:
     start, stop = _stretch(what)
     t = np.arange(start, stop) / what.fs
     for signal, color, width, label in _pair(what):
-        axes.plot(t, np.asarray(signal)[start:stop], color=color, linewidth=width, label=label)
+        axes.plot(t, _first(signal)[start:stop], color=color, linewidth=width, label=label)
     axes.set_title(what.title)
     axes.set_xlabel("time (s)")
     axes.set_ylabel(f"{what.name} ({what.unit})" if what.unit else what.name)
@@ -151,9 +151,14 @@ def _mark_hum(axes: Any, frequency: float, before: float, after: float) -> None:
     )
 
 
+def _first(signal: Any) -> Any:
+    """The signal, or of a set of examples the first."""
+    return np.reshape(signal, (-1, np.shape(signal)[-1]))[0]
+
+
 def _stretch(what: BeforeAfter) -> tuple[int, int]:
     """First and last sample shown: as asked, or from the middle; at least two samples, and none that are not there."""
-    length = len(what.before)
+    length = np.shape(what.before)[-1]
     middle = length / what.fs / 2
     begin, end = what.seconds or (middle - _SPAN / 2, middle + _SPAN / 2)
     start = min(max(round(begin * what.fs), 0), max(length - 2, 0))

@@ -17,7 +17,7 @@ from bridgeflow.io import Receipt, open_sink
 from bridgeflow.io.files import data_error
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
-from bridgeflow.spec import Exchange
+from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
 
@@ -63,7 +63,7 @@ class Result:
 
     Attributes:
         rows, samples: rows of the source, and values in all its columns together.
-        fs: sampling rate in Hz, where known; seconds: how long the recording is.
+        fs: sampling rate in Hz, where known; seconds: how long the recording is, or all examples together.
         took: seconds that each step took.
         crossings: how many there were; copies: those that copied, and why.
         hum: measured where the report asks for it.
@@ -74,17 +74,13 @@ class Result:
     rows: int
     samples: int
     fs: float | None
+    seconds: float | None
     took: dict[str, float]
     crossings: int
     copies: tuple[CopyMade, ...]
     hum: Hum | None
     pair: Pair | None = field(repr=False)
     receipt: Receipt
-
-    @property
-    def seconds(self) -> float | None:
-        """How long the recording is."""
-        return None if self.fs is None else self.rows / self.fs
 
     @property
     def rate(self) -> float:
@@ -120,11 +116,13 @@ def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = No
         with trace() as last_crossings, clock.step():
             receipt = _write(job, made, settings, overwrite=overwrite)
         clock.done()
+        fs = job.source.fs or source.fs
         exchanges = [*crossings, *last_crossings]
         return Result(
             rows=source.rows,
             samples=sum(map(_size, read.values())),
-            fs=job.source.fs or source.fs,
+            fs=fs,
+            seconds=None if fs is None else max(map(_length, source.specs.values())) / fs,
             took=clock.took,
             crossings=len(exchanges),
             copies=_copies(exchanges),
@@ -220,6 +218,11 @@ def _size(column: Any) -> int:
     if isinstance(column, np.ndarray):
         return column.size
     return len(column) * math.prod(getattr(column.type, "shape", ()))
+
+
+def _length(spec: ArraySpec) -> int:
+    """Instants in a column: its rows, or where a row is a piece of signal, those of all pieces."""
+    return (spec.shape[0] or 0) * ((spec.time or 0) if spec.ndim > 1 else 1)
 
 
 class _Clock:

@@ -138,9 +138,9 @@ class Job:
             plan = self.transform.plan(specs)
         except BridgeflowError as error:
             raise self.located(error) from error
+        self.rate(plan)
         if isinstance(plan.result, dict):
             self.report_column(plan.result)
-            self.rate(plan)
         return plan
 
     def rate(self, plan: Plan) -> float | None:
@@ -149,8 +149,8 @@ class Job:
         Raises:
             DataError: the columns differ in it, and a file has one.
         """
-        specs = [spec for spec in plan.result.values() if isinstance(spec, ArraySpec)]
-        rates = {spec.fs for spec in specs}
+        columns = plan.result.values() if isinstance(plan.result, dict) else ()
+        rates = {spec.fs for spec in columns if isinstance(spec, ArraySpec)}
         if len(rates) > 1:
             raise data_error(
                 self.sink.path, f"columns at {' and '.join(map(str, rates))} Hz", "write a file for each rate"

@@ -1,0 +1,118 @@
+"""The local engine: what it refuses before it reads, what it says afterwards."""
+
+import numpy as np
+import pytest
+
+from bridgeflow.engines.local import run_job
+from bridgeflow.errors import ConfigError, DataError, KeyNotFound
+from bridgeflow.io import open_sink, open_source
+from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
+from bridgeflow.transforms import Cast, Clone, Scale, ToTensor
+
+VALUES = np.arange(4000, dtype=np.uint16)
+
+
+@pytest.fixture
+def made(tmp_path):
+    def make(*stages, columns=None, report=None, source=None, settings=None):
+        with open_sink(tmp_path / "in.arrow", settings=settings, overwrite=True) as sink:
+            sink.write(columns or {"ecg": VALUES})
+        return Job(
+            source=JobSource(path=tmp_path / "in.arrow", **(source or {})),
+            transform=Compose(stages),
+            sink=JobSink(path=tmp_path / "out.arrow"),
+            report=report,
+        )
+
+    return make
+
+
+def written(job):
+    with open_source(job.sink.path) as source:
+        return {name: column.to_numpy() for name, column in source.read().items()}
+
+
+def test_a_job_without_transforms_copies_the_columns(made):
+    job = made()
+    result = run_job(job)
+    assert np.array_equal(written(job)["ecg"], VALUES)
+    assert (result.rows, result.samples, result.fs, result.seconds) == (4000, 4000, None, None)
+
+
+def test_tensors_and_several_columns_are_written(made):
+    job = made(Cast(dtype="float32", keys=("a",)), ToTensor(keys=("a",), copy="always"), columns={"a": VALUES, "b": VALUES[::-1].copy()})
+    result = run_job(job)
+    out = written(job)
+    assert out["a"].dtype == np.float32
+    assert np.array_equal(out["b"], VALUES[::-1])
+    assert [(copy.stage, copy.place) for copy in result.copies] == [("stage 2 (ToTensor)", "$.a")]
+    assert result.copies[0].nbytes == 16_000
+    assert result.samples == 8000
+
+
+def test_examples_are_rows(made):
+    batch = np.random.default_rng(0).normal(size=(5, 4000)).astype("float32")
+    job = made(Scale(scale=2.0), columns={"ecg": batch}, source={"fs": 100.0}, report=JobReport(hum=20))
+    result = run_job(job)
+    assert (result.rows, result.samples, result.seconds) == (5, 20_000, 200)
+    with open_source(job.sink.path) as source:
+        assert np.array_equal(source.read()["ecg"].to_numpy_ndarray(), batch * 2)
+
+
+def test_progress_is_told_before_each_step(made):
+    told = []
+    run_job(made(Clone(), Scale()), progress=lambda *step: told.append(step))
+    names = ["read", "stage 1 (Clone)", "stage 2 (Scale)", "write", ""]
+    assert told == [(name, number, 4) for number, name in enumerate(names)]
+
+
+def test_before_is_what_a_stage_made_of_it(made):
+    report = JobReport(hum=50, before="Scale")
+    result = run_job(made(Cast(dtype="float64"), Scale(scale=3.0), Scale(scale=5.0), report=report, source={"fs": 360.0}))
+    assert np.array_equal(result.pair.before, VALUES * 3.0)
+    assert np.array_equal(result.pair.after, VALUES * 15.0)
+
+
+def test_the_rate_travels_from_file_to_file(made):
+    job = made(Scale(), settings={"fs": 250})
+    assert run_job(job).fs == 250
+    with open_source(job.sink.path) as source:
+        assert source.fs == 250
+
+
+def test_nothing_is_read_where_the_plan_fails(made, monkeypatch):
+    monkeypatch.setattr("bridgeflow.io.Source.read", lambda self: pytest.fail("read"))
+    with pytest.raises(KeyNotFound, match=r"stage 1 \(Scale\): keys: 'x' matches nothing"):
+        run_job(made(Scale(keys=("x",))))
+
+
+@pytest.mark.parametrize(
+    ("report", "columns", "problem"),
+    [
+        (JobReport(hum=60), {"a": VALUES, "b": VALUES}, r"2 columns to choose from \(a, b\); name one"),
+        (JobReport(hum=60, column="c"), {"a": VALUES}, "no column 'c' comes out; known: 'a'"),
+        (JobReport(hum=179), {"a": VALUES}, "a frequency between 3 and 177 Hz can be measured"),
+        (JobReport(hum=60), {"a": VALUES[:100]}, "needs a recording of at least 2 s, got 0.27"),
+    ],
+)
+def test_reports_that_cannot_be_made_leave_nothing(made, report, columns, problem):
+    job = made(columns=columns, report=report, source={"fs": 360.0})
+    with pytest.raises(DataError, match=problem):
+        run_job(job)
+    assert not job.sink.path.exists()
+
+
+def test_a_report_without_a_rate(made):
+    with pytest.raises(DataError, match="need a sampling rate; set `fs`"):
+        run_job(made(report=JobReport(hum=60)))
+
+
+def test_what_comes_out_must_be_columns(made, monkeypatch):
+    job = made(lambda columns: columns["ecg"])
+    with pytest.raises(ConfigError, match=r"stage 1 \(<lambda>\) is a plain callable"):
+        run_job(job)  # whose settings could not be stored
+    monkeypatch.setattr(Job, "settings", lambda self, plan: {})
+    with pytest.raises(DataError, match="takes columns by name"):
+        run_job(job)
+    assert not job.sink.path.exists()

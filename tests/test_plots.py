@@ -1,0 +1,84 @@
+"""Pictures: the right things drawn, published like every output, the same bytes each time."""
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from bridgeflow.errors import DataError, MissingDependency
+from bridgeflow.plots import BeforeAfter, draw_before_after, require_matplotlib
+
+FS = 360
+T = np.arange(20 * FS) / FS
+BEFORE = np.sin(2 * np.pi * T) + 0.1 * np.sin(2 * np.pi * 60 * T)
+WHAT = {"before": BEFORE, "after": np.sin(2 * np.pi * T), "fs": FS, "title": "recording", "name": "ecg", "unit": "mV"}
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved."""
+    figures = []
+    save = Figure.savefig
+
+    def keep(self, *args, **kwargs):
+        figures.append(self)
+        return save(self, *args, **kwargs)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return figures
+
+
+def test_axes_say_what_and_in_which_unit(tmp_path, drawn):
+    draw_before_after(BeforeAfter(**WHAT, hum=(60.0, 13.9, -19.1), seconds=(5, 9)), tmp_path / "a.png")
+    time, power = drawn[0].axes
+    assert (time.get_xlabel(), time.get_ylabel(), time.get_title(loc="left")) == ("time (s)", "ecg (mV)", "recording")
+    assert time.get_xlim() == (5, 9)
+    assert [line.get_label() for line in time.lines] == ["before", "after"]
+    assert np.array_equal(time.lines[0].get_ydata(), BEFORE[5 * FS : 9 * FS])
+    assert (power.get_xlabel(), power.get_ylabel()) == ("frequency (Hz)", "power density (dB re 1 mV²/Hz)")
+    assert power.get_xlim() == (0, FS / 2)
+    assert power.texts[0].get_text() == "60 Hz\n+14 dB before, \u221219 dB after,\nagainst its neighbours"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "limits"),
+    [(None, (8, 12)), ((19, 25), (19, 20)), ((100, 200), (20 - 2 / FS, 20)), ((0, 0.001), (0, 2 / FS))],
+)
+def test_the_stretch_shown_is_one_that_exists(tmp_path, drawn, seconds, limits):
+    draw_before_after(BeforeAfter(**WHAT, seconds=seconds), tmp_path / "a.png")
+    assert drawn[0].axes[0].get_xlim() == pytest.approx(limits)
+
+
+@pytest.mark.parametrize("length", [2, 3, 50])
+def test_short_and_silent_recordings_are_drawn(tmp_path, length):
+    what = {**WHAT, "before": np.zeros(length), "after": np.ones(length)}
+    draw_before_after(BeforeAfter(**what), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_of_a_set_of_examples_the_first_is_drawn(tmp_path, drawn):
+    what = {**WHAT, "before": np.stack([BEFORE, BEFORE * 2]), "after": np.stack([BEFORE * 3, BEFORE * 4])}
+    draw_before_after(BeforeAfter(**what, seconds=(0, 1)), tmp_path / "a.png")
+    assert np.array_equal(drawn[0].axes[0].lines[1].get_ydata(), BEFORE[:FS] * 3)
+
+
+def test_the_picture_is_the_same_whatever_the_users_settings(tmp_path):
+    draw_before_after(BeforeAfter(**WHAT), tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "black"}):
+        draw_before_after(BeforeAfter(**WHAT), tmp_path / "b.png")
+        assert matplotlib.rcParams["font.size"] == 30
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_an_existing_picture_is_kept_unless_asked(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"precious")
+    with pytest.raises(DataError, match="exists already"):
+        draw_before_after(BeforeAfter(**WHAT), tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes() == b"precious"
+    draw_before_after(BeforeAfter(**WHAT), tmp_path / "a.png", overwrite=True)
+
+
+def test_without_matplotlib_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    with pytest.raises(MissingDependency, match=r"pip install 'bridgeflow\[plot\]'"):
+        require_matplotlib()
