@@ -11,7 +11,6 @@ from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.scale import Scale
 from bridgeflow.transforms.shared_view import SharedView
 from bridgeflow.transforms.signal_filter import SignalFilter
-from bridgeflow.transforms.signal_filter import SignalFilter
 from bridgeflow.transforms.to_arrow import ToArrow
 from bridgeflow.transforms.to_device import ToDevice
 from bridgeflow.transforms.to_numpy import ToNumpy
@@ -25,7 +24,6 @@ __all__ = [
     "Plan",
     "Scale",
     "SharedView",
-    "SignalFilter",
     "SignalFilter",
     "ToArrow",
     "ToDevice",
