@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import get_annotations
 from typing import Any, ClassVar, TypeVar
 
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError
@@ -32,6 +33,14 @@ class Transform(ABC):
     Subclasses are frozen, keyword-only dataclasses under `@register`, whose fields are scalars, words, and tuples of
     them. What is derived from the fields (arrays, filters) is a `cached_property`: computed once, left out of pickles.
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse fields that hide a method of the contract, which `dataclass` would take for the field's default."""
+        super().__init_subclass__(**kwargs)
+        for name in get_annotations(cls):
+            hidden = getattr(Transform, name, None)
+            if callable(hidden) or isinstance(hidden, property):
+                raise TypeError(f"{cls.__name__}: every transform has a method {name!r}; call the field something else")
 
     @abstractmethod
     def __call__(self, data: Any, /, *more: Any) -> Any:
