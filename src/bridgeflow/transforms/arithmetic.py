@@ -94,7 +94,9 @@ def elementwise(function: Callable[[Any], Any], x: Any) -> Any:
     Arrow arrays pass through NumPy, without a copy of their own. Foreign arrays (DLPack) come back as tensors.
     """
     kind = kind_of(x)
-    return function(x) if kind == "torch" or kind == "numpy" else like(function(to_numpy(x)), x)
+    if kind == "torch" or type(x) is np.ndarray:
+        return function(x)
+    return function(np.asanyarray(x)) if kind == "numpy" else like(function(to_numpy(x)), x)
 
 
 def made_of(spec: ArraySpec, dtype: Callable[[ArraySpec], str]) -> ArraySpec:
@@ -212,6 +214,8 @@ def _way(x: Any, dtype: Dtype, overflow: Overflow, rounding: Rounding) -> Callab
         plain = partial(_rounded, plain=plain)
     if overflow == "ignore" or rule == "free":
         return plain
+    if source.startswith("float8_"):  # torch stores it, and little more
+        return lambda x: cast(x.float(), dtype, overflow=overflow, rounding=rounding)
     if rule == "narrow":
         return partial(_narrow, plain=plain, dtype=dtype, overflow=overflow)
     if not is_numpy and _FEW_TORCH_OPS & {source, dtype}:
@@ -298,6 +302,8 @@ def _to_integer(
     if is_float:
         wide = cast(x, "float64")  # exact, and wide enough for the bounds
         whole = xp.round(wide) if settle is round else xp.trunc(wide)
+    elif not isinstance(x, np.ndarray):
+        whole = x.long()  # torch wraps a bound that the element type cannot hold
     # one more than the largest integer is a power of two, so it is exact as a float, other than the largest itself
     below, above = whole < low, whole >= float(high + 1) if is_float else whole > high
     missing = xp.isnan(whole) if is_float else None
