@@ -12,6 +12,7 @@ from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import CopyRefused
 from bridgeflow.policy import Copy, parse_copy
+from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,6 +69,16 @@ def _restored(numpy: Any, writable: bool) -> Shared:
     return Shared(numpy if writable else _frozen(numpy), writable)
 
 
+def check_owner(spec: ArraySpec, policy: Copy) -> None:
+    """Refuse to share memory that another library owns and may move."""
+    if spec.kind in ("torch", "dlpack") and policy == "never":
+        raise CopyRefused(
+            "torch-owned",
+            'copy="never", but torch may move the memory of its tensors, under the feet of the other faces',
+            'pass copy="auto", or allocate with NumPy and wrap it: share(np.empty(...)).tensor',
+        )
+
+
 def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = None) -> Shared:
     """One buffer with three faces, `.tensor`, `.numpy` and `.arrow`, all over the same memory.
 
@@ -91,12 +102,7 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
     """
     policy = parse_copy(copy)
     spec = describe(x)
-    if spec.kind in ("torch", "dlpack") and policy == "never":
-        raise CopyRefused(
-            "torch-owned",
-            'copy="never", but torch may move the memory of its tensors, under the feet of the other faces',
-            'pass copy="auto", or allocate with NumPy and wrap it: share(np.empty(...)).tensor',
-        )
+    check_owner(spec, policy)
     if spec.kind == "torch":
         policy = "always"
     array = to_numpy(x, copy=policy, writable=writable, bfloat16="ml_dtypes")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from bridgeflow.bridge import Route, route, share
+from bridgeflow.bridge.shared import check_owner
 from bridgeflow.policy import Copy, parse_copy
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
@@ -63,6 +64,7 @@ class SharedView(LeafTransform):
         return tuple(one.exchange() for one in self._routes(spec))
 
     def _routes(self, spec: ArraySpec) -> tuple[Route, ...]:
+        check_owner(spec, self.copy)
         copy: Copy = "always" if spec.kind == "torch" and self.copy == "auto" else self.copy
         routes = [route(spec, "numpy", copy=copy, writable=self.writable, bfloat16="ml_dtypes")]
         again: Copy = "never" if self.copy == "never" else "auto"

@@ -1,0 +1,235 @@
+"""The transforms over the bridge: what they add to its functions, which have their own tests in `tests/bridge`."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from bridgeflow.bridge import Shared, describe, kind_of, to_numpy, trace
+from bridgeflow.errors import CopyRefused, NoRoute
+from bridgeflow.transforms import Clone, Detach, SharedView, ToArrow, ToDevice, ToNumpy, ToTensor
+
+
+def pointer(x: Any) -> int:
+    return int(x.data_ptr()) if isinstance(x, torch.Tensor) else int(to_numpy(x).__array_interface__["data"][0])
+
+
+class TestOptions:
+    @pytest.mark.parametrize(("word", "meant"), [(None, "auto"), (False, "never"), (True, "always")])
+    @pytest.mark.parametrize("cls", [ToNumpy, ToTensor, ToArrow, SharedView])
+    def test_the_words_of_the_array_api_are_ours(self, cls: type, word: Any, meant: str):
+        assert cls(copy=word) == cls(copy=meant)
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: ToNumpy(copy="maybe"),  # type: ignore[arg-type]
+            lambda: ToNumpy(grad="drop"),  # type: ignore[arg-type]
+            lambda: ToNumpy(nulls="zero"),  # type: ignore[arg-type]
+            lambda: ToTensor(ragged="cut"),  # type: ignore[arg-type]
+            lambda: ToTensor(layout="WHC"),  # type: ignore[arg-type]
+            lambda: SharedView(copy="maybe"),  # type: ignore[arg-type]
+        ],
+    )
+    def test_wrong_words_are_refused_when_made(self, make: Any):
+        with pytest.raises(ValueError, match="must be one of"):
+            make()
+
+    def test_reach_the_bridge(self):
+        x = torch.arange(3.0, requires_grad=True)
+        assert pointer(ToNumpy()(x)) == pointer(x)
+        assert pointer(ToNumpy(copy="always")(x)) != pointer(x)
+        with pytest.raises(NoRoute, match="grad"):
+            ToNumpy(grad="error")(x)
+        assert not ToNumpy(writable=False)(x).flags.writeable
+        assert ToNumpy(bfloat16="uint16")(torch.ones(1).bfloat16()).dtype == "uint16"
+        assert ToNumpy(nulls=7)(pa.array([1.0, None])).tolist() == [1.0, 7.0]
+        padded = ToNumpy(ragged="pad", pad_value=-1)({"x": pa.array([[1.0], [2.0, 3.0]])})
+        assert padded["x"].tolist() == [[1.0, -1.0], [2.0, 3.0]]
+        assert ToTensor(device="meta")(np.ones(2)).is_meta
+        with pytest.raises(CopyRefused, match="read-only"):
+            ToTensor(copy="never")(np.frombuffer(b"\0" * 8))
+        assert ToTensor(copy="never", writable=False)(np.frombuffer(b"\0" * 8)).item() == 0.0
+
+    def test_promise_what_stands_beside(self):
+        data = {"x": pa.array([[1.0], [2.0, 3.0]]), "y": pa.array([1.0, None])}
+        promised = ToNumpy(ragged="pad", keys=("x",)).explain(data).result
+        assert str(promised["x_length"]) == "numpy int64[2]"
+        promised = ToTensor(nulls="mask", keys=("y",)).explain(data).result
+        assert str(promised["y_mask"]) == "torch bool[2]"
+
+    def test_padding_needs_all_rows(self):
+        assert not ToNumpy(ragged="pad").streams
+        assert "longest row" in ToTensor(ragged="pad").stream_obstacle
+        assert ToNumpy(ragged="list").streams
+
+
+class TestToTensor:
+    def test_never_rescales_and_never_transposes(self):
+        image = np.arange(24, dtype="uint8").reshape(2, 4, 3)
+        made = ToTensor()(image)
+        assert (made.dtype, tuple(made.shape)) == (torch.uint8, (2, 4, 3))
+        assert pointer(made) == pointer(image)
+
+
+class TestClone:
+    @pytest.mark.parametrize(
+        "x",
+        [
+            np.arange(6.0).reshape(2, 3)[:, ::-1],
+            np.frombuffer(b"12345678"),
+            torch.arange(6.0).reshape(2, 3).T,
+            torch.ones(2, requires_grad=True),
+            torch.ones(2, dtype=torch.complex64).conj(),
+            pa.array([1.0, None, 3.0]),
+            pa.array([[1.0], [2.0, 3.0]]),
+        ],
+        ids=lambda x: str(describe(x)),
+    )
+    def test_is_equal_and_elsewhere(self, x: Any):
+        made = Clone()(x)
+        assert type(made) is type(x)
+        if isinstance(x, pa.Array):
+            assert made.equals(x)
+            assert {b.address for b in made.buffers() if b}.isdisjoint({b.address for b in x.buffers() if b})
+            return
+        np.testing.assert_array_equal(to_numpy(made), to_numpy(x))
+        assert pointer(made) != pointer(x)
+        assert describe(made).writable
+
+    def test_keeps_the_graph(self):
+        x = torch.ones(2, requires_grad=True)
+        assert Clone()(x).grad_fn is not None
+
+    def test_keeps_masks(self):
+        made = Clone()(np.ma.masked_array([1.0, 2.0], mask=[False, True]))
+        assert made.tolist() == [1.0, None]
+
+    def test_copies_pictures(self):
+        image = pytest.importorskip("PIL.Image").new("L", (2, 2), 7)
+        made = Clone()(image)
+        made.putpixel((0, 0), 1)
+        assert image.getpixel((0, 0)) == 7
+
+    def test_leaves_foreign_arrays_to_their_library(self):
+        with pytest.raises(NoRoute, match="kind dlpack"):
+            Clone()(SharedView()(np.ones(2)))
+
+    def test_is_traced(self):
+        with trace() as seen:
+            Clone()({"x": np.ones(3), "y": pa.array([1.0])})
+        assert [(exchange.place, exchange.action, exchange.reason) for exchange in seen] == [
+            ("$.x", "copy", "asked"),
+            ("$.y", "copy", "asked"),
+        ]
+        assert seen.total_bytes == 32
+
+
+class TestDetach:
+    def test_is_a_view_without_a_graph(self):
+        x = torch.ones(2, requires_grad=True)
+        made = Detach()(x * 2)
+        assert not made.requires_grad
+        assert pointer(Detach()(x)) == pointer(x)
+
+    def test_leaves_others_alone(self):
+        for x in (np.ones(2), pa.array([1.0])):
+            assert Detach()(x) is x
+
+
+class TestToDevice:
+    def test_stays_where_it_is(self):
+        x = torch.ones(2)
+        assert ToDevice(device="cpu")(x) is x
+
+    @pytest.mark.parametrize("x", [np.ones(2), pa.array([1.0])])
+    def test_moves_tensors_alone(self, x: Any):
+        for call in (ToDevice(device="cpu"), ToDevice(device="cpu").explain):
+            with pytest.raises(NoRoute, match=r"have no device to move to.*put ToTensor before"):
+                call(x)
+
+    def test_meta_tensors_have_nothing_to_move(self):
+        for call in (ToDevice(device="cpu"), ToDevice(device="cpu").explain):
+            with pytest.raises(NoRoute, match="no data to move"):
+                call(torch.ones(2, device="meta"))
+
+    def test_a_move_is_told(self):
+        x = {"ecg": torch.ones(2, 3)}
+        with trace() as seen:
+            ToDevice(device="meta")(x)
+        (exchange,) = seen
+        (planned,) = ToDevice(device="meta").explain(x).exchanges
+        assert (exchange.place, exchange.action, exchange.reason, exchange.target.device) == (
+            "$.ecg",
+            "move",
+            "device",
+            "meta",
+        )
+        assert (planned.place, planned.action, planned.target) == ("$.ecg", "move", exchange.target)
+
+    @pytest.mark.parametrize("device", ["", "CUDA", "cuda:", "cuda:x", "cuda 0"])
+    def test_names_are_checked_when_made(self, device: str):
+        with pytest.raises(ValueError, match="device must be a name"):
+            ToDevice(device=device)
+
+    @pytest.mark.parametrize("device", ["cuda:99", "warpdrive"])
+    def test_devices_are_looked_for_when_used(self, device: str):
+        with pytest.raises(NoRoute, match=r"^\$\.x: there is no cuda:99|^\$\.x: torch knows no device 'warpdrive'"):
+            ToDevice(device=device)({"x": torch.ones(2)})
+
+    @pytest.mark.cuda
+    @pytest.mark.parametrize("non_blocking", [False, True])
+    def test_there_and_back(self, non_blocking: bool):
+        x = torch.arange(1000.0).pin_memory()
+        there = ToDevice(device="cuda", non_blocking=non_blocking)(x)
+        assert str(there.device) == ToDevice(device="cuda").explain(x).result.device == "cuda:0"
+        back = ToDevice(device="cpu", non_blocking=non_blocking)(there)
+        torch.cuda.synchronize()
+        torch.testing.assert_close(back, x)
+
+    @pytest.mark.cuda
+    def test_a_gradient_comes_back(self):
+        x = torch.ones(3, requires_grad=True)
+        ToDevice(device="cuda")(x).sum().backward()
+        assert x.grad is not None
+
+
+class TestSharedView:
+    def test_three_faces_of_one_buffer(self):
+        x = np.zeros((2, 3), "float32")
+        shared = SharedView()({"ecg": x})["ecg"]
+        assert isinstance(shared, Shared)
+        shared.tensor[0, 0] = 1
+        shared.numpy[0, 1] = 2
+        assert x[0].tolist() == [1.0, 2.0, 0.0]
+        assert shared.arrow.storage.flatten().to_pylist()[:2] == [1.0, 2.0]
+
+    def test_what_follows_takes_it_as_an_array(self):
+        shared = SharedView()(np.arange(3.0))
+        assert kind_of(shared) == "dlpack"
+        for transform in (ToNumpy(), ToTensor(), ToArrow()):
+            assert pointer(transform(shared)) == pointer(shared.numpy)
+
+    def test_read_only_faces(self):
+        shared = SharedView(writable=False)(np.arange(3.0))
+        assert not shared.numpy.flags.writeable
+        assert not ToNumpy()(shared).flags.writeable
+
+    def test_what_torch_owns_is_copied_once(self):
+        x = torch.arange(3.0)
+        plan = SharedView().explain(x)
+        assert plan.total_bytes == 12
+        shared = SharedView()(x)
+        assert pointer(shared) != pointer(x)
+        for call in (SharedView(copy="never"), SharedView(copy="never").explain):
+            with pytest.raises(CopyRefused, match="may move"):
+                call(x)
+
+    def test_pickles_by_value(self):
+        shared = pickle.loads(pickle.dumps(SharedView()(np.arange(3.0))))
+        assert shared.tensor.tolist() == [0.0, 1.0, 2.0]
