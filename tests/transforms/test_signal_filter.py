@@ -104,6 +104,22 @@ def test_streams(name):
     np.testing.assert_array_equal(np.concatenate(pieces, -1), made(x))
 
 
+def test_zero_phase_streams_within_its_tolerance():
+    made = SignalFilter(**BANDPASS, mode="zero_phase", tolerance=1e-3)
+    assert made.streams
+    assert made.latency > 360
+    x = noise(2, 9000).astype("float32")
+    state, pieces = made.init_state(describe(x)), []
+    for begin in range(0, 9000, 1000):
+        y, state = made.step(x[:, begin : begin + 1000], state)
+        pieces.append(y)
+    pieces.append(made.flush(state))
+    assert len({piece.dtype for piece in pieces}) == 1
+    np.testing.assert_allclose(np.concatenate(pieces, -1), made(x), rtol=0, atol=1e-3 * np.abs(x).max())
+    assert SignalFilter(**BANDPASS).latency == 0
+    assert SignalFilter(taps=(0.25, 0.5, 0.25), mode="zero_phase").latency == 1
+
+
 def test_zero_phase_says_why_it_cannot_stream():
     made = SignalFilter(**BANDPASS, mode="zero_phase")
     assert not made.streams
@@ -169,6 +185,8 @@ def test_the_schema_lists_the_words():
         ({"ba": ((1.0,), (1.0,), (1.0,))}, "ba holds b, a, got 3 parts"),
         ({"taps": (1.0, 2.0), "mode": "zero_phase"}, "symmetric taps of odd count"),
         ({"taps": (1.0, 2.0), "engine": "scipy"}, "finite memory"),
+        ({**BANDPASS, "tolerance": 1e-6}, "tolerance is for mode='zero_phase'"),
+        ({**BANDPASS, "mode": "zero_phase", "tolerance": 1e-15}, "below what rounding leaves"),
         ({**BANDPASS, "mode": "zero_phase", "initial": "steady"}, "initial='steady' is for mode='causal'"),
     ],
 )

@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridgeflow._optional import loaded
-from bridgeflow.bridge import kind_of, like, to_numpy
+from bridgeflow._optional import loaded, require
+from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy
 from bridgeflow.errors import DataError, NoRoute
 
-__all__ = ["Opened", "as_ndarray", "differentiates", "open_array", "time_last", "time_where_it_was"]
+__all__ = ["Opened", "as_kind", "as_ndarray", "differentiates", "open_array", "time_last", "time_where_it_was"]
 
 
 class Opened(NamedTuple):
@@ -65,6 +65,17 @@ def open_array(x: Any, *, what: str) -> Opened:
 def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
     """Coefficients or a state, whatever array holds them, as an ndarray to read."""
     return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
+
+
+def as_kind(y: np.ndarray[Any, Any], kind: str, dtype: str, device: str) -> Any:
+    """A result as the kind, dtype and device that a stream began with; what is too large for the dtype is infinite."""
+    if kind == "torch" or dtype == "bfloat16":
+        torch = require("torch", needed_for="tensors")
+        tensor = torch.from_numpy(np.ascontiguousarray(y)).to(dtype=getattr(torch, dtype), device=device)
+        return tensor if kind == "torch" else to_arrow(tensor)
+    with np.errstate(over="ignore"):
+        values = y.astype(dtype)
+    return values if kind == "numpy" else to_arrow(values)
 
 
 def time_last(x: Any, axis: int, *, what: str) -> Any:

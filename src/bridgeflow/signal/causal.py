@@ -84,6 +84,16 @@ class CausalFilter:
         """What comes of an array described by `spec`."""
         return filtered_spec(spec, fs=self.design.fs, what=self.design.name)
 
+    @property
+    def stream_obstacle(self) -> str:
+        """Why this cannot be done chunk by chunk: it always can."""
+        return ""
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input: by none."""
+        return 0
+
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -34,7 +34,19 @@ Number: TypeAlias = float | tuple[float, float]
 _GIVEN: Final = {"sos": ("sections",), "zpk": ("z", "p", "k"), "ba": ("b", "a"), "taps": ("values",)}
 """Designs given by their coefficients: the field's name is the design's, and it holds these parameters."""
 
-_OWN: Final = {"design", "mode", "initial", "precision", "nonfinite", "scale", "offset", "engine", "keys", *_GIVEN}
+_OWN: Final = {
+    "design",
+    "mode",
+    "tolerance",
+    "initial",
+    "precision",
+    "nonfinite",
+    "scale",
+    "offset",
+    "engine",
+    "keys",
+    *_GIVEN,
+}
 """Fields that are no parameters of a design."""
 
 
@@ -59,6 +71,9 @@ class SignalFilter(LeafTransform):
         mode: `"causal"`: forward in time, chunk by chunk if need be, with the same bits. `"zero_phase"`: no delay; a
             recursive filter runs forwards and backwards (`sosfiltfilt`, gain squared), one with symmetric taps runs
             once.
+        tolerance: lets a recursive filter run zero phase chunk by chunk: how far the result may be from that of the
+            whole recording, relative to its largest sample (1e-6, say). The look-ahead follows from the poles; see
+            `latency`.
         initial: `"zero"`: start from silence; `"steady"`: as if the first sample had been there forever. For
             `"causal"`.
         precision: of the recursion, `"float64"` or `"float32"`, whatever the dtype of the data.
@@ -112,6 +127,7 @@ class SignalFilter(LeafTransform):
     ba: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     taps: tuple[float, ...] | None = None
     mode: Mode = "causal"
+    tolerance: float | None = None
     initial: Initial = "zero"
     precision: Precision = "float64"
     nonfinite: Nonfinite = "raise"
@@ -137,6 +153,8 @@ class SignalFilter(LeafTransform):
             raise ConfigError(f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=")
         if self.mode == "zero_phase" and self.initial != "zero":
             raise ConfigError(f"SignalFilter: initial={self.initial!r} is for mode='causal'; zero phase pads both ends")
+        if self.mode == "causal" and self.tolerance is not None:
+            raise ConfigError("SignalFilter: tolerance is for mode='zero_phase'; chunks of a causal filter are exact")
         self.filter  # noqa: B018  refused here, when built, or never
 
     @cached_property
@@ -165,7 +183,7 @@ class SignalFilter(LeafTransform):
         }
         if self.mode == "causal":
             return CausalFilter(design=self.designed, initial=self.initial, **choices)
-        return ZeroPhaseFilter(design=self.designed, **choices)
+        return ZeroPhaseFilter(design=self.designed, tolerance=self.tolerance, **choices)
 
     def apply(self, x: Any) -> Any:
         """The whole array through the filter."""
@@ -177,21 +195,28 @@ class SignalFilter(LeafTransform):
 
     @property
     def stream_obstacle(self) -> str:
-        """Zero phase needs the whole recording."""
-        if self.mode == "causal":
-            return ""
-        return "SignalFilter(mode='zero_phase') filters backwards from the end of the recording; for streams: 'causal'"
+        """Zero phase needs a tolerance to be done piece by piece."""
+        return f"SignalFilter: {obstacle}" if (obstacle := self.filter.stream_obstacle) else ""
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input, at most; 0 for causal filters."""
+        return self.filter.latency
 
     def init_state(self, spec: ArraySpec) -> Any:
-        """See `CausalFilter.init_state`."""
+        """The state before the first chunk: plain arrays by name."""
         super().init_state(spec)
-        return cast(CausalFilter, self.filter).init_state(spec)
+        return self.filter.init_state(spec)
 
     def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """One chunk: bit for bit what the whole recording would give."""
+        """One chunk: bit for bit what the whole recording would give, or within `tolerance` of it."""
         if self.stream_obstacle:
             return super().step(x, state)
-        return cast(CausalFilter, self.filter).step(x, state)
+        return self.filter.step(x, state)
+
+    def flush(self, state: Any) -> Any | None:
+        """What zero phase still held back; `None` for causal filters."""
+        return self.filter.flush(state)
 
 
 def _frozen(value: Any) -> Any:

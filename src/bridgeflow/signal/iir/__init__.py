@@ -27,7 +27,7 @@ from bridgeflow.signal.iir.door import Door, is_watched
 from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision
 from bridgeflow.signal.iir.passes import both_ways, one_way
 
-__all__ = ["EngineName", "Precision", "sections_of", "sosfilt", "sosfilt_zi", "sosfiltfilt"]
+__all__ = ["EngineName", "Precision", "default_padlen", "sections_of", "sosfilt", "sosfilt_zi", "sosfiltfilt"]
 
 
 def sosfilt(
@@ -146,7 +146,7 @@ def sosfiltfilt(
     sections = sections_of(sos)
     door = Door.open(x, engine, what="sosfiltfilt", sos=sections)
     values = time_last(door.values, axis, what="sosfiltfilt")
-    edge = parse_padding(padtype, padlen, _default_padlen(sections), values.shape[-1], what="sosfiltfilt")
+    edge = parse_padding(padtype, padlen, default_padlen(sections), values.shape[-1], what="sosfiltfilt")
     y = both_ways(door.engine, sections, values, padtype, edge, settings, nonfinite, what="sosfiltfilt")
     return door.close(time_where_it_was(y, axis))
 
@@ -213,7 +213,7 @@ def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:
     return time_last(state, axis % values.ndim + 1, what="sosfilt")
 
 
-def _default_padlen(sections: Array) -> int:
+def default_padlen(sections: Array) -> int:
     """SciPy's rule: three times the number of coefficients that the sections would have as one fraction."""
     taps = 2 * len(sections) + 1 - min(int((sections[:, 2] == 0).sum()), int((sections[:, 5] == 0).sum()))
     return 3 * taps
