@@ -40,6 +40,7 @@ from bridgeflow.signal.design import (
 )
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
+from bridgeflow.signal.streams import Stream, stream
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 
 __all__ = [
@@ -62,6 +63,7 @@ __all__ = [
     "Remez",
     "Savgol",
     "Sos",
+    "Stream",
     "Taps",
     "ZeroPhaseFilter",
     "Zpk",
@@ -77,4 +79,5 @@ __all__ = [
     "sosfilt",
     "sosfilt_zi",
     "sosfiltfilt",
+    "stream",
 ]

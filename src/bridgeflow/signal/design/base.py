@@ -104,7 +104,8 @@ class Design:
             raise self._fail(f"{field} must be above 0, got {number:g}")
         return number
 
-    def _integer(self, field: str, *, least: int) -> int:
+    def _integer(self, field: str, *, least: int, most: int = 1_000_000) -> int:
+        """A whole number in a range whose upper end keeps a design from taking minutes or all memory."""
         value = getattr(self, field)
         try:
             if isinstance(value, bool):
@@ -114,6 +115,8 @@ class Design:
             raise self._fail(f"{field} must be a whole number, got {value!r}") from None
         if number < least:
             raise self._fail(f"{field} must be at least {least}, got {number}")
+        if number > most:
+            raise self._fail(f"{field} must be at most {most:,}, got {number:,}")
         return number
 
     def _flag(self, field: str) -> bool:

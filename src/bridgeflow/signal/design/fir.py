@@ -123,7 +123,9 @@ class Firls(_Banded):
     weight: tuple[float, ...] | None = None
 
     def _parse(self) -> None:
-        self._set(numtaps=self._integer("numtaps", least=1), bands=self._bands(), desired=self._numbers("desired"))
+        self._set(
+            numtaps=self._integer("numtaps", least=1, most=4_001), bands=self._bands(), desired=self._numbers("desired")
+        )
         self._set(weight=self._weights())
         if len(self.desired) != len(self.bands):
             raise self._fail(f"desired must hold one gain for each of {len(self.bands)} edges, got {len(self.desired)}")
@@ -161,12 +163,12 @@ class Remez(_Banded):
 
     def _parse(self) -> None:
         self._set(
-            numtaps=self._integer("numtaps", least=1),
+            numtaps=self._integer("numtaps", least=1, most=4_001),
             bands=self._bands(),
             desired=self._numbers("desired"),
             type=self._word("type", RemezType),
-            maxiter=self._integer("maxiter", least=1),
-            grid_density=self._integer("grid_density", least=1),
+            maxiter=self._integer("maxiter", least=1, most=10_000),
+            grid_density=self._integer("grid_density", least=1, most=1_000),
         )
         self._set(weight=self._weights())
         if 2 * len(self.desired) != len(self.bands):
@@ -206,7 +208,7 @@ class Savgol(FirFilter):
     def _parse(self) -> None:
         self._set(
             window_length=self._integer("window_length", least=1),
-            polyorder=self._integer("polyorder", least=0),
+            polyorder=self._integer("polyorder", least=0, most=100),
             deriv=self._integer("deriv", least=0),
             delta=self._positive("delta"),
         )

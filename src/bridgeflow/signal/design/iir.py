@@ -26,6 +26,9 @@ CombType: TypeAlias = Literal["notch", "peak"]
 Root: TypeAlias = complex | tuple[float, float]
 """A pole or zero: a real or complex number, or its real and imaginary part."""
 
+_MOST_TEETH: Final = 4_000
+"""Most poles of a comb, whose pairing into sections takes seconds from there on."""
+
 _SHORT_BTYPES: Final = {
     "low": "lowpass",
     "high": "highpass",
@@ -52,7 +55,9 @@ class _Classic(IirFilter):
 
     def _parse(self) -> None:
         self._set(btype=_SHORT_BTYPES.get(self.btype, self.btype))
-        self._set(order=self._integer("order", least=1), btype=self._word("btype", Btype), cutoff=self._edges())
+        self._set(
+            order=self._integer("order", least=1, most=200), btype=self._word("btype", Btype), cutoff=self._edges()
+        )
 
     def _edges(self) -> float | tuple[float, float]:
         single = not isinstance(self.cutoff, (Sequence, np.ndarray)) or isinstance(self.cutoff, str)
@@ -280,6 +285,10 @@ class Comb(IirFilter):
         if self.Q <= 1:  # a tooth as wide as the spacing: the formula's tangent passes its pole
             raise self._fail(f"Q must be above 1, got {self.Q:g}")
         teeth = self._rate("w0") / self.w0
+        if teeth > _MOST_TEETH:
+            raise self._fail(
+                f"w0={self.w0:g} Hz makes {teeth:,.0f} teeth below fs={self.fs:g} Hz; at most {_MOST_TEETH:,}"
+            )
         if abs(self.w0 - self._rate("w0") / round(teeth)) > 1e-14 * self._rate("w0"):
             raise self._fail(
                 f"fs={self.fs:g} Hz must be a multiple of w0={self.w0:g} Hz, it is {teeth:.6g} times as much"
