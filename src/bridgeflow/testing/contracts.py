@@ -25,7 +25,7 @@ from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, describe_leaves, is_spec
 from bridgeflow.transforms.runner import is_array
-from bridgeflow.tree import leaves_of
+from bridgeflow.tree import leaves_of, map_leaves
 
 __all__ = ["CLAUSES", "check_transform"]
 
@@ -199,15 +199,21 @@ def reads_only(transform: Transform, sample: Any, tolerance: float) -> None:
     before = _fingerprint(sample)
     transform(sample)
     assert _fingerprint(sample) == before, "the input was modified"
-    array = next(iter(_arrays(sample).values()))
-    if kind_of(array) != "numpy" or getattr(transform, "writable", None) is False:
+    if {kind_of(array) for array in _arrays(sample).values()} != {"numpy"}:
         return
-    locked = array.copy()
-    locked.flags.writeable = False
+    if getattr(transform, "writable", None) is False:
+        return  # the caller has promised not to write
+    locked = map_leaves(_locked, sample, is_array)
     before = _fingerprint(locked)
-    for result in _arrays(_for_one_array(transform)(locked)).values():
+    for result in _arrays(transform(locked)).values():
         _scribble(result)
     assert _fingerprint(locked) == before, "a result shares read-only memory, and lets it be written to"
+
+
+def _locked(x: Any) -> Any:
+    x = x.copy()
+    x.flags.writeable = False
+    return x
 
 
 def _scribble(result: Any) -> None:
