@@ -40,6 +40,7 @@ from bridgeflow.signal.design import (
 )
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
+from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
 from bridgeflow.signal.streams import Stream, stream
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 
@@ -61,6 +62,7 @@ __all__ = [
     "Notch",
     "Peak",
     "Remez",
+    "Resampler",
     "Savgol",
     "Sos",
     "Stream",
@@ -71,11 +73,13 @@ __all__ = [
     "butter_bandstop_filter",
     "butter_highpass_filter",
     "butter_lowpass_filter",
+    "decimate",
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
     "make_design",
     "notch_filter",
+    "resample_poly",
     "sosfilt",
     "sosfilt_zi",
     "sosfiltfilt",

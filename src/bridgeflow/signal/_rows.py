@@ -1,0 +1,108 @@
+"""Rows [..., time] of any array, where NumPy code may read them or torch must, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of, to_arrow, to_tensor
+from bridgeflow.errors import DataError
+from bridgeflow.signal._arrays import Opened, open_array, time_last, time_where_it_was
+from bridgeflow.signal.iir.door import is_watched
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["Rows", "as_marked", "join", "kind_mark", "known_rows", "open_rows", "together"]
+
+
+class Rows(NamedTuple):
+    """Data with time last, only to be read.
+
+    Args:
+        values: an ndarray; or a tensor, where only torch can do it: on a device, or watched (by autograd, a compiler, a
+            functorch transform).
+        axis: where time was.
+        source: what came in.
+    """
+
+    values: Any
+    axis: int
+    source: Any
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether torch must do it."""
+        return not isinstance(self.values, np.ndarray)
+
+    def close(self, y: Any) -> Any:
+        """A result with time last as the kind that came in, with time where it was."""
+        return self.close_as_it_is(time_where_it_was(y, self.axis))
+
+    def close_as_it_is(self, y: Any) -> Any:
+        """A result as the kind that came in, its axes as they are."""
+        return y if self.is_tensor else Opened(self.values, self.source).close(y)
+
+
+def open_rows(x: Any, axis: int, *, what: str) -> Rows:
+    """Data as rows.
+
+    Args:
+        x: ndarray, tensor, Arrow array, DLPack, nested lists.
+        axis: of time.
+        what: the function on whose behalf, for errors.
+
+    Raises:
+        DataError: elements that are no numbers, or no such axis.
+    """
+    values = x if _torch_must(x) else open_array(x, what=what).values
+    return Rows(time_last(values, axis, what=what), axis, x)
+
+
+def kind_mark(spec: ArraySpec) -> np.ndarray[Any, Any]:
+    """Kind and dtype of the chunks of a stream, as an array of text [] that its state can hold beside numbers."""
+    return np.asarray(f"{spec.kind} {spec.dtype}")
+
+
+def as_marked(y: Any, mark: Any) -> Any:
+    """A result that no chunk stands beside, as the kind of the stream."""
+    kind, dtype = str(mark).split()
+    if not isinstance(y, np.ndarray) or kind == "numpy":
+        return y
+    if kind == "arrow" or kind == "capsule":
+        return to_arrow(y)
+    tensor = to_tensor(y)
+    return tensor.bfloat16() if dtype == "bfloat16" else tensor
+
+
+def known_rows(spec: ArraySpec, *, what: str) -> tuple[int, ...]:
+    """The shape of a stream's chunks but for time."""
+    known = tuple(n for n in spec.shape[:-1] if n is not None)
+    if len(known) != len(spec.shape) - 1:
+        raise DataError(f"{what}: the rows of a stream must be known before it starts, got {spec}")
+    return known
+
+
+def together(held: Any, chunk: Any, *, what: str) -> tuple[Any, Any]:
+    """What a stream holds and what comes, both as tensors if one has to be; refused where their rows differ."""
+    if tuple(held.shape[:-1]) != tuple(chunk.shape[:-1]):
+        raise DataError(
+            f"{what}: a chunk of shape {tuple(chunk.shape)} in a stream whose rows have shape {tuple(held.shape[:-1])}"
+        )
+    if isinstance(held, np.ndarray) == isinstance(chunk, np.ndarray):
+        return held, chunk
+    device = (chunk if isinstance(held, np.ndarray) else held).device
+    return to_tensor(held, device=device, writable=False), to_tensor(chunk, device=device, writable=False)
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Pieces [..., t] of one kind and dtype one behind the other, in memory of their own."""
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts, axis=-1)
+    import torch
+
+    return torch.cat(tuple(parts), dim=-1)
+
+
+def _torch_must(x: Any) -> bool:
+    return kind_of(x) == "torch" and (x.device.type != "cpu" or is_watched(x))

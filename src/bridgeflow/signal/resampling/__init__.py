@@ -1,0 +1,161 @@
+"""Resampling: SciPy's `resample_poly` and `decimate` on NumPy, torch and Arrow arrays, and the same live.
+
+Where these functions differ from SciPy's of the same name, apart from taking more kinds of arrays:
+
+- float16 and bfloat16 data keep their dtype, and are computed in float32.
+- float32 data stay float32 also where the taps, or the sections of `decimate`, are float64.
+- a recording of one sample goes on as that sample where `padtype` would need two.
+- filters have real coefficients.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of
+from bridgeflow.errors import DataError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import Opened, open_array
+from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal.iir import sosfilt, sosfiltfilt
+from bridgeflow.signal.resampling.extension import Extension
+from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
+from bridgeflow.signal.resampling.rates import Rate, rate_ratio
+from bridgeflow.signal.resampling.stream import Resampler, whole
+
+__all__ = ["Extension", "Rate", "Resampler", "Window", "decimate", "rate_ratio", "resample_poly"]
+
+
+def resample_poly(
+    x: Any,
+    up: int,
+    down: int,
+    axis: int = 0,
+    window: Window | Sequence[float] | Array = ("kaiser", 5.0),
+    padtype: Extension = "constant",
+    cval: float | None = None,
+) -> Any:
+    """Resample along one axis by the factor `up / down`, as `scipy.signal.resample_poly` does, and with its bits.
+
+    Args:
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        up: factor by which the rate grows, a positive integer.
+        down: factor by which it shrinks, a positive integer.
+        axis: the axis of time; mind SciPy's default, the first.
+        window: of the anti-alias filter, a name or (name, parameters); or its taps themselves, a list or an array.
+        padtype: how x goes on beyond its ends: `"constant"` (zero, or `cval`), `"line"`, `"mean"`, `"median"`,
+            `"maximum"`, `"minimum"` (a level taken off and put back), `"edge"`, `"symmetric"`, `"reflect"`, `"wrap"`,
+            `"smooth"`, `"antisymmetric"`, `"antireflect"`.
+        cval: the value for `"constant"`.
+
+    Returns:
+        y: as x in kind, device and dtype, but for integers and booleans, which become float64; along `axis`,
+            `ceil(n * up / down)` samples. Gradients flow.
+
+    Raises:
+        DataError: factors, taps or data that cannot be.
+        ValueError: a padtype that is not one of the words.
+
+    >>> import numpy as np
+    >>> x = np.cos(2 * np.pi * 5 * np.arange(100) / 100).astype("float32")  # 5 Hz at 100 Hz
+    >>> y = resample_poly(x, 3, 2)
+    >>> y.shape, y.dtype
+    ((150,), dtype('float32'))
+    >>> np.abs(y - np.cos(2 * np.pi * 5 * np.arange(150) / 150))[30:-30].max() < 0.01
+    np.True_
+    """
+    parse_word(padtype, Extension, field="padtype")
+    if cval is not None and padtype != "constant":
+        raise DataError(f'cval has no effect when padtype is "{padtype}"; leave it out, or take padtype="constant"')
+    up, down = reduced(up, down)
+    plan = None if up == down else lowpass(up, down, window)
+    rows = open_rows(x, axis, what="resample_poly")
+    return rows.close(whole(plan, floating(rows.values), padtype, 0.0 if cval is None else float(cval)))
+
+
+def decimate(
+    x: Any,
+    q: int,
+    n: int | None = None,
+    ftype: Literal["iir", "fir"] | Any = "iir",
+    axis: int = -1,
+    zero_phase: bool = True,
+) -> Any:
+    """Keep every `q`-th sample after an anti-alias filter, as `scipy.signal.decimate` does.
+
+    Args:
+        x: data of any shape and kind. Only read.
+        q: the factor.
+        n: order of the filter; `None` for 8 (`"iir"`) or `20 q` (`"fir"`).
+        ftype: `"iir"`: Chebyshev, type I; `"fir"`: Hamming window; or a `scipy.signal.dlti` system.
+        axis: the axis of time.
+        zero_phase: take the delay away: forwards and backwards for a recursive filter, shifted for `"fir"`.
+
+    Returns:
+        y: as x in kind, device and dtype, but for integers and booleans, which become float64; `ceil(samples / q)`
+            samples.
+
+    Raises:
+        DataError: a factor, order or data that cannot be.
+        ValueError: an ftype that does not exist.
+
+    >>> import numpy as np
+    >>> decimate(np.ones(600), 4).shape
+    (150,)
+    """
+    q = operator.index(q)
+    if q < 1:
+        raise DataError(f"decimate: q must be at least 1, got {q}")
+    sections, taps = _antialias(q, None if n is None else operator.index(n), ftype)
+    if taps is not None:
+        rows = open_rows(x, axis, what="decimate")
+        plan = Polyphase(1, q, taps, (len(taps) - 1) // 2 if zero_phase else 0)
+        return rows.close(whole(plan, floating(rows.values), "constant", 0.0))
+    filtered = x if kind_of(x) == "torch" else open_array(x, what="decimate").values
+    filtered = sosfiltfilt(sections, filtered, axis) if zero_phase else sosfilt(sections, filtered, axis)
+    y = filtered[(slice(None),) * (axis % filtered.ndim) + (slice(None, None, q),)]
+    return y if kind_of(x) == "torch" else Opened(filtered, x).close(y)
+
+
+def _antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | None]:
+    """Sections or taps."""
+    if isinstance(ftype, str):
+        word = parse_word(ftype, Literal["iir", "fir"], field="ftype")
+        return (_chebyshev(q, 8 if n is None else n), None) if word == "iir" else (None, _hamming(q, n))
+    from scipy.signal import dlti, zpk2sos
+
+    if not isinstance(ftype, dlti):
+        raise DataError(f"ftype must be 'iir', 'fir' or a scipy.signal.dlti, got {ftype!r}")
+    system = ftype.to_zpk()
+    if not len(system.poles):
+        fraction = ftype.to_tf()
+        taps = np.atleast_1d(fraction.num / fraction.den)
+        if np.iscomplexobj(taps):
+            raise DataError("decimate: the system has complex coefficients, filters here have real ones")
+        return None, taps.astype(np.float64)
+    try:
+        return zpk2sos(system.zeros, system.poles, system.gain), None
+    except ValueError as error:
+        raise DataError(
+            f"decimate: the system has complex coefficients, filters here have real ones ({error})"
+        ) from None
+
+
+@lru_cache(maxsize=64)
+def _chebyshev(q: int, order: int) -> Array:
+    from scipy.signal import cheby1
+
+    return np.asarray(cheby1(order, 0.05, 0.8 / q, output="sos"))
+
+
+@lru_cache(maxsize=64)
+def _hamming(q: int, order: int | None) -> Array:
+    from scipy.signal import firwin
+
+    return np.asarray(firwin((20 * q if order is None else order) + 1, 1.0 / q, window="hamming"))

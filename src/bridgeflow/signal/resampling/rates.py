@@ -1,0 +1,51 @@
+"""Sampling rates as exact numbers."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Final, TypeAlias
+
+from bridgeflow.errors import ConfigError
+
+__all__ = ["Rate", "parse_rate", "rate_ratio"]
+
+Rate: TypeAlias = float | str
+"""Samples a second in Hz: a number, or a fraction as text, `"1000/3"`."""
+
+_LARGEST: Final = 1 << 20
+"""The largest factor that anybody can have meant: its filter has twenty times as many taps."""
+
+
+def parse_rate(rate: Rate, *, field: str) -> Fraction:
+    """A rate as an exact fraction: a float is the decimal number that it prints as.
+
+    >>> parse_rate(333.25, field="from_hz"), parse_rate("1000/3", field="from_hz")
+    (Fraction(1333, 4), Fraction(1000, 3))
+    """
+    try:
+        exact = Fraction(rate if isinstance(rate, str) else repr(float(rate)))
+    except (ValueError, TypeError, ZeroDivisionError):
+        raise ConfigError(f"{field} must be a rate in Hz such as 44100, 333.25 or '1000/3', got {rate!r}") from None
+    if isinstance(rate, bool) or exact <= 0:
+        raise ConfigError(f"{field} must be a rate in Hz above 0, got {rate!r}")
+    return exact
+
+
+def rate_ratio(from_hz: Rate, to_hz: Rate) -> tuple[int, int]:
+    """The factors `up, down` without a common one, exactly `to_hz / from_hz`.
+
+    Raises:
+        ConfigError: a rate that is none, or factors too large to be meant.
+
+    >>> rate_ratio(44100, 48000), rate_ratio("1000/3", 250), rate_ratio(0.1, 0.3)
+    ((160, 147), (3, 4), (3, 1))
+    """
+    ratio = parse_rate(to_hz, field="to_hz") / parse_rate(from_hz, field="from_hz")
+    up, down = ratio.numerator, ratio.denominator
+    if max(up, down) > _LARGEST:
+        near = ratio.limit_denominator(1000)
+        raise ConfigError(
+            f"from {from_hz!r} to {to_hz!r} Hz is exactly {up}/{down}, a filter of {20 * max(up, down)} taps; did you "
+            f"mean {near}? Write a rate that is no decimal number as a fraction, such as '1000/3'"
+        )
+    return up, down

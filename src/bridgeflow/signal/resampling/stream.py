@@ -1,0 +1,179 @@
+"""Resampling whole or piece by piece. One integer says where recording and output stand to each other.
+
+Counted in ticks of the common multiple of both rates, sample n stands at tick `n * up` and output m at `m * down`.
+After n samples and m outputs, `ahead = n * up - m * down` is how many ticks the recording is ahead of the next output.
+It stays small however long the recording, and everything follows from it: the phase of the filter, where the window of
+the next output begins, and how many outputs are due at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from bridgeflow.errors import CannotStream, DataError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, together
+from bridgeflow.signal._specs import filtered_spec
+from bridgeflow.signal.resampling.extension import BACKGROUNDS, Extension, extend, without_background
+from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["Resampler", "State", "whole"]
+
+State: TypeAlias = dict[str, Any]
+"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+
+_STREAMED: Final = ("constant", "edge")
+"""Extensions that need no more than the first and the last sample."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resampler:
+    """Resampling by `up / down` along the last axis.
+
+    Args:
+        up: factor by which the rate grows, a positive integer.
+        down: factor by which it shrinks, a positive integer.
+        window: of the anti-alias filter, by name or (name, parameters), as for `resample_poly`; or its taps.
+        padtype: how a recording goes on beyond its ends, as for `resample_poly`; `"constant"` and `"edge"` stream.
+        cval: the value for `"constant"`; `None` for zero.
+        zero_phase: take back the delay of the filter, which must then be symmetric; else output 0 meets tap 0.
+
+    Raises:
+        DataError, ValueError: as `resample_poly`.
+
+    >>> twice = Resampler(up=2, down=1)
+    >>> x = np.arange(50.0)
+    >>> state = twice.init_state(ArraySpec(kind="numpy", dtype="float64", shape=(50,)))
+    >>> first, state = twice.step(x[:20], state)
+    >>> second, state = twice.step(x[20:], state)
+    >>> pieces = [first, second, twice.flush(state)]
+    >>> [len(piece) for piece in pieces], np.array_equal(np.concatenate(pieces), twice(x))
+    ([20, 60, 20], True)
+    """
+
+    up: int
+    down: int
+    window: Window | tuple[float, ...] = ("kaiser", 5.0)
+    padtype: Extension = "constant"
+    cval: float | None = None
+    zero_phase: bool = True
+
+    def __post_init__(self) -> None:
+        parse_word(self.padtype, Extension, field="padtype")
+        if self.cval is not None and self.padtype != "constant":
+            raise DataError(
+                f'cval has no effect when padtype is "{self.padtype}"; leave it out, or take padtype="constant"'
+            )
+        reduced(self.up, self.down)
+
+    @cached_property
+    def plan(self) -> Polyphase | None:
+        """The filter; `None` where the rate stays."""
+        up, down = reduced(self.up, self.down)
+        given = isinstance(self.window, tuple) and not isinstance(self.window[0], str)
+        if up == down and not given:
+            return None
+        plan = lowpass(up, down, np.asarray(self.window, np.float64) if given else self.window)
+        return plan if self.zero_phase else Polyphase(up, down, plan.taps, 0, plan.gain)
+
+    def __call__(self, x: Any) -> Any:
+        """A whole recording [..., T] to [..., ceil(T * up / down)]."""
+        rows = open_rows(x, -1, what="Resampler")
+        return rows.close(whole(self.plan, floating(rows.values), self.padtype, self.cval or 0.0))
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of an array described by `spec`."""
+        out = filtered_spec(spec, fs=None, what="Resampler")
+        up, down = reduced(self.up, self.down)
+        time = None if spec.time is None else -(-spec.time * up // down)
+        return out.fresh(shape=(*out.shape[:-1], time), fs=None if spec.fs is None else spec.fs * up / down)
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Why it cannot run chunk by chunk; empty where it can."""
+        if self.padtype in _STREAMED:
+            return ""
+        known = " or ".join(map(repr, _STREAMED))
+        return f"padtype={self.padtype!r} needs samples of the recording that have not come yet; {known} do not"
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """The state before the first chunk.
+
+        Args:
+            spec: of any chunk; its rows must be known.
+
+        Returns:
+            ahead: int64 [], ticks that the recording is ahead of the output.
+            begun: bool [], whether a sample has come.
+            tail: [..., samples], of the dtype of the output: the samples that outputs to come still need. An ndarray; a
+                tensor where the chunks have to be.
+            kind: text [], kind and dtype of the chunks.
+        """
+        if self.stream_obstacle:
+            raise CannotStream(f"Resampler: {self.stream_obstacle}")
+        self.out_spec(spec)
+        return {
+            "ahead": np.zeros((), np.int64),
+            "begun": np.zeros((), bool),
+            "tail": np.zeros((*known_rows(spec, what="Resampler"), 0)),
+            "kind": kind_mark(spec),
+        }
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0. The pieces that come out are, bit for bit, the whole that `__call__` gives."""
+        rows = open_rows(x, -1, what="Resampler")
+        tail, chunk = together(state["tail"], floating(rows.values), what="Resampler")
+        samples = int(chunk.shape[-1])
+        if self.plan is None or not samples:
+            return rows.close(chunk + 0), state
+        plan, ahead = self.plan, int(state["ahead"])
+        if not state["begun"]:
+            before = max(-plan.span(plan.centre, 1)[0], 0)
+            tail = extend(chunk[..., :1], self.padtype, self.cval or 0.0, before, 0)[..., :before]
+        held = join([tail, chunk])
+        # the tick of the next output, counted from the first sample that is held
+        tick = plan.centre - ahead + int(tail.shape[-1]) * plan.up
+        due = max(-((tick - int(held.shape[-1]) * plan.up) // plan.down), 0)
+        y = plan.run(held, tick, due)
+        begin, _end = plan.span(tick + due * plan.down, 1)
+        kept = held[..., min(max(begin, 0), held.shape[-1] - 1) :]
+        behind: State = {
+            "ahead": np.asarray(ahead + samples * plan.up - due * plan.down, np.int64),
+            "begun": np.ones((), bool),
+            "tail": kept.copy() if isinstance(kept, np.ndarray) else kept.clone(),
+            "kind": state["kind"],
+        }
+        return rows.close(y), behind
+
+    def flush(self, state: State) -> Any | None:
+        """What is due after the last chunk: the outputs whose windows reach beyond the end. `None` where nothing is."""
+        plan, ahead = self.plan, int(state["ahead"])
+        if plan is None or not ahead:
+            return None
+        due, tail = -(-ahead // plan.down), state["tail"]
+        samples = int(tail.shape[-1])
+        tick = plan.centre - ahead + samples * plan.up
+        missing = max(plan.span(tick, due)[1] - samples, 0)
+        return as_marked(plan.run(extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due), state["kind"])
+
+
+def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
+    """A whole recording [..., T], floating, through the filter; `None` is no filter."""
+    if plan is None:
+        return x + 0
+    outputs = plan.outputs(x.shape[-1])
+    if not outputs or (padtype == "constant" and cval == 0.0):
+        return plan.run(x, plan.centre, outputs)
+    wide = widened(x)
+    if padtype in BACKGROUNDS:
+        level_off, level = without_background(wide, padtype)
+        return narrowed(plan.run(level_off, plan.centre, outputs) + level, x)
+    begin, end = plan.span(plan.centre, outputs)
+    before, behind = max(-begin, 0), max(end - x.shape[-1], 0)
+    extended = extend(wide, padtype, cval, before, behind)
+    return narrowed(plan.run(extended, plan.centre + before * plan.up, outputs), x)

@@ -1,0 +1,84 @@
+"""`decimate`: SciPy's numbers on every kind of array."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import scipy.signal
+import torch
+
+from bridgeflow.bridge import kind_of, to_numpy
+from bridgeflow.errors import DataError
+from bridgeflow.signal.resampling import decimate
+from tests.signal.scipy_suite import run_scipy_tests
+
+
+@pytest.mark.parametrize("zero_phase", [True, False])
+@pytest.mark.parametrize(("q", "n", "ftype"), [(4, None, "iir"), (3, 4, "iir"), (4, None, "fir"), (5, 31, "fir")])
+def test_scipys_numbers(q, n, ftype, zero_phase):
+    rng = np.random.default_rng(0)
+    for shape, axis in [((3, 400), -1), ((400, 3), 0), ((2, 333, 2), 1), ((200,), 0)]:
+        for dtype in ("float64", "int16", "complex128"):
+            x = (rng.standard_normal(shape) * 100).astype(dtype)
+            y = decimate(x, q, n, ftype, axis, zero_phase)
+            wanted = scipy.signal.decimate(x, q, n, ftype, axis, zero_phase)
+            np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-11 * np.abs(wanted).max())
+            assert y.dtype == wanted.dtype
+    single = decimate(x.real.astype("float32"), q, n, ftype, 0, zero_phase)
+    assert single.dtype == "float32"
+
+
+@pytest.mark.parametrize("ftype", ["iir", "fir"])
+def test_kinds_and_gradients(ftype):
+    x = np.random.default_rng(0).standard_normal((3, 200)).astype("float32")
+    wanted = decimate(x, 4, ftype=ftype)
+    np.testing.assert_array_equal(decimate(torch.from_numpy(x), 4, ftype=ftype).numpy(), wanted)
+    rows = decimate(pa.FixedShapeTensorArray.from_numpy_ndarray(x), 4, ftype=ftype)
+    assert kind_of(rows) == "arrow"
+    np.testing.assert_array_equal(to_numpy(rows), wanted)
+    double = torch.from_numpy(x[:1, :60].astype("float64")).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: decimate(x, 4, 2 if ftype == "iir" else None, ftype), (double,))
+
+
+def test_systems():
+    x = np.random.default_rng(0).standard_normal(300)
+    for system in (
+        scipy.signal.dlti(*scipy.signal.butter(4, 0.2)),
+        scipy.signal.dlti(scipy.signal.firwin(31, 0.3), 1.0),
+    ):
+        for zero_phase in (True, False):
+            np.testing.assert_allclose(
+                decimate(x, 3, ftype=system, zero_phase=zero_phase),
+                scipy.signal.decimate(x, 3, ftype=system, zero_phase=zero_phase),
+                atol=1e-9,
+            )
+
+
+@pytest.mark.slow
+def test_scipys_own_tests(tmp_path):
+    run_scipy_tests(
+        "test_signaltools",
+        ["TestDecimate"],
+        {"decimate": "bridgeflow.signal.resampling"},
+        tmp_path,
+        exceptions={
+            "TestDecimate.test_float16_upcast": "half precision stays",
+            "TestDecimate.test_complex_iir_dlti[numpy]": "complex coefficients are refused",
+            "TestDecimate.test_complex_fir_dlti[numpy]": "complex coefficients are refused",
+        },
+    )
+
+
+def test_refusals():
+    x = np.ones(100)
+    with pytest.raises(DataError, match="q must be at least 1, got 0"):
+        decimate(x, 0)
+    with pytest.raises(ValueError, match="ftype must be one of 'iir', 'fir', got 'cheby'"):
+        decimate(x, 2, ftype="cheby")
+    with pytest.raises(DataError, match=r"or a scipy\.signal\.dlti"):
+        decimate(x, 2, ftype=3)
+    with pytest.raises(DataError, match="the system has complex coefficients"):
+        decimate(x, 2, ftype=scipy.signal.dlti([1, 1j], 1))
+    with pytest.raises(TypeError, match="integer"):
+        decimate(x, 2.5)

@@ -1,0 +1,81 @@
+"""SciPy's own installed tests, with our functions in SciPy's place.
+
+As a pytest plugin (in the subprocess that `run_scipy_tests` starts) it puts our functions where the collected modules
+of SciPy's tests look for theirs. Not before they are collected: the tests' decorators know SciPy's functions alone.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+OURS = "BRIDGEFLOW_IN_SCIPYS_PLACE"
+"""Environment variable: `name=module` of each function to replace, separated by blanks."""
+
+
+def pytest_collection_finish(session: Any) -> None:
+    import scipy.signal
+
+    for entry in os.environ.get(OURS, "").split():
+        name, _, module = entry.partition("=")
+        theirs, ours = getattr(scipy.signal, name), getattr(import_module(module), name)
+        assert theirs is not ours
+        setattr(scipy.signal, name, ours)
+        for collected in {item.module for item in session.items}:
+            if getattr(collected, name, None) is theirs:
+                setattr(collected, name, ours)
+
+
+def run_scipy_tests(
+    file: str, tests: Sequence[str], ours: dict[str, str], tmp_path: Path, *, exceptions: dict[str, str]
+) -> None:
+    """Run tests of `scipy.signal.tests` with functions of ours; all must pass but the exceptions, which must fail.
+
+    Args:
+        file: the test module, such as `"test_signaltools"`.
+        tests: classes and functions of it.
+        ours: where each function is that takes SciPy's place: `{"decimate": "bridgeflow.signal"}`.
+        tmp_path: for the report.
+        exceptions: tests that fail because our function promises something else, each with what it promises.
+    """
+    import scipy.signal
+
+    module = Path(scipy.signal.__file__).parent / "tests" / f"{file}.py"
+    if not module.exists():
+        pytest.skip("this SciPy is installed without its tests")
+    report, root = tmp_path / "report.xml", Path(__file__).parents[2]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        f"--rootdir={tmp_path}",
+    ]
+    command += ["-p", "tests.signal.scipy_suite", f"--junitxml={report}", *(f"{module}::{test}" for test in tests)]
+    environment = os.environ | {OURS: " ".join(f"{name}={place}" for name, place in ours.items())}
+    environment["PYTHONPATH"] = os.pathsep.join([str(root), str(root / "src"), environment.get("PYTHONPATH", "")])
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert report.exists(), done.stdout + done.stderr
+    failed, passed = {}, 0
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname', '').rpartition('.')[2]}.{case.get('name')}"
+        problems = [child.text for child in case if child.tag in {"failure", "error"}]
+        if problems:
+            failed[name] = problems[0]
+        passed += not len(case)
+    assert passed, done.stdout + done.stderr
+    surprises = [f"{name}: {problem}" for name, problem in failed.items() if name not in exceptions]
+    assert not surprises, "\n\n".join(surprises)
+    assert set(exceptions) == set(failed), f"these pass by now: {sorted(set(exceptions) - set(failed))}"
