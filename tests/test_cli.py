@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+import bridgeflow as package
 from bridgeflow import io
 from bridgeflow.cli import app
 from bridgeflow.io import open_sink, open_source
 
+SOURCES = str(Path(package.__file__).parents[1])
 FS = 360
 JOB = """\
 version: 1
@@ -417,7 +420,9 @@ def test_interrupted_it_leaves_nothing(folder, number, code):
     """
     before = state(folder)
     command = [sys.executable, "-c", textwrap.dedent(script)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": SOURCES}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env=environment, **pipes) as process:
         assert process.stderr.readline() == "writing\n"
         process.send_signal(number)
         said, _ = process.communicate(timeout=10)

@@ -167,14 +167,15 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_are_over_quickly(bomb):
     data = BOMBS[bomb].encode()
-    tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     with suppress(ConfigError):
         read_document(data, "job.yaml")
-    seconds = time.perf_counter() - start
+    assert time.process_time() - start < 0.2
+    tracemalloc.start()
+    with suppress(ConfigError):
+        read_document(data, "job.yaml")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert seconds < 1.0  # 0.2 s without tracemalloc, on a machine that does nothing else
     assert peak < 64 << 20
 
 

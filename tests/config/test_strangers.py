@@ -9,8 +9,11 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+
+import bridgeflow
 
 JOB = "version: 1\nsource: {parquet: in.parquet, fs: 360}\ntransforms:\n  - %s\nsink: {parquet: out.parquet}\n"
 SINK = "version: 1\nsource: {parquet: in.parquet, fs: 360}\nsink: {parquet: %s}\n"
@@ -64,6 +67,9 @@ CORPUS = {
     "order zero": JOB % "SignalFilter: {design: butter, order: 0, cutoff: 20}",
     "huge order": JOB % "SignalFilter: {design: butter, order: 1000000000000, cutoff: 20}",
     "huge taps": JOB % "SignalFilter: {design: firwin, numtaps: 1000000000000, cutoff: 20}",
+    "large order": JOB % "SignalFilter: {design: butter, order: 3000, cutoff: 20}",
+    "large taps": JOB % "SignalFilter: {design: firwin, numtaps: 100000001, cutoff: 20}",
+    "many teeth": JOB % "SignalFilter: {design: comb, w0: 0.001, Q: 30}",
     "boolean order": JOB % "SignalFilter: {design: butter, order: true, cutoff: 20}",
     "unstable": JOB % "SignalFilter: {sos: [[1, 0, 0, 1, -3, 1]]}",
     "negative rate": "version: 1\nsource: {npy: a.npy, fs: -1}\nsink: {npy: b.npy}\n",
@@ -138,7 +144,7 @@ WATCH = """
     for name, text in corpus.items():
         seen.clear()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        start = time.perf_counter()
+        start = time.process_time()
         watching = True
         try:
             load(text)
@@ -149,7 +155,7 @@ WATCH = """
             outcome = f"{type(error).__name__}: {error}"
         watching = False
         grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        report[name] = [outcome, time.perf_counter() - start, grown, list(seen)]
+        report[name] = [outcome, time.process_time() - start, grown, list(seen)]
     print(json.dumps(report))
 """
 
@@ -159,7 +165,8 @@ def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("strangers")
     (folder / "way_out").symlink_to("/tmp")
     corpus = {**CORPUS, **{name: list(data) for name, data in BYTES.items()}}
-    environment = {**os.environ, "SECRET": "hunter2", "HOME": str(folder)}
+    sources = str(Path(bridgeflow.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": sources, "SECRET": "hunter2", "HOME": str(folder)}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(WATCH), str(folder)],
         input=json.dumps(corpus), capture_output=True, text=True, env=environment, cwd=folder, check=False,
@@ -178,7 +185,7 @@ def test_a_strangers_configuration(outcomes, name):
     assert len(outcome) < 1000
     assert "hunter2" not in outcome
     assert touched == []
-    assert seconds < 1.0  # 0.2 s on a machine that does nothing else
+    assert seconds < 0.2
     assert megabytes < 64
 
 

@@ -56,7 +56,7 @@ class _Classic(IirFilter):
     def _parse(self) -> None:
         self._set(btype=_SHORT_BTYPES.get(self.btype, self.btype))
         self._set(
-            order=self._integer("order", least=1, most=200), btype=self._word("btype", Btype), cutoff=self._edges()
+            order=self._integer("order", least=1, most=500), btype=self._word("btype", Btype), cutoff=self._edges()
         )
 
     def _edges(self) -> float | tuple[float, float]:
