@@ -49,7 +49,7 @@ def hum_db(x: Any, fs: float, frequency: float) -> float:
     >>> t = np.arange(0, 60, 1 / 360)
     >>> noise = np.random.default_rng(0).normal(size=t.size)
     >>> round(hum_db(noise, 360, 60)), round(hum_db(noise + np.sin(2 * np.pi * 60 * t), 360, 60))
-    (1, 30)
+    (0, 25)
     """
     if not 3 < frequency < fs / 2 - 3:
         raise DataError(
