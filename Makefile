@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What an installation depends on. Changed Python files are seen without installing again; changed C++ is not.
-INPUTS := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp')
+INPUTS := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
