@@ -1,6 +1,9 @@
 """The local engine: what it refuses before it reads, what it says afterwards."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from bridgeflow.engines.local import run_job
@@ -8,7 +11,7 @@ from bridgeflow.errors import ConfigError, DataError, KeyNotFound
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
-from bridgeflow.transforms import Cast, Clone, Scale, ToTensor
+from bridgeflow.transforms import Cast, Clone, Scale, SignalFilter, ToNumpy, ToTensor
 
 VALUES = np.arange(4000, dtype=np.uint16)
 
@@ -41,7 +44,11 @@ def test_a_job_without_transforms_copies_the_columns(made):
 
 
 def test_tensors_and_several_columns_are_written(made):
-    job = made(Cast(dtype="float32", keys=("a",)), ToTensor(keys=("a",), copy="always"), columns={"a": VALUES, "b": VALUES[::-1].copy()})
+    job = made(
+        Cast(dtype="float32", keys=("a",)),
+        ToTensor(keys=("a",), copy="always"),
+        columns={"a": VALUES, "b": VALUES[::-1].copy()},
+    )
     result = run_job(job)
     out = written(job)
     assert out["a"].dtype == np.float32
@@ -69,9 +76,33 @@ def test_progress_is_told_before_each_step(made):
 
 def test_before_is_what_a_stage_made_of_it(made):
     report = JobReport(hum=50, before="Scale")
-    result = run_job(made(Cast(dtype="float64"), Scale(scale=3.0), Scale(scale=5.0), report=report, source={"fs": 360.0}))
+    result = run_job(
+        made(Cast(dtype="float64"), Scale(scale=3.0), Scale(scale=5.0), report=report, source={"fs": 360.0})
+    )
     assert np.array_equal(result.pair.before, VALUES * 3.0)
     assert np.array_equal(result.pair.after, VALUES * 15.0)
+
+
+def test_nulls_are_kept_for_a_transform_that_knows_what_they_are(made):
+    values = pa.array([1.0, None, 3.0])
+    job = made(ToNumpy(nulls="nan"), Scale(scale=2.0), columns={"ecg": values}, source={"nulls": "keep"})
+    run_job(job)
+    assert np.array_equal(written(job)["ecg"], [2.0, np.nan, 6.0], equal_nan=True)
+    with pytest.raises(DataError, match="1 null, the first in row 1"):
+        run_job(made(Scale(), columns={"ecg": values}), overwrite=True)
+
+
+def test_an_error_within_a_composition_leads_to_its_line(made):
+    job = made(Clone(), Compose([Scale(keys=("x",))]))
+    placed = replace(job, places=("job.yaml:4:5", "job.yaml:5:5"))
+    with pytest.raises(DataError, match=r"^job.yaml:5:5: stage 2"):
+        run_job(placed)
+    values = np.zeros(3000)
+    values[7] = np.nan
+    strict = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0)
+    job = replace(made(Clone(), Compose([Scale(), strict]), columns={"ecg": values}), places=placed.places)
+    with pytest.raises(DataError, match=r"^job.yaml:5:5: stage 2 \(Compose\), stage 2 \(SignalFilter\), \$.ecg: "):
+        run_job(job)
 
 
 def test_the_rate_travels_from_file_to_file(made):

@@ -147,6 +147,8 @@ def _transform(job: Job, columns: Any, clock: _Clock) -> tuple[Any, Any]:
             try:
                 columns = (Runner([Stage(label, stage)]) if isinstance(stage, LeafTransform) else stage)(columns)
             except BridgeflowError as error:
+                if not error.stage.startswith(label):  # a composition's own counting begins anew
+                    error.stage = f"{label}, {error.stage}".rstrip(", ")
                 raise job.located(error) from error
         if before is None and type(stage).__name__ == wanted:
             before = columns
