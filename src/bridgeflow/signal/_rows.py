@@ -20,7 +20,7 @@ class Rows(NamedTuple):
     """Data with time last, only to be read.
 
     Args:
-        values: an ndarray; or a tensor, where only torch can do it: on a device, or watched (by autograd, a compiler, a
+        values: an ndarray in the machine's byte order; or a tensor, where only torch can do it: on a device, or watched (by autograd, a compiler, a
             functorch transform).
         axis: where time was.
         source: what came in.
@@ -56,6 +56,8 @@ def open_rows(x: Any, axis: int, *, what: str) -> Rows:
         DataError: elements that are no numbers, or no such axis.
     """
     values = x if _torch_must(x) else open_array(x, what=what).values
+    if isinstance(values, np.ndarray) and not values.dtype.isnative:
+        values = values.astype(values.dtype.newbyteorder("="))
     return Rows(time_last(values, axis, what=what), axis, x)
 
 

@@ -8,6 +8,7 @@ from bridgeflow.transforms.clone import Clone
 from bridgeflow.transforms.detach import Detach
 from bridgeflow.transforms.plan import Plan
 from bridgeflow.transforms.registry import register
+from bridgeflow.transforms.resample import Decimate, Resample
 from bridgeflow.transforms.scale import Scale
 from bridgeflow.transforms.shared_view import SharedView
 from bridgeflow.transforms.signal_filter import SignalFilter
@@ -19,9 +20,11 @@ from bridgeflow.transforms.to_tensor import ToTensor
 __all__ = [
     "Cast",
     "Clone",
+    "Decimate",
     "Detach",
     "LeafTransform",
     "Plan",
+    "Resample",
     "Scale",
     "SharedView",
     "SignalFilter",

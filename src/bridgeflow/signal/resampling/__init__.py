@@ -26,9 +26,19 @@ from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.resampling.extension import Extension
 from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
 from bridgeflow.signal.resampling.rates import Rate, rate_ratio
-from bridgeflow.signal.resampling.stream import Resampler, whole
+from bridgeflow.signal.resampling.stream import Decimator, Resampler, whole
 
-__all__ = ["Extension", "Rate", "Resampler", "Window", "decimate", "rate_ratio", "resample_poly"]
+__all__ = [
+    "Decimator",
+    "Extension",
+    "Rate",
+    "Resampler",
+    "Window",
+    "antialias",
+    "decimate",
+    "rate_ratio",
+    "resample_poly",
+]
 
 
 def resample_poly(
@@ -112,7 +122,7 @@ def decimate(
     q = operator.index(q)
     if q < 1:
         raise DataError(f"decimate: q must be at least 1, got {q}")
-    sections, taps = _antialias(q, None if n is None else operator.index(n), ftype)
+    sections, taps = antialias(q, None if n is None else operator.index(n), ftype)
     if taps is not None:
         rows = open_rows(x, axis, what="decimate")
         plan = Polyphase(1, q, taps, (len(taps) - 1) // 2 if zero_phase else 0)
@@ -123,8 +133,8 @@ def decimate(
     return y if kind_of(x) == "torch" else Opened(filtered, x).close(y)
 
 
-def _antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | None]:
-    """Sections or taps."""
+def antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | None]:
+    """The filter that `decimate` takes: its sections, or else its taps."""
     if isinstance(ftype, str):
         word = parse_word(ftype, Literal["iir", "fir"], field="ftype")
         return (_chebyshev(q, 8 if n is None else n), None) if word == "iir" else (None, _hamming(q, n))

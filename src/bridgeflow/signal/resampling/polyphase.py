@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import DataError
+from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal.resampling import cpu
 
 __all__ = ["Polyphase", "Window", "floating", "lowpass", "narrowed", "reduced", "widened"]
@@ -169,6 +169,7 @@ def lowpass(up: int, down: int, window: Window | Sequence[float] | Array) -> Pol
 
     Raises:
         DataError: taps that are no row of real numbers.
+        ConfigError: a window that does not exist.
     """
     if isinstance(window, list) or kind_of(window) is not None:
         from bridgeflow.signal._arrays import as_ndarray
@@ -189,5 +190,8 @@ def _designed(up: int, down: int, window: Window) -> Polyphase:
     slower = max(up, down)
     half = 10 * slower
     chosen: Any = window
-    taps = np.asarray(firwin(2 * half + 1, 1.0 / slower, window=chosen), np.float64)
+    try:
+        taps = np.asarray(firwin(2 * half + 1, 1.0 / slower, window=chosen), np.float64)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"window must be one that scipy.signal.get_window knows, got {window!r} ({error})") from error
     return Polyphase(up, down, taps, half, float(up))

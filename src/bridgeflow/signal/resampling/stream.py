@@ -18,11 +18,13 @@ from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, together
 from bridgeflow.signal._specs import filtered_spec
+from bridgeflow.signal.causal import CausalFilter
+from bridgeflow.signal.design import Sos
 from bridgeflow.signal.resampling.extension import BACKGROUNDS, Extension, extend, without_background
 from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Resampler", "State", "whole"]
+__all__ = ["Decimator", "Resampler", "State", "whole"]
 
 State: TypeAlias = dict[str, Any]
 """What is carried between chunks: arrays by name. Never modified, always made anew."""
@@ -160,6 +162,42 @@ class Resampler:
         tick = plan.centre - ahead + samples * plan.up
         missing = max(plan.span(tick, due)[1] - samples, 0)
         return as_marked(plan.run(extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due), state["kind"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decimator:
+    """Every q-th sample behind a recursive filter, forward in time, along the last axis.
+
+    Args:
+        q: the factor.
+        sections: [n, 6], of the anti-alias filter.
+
+    >>> live = Decimator(q=3, sections=((1.0, 0.0, 0.0, 1.0, 0.0, 0.0),))
+    >>> state = live.init_state(ArraySpec(kind="numpy", dtype="float64", shape=(4,)))
+    >>> first, state = live.step(np.arange(4.0), state)
+    >>> first, live.step(np.arange(4.0, 8.0), state)[0]
+    (array([0., 3.]), array([6.]))
+    """
+
+    q: int
+    sections: tuple[tuple[float, ...], ...]
+
+    @cached_property
+    def _filter(self) -> CausalFilter:
+        return CausalFilter(design=Sos(sections=self.sections), nonfinite="propagate")  # type: ignore[arg-type]
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """See `CausalFilter.init_state`."""
+        return self._filter.init_state(spec)
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0."""
+        rows = open_rows(x, -1, what="Decimator")
+        y, behind = self._filter.step(rows.values, state)
+        return rows.close(y[..., -int(state["position"]) % self.q :: self.q]), behind
+
+    def flush(self, state: State) -> None:
+        """Nothing is held back."""
 
 
 def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:

@@ -1,0 +1,169 @@
+"""`Resample` and `Decimate`: recordings at another rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from bridgeflow.errors import ConfigError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal.resampling import Decimator, Extension, Rate, Resampler, antialias, decimate, rate_ratio
+from bridgeflow.signal.resampling.rates import parse_rate
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.registry import register
+
+__all__ = ["Decimate", "Resample"]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Resample(LeafTransform):
+    """Resample signals along their last axis from one rate to another, whole or chunk by chunk with the same bits.
+
+    The factors are exact: rates are taken as the decimal numbers or the fractions that they are written as, and a
+    stream counts in integers, so that a year of recording drifts by nothing. The filter is
+    `scipy.signal.resample_poly`'s.
+
+    Args:
+        from_hz: sampling rate of the data in Hz: a number, or a fraction as text, `"1000/3"`. Where the data know
+            theirs, it must be this one.
+        to_hz: sampling rate wanted, likewise.
+        window: of the anti-alias filter: a name that `scipy.signal.get_window` knows, name and parameters, or the taps
+            at the common multiple of both rates.
+        padtype: how a recording goes on beyond its ends, as for `resample_poly`; `"constant"` and `"edge"` stream.
+        cval: the value for `"constant"`; `None` for zero.
+        keys: which arrays; `None` for all.
+
+    Arrays [..., time] of any kind become [..., ceil(time * to_hz / from_hz)]; kind, device and dtype stay (integers and
+    booleans become float64). Gradients flow. The input is only read.
+
+    Raises:
+        ConfigError: a rate that is none, factors too large to be meant, a padtype or window that does not exist.
+
+    >>> import numpy as np
+    >>> Resample(from_hz=44100, to_hz=48000)({"audio": np.zeros((2, 44100), "float32")})["audio"].shape
+    (2, 48000)
+    """
+
+    from_hz: Rate
+    to_hz: Rate
+    window: str | tuple[str | float, ...] = ("kaiser", 5.0)
+    padtype: Extension = "constant"
+    cval: float | None = None
+
+    def __post_init__(self) -> None:
+        self.resampler.plan  # noqa: B018  refused here, when made, or never
+
+    @cached_property
+    def resampler(self) -> Resampler:
+        """The resampler at work."""
+        up, down = rate_ratio(self.from_hz, self.to_hz)
+        return Resampler(up=up, down=down, window=self.window, padtype=self.padtype, cval=self.cval)
+
+    def apply(self, x: Any) -> Any:
+        """The whole array at the other rate."""
+        return self.resampler(x)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """Another length in new memory, at the rate wanted; integers and booleans as float64."""
+        if spec.fs is not None and parse_rate(spec.fs, field="fs") != parse_rate(self.from_hz, field="from_hz"):
+            raise ConfigError(f"Resample: from_hz={self.from_hz!r}, but the data have {spec.fs:g} Hz")
+        return replace(self.resampler.out_spec(spec), fs=float(parse_rate(self.to_hz, field="to_hz")))
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Extensions that need samples which have not come yet."""
+        reason = self.resampler.stream_obstacle
+        return f"Resample: {reason}" if reason else ""
+
+    def init_state(self, spec: ArraySpec) -> Any:
+        """See `bridgeflow.signal.Resampler.init_state`."""
+        super().init_state(spec)
+        self.out_spec(spec)
+        return self.resampler.init_state(spec)
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk: bit for bit what the whole recording would give."""
+        return super().step(x, state) if self.stream_obstacle else self.resampler.step(x, state)
+
+    def flush(self, state: Any) -> Any | None:
+        """The outputs whose windows reach beyond the end."""
+        return self.resampler.flush(state)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Decimate(LeafTransform):
+    """Keep every `q`-th sample of signals along their last axis, after an anti-alias filter.
+
+    Args:
+        q: the factor, at least 1.
+        n: order of the filter; `None` for 8 (`"iir"`) or `20 q` (`"fir"`).
+        ftype: `"iir"`: Chebyshev, type I; `"fir"`: Hamming window.
+        zero_phase: take the delay away: forwards and backwards for `"iir"`, which needs the whole recording; shifted
+            for `"fir"`, which streams.
+        keys: which arrays; `None` for all.
+
+    The numbers are those of `scipy.signal.decimate`. Arrays [..., time] of any kind become [..., ceil(time / q)]; kind,
+    device and dtype stay (integers and booleans become float64).
+
+    Raises:
+        ConfigError: a factor or an order that cannot be.
+
+    >>> import numpy as np
+    >>> Decimate(q=4, ftype="fir")(np.ones((2, 600), "float32")).shape
+    (2, 150)
+    """
+
+    q: int
+    n: int | None = None
+    ftype: Literal["iir", "fir"] = "iir"
+    zero_phase: bool = True
+
+    def __post_init__(self) -> None:
+        parse_word(self.ftype, Literal["iir", "fir"], field="Decimate: ftype")
+        given: list[tuple[str, object]] = [("q", self.q), ("n", self.n)]
+        for name, value in given if self.n is not None else given[:1]:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"Decimate: {name} must be an integer of at least 1, got {value!r}")
+
+    def apply(self, x: Any) -> Any:
+        """The whole array at the lower rate."""
+        return decimate(x, self.q, self.n, self.ftype, -1, self.zero_phase)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """A part of the length in new memory; integers and booleans as float64."""
+        return Resampler(up=1, down=self.q).out_spec(spec)
+
+    @property
+    def stream_obstacle(self) -> str:
+        """A recursive filter without delay runs backwards from the end."""
+        if self.ftype == "fir" or not self.zero_phase:
+            return ""
+        return (
+            "Decimate(ftype='iir', zero_phase=True) filters backwards from the end of the recording; for streams: "
+            "ftype='fir', or zero_phase=False"
+        )
+
+    @cached_property
+    def _live(self) -> Resampler | Decimator:
+        sections, taps = antialias(self.q, self.n, self.ftype)
+        if taps is not None:
+            return Resampler(up=1, down=self.q, window=tuple(taps.tolist()), zero_phase=self.zero_phase)
+        assert sections is not None
+        return Decimator(q=self.q, sections=tuple(map(tuple, sections.tolist())))
+
+    def init_state(self, spec: ArraySpec) -> Any:
+        """That of the filter, which counts the samples."""
+        super().init_state(spec)
+        return self._live.init_state(spec)
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk: bit for bit what the whole recording would give."""
+        return super().step(x, state) if self.stream_obstacle else self._live.step(x, state)
+
+    def flush(self, state: Any) -> Any | None:
+        """The outputs whose windows reach beyond the end; of a recursive filter, nothing."""
+        return self._live.flush(state)

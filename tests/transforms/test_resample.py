@@ -1,0 +1,102 @@
+"""`Resample` and `Decimate`: the contract, SciPy's numbers, rates checked against the data's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import scipy.signal
+import torch
+
+from bridgeflow.bridge import describe, kind_of, to_numpy
+from bridgeflow.errors import CannotStream, ConfigError
+from bridgeflow.testing import check_transform
+from bridgeflow.transforms.base import Transform
+from bridgeflow.transforms.resample import Decimate, Resample
+
+ALL = [
+    Resample(from_hz=360, to_hz=250),
+    Resample(from_hz=44100, to_hz=48000.0, padtype="edge"),
+    Resample(from_hz="1000/3", to_hz=500, window="hamming", cval=1.5),
+    Resample(from_hz=250, to_hz=250),
+    Resample(from_hz=250, to_hz=500, padtype="reflect"),
+    Resample(from_hz=250, to_hz=125, window=(0.25, 0.5, 0.25)),
+    Decimate(q=4, ftype="fir"),
+    Decimate(q=4, ftype="fir", zero_phase=False),
+    Decimate(q=3, zero_phase=False),
+    Decimate(q=2, n=4),
+]
+
+
+@pytest.mark.parametrize("transform", ALL, ids=repr)
+def test_contract(transform):
+    check_transform(transform)
+    x = np.random.default_rng(0).standard_normal((3, 96))
+    check_transform(transform, pa.FixedShapeTensorArray.from_numpy_ndarray(x.astype("float32")))
+    check_transform(transform, pa.array(x[0]))
+    check_transform(transform, (100 * x).astype("int16"))
+    check_transform(transform, torch.from_numpy(x).bfloat16(), tolerance=0.02)
+    assert Transform.from_config(transform.to_config()) == transform
+
+
+def test_scipys_numbers():
+    x = np.random.default_rng(0).standard_normal((2, 300))
+    np.testing.assert_array_equal(Resample(from_hz=360, to_hz=250)(x), scipy.signal.resample_poly(x, 25, 36, -1))
+    np.testing.assert_allclose(Decimate(q=3)(x), scipy.signal.decimate(x, 3), atol=1e-12)
+    np.testing.assert_allclose(
+        Decimate(q=3, ftype="fir", zero_phase=False)(x),
+        scipy.signal.decimate(x, 3, ftype="fir", zero_phase=False),
+        atol=1e-12,
+    )
+
+
+def test_rates_are_checked_and_passed_on():
+    spec = replace(describe(np.zeros((2, 360), "float32")), fs=360.0)
+    made = Resample(from_hz=360, to_hz=250).out_spec(spec)
+    assert (made.shape, made.fs) == ((2, 250), 250.0)
+    assert Decimate(q=4, ftype="fir").out_spec(spec).fs == 90.0
+    with pytest.raises(ConfigError, match="from_hz=250, but the data have 360 Hz"):
+        Resample(from_hz=250, to_hz=100).out_spec(spec)
+
+
+def test_gradients_through_the_transform():
+    x = torch.randn(2, 50, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(Resample(from_hz=3, to_hz=2), (x,))
+    assert kind_of(Resample(from_hz=3, to_hz=2)(x)) == "torch"
+
+
+def test_a_flush_has_the_kind_of_the_stream():
+    for x in (pa.array(np.ones(50)), torch.ones(50)):
+        run = Resample(from_hz=2, to_hz=3)
+        state = run.init_state(describe(x))
+        _, state = run.step(x, state)
+        last = run.flush(state)
+        assert kind_of(last) == kind_of(x)
+        assert len(to_numpy(last)) > 10
+
+
+def test_obstacles():
+    for transform, word in [(ALL[4], "'constant' or 'edge'"), (ALL[-1], "zero_phase=False")]:
+        assert not transform.streams
+        with pytest.raises(CannotStream, match=word):
+            transform.init_state(describe(np.zeros(10)))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Resample(from_hz=0, to_hz=1), "from_hz must be a rate in Hz above 0, got 0"),
+        (lambda: Resample(from_hz=1000 / 3, to_hz=250), "did you mean 3/4"),
+        (lambda: Resample(from_hz=1, to_hz=2, padtype="zero"), "padtype must be one of"),
+        (lambda: Resample(from_hz=1, to_hz=2, padtype="edge", cval=1.0), "cval has no effect"),
+        (lambda: Resample(from_hz=1, to_hz=2, window="round"), "window must be one that"),
+        (lambda: Decimate(q=0), "q must be an integer of at least 1, got 0"),
+        (lambda: Decimate(q=2, n=0), "n must be an integer of at least 1, got 0"),
+        (lambda: Decimate(q=2, ftype="cheby"), "ftype must be one of 'iir', 'fir'"),
+    ],
+)
+def test_refusals(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
