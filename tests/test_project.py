@@ -15,7 +15,9 @@ if sys.version_info < (3, 11):
 
 import tomllib
 
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+LAYERS = next(each for each in PYPROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
 REQUIREMENTS = [
     *PROJECT["dependencies"],
     *(each for extra in PROJECT["optional-dependencies"].values() for each in extra),
@@ -31,3 +33,11 @@ def test_dependency_is_explained_and_pinned(package):
 
 def test_version_is_said_once():
     assert bridgeflow.__version__ == PROJECT["version"]
+
+
+def test_every_room_has_its_floor_in_the_architecture():
+    floors = [re.sub(r"[()]", "", floor) for floor in LAYERS["layers"]]
+    (drawn,) = re.findall(
+        r"```text\n(.*?)```", (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), re.DOTALL
+    )
+    assert [line.split("  ")[0] for line in drawn.splitlines()] == floors
