@@ -259,7 +259,7 @@ def _run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]
 
     return {
         "ok": True,
-        "source": str(job.source.path),
+        "source": str(job.source.path.resolve()),
         "rows": result.rows,
         "samples": result.samples,
         "fs": result.fs,
