@@ -24,7 +24,7 @@ from bridgeflow.signal.design.base import Array, solved
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir import sosfilt_zi
 from bridgeflow.signal.iir.door import Door
-from bridgeflow.signal.iir.engine import EngineName, Pass, Precision
+from bridgeflow.signal.iir.engine import EngineName, Parallel, Pass, Precision
 from bridgeflow.signal.iir.passes import Passed, one_way, steady_states
 from bridgeflow.spec import ArraySpec
 
@@ -49,6 +49,8 @@ class CausalFilter:
         scale: the filter sees `scale * x + offset`.
         offset: see `scale`.
         engine: for recursive designs, as for `sosfilt`.
+        parallel: for recursive designs, as for `sosfilt`; with `"time"`, chunks equal the whole within a tolerance
+            only.
 
     Raises:
         ConfigError, ValueError: a choice that does not exist or does not go with the design.
@@ -66,15 +68,22 @@ class CausalFilter:
     scale: float = 1.0
     offset: float = 0.0
     engine: EngineName | None = None
+    parallel: Parallel | None = None
 
     def __post_init__(self) -> None:
         parse_word(self.initial, Initial, field="initial")
         parse_word(self.nonfinite, Nonfinite, field="nonfinite")
-        Pass(self.precision, self.scale, self.offset)
+        Pass(self.precision, self.scale, self.offset, self.parallel)
         if self.engine is not None:
             parse_word(self.engine, EngineName, field="engine")
-        if isinstance(self.design, FirFilter) and (self.engine is not None or self.precision != "float64"):
-            raise ConfigError(f"{self.design.name} has finite memory: engine and precision are for recursive designs")
+        if isinstance(self.design, FirFilter) and (self.engine, self.precision, self.parallel) != (
+            None,
+            "float64",
+            None,
+        ):
+            raise ConfigError(
+                f"{self.design.name} has finite memory: engine, precision, parallel are for recursive ones"
+            )
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] through the filter, from a fresh start."""
@@ -148,7 +157,7 @@ class CausalFilter:
         return y, {} if state is None else self._behind(state, values, done)
 
     def _through_sections(self, door: Door, state: State | None) -> Passed:
-        settings = Pass(self.precision, self.scale, self.offset)
+        settings = Pass(self.precision, self.scale, self.offset, self.parallel)
         steady = _steady(self.design) if self.initial == "steady" else None
         zi = None if state is None else door.state(state["zi"], settings)
         if steady is not None and door.values.shape[-1]:

@@ -378,7 +378,7 @@ def _state_time_last(zi: Any, x: Any, axis: int, taps: int) -> Any:
     wanted[axis] = taps - 1
     if list(state.shape) != wanted:
         raise DataError(
-            f"invalid zi shape: with axis={axis}, x of shape {tuple(x.shape)} and {taps} taps, "
+            f"Invalid zi shape: with axis={axis}, x of shape {tuple(x.shape)} and {taps} taps, "
             f"zi must have shape {tuple(wanted)}, got {tuple(state.shape)}"
         )
     return time_last(state, axis, what="fir_filter")

@@ -16,8 +16,7 @@ import numpy as np
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal.design import IirFilter
 from bridgeflow.signal.design.base import Array, solved
-from bridgeflow.signal.iir.engine import Pass
-from bridgeflow.signal.iir.scipy import sosfilt
+from bridgeflow.signal.iir.engine import Pass, load
 
 __all__ = ["look_ahead", "tail_bounds"]
 
@@ -71,7 +70,7 @@ def tail_bounds(design: IirFilter, *, until: float) -> Array:
     while samples < LONGEST:
         x = np.zeros((count + 1, min(max(samples, 256), 1 << 16)))
         x[-1, 0] = samples == 0
-        y, state = sosfilt(sos, x, state, settings)
+        y, state = load("scipy").sosfilt(sos, x, state, settings)
         size = np.abs(y)
         gains += size[:-1].sum(axis=-1)
         response.append(size[-1])

@@ -14,7 +14,7 @@ from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal.causal import CausalFilter, Initial
 from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import DESIGNS, Design, make_design
-from bridgeflow.signal.iir.engine import EngineName, Precision
+from bridgeflow.signal.iir.engine import EngineName, Parallel, Precision
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
@@ -44,6 +44,7 @@ _OWN: Final = {
     "scale",
     "offset",
     "engine",
+    "parallel",
     "keys",
     *_GIVEN,
 }
@@ -82,6 +83,8 @@ class SignalFilter(LeafTransform):
         scale: the filter sees `scale * x + offset`: counts become units in the same pass.
         offset: see `scale`.
         engine: for recursive designs, `"native"`, `"blocks"` or `"scipy"`; `None` takes the best.
+        parallel: `"time"` works on segments of a long row side by side: for causal recursive designs on few long rows,
+            where equality within a tolerance will do.
         keys: which arrays; `None` for all.
 
     Arrays [..., time] of any kind, real, complex or integer; kind, device, shape and dtype stay (integers and booleans
@@ -134,6 +137,7 @@ class SignalFilter(LeafTransform):
     scale: float = 1.0
     offset: float = 0.0
     engine: EngineName | None = None
+    parallel: Parallel | None = None
 
     def __post_init__(self) -> None:
         parse_word(self.mode, Mode, field="SignalFilter: mode")
@@ -153,6 +157,8 @@ class SignalFilter(LeafTransform):
             raise ConfigError(f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=")
         if self.mode == "zero_phase" and self.initial != "zero":
             raise ConfigError(f"SignalFilter: initial={self.initial!r} is for mode='causal'; zero phase pads both ends")
+        if self.mode == "zero_phase" and self.parallel is not None:
+            raise ConfigError("SignalFilter: parallel is for mode='causal'")
         if self.mode == "causal" and self.tolerance is not None:
             raise ConfigError("SignalFilter: tolerance is for mode='zero_phase'; chunks of a causal filter are exact")
         self.filter  # noqa: B018  refused here, when built, or never
@@ -182,7 +188,7 @@ class SignalFilter(LeafTransform):
             "engine": self.engine,
         }
         if self.mode == "causal":
-            return CausalFilter(design=self.designed, initial=self.initial, **choices)
+            return CausalFilter(design=self.designed, initial=self.initial, parallel=self.parallel, **choices)
         return ZeroPhaseFilter(design=self.designed, tolerance=self.tolerance, **choices)
 
     def apply(self, x: Any) -> Any:

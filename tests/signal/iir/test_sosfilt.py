@@ -238,6 +238,16 @@ class TestPrecisionAndUnits:
             both, scipy.signal.sosfiltfilt(BANDPASS.sos, wide), rtol=0, atol=1e-5 if dtype != "uint16" else 1e-11
         )
 
+    @engines
+    def test_segments_of_a_long_row_side_by_side(self, engine):
+        x = data(2, 200_000)
+        whole = sosfilt(BANDPASS, x, engine=engine)
+        side_by_side, zf = sosfilt(BANDPASS, x, zi=np.zeros((4, 2, 2)), engine=engine, parallel="time")
+        np.testing.assert_allclose(side_by_side, whole, rtol=0, atol=1e-8)
+        assert zf.shape == (4, 2, 2)
+        with pytest.raises(ValueError, match="parallel must be one of 'time'"):
+            sosfilt(BANDPASS, x, engine=engine, parallel="rows")
+
 
 class TestPhysics:
     @pytest.mark.parametrize("run", [sosfilt, sosfiltfilt])

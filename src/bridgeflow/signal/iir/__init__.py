@@ -24,10 +24,19 @@ from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.door import Door, is_watched
-from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision
+from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Pass, Precision
 from bridgeflow.signal.iir.passes import both_ways, one_way
 
-__all__ = ["EngineName", "Precision", "default_padlen", "sections_of", "sosfilt", "sosfilt_zi", "sosfiltfilt"]
+__all__ = [
+    "EngineName",
+    "Parallel",
+    "Precision",
+    "default_padlen",
+    "sections_of",
+    "sosfilt",
+    "sosfilt_zi",
+    "sosfiltfilt",
+]
 
 
 def sosfilt(
@@ -41,6 +50,7 @@ def sosfilt(
     nonfinite: Nonfinite = "propagate",
     scale: float = 1.0,
     offset: float = 0.0,
+    parallel: Parallel | None = None,
     out: Any = None,
 ) -> Any:
     """Filter along one axis with second-order sections, as `scipy.signal.sosfilt` does.
@@ -59,6 +69,9 @@ def sosfilt(
             bits either way.
         scale: the filter sees `scale * x + offset`: integer counts become units in the same pass.
         offset: see `scale`.
+        parallel: `"time"` lets the native engine work on segments of a long row side by side: faster for few long rows,
+            equal within `iir.native.tolerance(sos)`; asked for, never chosen, because a row's bits then depend on its
+            length.
         out: ndarray or tensor of the result's shape and dtype to write into; may be x itself.
 
     Returns:
@@ -78,7 +91,7 @@ def sosfilt(
     np.float32(1.0)
     """
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    settings = Pass(precision, scale, offset)
+    settings = Pass(precision, scale, offset, parallel)
     if _tracing():
         from bridgeflow.signal.iir import traced
 
@@ -166,10 +179,9 @@ def sosfilt_zi(sos: Any) -> Array:
     >>> sosfilt_zi(Butter(order=2, cutoff=10.0, fs=100.0)).shape
     (1, 2)
     """
-    from scipy.signal import sosfilt_zi as scipy_sosfilt_zi
+    from bridgeflow.signal.iir import scipy as reference
 
-    zi: Array = scipy_sosfilt_zi(sos.sos if isinstance(sos, IirFilter) else as_ndarray(sos))
-    return zi
+    return reference.sosfilt_zi(sos.sos if isinstance(sos, IirFilter) else as_ndarray(sos))
 
 
 def sections_of(sos: Any) -> Any:
@@ -207,7 +219,7 @@ def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:
     state = zi if hasattr(zi, "movedim") else as_ndarray(zi)
     if tuple(state.shape) != (sections, *wanted):
         raise DataError(
-            f"invalid zi shape: with axis={axis}, x of shape {tuple(values.shape)} and {sections} sections, "
+            f"Invalid zi shape: with axis={axis}, x of shape {tuple(values.shape)} and {sections} sections, "
             f"zi must have shape {(sections, *wanted)}, got {tuple(state.shape)}"
         )
     return time_last(state, axis % values.ndim + 1, what="sosfilt")

@@ -28,6 +28,7 @@ __all__ = [
     "Array",
     "Engine",
     "EngineName",
+    "Parallel",
     "Pass",
     "Precision",
     "choose",
@@ -45,6 +46,9 @@ EngineName: TypeAlias = Literal["native", "blocks", "scipy"]
 Precision: TypeAlias = Literal["float64", "float32"]
 """Number format of the recursion; complex data use its complex twin."""
 
+Parallel: TypeAlias = Literal["time"]
+"""What else than rows may be worked on side by side."""
+
 _SAME: Final = frozenset("efdgFDG")
 _DOUBLE: Final = np.dtype(np.float64)
 
@@ -57,14 +61,19 @@ class Pass:
         precision: of the recursion and of the state, whatever the dtype of the data.
         scale: with `offset`, what turns the input into units, `scale * x + offset`, in the same pass.
         offset: see `scale`.
+        parallel: `"time"` allows segments of one row side by side, at the price of other bits, within a stated
+            tolerance. An engine that gains nothing by it takes the rows as a whole.
     """
 
     precision: Precision = "float64"
     scale: float = 1.0
     offset: float = 0.0
+    parallel: Parallel | None = None
 
     def __post_init__(self) -> None:
         parse_word(self.precision, Precision, field="precision")
+        if self.parallel is not None:
+            parse_word(self.parallel, Parallel, field="parallel")
         for field in ("scale", "offset"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not isfinite(value):

@@ -77,7 +77,12 @@ def _run(
     engine: EngineName | None, sections: Any, x: Any, zi: Any | None, settings: Pass, out: Any | None = None
 ) -> tuple[Any, Any]:
     if isinstance(x, np.ndarray):
-        return load(cast(EngineName, engine)).sosfilt(sections, x, zi, settings, out)
+        module: Any = load(cast(EngineName, engine))
+        if engine == "native" and settings.parallel is not None:
+            y, zf = module.sosfilt(sections, x, zi, settings, out, parallel=settings.parallel)
+        else:
+            y, zf = module.sosfilt(sections, x, zi, settings, out)
+        return y, zf
     from bridgeflow.signal._torch import float_dtype
     from bridgeflow.signal.torch_ops import sosfilt_tensor
 

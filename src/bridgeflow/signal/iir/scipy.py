@@ -1,15 +1,21 @@
-"""The reference engine: SciPy's own loops, in the precision of the recursion, whatever the dtype of the data."""
+"""The reference engine: SciPy's own loops, in the precision of the recursion, whatever the dtype of the data.
+
+This is the module that imports SciPy; it is loaded when it is first needed.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from scipy.signal import sosfilt as scipy_sosfilt
+from scipy.signal import sosfilt_zi as scipy_sosfilt_zi
+from scipy.signal import sosfiltfilt as scipy_sosfiltfilt
 
 from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal.iir.engine import Array, Pass, rounded
 
-__all__ = ["sosfilt", "sosfiltfilt", "unavailable"]
+__all__ = ["sosfilt", "sosfilt_zi", "sosfiltfilt", "unavailable"]
 
 
 def unavailable() -> str | None:
@@ -19,8 +25,6 @@ def unavailable() -> str | None:
 
 def sosfilt(sos: Array, x: Array, zi: Array | None, settings: Pass, out: Array | None = None) -> tuple[Array, Array]:
     """See `engine.Engine.sosfilt`."""
-    from scipy.signal import sosfilt as scipy_sosfilt
-
     work = settings.work_dtype(x.dtype)
     if zi is None:
         zi = np.zeros((len(sos), *x.shape[:-1], 2), dtype=work)
@@ -36,11 +40,15 @@ def sosfilt(sos: Array, x: Array, zi: Array | None, settings: Pass, out: Array |
 
 def sosfiltfilt(sos: Array, x: Array, padtype: Padtype | None, padlen: int | None, settings: Pass) -> Array:
     """See `engine.Engine.sosfiltfilt`."""
-    from scipy.signal import sosfiltfilt as scipy_sosfiltfilt
-
     work = settings.work_dtype(x.dtype)
     y: Array = scipy_sosfiltfilt(_coefficients(sos, work), settings.units(x, work), padtype=padtype, padlen=padlen)
     return rounded(y, x.dtype)
+
+
+def sosfilt_zi(sos: Array) -> Array:
+    """The state [S, 2] of sections [S, 6] that have seen ones forever."""
+    zi: Array = scipy_sosfilt_zi(sos)
+    return zi
 
 
 def _coefficients(sos: Array, work: np.dtype[Any]) -> Array:
