@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bridgeflow.bridge import kind_of, to_arrow, to_tensor
+from bridgeflow.bridge import kind_of, like, to_arrow, to_tensor
 from bridgeflow.errors import DataError
 from bridgeflow.signal._arrays import Opened, open_array, time_last, time_where_it_was
 from bridgeflow.signal.iir.door import is_watched
@@ -20,8 +20,8 @@ class Rows(NamedTuple):
     """Data with time last, only to be read.
 
     Args:
-        values: an ndarray in the machine's byte order; or a tensor, where only torch can do it: on a device, or watched (by autograd, a compiler, a
-            functorch transform).
+        values: an ndarray in the machine's byte order; or a tensor, where only torch can do it: on a device, or watched
+            (by autograd, a compiler, a functorch transform).
         axis: where time was.
         source: what came in.
     """
@@ -36,12 +36,13 @@ class Rows(NamedTuple):
         return not isinstance(self.values, np.ndarray)
 
     def close(self, y: Any) -> Any:
-        """A result with time last as the kind that came in, with time where it was."""
-        return self.close_as_it_is(time_where_it_was(y, self.axis))
-
-    def close_as_it_is(self, y: Any) -> Any:
-        """A result as the kind that came in, its axes as they are."""
+        """A result of as many axes as the kind that came in, with time where it was; bfloat16 returns to itself."""
+        y = time_where_it_was(y, self.axis)
         return y if self.is_tensor else Opened(self.values, self.source).close(y)
+
+    def close_new(self, y: Any) -> Any:
+        """A result of other axes or of another dtype as the kind that came in."""
+        return y if self.is_tensor or kind_of(self.source) is None else like(y, self.source)
 
 
 def open_rows(x: Any, axis: int, *, what: str) -> Rows:

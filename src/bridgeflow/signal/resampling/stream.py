@@ -20,7 +20,7 @@ from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
-from bridgeflow.signal.resampling.extension import BACKGROUNDS, Extension, extend, without_background
+from bridgeflow.signal.extension import BACKGROUNDS, Extension, extend, without_background
 from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
 from bridgeflow.spec import ArraySpec
 

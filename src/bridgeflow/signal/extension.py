@@ -1,4 +1,4 @@
-"""How a recording goes on beyond its ends while it is resampled: the modes of `scipy.signal.upfirdn`."""
+"""How a recording goes on beyond its ends: the modes of `scipy.signal.upfirdn`, on ndarrays and tensors."""
 
 from __future__ import annotations
 
