@@ -22,8 +22,8 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import Opened, open_array
 from bridgeflow.signal._rows import open_rows
-from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.extension import Extension
+from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
 from bridgeflow.signal.resampling.rates import Rate, rate_ratio
 from bridgeflow.signal.resampling.stream import Decimator, Resampler, whole
