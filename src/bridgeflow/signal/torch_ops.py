@@ -19,7 +19,7 @@ from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir import blocks, derivatives
-from bridgeflow.signal.iir.engine import Array, Pass, Precision, load, why_unavailable
+from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision, load, why_unavailable
 
 __all__ = ["TensorEngine", "needs_operator", "sosfilt_tensor", "sosfilt_zi_tensor", "sosfiltfilt_tensor"]
 
@@ -179,30 +179,23 @@ def _compute(
 ) -> tuple[Tensor, Tensor]:
     """What the operator does, time last: x [..., T], zi [S, ..., 2] to y [..., T], zf [S, ..., 2]."""
     sections = sos.detach().to("cpu", torch.float64).contiguous().numpy()
-    name = engine
-    if x.device.type != "cpu":
-        name = "blocks"
-    elif engine == "auto":
-        name = "native" if why_unavailable("native") is None else "blocks"
+    name: EngineName = "blocks"
+    if x.device.type == "cpu":
+        built = why_unavailable("native") is None
+        name = engine if engine != "auto" else "native" if built else "blocks"
     if name == "blocks":
-        y, zf = blocks.filter_tensor(sections, x.flip(-1) if reverse else x, zi, precision)
-        return (y.flip(-1) if reverse else y), zf
+        return blocks.filter_tensor(sections, x, zi, precision, reverse=reverse)
     values = x.detach().resolve_conj().resolve_neg()
     if values.dtype in _NOT_IN_NUMPY:
         values = values.to(torch.float32)
-    array = values.numpy()
     state = None
     if zi is not None:
         work = getattr(torch, precision)
         state = zi.detach().resolve_conj().resolve_neg().to(work.to_complex() if x.is_complex() else work).numpy()
-    filtered, left = load(cast(Any, name)).sosfilt(
-        sections, array[..., ::-1] if reverse else array, state, Pass(precision)
-    )
-    if reverse:  # torch has no negative strides
-        filtered = np.ascontiguousarray(filtered[..., ::-1])
-    return torch.from_numpy(filtered).to(float_dtype(x, double=False)), torch.from_numpy(left).to(
-        float_dtype(x, double=True)
-    )
+    y = torch.empty(x.shape, dtype=float_dtype(values, double=False))
+    time = slice(None, None, -1 if reverse else 1)
+    _, zf = load(name).sosfilt(sections, values.numpy()[..., time], state, Pass(precision), y.numpy()[..., time])
+    return y.to(float_dtype(x, double=False)), torch.from_numpy(zf).to(float_dtype(x, double=True))
 
 
 _NOT_IN_NUMPY: Final = frozenset({torch.bfloat16})

@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 __all__ = ["Matrix", "Realisation", "powers", "realise"]
 
 Matrix: TypeAlias = NDArray[np.longdouble]
-"""Extended precision where the platform has it (x86: 64 bits of mantissa), else float64."""
+
+WIDE: Final = np.longdouble
+"""What matrices are made in: 64 bits of mantissa on x86, 113 on some platforms, on others no more than float64's 53."""
 
 _MAX_DOUBLINGS: Final = 64
 """Enough for any pole radius below 1 that float64 can hold."""
@@ -69,14 +71,14 @@ def realise(sos: NDArray[np.float64]) -> Realisation:
     [581, 0]
     """
     n = 2 * len(sos)
-    a = np.zeros((n, n), np.longdouble)
-    b = np.zeros(n, np.longdouble)
-    c = np.zeros(n, np.longdouble)
-    d = np.longdouble(1)
-    enter = np.zeros((n, n), np.longdouble)
-    leave = np.zeros((n, n), np.longdouble)
+    a = np.zeros((n, n), WIDE)
+    b = np.zeros(n, WIDE)
+    c = np.zeros(n, WIDE)
+    d = WIDE(1)
+    enter = np.zeros((n, n), WIDE)
+    leave = np.zeros((n, n), WIDE)
     stable = True
-    for i, (b0, b1, b2, _, a1, a2) in enumerate(np.asarray(sos, np.longdouble)):
+    for i, (b0, b1, b2, _, a1, a2) in enumerate(np.asarray(sos, WIDE)):
         here = slice(2 * i, 2 * i + 2)
         p, m, r = (1 + a1) + a2, (1 - a1) + a2, 1 - a2
         if p > 0 and m > 0 and r > 0:
@@ -92,7 +94,7 @@ def realise(sos: NDArray[np.float64]) -> Realisation:
             stable = False
             step = np.array([[-a1, 1], [-a2, 0]])
             drive = np.array([b1 - a1 * b0, b2 - a2 * b0])
-            read = np.array([1, 0], np.longdouble)
+            read = np.array([1, 0], WIDE)
             enter[here, here] = leave[here, here] = np.eye(2)
         a[here] = np.outer(drive, c)  # what the sections before send in
         a[here, here] = step
@@ -137,5 +139,5 @@ def _scales(a: Matrix, b: Matrix) -> NDArray[np.longdouble]:
         step = step @ step
     energy = np.diagonal(gram).reshape(sections, 2).sum(axis=1)
     norm = np.sqrt(np.where(np.isfinite(energy) & (energy > 0), energy, 1)) * largest[::2]
-    powers_of_two: NDArray[np.longdouble] = np.ldexp(np.longdouble(1), -np.round(np.log2(norm)).astype(int))
+    powers_of_two: NDArray[np.longdouble] = np.ldexp(WIDE(1), -np.round(np.log2(norm)).astype(int))
     return powers_of_two
