@@ -26,7 +26,10 @@ class Opened(NamedTuple):
             return result
         torch = loaded("torch")
         if torch is not None and isinstance(source, torch.Tensor):
-            tensor = like(result, source)
+            if source.device.type == "cpu" and result.flags.c_contiguous:
+                tensor = torch.from_numpy(result)
+            else:
+                tensor = like(result, source)
             return tensor.to(torch.bfloat16) if source.dtype is torch.bfloat16 else tensor
         return like(result, source)
 
@@ -64,6 +67,8 @@ def open_array(x: Any, *, what: str) -> Opened:
 
 def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
     """Coefficients or a state, whatever array holds them, as an ndarray to read."""
+    if type(x) is np.ndarray:
+        return x
     return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
 
 

@@ -8,7 +8,7 @@ a result: a plain dictionary of arrays, which any format can hold.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -138,9 +138,13 @@ class CausalFilter:
     def flush(self, state: State) -> None:
         """Nothing is held back."""
 
-    @property
+    @cached_property
     def _recursive(self) -> bool:
         return isinstance(self.design, IirFilter)
+
+    @cached_property
+    def _settings(self) -> Pass:
+        return Pass(self.precision, self.scale, self.offset, self.parallel)
 
     def _run(self, x: Any, state: State | None) -> tuple[Any, State]:
         what = self.design.name
@@ -157,7 +161,7 @@ class CausalFilter:
         return y, {} if state is None else self._behind(state, values, done)
 
     def _through_sections(self, door: Door, state: State | None) -> Passed:
-        settings = Pass(self.precision, self.scale, self.offset, self.parallel)
+        settings = self._settings
         steady = _steady(self.design) if self.initial == "steady" else None
         zi = None if state is None else door.state(state["zi"], settings)
         if steady is not None and door.values.shape[-1]:

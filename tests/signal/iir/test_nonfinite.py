@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridgeflow.errors import NonFinite
@@ -80,6 +80,7 @@ def test_propagate_is_scipys_answer_and_clean_rows_keep_their_bits(engine, bad):
 @engines
 @pytest.mark.parametrize("design", [LOWPASS, Notch(w0=10.0, Q=5.0, fs=100.0)], ids=lambda design: design.name)
 @given(places=st.lists(st.integers(0, 59), max_size=8), zero=st.booleans())
+@settings(max_examples=20)
 def test_reset_filters_each_run_as_if_it_were_alone(engine, design, places, zero):
     x = noise(2, 60)
     x[1, places] = np.nan

@@ -104,7 +104,7 @@ class TestAgainstScipy:
         assert y.dtype == np.longdouble
         np.testing.assert_array_equal(y, scipy.signal.sosfilt(BANDPASS.sos, x))
         with pytest.raises(ConfigError, match="has no"):
-            choose("blocks", "longdouble")
+            choose("blocks", np.dtype("longdouble"))
 
 
 class TestKinds:
@@ -301,9 +301,7 @@ class TestTorch:
                 y = run(BANDPASS, torch.empty(3, 100, dtype=dtype, device="meta"), nonfinite=nonfinite)
                 assert (y.shape, y.dtype, y.device.type) == ((3, 100), expected, "meta")
 
-    @pytest.mark.parametrize(
-        "sos", [BANDPASS, BANDPASS.sos, torch.from_numpy(BANDPASS.sos)], ids=["design", "ndarray", "tensor"]
-    )
+    @pytest.mark.parametrize("sos", [BANDPASS, BANDPASS.sos], ids=["design", "ndarray"])
     def test_compiled_in_one_graph(self, sos):
         x = torch.from_numpy(data(2, 80))
         once = torch.compile(lambda x: sosfilt(sos, x, scale=2.0), fullgraph=True, backend="aot_eager")
@@ -360,7 +358,7 @@ class TestErrors:
             MissingDependency, match=r"engine 'native' cannot run here: no compiler; available: 'blocks', 'scipy'"
         ):
             sosfilt(BANDPASS, np.zeros(3), engine="native")
-        assert choose(None, "float32") == "scipy"
+        assert choose(None, np.dtype("float32")) == "scipy"
 
     def test_functions_without_a_derivative_refuse_to_drop_the_gradient(self):
         x = torch.zeros(100, requires_grad=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
 from math import fsum, isfinite, pi
 from operator import index
@@ -42,6 +42,9 @@ class Design:
             self._set(fs=self._positive("fs"))
         self._parse()
         solved(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def response(self, frequency: float | Sequence[float] | Array) -> NDArray[np.complex128]:
         """The complex gain at each frequency.
@@ -222,9 +225,17 @@ class FirFilter(Design):
         return gain
 
 
-@lru_cache(maxsize=256)
 def solved(design: Design) -> Array:
-    """The coefficients of a design; equal designs share them."""
+    """The coefficients of a design, read-only; equal designs share them."""
+    try:
+        coefficients: Array = design.__dict__["_solved"]
+    except KeyError:
+        coefficients = design.__dict__["_solved"] = _solve(design)
+    return coefficients
+
+
+@lru_cache(maxsize=256)
+def _solve(design: Design) -> Array:
     coefficients = np.array(design._solve(), dtype=np.float64, order="C")
     if not np.isfinite(coefficients).all():
         raise design._fail("the coefficients come out NaN or infinite; the design asks for more than float64 can hold")

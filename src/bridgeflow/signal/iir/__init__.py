@@ -12,6 +12,7 @@ Where these functions differ from SciPy's of the same name, apart from taking mo
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.door import Door, is_watched
-from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Pass, Precision
+from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Precision, make_pass
 from bridgeflow.signal.iir.passes import both_ways, one_way
 
 __all__ = [
@@ -90,8 +91,9 @@ def sosfilt(
     >>> sosfilt(Butter(order=2, cutoff=10.0, fs=100.0), np.ones(200, "float32"))[-1]
     np.float32(1.0)
     """
-    parse_word(nonfinite, Nonfinite, field="nonfinite")
-    settings = Pass(precision, scale, offset, parallel)
+    if nonfinite != "propagate":
+        parse_word(nonfinite, Nonfinite, field="nonfinite")
+    settings = make_pass(precision, scale, offset, parallel)
     if _tracing():
         from bridgeflow.signal.iir import traced
 
@@ -150,8 +152,9 @@ def sosfiltfilt(
     >>> np.abs(sosfiltfilt(Butter(order=2, cutoff=10.0, fs=100.0), ramp) - ramp).max() < 0.05
     np.True_
     """
-    parse_word(nonfinite, Nonfinite, field="nonfinite")
-    settings = Pass(precision, scale, offset)
+    if nonfinite != "propagate":
+        parse_word(nonfinite, Nonfinite, field="nonfinite")
+    settings = make_pass(precision, scale, offset)
     if _tracing():
         from bridgeflow.signal.iir import traced
 
@@ -197,7 +200,20 @@ def sections_of(sos: Any) -> Any:
         if sos.ndim != 2 or sos.shape[1] != 6:
             raise DataError(f"sos must be a tensor of shape [sections, 6], got {tuple(sos.shape)}")
         return sos
-    given = np.atleast_2d(as_ndarray(sos))
+    given = as_ndarray(sos)
+    if given.dtype == np.float64 and given.ndim == 2 and len(given) <= 64:
+        return _checked(given.tobytes(), given.shape[1])
+    return _check(given)
+
+
+@lru_cache(maxsize=256)
+def _checked(raw: bytes, columns: int) -> Array:
+    """Sections seen before need no second look."""
+    return _check(np.frombuffer(raw).reshape(-1, columns))
+
+
+def _check(given: Array) -> Array:
+    given = np.atleast_2d(given)
     if given.ndim != 2 or given.shape[1] != 6 or not len(given):
         raise DataError(f"sos must be an array of shape [sections, 6], got {given.shape}")
     if given.dtype.kind not in "fiub":

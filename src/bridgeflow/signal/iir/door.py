@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
 from bridgeflow.errors import DataError
 from bridgeflow.signal._arrays import Opened, as_ndarray, open_array
@@ -44,14 +45,14 @@ class Door(NamedTuple):
             sos: sections; may be watched.
         """
         if is_watched(x, zi, sos) or (kind_of(x) == "torch" and asked is None and x.device.type != "cpu"):
-            engine = None if asked is None else choose(asked, "float64")
+            engine = None if asked is None else choose(asked, np.dtype(np.float64))
             values = x if kind_of(x) == "torch" else to_tensor(open_array(x, what=what).values, writable=False)
         else:
             values = open_array(x, what=what).values
-            engine = choose(asked, values.dtype.name)
+            engine = choose(asked, values.dtype)
             if engine == "blocks":
                 values = x if kind_of(x) == "torch" else to_tensor(values, writable=False)
-        if zi is not None and _is_complex(zi) and not _is_complex(values):
+        if zi is not None and not _is_complex(values) and _is_complex(zi):
             values = values + 0j
         return cls(engine, values, x)
 
@@ -64,7 +65,8 @@ class Door(NamedTuple):
         """A state from the caller, in the dtype of the recursion, where the engine wants it."""
         if self.by_torch:
             return to_tensor(zi, device=self.values.device, writable=False)
-        return as_ndarray(zi).astype(settings.work_dtype(self.values.dtype), copy=False)
+        state, work = as_ndarray(zi), settings.work_dtype(self.values.dtype)
+        return state if state.dtype == work else state.astype(work)
 
     def target(self, out: Any) -> Any:
         """The caller's `out` as the engine writes into it."""
@@ -97,7 +99,10 @@ class Door(NamedTuple):
 
 def is_watched(*values: Any) -> bool:
     """Whether a tensor among the values is watched, or holds no data."""
-    tensors = [value for value in values if kind_of(value) == "torch"]
+    torch = loaded("torch")
+    if torch is None:
+        return False
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
     if not tensors:
         return False
     from bridgeflow.signal.torch_ops import needs_operator
@@ -106,4 +111,6 @@ def is_watched(*values: Any) -> bool:
 
 
 def _is_complex(x: Any) -> bool:
+    if isinstance(x, np.ndarray):
+        return bool(x.dtype.kind == "c")
     return bool(x.is_complex() if kind_of(x) == "torch" else np.iscomplexobj(x))

@@ -33,6 +33,7 @@ __all__ = [
     "Precision",
     "choose",
     "load",
+    "make_pass",
     "result_dtype",
     "rounded",
     "why_unavailable",
@@ -49,6 +50,12 @@ Precision: TypeAlias = Literal["float64", "float32"]
 Parallel: TypeAlias = Literal["time"]
 """What else than rows may be worked on side by side."""
 
+_WORK: Final[dict[tuple[Precision, bool], np.dtype[Any]]] = {
+    ("float64", False): np.dtype(np.float64),
+    ("float64", True): np.dtype(np.complex128),
+    ("float32", False): np.dtype(np.float32),
+    ("float32", True): np.dtype(np.complex64),
+}
 _SAME: Final = frozenset("efdgFDG")
 _DOUBLE: Final = np.dtype(np.float64)
 
@@ -81,26 +88,37 @@ class Pass:
 
     def work_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of recursion and state for data of `dtype`: longdouble stays, all else follows `precision`."""
-        if dtype.char in "gG":
-            return dtype
-        return np.dtype(
-            ("c8" if dtype.kind == "c" else "f4")
-            if self.precision == "float32"
-            else ("c16" if dtype.kind == "c" else "f8")
-        )
+        return dtype if dtype.char in "gG" else _WORK[self.precision, dtype.kind == "c"]
 
     def units(self, x: Array, work: np.dtype[Any]) -> Array:
         """The data in units, in the dtype of the recursion. May be `x` itself."""
+        plain = self.scale == 1.0 and self.offset == 0.0
+        if plain and x.dtype == work:
+            return x
         with np.errstate(invalid="ignore", over="ignore"):
-            if self.scale == 1.0 and self.offset == 0.0:
-                return x.astype(work, copy=False)
+            if plain:
+                return x.astype(work)
             return (x.astype(np.result_type(work, _DOUBLE)) * self.scale + self.offset).astype(work, copy=False)
+
+
+_PLAIN: Final = Pass()
+
+
+def make_pass(precision: Precision, scale: float, offset: float, parallel: Parallel | None = None) -> Pass:
+    """A `Pass`; the everyday one is at hand already."""
+    numbers = type(scale) is float and type(offset) is float
+    if numbers and scale == 1.0 and offset == 0.0 and precision == "float64" and parallel is None:
+        return _PLAIN
+    return Pass(precision, scale, offset, parallel)
 
 
 def rounded(y: Array, dtype: np.dtype[Any]) -> Array:
     """Results in the dtype that they are owed to data of `dtype`; what is too large for it becomes infinite."""
+    wanted = result_dtype(dtype)
+    if y.dtype == wanted:
+        return y
     with np.errstate(over="ignore"):
-        return y.astype(result_dtype(dtype), copy=False)
+        return y.astype(wanted)
 
 
 def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -155,7 +173,7 @@ def load(name: EngineName) -> Engine:
     return cast(Engine, import_module(f"bridgeflow.signal.iir.{name}"))
 
 
-def choose(asked: str | None, dtype: str) -> EngineName:
+def choose(asked: str | None, dtype: np.dtype[Any]) -> EngineName:
     """The engine of a call on data that lie on the CPU.
 
     Args:
@@ -163,18 +181,18 @@ def choose(asked: str | None, dtype: str) -> EngineName:
         dtype: of the data.
 
     Raises:
-        ConfigError: a word that is no engine, or an engine that cannot do this.
+        ConfigError: an engine that cannot do this.
+        ValueError: a word that is no engine.
         MissingDependency: an engine asked for by name that cannot run here.
     """
-    if asked is not None:
-        name = cast(EngineName, parse_word(asked, EngineName, field="engine"))
-        reason = why_unavailable(name)
-        if reason is not None:
-            others = [repr(other) for other in words(EngineName) if why_unavailable(cast(EngineName, other)) is None]
-            raise MissingDependency(f"engine {name!r} cannot run here: {reason}; available: {', '.join(others)}")
-        if name != "scipy" and dtype in {"longdouble", "clongdouble", "float128", "complex256"}:
-            raise ConfigError(f"engine {name!r} has no {dtype}; leave engine=None, or convert to float64")
-        return name
-    if dtype not in {"longdouble", "clongdouble", "float128", "complex256"} and why_unavailable("native") is None:
-        return "native"
-    return "scipy"
+    wider = dtype.char in "gG"
+    if asked is None:
+        return "scipy" if wider or why_unavailable("native") is not None else "native"
+    name = cast(EngineName, parse_word(asked, EngineName, field="engine"))
+    reason = why_unavailable(name)
+    if reason is not None:
+        others = [repr(other) for other in words(EngineName) if why_unavailable(cast(EngineName, other)) is None]
+        raise MissingDependency(f"engine {name!r} cannot run here: {reason}; available: {', '.join(others)}")
+    if wider and name != "scipy":
+        raise ConfigError(f"engine {name!r} has no {dtype}; leave engine=None, or convert to float64")
+    return name

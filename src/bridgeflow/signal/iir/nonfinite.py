@@ -7,6 +7,7 @@ state is finite has met none, and a row that met one ends with a state that is n
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.signal.iir.engine import Array
 
-__all__ = ["can_look", "dirty_rows", "finite", "new_gaps", "refuse", "restart", "runs"]
+__all__ = ["can_look", "dirty_rows", "finite", "is_clean", "new_gaps", "refuse", "restart", "runs"]
 
 Run = Callable[[Any, Any], tuple[Any, Any]]
 """One pass: data [..., T] and state [S, ..., 2] to output and final state."""
@@ -45,6 +46,11 @@ def can_look(x: Any, *, what: str) -> bool:
             "torch.func do not allow; pass nonfinite='propagate'"
         )
     return not x.is_meta and torch._C._len_torch_dispatch_stack() == 0
+
+
+def is_clean(state: Any) -> bool:
+    """Whether a state is finite throughout, at the cost of one sum; `False` only says that it is worth looking."""
+    return isinstance(state, np.ndarray) and state.dtype.kind == "f" and isfinite(state.sum())
 
 
 def dirty_rows(state: Any) -> Array:
