@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import runpy
 import sys
-
-from tests.torchvision_operators import make_torchvision_importable
+from pathlib import Path
 
 if __name__ == "__main__":
-    make_torchvision_importable()
     del sys.argv[0]
+    if "torchvision" in Path(sys.argv[0]).read_text(encoding="utf-8"):
+        from tests.torchvision_operators import make_torchvision_importable
+
+        make_torchvision_importable()
     runpy.run_path(sys.argv[0], run_name="__main__")
