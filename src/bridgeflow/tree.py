@@ -29,8 +29,10 @@ from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError, KeyNotFound, NoRoute, at_place, nearest
 
 __all__ = [
+    "ABSENT",
     "Beside",
     "Keys",
+    "Only",
     "Recipe",
     "compile_recipe",
     "is_container",
@@ -154,7 +156,15 @@ class _Absent:
     """The class of what is missing; no leaf has it, so every guard fails on it."""
 
 
-_ABSENT = _Absent()
+ABSENT = _Absent()
+"""What is taken where data has another structure."""
+
+
+class Only(NamedTuple):
+    """The cheapest recipe, for data of which one leaf alone matters: `take` it (or get `ABSENT`), and `put` another."""
+
+    take: Callable[[Any], Any]
+    put: Callable[[Any, Any], Any]
 
 
 class _Leaf(NamedTuple):
@@ -216,6 +226,10 @@ class _Node(ABC):
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         """The same container with the selected leaves replaced; containers without one are passed on as they are."""
 
+    def only_leaf(self) -> Only | None:
+        """How the one child that matters is taken and put, if there is one alone, and it is a leaf."""
+        return None
+
     def _new(self, data: Any, values: Sequence[Any], beside: Beside) -> Iterator[tuple[Any, Any]]:
         for step, index in self.written:
             yield step, values[index]
@@ -269,12 +283,12 @@ class _Dict(_Node):
             return False
         get = data.get
         for step, cls, index in self.leaves:
-            value = get(step, _ABSENT)
+            value = get(step, ABSENT)
             if value.__class__ is not cls:
                 return False
             if index >= 0:
                 out[index] = value
-        return all(child.take(get(step, _ABSENT), out) for step, child in self.nodes) if self.nodes else True
+        return all(child.take(get(step, ABSENT), out) for step, child in self.nodes) if self.nodes else True
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         new = self._copied(data)
@@ -293,17 +307,6 @@ class _Dict(_Node):
     def flat_take(self) -> Callable[[Any], list[Any] | None]:
         """`take` as one function, for a dict without containers in it: the sample that most datasets yield."""
         cls, size, leaves = self.cls, self.size, self.leaves
-        if size is None and len(leaves) == 1:
-            ((step, kind, _),) = leaves
-
-            def take_one(data: Any) -> list[Any] | None:
-                if data.__class__ is cls:
-                    value = data.get(step)
-                    if value.__class__ is kind:
-                        return [value]
-                return None
-
-            return take_one
 
         def take(data: Any) -> list[Any] | None:
             if data.__class__ is not cls or (size is not None and len(data) != size):
@@ -311,7 +314,7 @@ class _Dict(_Node):
             get = data.get
             out = []
             for step, kind, slot in leaves:
-                value = get(step, _ABSENT)
+                value = get(step, ABSENT)
                 if value.__class__ is not kind:
                     return None
                 if slot >= 0:
@@ -331,6 +334,26 @@ class _Dict(_Node):
             return new
 
         return put
+
+    def only_leaf(self) -> Only | None:
+        """How the one child that matters is taken and put, if there is one alone, and it is a leaf."""
+        if self.nodes or self.size is not None or len(self.leaves) != 1 or type(self) is not _Dict:
+            return None
+        cls, ((step, kind, _),) = self.cls, self.leaves
+
+        def take(data: Any) -> Any:
+            if data.__class__ is cls:
+                value = data.get(step)
+                if value.__class__ is kind:
+                    return value
+            return ABSENT
+
+        def put(data: Any, value: Any) -> Any:
+            new = data.copy()
+            new[step] = value
+            return new
+
+        return Only(take, put)
 
 
 class _CopiedMapping(_Dict):
@@ -528,6 +551,13 @@ class _Root(_Node):
             out[0] = data
         return True
 
+    def only_leaf(self) -> Only | None:
+        """The data itself."""
+        if not self.written:
+            return None
+        cls = self.cls
+        return Only(lambda data: data if data.__class__ is cls else ABSENT, lambda data, value: value)
+
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         if not self.written:
             return data
@@ -606,6 +636,10 @@ class Recipe:
     def put_beside(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         """As `put`, with further values next to the leaves."""
         return self._root.put(data, values, beside)
+
+    def only(self) -> Only | None:
+        """The same as `take` and `put` for a single leaf, where the structure allows."""
+        return self._root.only_leaf()
 
     @property
     def is_leaf(self) -> bool:

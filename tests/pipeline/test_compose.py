@@ -194,8 +194,8 @@ class TestFusing:
         compose = Compose([MILLIVOLT, ToTensor(keys=("ecg",)), Detach(keys=("ecg",))])
         for _ in range(5):
             compose(SAMPLE)
-        (runner,) = compose._runs
-        assert [len(programs) for programs in runner._programs] == [1, 0, 0]
+        (run,) = compose._runs
+        assert [len(programs) for programs in run.__self__._programs] == [1, 0, 0]
 
     def test_goes_on_behind_masks(self):
         compose = Compose([ToNumpy(nulls="mask"), ToTensor(), Cast(dtype="float32", keys=("ecg",))])

@@ -57,7 +57,7 @@ class Remembering(Sound):
     __hash__ = Sound.__hash__
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
 class Untold(Sound):
@@ -103,7 +103,7 @@ class Greedy(Sound):
     """Takes everything, whatever `keys` say."""
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
-        return replace(self, keys=None)._runner(data)
+        return replace(self, keys=None)._runner.run(data)
 
 
 class Shy(Sound):

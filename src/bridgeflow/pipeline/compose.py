@@ -61,16 +61,26 @@ class Compose(Transform):
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """The sample or batch after the last stage."""
-        if more:
-            data = (data, *more)
-        for run in self._runs:
-            data = run(data)
-        return data
+        return self._run((data, *more) if more else data)
 
     @cached_property
     def _row(self) -> tuple[tuple[str, AnyStage], ...]:
         """All stages with their labels, those of inner compositions in their place."""
         return tuple(_numbered(self.stages, ""))
+
+    @cached_property
+    def _run(self) -> Callable[[Any], Any]:
+        """All runs as one function."""
+        runs = self._runs
+        if len(runs) == 1:
+            return runs[0]
+
+        def run(data: Any) -> Any:
+            for one in runs:
+                data = one(data)
+            return data
+
+        return run
 
     @cached_property
     def _runs(self) -> tuple[Callable[[Any], Any], ...]:
@@ -81,10 +91,10 @@ class Compose(Transform):
             if isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__:
                 fused.append(Stage(label, stage))
                 continue
-            runs += [Runner(fused)] if fused else []
+            runs += [Runner(fused).run] if fused else []
             runs.append(partial(_call, label, stage))
             fused = []
-        return (*runs, Runner(fused)) if fused else tuple(runs)
+        return (*runs, Runner(fused).run) if fused else tuple(runs)
 
     # --- configuration ---
 

@@ -16,7 +16,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, kind_of
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, at_place
-from bridgeflow.tree import Keys, Recipe, compile_recipe, is_container, open_tables
+from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, open_tables
 
 if TYPE_CHECKING:
     from bridgeflow.transforms.base import LeafTransform
@@ -42,6 +42,9 @@ _Program = tuple[Recipe, tuple[_Call, ...], int, bool]
 """Stages that run over one structure without rebuilding it in between: the recipe, the calls, the number of the stage
 that follows, and whether results of the last stage have parts of their own."""
 
+_Single = tuple[Callable[[Any], Any], Callable[[Any, Any], Any], tuple[_Call, ...], Recipe]
+"""A program of all stages over one leaf: how it is taken, how it is put, the calls, the recipe."""
+
 
 class Runner:
     """A sequence of leaf transforms, as one function of the data. Any number of threads may call it."""
@@ -51,12 +54,33 @@ class Runner:
         self._count = len(self._stages)
         self._functions = tuple(stage.transform.leaf_function() for stage in stages)
         self._programs: list[tuple[_Program, ...]] = [()] * len(stages)  # by the stage they begin with
+        self._single: _Single | None = None
 
-    def __call__(self, data: Any) -> Any:
+    def run(self, data: Any) -> Any:
         """The data after the last stage."""
         if ACTIVE:
             return self._traced(data)
+        if self._single is None:
+            return self._run_from(0, data)
+        take, put, calls, recipe = self._single
+        value = take(data)
+        if value is ABSENT:
+            return self._run_from(0, data)
         number = 0
+        try:
+            for number, function, _, cls in calls:  # noqa: B007  read where an error is located
+                value = function(value)
+                if value.__class__ is not cls:
+                    break
+            else:
+                return put(data, value)
+        except Exception as error:
+            locate(error, recipe.places[0], self._stages[number].label)
+            raise
+        return self._run_from(number + 1, put_back(recipe, data, [value]))
+
+    def _run_from(self, number: int, data: Any) -> Any:
+        """The data after the last stage, from the given stage on."""
         while number < self._count:
             for program in self._programs[number]:
                 leaves = program[0].take(data)
@@ -128,6 +152,9 @@ class Runner:
             for place, value in zip(places, values, strict=True)
         )
         self._programs[first] = ((recipe, calls, end, spreads), *self._programs[first][: _PROGRAMS_KEPT - 1])
+        only = recipe.only()
+        if only is not None and end - first == self._count and not spreads:
+            self._single = (only.take, only.put, calls, recipe)
 
     def _traced(self, data: Any) -> Any:
         """Stage by stage, telling open traces where each crossing happens."""
