@@ -4,6 +4,7 @@
 #   make test       the test suite            make test-all   with the slow ones, and more random examples
 #   make lint       format, lint, types, layers, doctests
 #   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
+#   make docs       print the tables of docs/crossings.md anew
 #   make clean
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench clean
+.PHONY: help demo test test-all lint format bench docs clean
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -59,6 +60,9 @@ format: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m benchmarks
+
+docs: $(VENV)/.installed
+	$(BIN)/python docs/generate.py
 
 clean:
 	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
