@@ -13,6 +13,7 @@ import torch
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, KeyNotFound, NonFinite, UnstableFilter
 from bridgeflow.signal import DESIGNS, make_design
+from bridgeflow.testing import check_transform
 from bridgeflow.transforms.base import Transform
 from bridgeflow.transforms.signal_filter import SignalFilter
 
@@ -126,6 +127,12 @@ def test_zero_phase_says_why_it_cannot_stream():
     for call in (lambda: made.init_state(describe(noise(9))), lambda: made.step(noise(9), None)):
         with pytest.raises(CannotStream, match="backwards from the end"):
             call()
+
+
+@each
+@pytest.mark.parametrize("mode", ["causal", "zero_phase"])
+def test_the_contract(name, mode):
+    check_transform(build(name, mode=mode))
 
 
 def test_samples_batches_and_keys():
