@@ -103,7 +103,7 @@ class Greedy(Sound):
     """Takes everything, whatever `keys` say."""
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
-        return replace(self, keys=None)._runner.run(data)
+        return replace(self, keys=None)._runner(data)
 
 
 class Shy(Sound):

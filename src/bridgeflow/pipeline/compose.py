@@ -91,10 +91,10 @@ class Compose(Transform):
             if isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__:
                 fused.append(Stage(label, stage))
                 continue
-            runs += [Runner(fused).run] if fused else []
+            runs += [_function(fused)] if fused else []
             runs.append(partial(_call, label, stage))
             fused = []
-        return (*runs, Runner(fused).run) if fused else tuple(runs)
+        return (*runs, _function(fused)) if fused else tuple(runs)
 
     # --- configuration ---
 
@@ -239,6 +239,11 @@ class ComposeState(NamedTuple):
 
     stages: tuple[dict[str, Any], ...]
     result: Any
+
+
+def _function(stages: list[Stage]) -> Callable[[Any], Any]:
+    """The stages fused; a bound method, which Python calls faster than an object that has one."""
+    return Runner(stages).__call__
 
 
 def _numbered(stages: Iterable[AnyStage], prefix: str) -> Iterator[tuple[str, AnyStage]]:

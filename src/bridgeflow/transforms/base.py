@@ -251,4 +251,4 @@ class LeafTransform(Transform):
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """Transform the selected arrays of a sample or batch; containers keep their type, the input stays as it is."""
-        return self._runner.run((data, *more) if more else data)
+        return self._runner((data, *more) if more else data)

@@ -56,7 +56,7 @@ class Runner:
         self._programs: list[tuple[_Program, ...]] = [()] * len(stages)  # by the stage they begin with
         self._single: _Single | None = None
 
-    def run(self, data: Any) -> Any:
+    def __call__(self, data: Any) -> Any:
         """The data after the last stage."""
         if ACTIVE:
             return self._traced(data)
