@@ -113,8 +113,8 @@ def parse_copy(value: object) -> Copy:
     'never'
     """
     try:
-        if value is None or isinstance(value, (str, bool)):
-            return _COPY_WORDS[value]
+        if value is None or isinstance(value, (str, int)):
+            return _COPY_WORDS[value]  # 0 and 1 are False and True, as everywhere in Python
     except KeyError:
         pass
     raise ValueError(f"copy must be one of {', '.join(map(repr, words(Copy)))} (or None, False, True), got {value!r}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge.kinds import kind_of
-from bridgeflow.bridge.numpy_torch import SHARED_DTYPES, describe_numpy, describe_torch, extent, overlaps
+from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent
 from bridgeflow.bridge.routes import Options, Route, Target, find_route, parse_options
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import NoRoute
@@ -119,8 +119,20 @@ def route(spec: ArraySpec, target: Target, **options: Any) -> Route:
 def _with_defaults(target: Target, raw: dict[str, Any]) -> Options:
     raw = {"writable": True, **raw} if target == "torch" else raw
     if target == "torch" and raw.get("device") is not None:
-        raw["device"] = str(require("torch", needed_for="a device").device(raw["device"]))
+        raw["device"] = _parse_device(raw["device"])
     return parse_options(**raw)
+
+
+def _parse_device(device: Any) -> str:
+    """torch's spelling of a device, with its number where that kind of device has one."""
+    torch = require("torch", needed_for="a device")
+    try:
+        parsed = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f'device must be one that torch knows ("cpu", "cuda:0"), got {device!r}') from error
+    if parsed.type == "cuda" and parsed.index is None and torch.cuda.is_available():
+        parsed = torch.device("cuda", torch.cuda.current_device())
+    return str(parsed)
 
 
 def _cross(x: Any, target: Target, options: Options) -> Any:
@@ -131,12 +143,12 @@ def _cross(x: Any, target: Target, options: Options) -> Any:
     landed = _land(x, kind)
     spec = _describe_landed(landed)
     found = find_route(spec, target, options)
-    result = found.run(landed)
-    if ACTIVE and found.steps:
+    result = found.run(landed, options)
+    if ACTIVE and (found.steps or kind != spec.kind):
         _record(found, spec if kind == spec.kind else replace(spec, kind=kind), result)
     if options.nulls == "mask" and (spec.kind == "arrow" or "masked" in spec.flags) and target != "arrow":
         return Masked(result, _mask_of(landed, spec, target, options))
-    if spec.layout in ("jagged", "nested") and options.ragged == "pad" and target == "numpy":
+    if spec.layout == "nested" and options.ragged == "pad" and target == "numpy":
         from bridgeflow.bridge.arrow_torch import Padded
 
         return Padded(result, np.asarray([len(row) for row in landed.unbind()], np.int64))
@@ -147,9 +159,9 @@ def _mask_of(x: Any, spec: ArraySpec, target: Target, options: Options) -> Any:
     if spec.layout == "tensor":
         mask = np.zeros(x.shape, bool)
     elif spec.kind == "arrow":
-        from bridgeflow.bridge.arrow_numpy import joined, null_mask
+        from bridgeflow.bridge.arrow_numpy import null_mask, written_out
 
-        mask = null_mask(joined(x), spec)
+        mask = null_mask(written_out(x), spec)
     else:
         mask = np.ma.getmaskarray(x)
     return mask if target == "numpy" else to_tensor(mask, device=options.device)
@@ -158,8 +170,8 @@ def _mask_of(x: Any, spec: ArraySpec, target: Target, options: Options) -> Any:
 def _record(found: Route, source: ArraySpec, result: Any) -> None:
     exchange = replace(found.exchange(), source=source)
     if exchange.nbytes is None:
-        first = result[0] if isinstance(result, tuple) else result
-        exchange = replace(exchange, nbytes=_describe_landed(first).nbytes)
+        made = result if isinstance(result, list) else [result[0] if isinstance(result, tuple) else result]
+        exchange = replace(exchange, nbytes=sum(_describe_landed(array).nbytes or 0 for array in made))
     record(exchange)
 
 
@@ -211,12 +223,12 @@ def to_numpy(
     torch = loaded("torch")
     if (
         torch is not None
-        and type(x) is torch.Tensor
+        and (type(x) is torch.Tensor or type(x) is torch.nn.Parameter)
         and copy in ("auto", "never", None, False)
         and grad == "detach"
         and writable is None
         and not ACTIVE
-        and bfloat16 in _BFLOAT16
+        and bfloat16 in ("float32", "ml_dtypes", "uint16", "error")
         and nulls == "error"
         and ragged == "error"
         and layout is None
@@ -227,9 +239,9 @@ def to_numpy(
             pass
         else:
             # what Tensor.numpy() does not see: functionalised tensors, elements that overlap, storages that were shrunk
-            flat = array.flags.c_contiguous
-            span = array.nbytes if flat else extent(array.shape, array.strides, array.itemsize)
-            if span and x.data_ptr() and x.untyped_storage().nbytes() - x.storage_offset() * array.itemsize >= span:
+            item = array.itemsize
+            span = array.nbytes if array.flags.c_contiguous else extent(array.shape, array.strides, item)
+            if span and x.data_ptr() and x.untyped_storage().nbytes() - x.storage_offset() * item >= span:
                 return array
     elif (
         (look := _ARROW_VIEWS.get(type(x))) is not None
@@ -237,13 +249,25 @@ def to_numpy(
         and grad == "detach"
         and writable is None
         and not ACTIVE
-        and bfloat16 in _BFLOAT16
+        and bfloat16 in ("float32", "ml_dtypes", "uint16", "error")
         and nulls == "error"
         and ragged == "error"
         and layout is None
         and (view := look(x)) is not None
     ):
         return view
+    elif (
+        type(x) is np.ndarray
+        and copy in ("auto", "never", None, False)
+        and grad == "detach"
+        and writable is None
+        and bfloat16 in ("float32", "ml_dtypes", "uint16", "error")
+        and nulls == "error"
+        and ragged == "error"
+        and layout is None
+        and x.dtype in _SHARED_NUMPY
+    ):
+        return x
     options = parse_options(
         copy=copy,
         grad=grad,
@@ -257,11 +281,10 @@ def to_numpy(
     return _cross(x, "numpy", options)
 
 
-_BFLOAT16 = frozenset({"float32", "ml_dtypes", "uint16", "error"})
 _ARROW_VIEWS: dict[type, Callable[[Any], Any]] = {}
 """Classes of Arrow arrays that are one buffer of numbers, each with a look that gives the ndarray over it or, where
-nulls or axes
-stand in the way, `None`; filled when the first Arrow array comes by."""
+nulls or axes stand in the way, `None`; filled when the first Arrow array comes by.
+"""
 _SHARED_NUMPY = {np.dtype(name): name for name in SHARED_DTYPES}
 _SHARED_TORCH: set[Any] = set()
 """torch's element types that NumPy and Arrow (as numbers or `pa.opaque`) hold bit for bit; filled when torch is first
@@ -315,13 +338,14 @@ def to_tensor(
         type(x) is np.ndarray
         and device is None
         and copy in ("auto", "never", None, False)
+        and writable in (True, False)
         and not ACTIVE
         and nulls == "error"
         and ragged == "error"
         and layout is None
     ):
         flags = x.flags
-        if flags.writeable and (flags.c_contiguous or not overlaps(x.shape, x.strides, x.itemsize)):
+        if flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
             try:
                 return _from_numpy(x)
             except (TypeError, ValueError):
@@ -338,6 +362,17 @@ def to_tensor(
         and (view := look(x)) is not None
     ):
         return _from_dlpack(view)
+    elif (
+        (torch := loaded("torch")) is not None
+        and (type(x) is torch.Tensor or type(x) is torch.nn.Parameter)
+        and device is None
+        and copy in ("auto", "never", None, False)
+        and writable in (True, False)
+        and nulls == "error"
+        and ragged == "error"
+        and layout is None
+    ):
+        return x
     options = _with_defaults(
         "torch",
         {

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from bridgeflow.bridge.numpy_torch import CARRIED, SHARED_DTYPES
+from bridgeflow.bridge.numpy_torch import BEYOND, CARRIED, MASKED_CLEAN, SHARED_DTYPES, describe_numpy, fill_value
 from bridgeflow.bridge.routes import LISTS, Options, Rule, as_kind
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, Shape
@@ -35,6 +34,7 @@ __all__ = [
     "joined",
     "null_mask",
     "rows_of",
+    "written_out",
 ]
 
 VENDOR = "bridgeflow"
@@ -69,13 +69,16 @@ _TIMES = {f"{base}[{unit}]" for base in ("datetime64", "timedelta64") for unit i
 
 @dataclass(frozen=True)
 class _Element:
-    """The primitive at the bottom of a type: its NumPy name, how it is stored, and the axes above it."""
+    """The primitive at the bottom of a type: its NumPy name, how it is stored, the axes above it, and whether it is
+    encoded as a dictionary or in runs.
+    """
 
     dtype: str
     stored: str
     inner: tuple[int, ...] = ()
     permutation: tuple[int, ...] = ()
     layout: str = "strided"
+    encoding: str = ""
 
     @property
     def known(self) -> bool:
@@ -85,9 +88,20 @@ class _Element:
         )
 
 
-@lru_cache(maxsize=1024)
 def element_of(kind: pa.DataType) -> _Element:
     """What the values of a (non-list) Arrow type are in NumPy's words."""
+    try:
+        return _element_of(kind)
+    except TypeError:  # somebody's own extension type, somewhere inside: those need not be hashable
+        return _other(kind)
+
+
+def _other(kind: pa.DataType) -> _Element:
+    return _Element(str(kind), "", layout="other")
+
+
+@lru_cache(maxsize=1024)
+def _element_of(kind: pa.DataType) -> _Element:
     types = pa.types
     if kind.id in _PRIMITIVES:
         name = _PRIMITIVES[kind.id]
@@ -106,27 +120,35 @@ def element_of(kind: pa.DataType) -> _Element:
         return _Element(f"timedelta64[{kind.unit}]", f"timedelta64[{kind.unit}]")
     if types.is_time32(kind):
         return _Element(f"timedelta64[{kind.unit}]", "int32", layout="narrow")
-    if types.is_dictionary(kind):
-        return replace(element_of(kind.value_type), layout="dictionary")
-    if types.is_run_end_encoded(kind):
-        return replace(element_of(kind.value_type), layout="run-end")
-    if types.is_fixed_size_list(kind):
-        below = element_of(kind.value_type)
-        if below.layout not in {"strided", "bit-packed", "narrow"} or below.permutation:
-            return _Element(str(kind), "", layout="other")
-        return replace(below, inner=(kind.list_size, *below.inner))
-    if isinstance(kind, pa.FixedShapeTensorType):
-        below = element_of(kind.value_type)
-        shape, order = tuple(kind.shape), tuple(kind.permutation or range(len(kind.shape)))
-        identity = order == tuple(range(len(order)))
-        return replace(below, inner=shape, permutation=() if identity else order)
     if isinstance(kind, pa.Bool8Type):
         return _Element("bool", "bool")
-    if isinstance(kind, pa.OpaqueType) and kind.vendor_name == VENDOR:
-        below = element_of(kind.storage_type)
-        inner = below.inner[:-1] if kind.type_name in COMPLEX else below.inner
-        return _Element(kind.type_name, STORED.get(kind.type_name, kind.type_name), inner)
-    return _Element(str(kind), "", layout="other")
+    if isinstance(kind, pa.OpaqueType):
+        return _opaque_element(kind) if kind.vendor_name == VENDOR else _other(kind)
+    if not isinstance(kind, (pa.DictionaryType, pa.RunEndEncodedType, pa.FixedSizeListType, pa.FixedShapeTensorType)):
+        return _other(kind)
+    below = _element_of(kind.value_type)
+    if not below.known or below.encoding or below.permutation:
+        return _other(kind)
+    if types.is_dictionary(kind):
+        return replace(below, encoding="dictionary")
+    if types.is_run_end_encoded(kind):
+        return replace(below, encoding="run-end")
+    if types.is_fixed_size_list(kind):
+        return replace(below, inner=(kind.list_size, *below.inner))
+    inner = (*kind.shape, *below.inner)
+    order = (*(kind.permutation or range(len(kind.shape))), *range(len(kind.shape), len(inner)))
+    return replace(below, inner=inner, permutation=() if order == tuple(range(len(inner))) else order)
+
+
+def _opaque_element(kind: pa.OpaqueType) -> _Element:
+    """What an opaque type of ours holds, if its storage is what we would have written."""
+    below, name = _element_of(kind.storage_type), kind.type_name
+    if below.layout == "strided" and not below.encoding and not below.permutation:
+        if name in COMPLEX and below.dtype == COMPLEX[name] and below.inner[-1:] == (2,):
+            return _Element(name, name, below.inner[:-1])
+        if name in STORED and below.dtype == STORED[name]:
+            return _Element(name, STORED[name], below.inner)
+    return _other(kind)
 
 
 def describe_arrow(x: Any) -> ArraySpec:
@@ -137,21 +159,23 @@ def describe_arrow(x: Any) -> ArraySpec:
     if isinstance(x, pa.Scalar):
         x = pa.repeat(x, 1)
         flags.add("scalar")
-    x = sole_chunk(x)
+    if isinstance(x, pa.ChunkedArray):
+        x = sole_chunk(x)
+        flags.add("chunked" if isinstance(x, pa.ChunkedArray) else "sole-chunk")
     chunks = x.chunks if isinstance(x, pa.ChunkedArray) else [x]
-    if len(chunks) > 1:
-        flags.add("chunked")
     name = list_name(x.type)
     element = element_of(x.type.value_type if name else x.type)
     inner: Shape = element.inner
-    layout, dtype = element.layout, element.dtype
+    layout, dtype = name or element.encoding or element.layout, element.dtype
+    if layout != element.layout:
+        flags |= {element.layout} & {"narrow", "bit-packed"}
     if name:
-        known = element.known and layout in {"strided", "bit-packed", "narrow"} and not element.permutation
+        if not element.known or element.encoding or element.permutation:
+            dtype = str(x.type)
         length = _common_length(chunks)
         inner = (length, *inner)
         flags |= {"ragged"} if length is None else set()
-        flags |= {layout} & {"narrow", "bit-packed"}
-        layout, dtype = name, (dtype if known else str(x.type))
+        flags |= {"scattered"} if any(not isinstance(_placed(chunk)[0], int) for chunk in chunks) else set()
     elif element.permutation:
         flags.add("permuted" if _is_involution(element.permutation) else "ambiguous-permutation")
         inner = tuple(element.inner[axis] for axis in element.permutation)
@@ -159,7 +183,9 @@ def describe_arrow(x: Any) -> ArraySpec:
         flags |= {"child-nulls"} if any(_inner_nulls(chunk) for chunk in chunks) else set()
     if pa.types.is_timestamp(x.type) and x.type.tz:
         flags.add("timezone")
-    spec = ArraySpec(
+    rows = sum(int(_placed(chunk)[1][-1]) for chunk in chunks) if name else len(x)
+    nbytes = np.dtype(element.stored).itemsize * rows * prod(element.inner) if element.known else x.nbytes
+    return ArraySpec(
         kind="arrow",
         dtype=dtype,
         shape=inner if "scalar" in flags else (len(x), *inner),
@@ -167,24 +193,12 @@ def describe_arrow(x: Any) -> ArraySpec:
         flags=frozenset(flags),
         null_count=sum(_null_rows(chunk) for chunk in chunks),
         layout=layout,
+        nbytes=int(nbytes),
     )
-    if name and spec.expected_nbytes() is None:
-        values = sum(len(rows_of(chunk)[0]) for chunk in chunks)
-        return replace(spec, nbytes=spec.fresh(shape=(values, *inner[1:])).nbytes)
-    nbytes = spec.expected_nbytes() if element.known else x.nbytes
-    return replace(spec, nbytes=nbytes // 2 if nbytes and element.layout == "narrow" else nbytes)
 
 
 def _describe_tensor(x: Any) -> ArraySpec:
-    return ArraySpec(
-        kind="arrow",
-        dtype=_PRIMITIVES.get(x.type.id, str(x.type)),
-        shape=tuple(x.shape),
-        strides=tuple(x.strides),
-        writable=x.is_mutable,
-        layout="tensor",
-        nbytes=x.size * x.type.byte_width,
-    )
+    return replace(describe_numpy(x.to_numpy()), kind="arrow", layout="tensor", writable=x.is_mutable)
 
 
 def list_name(kind: pa.DataType) -> str:
@@ -210,7 +224,7 @@ def sole_chunk(x: Any) -> Any:
     filled = [chunk for chunk in x.chunks if len(chunk)]
     if len(filled) > 1:
         return pa.chunked_array(filled, type=x.type)
-    return filled[0] if filled else pa.array([], type=x.type)
+    return filled[0] if filled else pa.nulls(0, x.type)
 
 
 def joined(x: Any) -> pa.Array:
@@ -219,19 +233,32 @@ def joined(x: Any) -> pa.Array:
     return x.combine_chunks() if isinstance(x, pa.ChunkedArray) else x
 
 
+def written_out(x: Any) -> pa.Array:
+    """The same with what stands for the values, a dictionary or runs, decoded."""
+    x = joined(x)
+    return _decode(x) if isinstance(x, (pa.DictionaryArray, pa.RunEndEncodedArray)) else x
+
+
+def _decode(x: pa.Array) -> pa.Array:
+    if isinstance(x, pa.DictionaryArray):
+        return x.dictionary_decode()
+    ends = np.clip(x.run_ends.to_numpy() - x.offset, 0, len(x))  # of the whole array, however it is sliced
+    return x.values.take(pa.array(np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))))
+
+
 def _common_length(chunks: list[Any]) -> int | None:
     """The length that all rows share, 0 where there is no row, `None` where they differ."""
-    lengths = {int(n) for chunk in chunks for n in np.unique(np.diff(rows_of(chunk)[1]))}
+    lengths = {int(n) for chunk in chunks for n in np.unique(np.diff(_placed(chunk)[1]))}
     return None if len(lengths) > 1 else lengths.pop() if lengths else 0
 
 
 def _null_rows(x: pa.Array) -> int:
     """How many rows are null, also where the null is in a dictionary or a run."""
-    if isinstance(x, pa.DictionaryArray):
-        return int(x.dictionary_decode().null_count if x.dictionary.null_count else x.null_count)
-    if isinstance(x, pa.RunEndEncodedArray):
-        return int(pc.run_end_decode(x).null_count if x.values.null_count else 0)
-    return int(x.null_count)
+    if isinstance(x, pa.DictionaryArray) and not x.dictionary.null_count:
+        return int(x.null_count)
+    if isinstance(x, pa.RunEndEncodedArray) and not x.values.null_count:
+        return 0
+    return int(written_out(x).null_count)
 
 
 def _inner_nulls(x: pa.Array) -> bool:
@@ -239,6 +266,10 @@ def _inner_nulls(x: pa.Array) -> bool:
     if list_name(x.type):
         values, _ = rows_of(x)
         return any(level.null_count for level in levels(values))
+    if isinstance(x, pa.DictionaryArray):
+        return _inner_nulls(x.dictionary) and _inner_nulls(_decode(x))
+    if isinstance(x, pa.RunEndEncodedArray):
+        return _inner_nulls(x.values) and _inner_nulls(_decode(x))
     return any(level.null_count for level in list(levels(x))[1:])
 
 
@@ -263,24 +294,49 @@ def rows_of(x: pa.Array) -> tuple[pa.Array, Any]:
     """The values of a list array and its row offsets (n + 1 integers from 0), slices and views taken into account.
 
     Raises:
-        NoRoute: offsets that decrease or point outside the values; pyarrow does not check, and torch reads what is
+        NoRoute: offsets that decrease or point outside the values; pyarrow does not check all, and torch reads what is
             there.
     """
-    if list_name(x.type).endswith("_view"):
-        lengths = pc.list_value_length(x).fill_null(0).to_numpy(zero_copy_only=False)
-        return x.flatten(), np.concatenate([[0], np.cumsum(lengths)])
-    offsets = raw(x.offsets, describe_arrow(x.offsets)) if len(x) else np.zeros(1, np.int64)
-    start, stop = int(offsets[0]), int(offsets[-1])
-    if start < 0 or stop > len(x.values) or (np.diff(offsets) < 0).any():
+    start, offsets = _placed(x)
+    if isinstance(start, int):
+        return x.values.slice(start, int(offsets[-1])), offsets
+    return x.values.take(pa.array(start)), offsets
+
+
+def _placed(x: pa.Array) -> tuple[Any, Any]:
+    """Where the rows of a list array lie in its values (the first position if they lie one behind the other, else all
+    positions in turn), and their offsets from 0. pyarrow's cast from list views to lists loses rows: this does not.
+    """
+    if not len(x):
+        return 0, np.zeros(1, np.int64)
+    is_view = list_name(x.type).endswith("_view")
+    offsets = raw(x.offsets, describe_arrow(x.offsets))
+    sizes = np.where(_nulls(x), 0, raw(x.sizes, describe_arrow(x.sizes))) if is_view else np.diff(offsets)
+    starts = offsets[: len(sizes)]
+    if (sizes < 0).any() or ((sizes > 0).any() and (starts.min() < 0 or (starts + sizes).max() > len(x.values))):
         raise NoRoute(
             "offsets", "the list offsets decrease or point outside the values", "the file or its producer is damaged"
         )
-    return x.values.slice(start, stop - start), offsets - start if start else offsets
+    if not is_view:
+        start = int(offsets[0])
+        return start, offsets - start if start else offsets
+    packed = np.concatenate([[0], np.cumsum(sizes)])
+    filled = sizes > 0
+    shifts = (starts - packed[:-1])[filled]
+    if (shifts == shifts[:1]).all():
+        return int(shifts[0]) if len(shifts) else 0, packed
+    return np.repeat(starts - packed[:-1], sizes) + np.arange(packed[-1]), packed
+
+
+def _in_order(x: pa.Array, _spec: ArraySpec, _options: Options) -> pa.Array:
+    """A list view as a list, its rows gathered one behind the other."""
+    values, offsets = rows_of(x)
+    return pa.LargeListArray.from_arrays(pa.array(offsets), values, mask=x.is_null() if x.null_count else None)
 
 
 def raw(x: pa.Array, spec: ArraySpec) -> Any:
-    """The values as an ndarray in the shape of `spec`, nulls read as whatever lies there; a read-only view where
-    Arrow's bytes are NumPy's.
+    """The values as an ndarray in the shape of `spec` (a scalar is one row without its axis), nulls read as whatever
+    lies there; a read-only view where Arrow's bytes are NumPy's.
     """
     if spec.layout in LISTS:
         values, _ = rows_of(x)
@@ -297,6 +353,7 @@ def raw(x: pa.Array, spec: ArraySpec) -> Any:
     values = values.reshape(shape)
     if element.permutation:
         values = values.transpose(0, *(axis + 1 for axis in element.permutation))
+    values = values.reshape(tuple(n for n in spec.shape if n is not None))
     if element.layout == "narrow":
         values = values.astype(element.dtype)
     elif element.dtype == "bool":
@@ -308,8 +365,9 @@ def _bytes_as(dtype: np.dtype[Any], bottom: pa.Array, count: int) -> Any:
     """`count` values of a primitive array's data buffer, read-only; the ndarray holds the buffer."""
     buffer = bottom.buffers()[1]
     if buffer is None or count == 0:
-        return np.zeros(count, dtype)
-    values = np.frombuffer(buffer, dtype, count=count, offset=bottom.offset * bottom.type.bit_width // 8)
+        values = np.zeros(count, dtype)
+    else:
+        values = np.frombuffer(buffer, dtype, count=count, offset=bottom.offset * bottom.type.bit_width // 8)
     values.flags.writeable = False
     return values
 
@@ -318,19 +376,22 @@ def null_mask(x: pa.Array, spec: ArraySpec) -> Any:
     """True where an element, or a row or inner list around it, is null; in the shape of `spec`."""
     shape = tuple(n for n in spec.shape if n is not None)
     mask = np.zeros(prod(shape), bool)
+    if not mask.size:
+        return mask.reshape(shape)
     above = levels(x)
     if spec.layout in LISTS:
-        mask |= np.repeat(_nulls(x), mask.size // max(len(x), 1))
+        mask |= np.repeat(_nulls(x), mask.size // len(x))
         above = levels(rows_of(x)[0])
     for level in above:
         if level.null_count:
             nulls = _nulls(level)
             each = mask.size // len(level)
             mask |= np.repeat(nulls, each) if each else nulls.reshape(mask.size, -1).any(axis=1)
-    order = element_of(x.type).permutation
-    if not order:
-        return mask.reshape(shape)
-    return mask.reshape(len(x), *element_of(x.type).inner).transpose(0, *(axis + 1 for axis in order))
+    element = element_of(x.type)
+    if element.permutation:
+        axes = (0, *(axis + 1 for axis in element.permutation))
+        mask = mask.reshape(len(x), *element.inner).transpose(axes)
+    return mask.reshape(shape)
 
 
 def _nulls(x: pa.Array) -> Any:
@@ -351,7 +412,7 @@ def _tensor_view(x: pa.Array) -> Any:
         return None
     storage, size = x.storage, prod(element.inner)
     values = storage.values
-    if values.null_count:
+    if values.null_count or values.type.id not in _PRIMITIVES:
         return None
     flat = _bytes_as(
         _DTYPES[element.dtype], values.slice(storage.offset * size) if storage.offset else values, len(x) * size
@@ -374,35 +435,9 @@ def _has_nulls(spec: ArraySpec) -> bool:
     return spec.kind == "arrow" and (spec.null_count != 0 or "child-nulls" in spec.flags)
 
 
-def _fill_value(spec: ArraySpec, options: Options) -> Any:
-    """What null elements become, as a scalar of the element type; `None` where the type cannot hold it."""
-    fill = options.nulls
-    if fill == "mask":
-        return np.zeros((), spec.dtype) if spec.dtype not in CARRIED else np.zeros((), STORED[spec.dtype])
-    if spec.dtype in CARRIED:
-        return None
-    if fill == "nan":
-        instant = spec.dtype.startswith(("datetime64", "timedelta64"))
-        if not instant and not spec.dtype.startswith(("float", "complex")):
-            return None
-        return np.array("NaT" if instant else np.nan, spec.dtype)
-    if isinstance(fill, str) or spec.dtype.startswith(("datetime64", "timedelta64")):
-        return None
-    with np.errstate(all="ignore"):
-        try:
-            value = np.asarray(fill).astype(spec.dtype)
-        except (OverflowError, ValueError):
-            return None
-    return (
-        value
-        if np.isnan(fill) or value == fill or (spec.dtype.startswith(("float", "complex")) and np.isfinite(value))
-        else None
-    )
-
-
 def _filled(x: pa.Array, spec: ArraySpec, options: Options) -> Any:
     values = np.array(raw(x, spec), order="C")
-    values[null_mask(x, spec)] = _fill_value(spec, options)
+    values[null_mask(x, spec)] = fill_value(spec.dtype, options.nulls)
     return values
 
 
@@ -417,11 +452,6 @@ def _in_numpy(spec: ArraySpec, _options: Options) -> ArraySpec:
 
 def _numeric(spec: ArraySpec) -> bool:
     return spec.dtype in SHARED_DTYPES or spec.dtype in CARRIED or spec.dtype.startswith(("datetime64", "timedelta64"))
-
-
-def _plain(x: Any, _spec: ArraySpec, _options: Options) -> Any:
-    """Decode what stands for the values: dictionary, runs."""
-    return x.dictionary_decode() if isinstance(x, pa.DictionaryArray) else pc.run_end_decode(x)
 
 
 def _combined(x: Any, _spec: ArraySpec, _options: Options) -> pa.Array:
@@ -478,8 +508,9 @@ ARROW_TO_NUMPY = (
     ),
     Rule(
         name="sole-chunk",
-        when=lambda s, o: s.kind == "arrow" and s.layout != "tensor",
+        when=lambda s, o: "sole-chunk" in s.flags,
         says="a chunked array with one filled chunk is that chunk",
+        then=_settled("sole-chunk"),
         apply=lambda x, s, o: sole_chunk(x),
     ),
     Rule(
@@ -490,16 +521,17 @@ ARROW_TO_NUMPY = (
         says="{spec.layout} encoded values have to be written out",
         remedy="convert .indices and .dictionary (or .run_ends and .values) apart",
         then=_settled(layout="strided"),
-        apply=_plain,
+        apply=lambda x, s, o: _decode(x),
     ),
     Rule(
         name="list-view",
-        when=lambda s, o: s.layout.endswith("list_view") and "ragged" not in s.flags,
+        when=lambda s, o: "scattered" in s.flags and "ragged" not in s.flags,
         action="copy",
         reason="layout",
-        says="a list view's rows may lie in any order; they are gathered",
-        then=_in_numpy,
-        apply=lambda x, s, o: _filled(x, s, o) if _has_nulls(s) else raw(x, s),
+        says="the rows of the list view overlap, or lie in another order; they are gathered",
+        remedy="make a list of it, where it is made (pyarrow's cast from list views loses rows)",
+        then=_settled("scattered", layout="large_list"),
+        apply=_in_order,
     ),
     Rule(
         name="ragged",
@@ -511,7 +543,7 @@ ARROW_TO_NUMPY = (
     ),
     Rule(
         name="nulls-fill",
-        when=lambda s, o: _has_nulls(s) and _fill_value(s, o) is not None,
+        when=lambda s, o: _has_nulls(s) and fill_value(s.dtype, o.nulls) is not None,
         action="copy",
         reason="nulls",
         says="null elements are filled in",
@@ -552,12 +584,6 @@ ARROW_TO_NUMPY = (
         says="the same memory, read-only (instants in UTC, without their time zone)",
         then=_decoded,
         apply=lambda x, s, o: raw(x, s),
-    ),
-    Rule(
-        name="zero-dim",
-        when=lambda s, o: s.shape == (),
-        says="one value, without axes",
-        apply=lambda x, s, o: x.reshape(()),
     ),
 )
 
@@ -615,33 +641,60 @@ def _opaque(storage: pa.Array, dtype: str) -> pa.Array:
 
 
 def _to_arrow(x: Any, spec: ArraySpec, _options: Options) -> Any:
+    if "masked" in spec.flags:
+        return _with_nulls(x, spec)
+    x = np.asarray(x)
     if spec.shape == ():
         return from_numpy(x.reshape(1), spec.dtype)[0]
     return from_numpy(x, spec.dtype)
 
 
-def _from_days(x: Any, spec: ArraySpec, _options: Options) -> Any:
-    if spec.ndim != 1:
-        raise NoRoute("dtype", "dates of more than one axis have no Arrow tensor", "x.astype('datetime64[s]')")
+def _with_nulls(x: Any, spec: ArraySpec) -> pa.Array:
+    """A masked array of one axis: its data as they lie, its mask as Arrow's nulls."""
+    if spec.dtype != "bool":
+        return pa.array(x)
+    return pa.ExtensionArray.from_storage(pa.bool8(), pa.array(np.ma.array(x.data.view(np.int8), mask=x.mask)))
+
+
+def _from_days(x: Any, _spec: ArraySpec, _options: Options) -> Any:
+    ticks = x.view(np.int64)
+    if (np.abs(ticks[~np.isnat(x)]) > np.iinfo(np.int32).max).any():
+        raise NoRoute("dtype", "some of the days lie beyond what Arrow's date32 can count", "x.astype('datetime64[s]')")
     return pa.array(x)
 
 
+def _own_values(x: Any, _spec: ArraySpec, _options: Options) -> Any:
+    """New memory in C order; a mask stays beside the values."""
+    return x.copy(order="C") if isinstance(x, np.ma.MaskedArray) else np.array(x, order="C")
+
+
+def _fresh(spec: ArraySpec, _options: Options) -> ArraySpec:
+    return spec.fresh(flags=spec.flags & {"masked"})
+
+
+def _own_array(x: Any, _spec: ArraySpec, _options: Options) -> pa.Array:
+    """The array in buffers of its own. Concatenating writes them anew, but for the text that string views point at."""
+    taken = {buffer.address for buffer in x.buffers() if buffer is not None and buffer.size}
+    own = pa.concat_arrays([x])
+    if taken.isdisjoint(buffer.address for buffer in own.buffers() if buffer is not None):
+        return own
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, pa.schema([pa.field("x", x.type)])) as writer:
+        writer.write_batch(pa.record_batch({"x": x}))
+    return pa.ipc.open_stream(sink.getvalue()).read_next_batch().column(0)
+
+
 NUMPY_TO_ARROW = (
-    Rule(
-        name="masked",
-        when=lambda s, o: "masked" in s.flags and s.ndim == 1 and s.dtype in _ARROW_TYPES and o.copy != "always",
-        says="the same values, and the mask as Arrow's nulls",
-        then=lambda s, o: as_kind(s, "arrow", strides=None, writable=False, flags=frozenset()),
-        apply=lambda x, s, o: pa.array(x),
-    ),
+    MASKED_CLEAN,
     Rule(
         name="masked-tensor",
-        when=lambda s, o: "masked" in s.flags and s.kind == "numpy",
+        when=lambda s, o: "masked" in s.flags and not (s.ndim == 1 and s.dtype in {*_ARROW_TYPES, *_TIMES, "bool"}),
         action="refuse",
         reason="masked",
-        says="Arrow tensors have no nulls, and the mask would be lost",
+        says="Arrow has nulls in columns of plain numbers only, and the mask would be lost",
         remedy="x.filled(value), or convert x.data and x.mask apart",
     ),
+    BEYOND,
     Rule(
         name="byte-order",
         when=lambda s, o: "byte-order" in s.flags,
@@ -649,7 +702,7 @@ NUMPY_TO_ARROW = (
         reason="byte-order",
         says="the array is stored in the other byte order than this machine's",
         remedy="x.astype(x.dtype.newbyteorder('=')), once, where it is read",
-        then=lambda s, o: s.fresh(),
+        then=_fresh,
         apply=lambda x, s, o: x.astype(x.dtype.newbyteorder("=")),
     ),
     Rule(
@@ -680,8 +733,8 @@ NUMPY_TO_ARROW = (
         reason="non-contiguous",
         says="Arrow's values lie one behind the other, these do not",
         remedy="np.ascontiguousarray(x) once, where it is made",
-        then=lambda s, o: s.fresh(),
-        apply=lambda x, s, o: np.array(x, order="C"),
+        then=_fresh,
+        apply=_own_values,
     ),
     Rule(
         name="zero-dim",
@@ -697,15 +750,15 @@ NUMPY_TO_ARROW = (
         action="copy",
         reason="asked",
         says='copy="always"',
-        then=lambda s, o: s.fresh(),
-        apply=lambda x, s, o: np.array(x, order="C"),
+        then=_fresh,
+        apply=_own_values,
     ),
     Rule(
         name="share",
         when=lambda s, o: s.kind == "numpy",
-        says="Arrow buffers over the same memory",
+        says="Arrow buffers over the same memory; a mask becomes nulls, NaT a null",
         then=_arrow_spec,
-        apply=lambda x, s, o: _to_arrow(np.asarray(x), s, o),
+        apply=_to_arrow,
     ),
 )
 
@@ -714,7 +767,7 @@ ARROW_TO_ARROW = (
         name="tensor",
         when=lambda s, o: s.layout == "tensor" and s.dtype in SHARED_DTYPES,
         says="pyarrow.Tensor: the same memory as a fixed-shape tensor array",
-        then=lambda s, o: as_kind(s, "numpy", layout="strided", flags=_contiguity(s), writable=s.writable),
+        then=lambda s, o: as_kind(s, "numpy", layout="strided"),
         apply=lambda x, s, o: x.to_numpy(),
     ),
     *NUMPY_TO_ARROW,
@@ -730,8 +783,9 @@ ARROW_TO_ARROW = (
     ),
     Rule(
         name="sole-chunk",
-        when=lambda s, o: s.kind == "arrow",
+        when=lambda s, o: "sole-chunk" in s.flags,
         says="a chunked array with one filled chunk is that chunk",
+        then=_settled("sole-chunk"),
         apply=lambda x, s, o: sole_chunk(x),
     ),
     Rule(
@@ -740,17 +794,6 @@ ARROW_TO_ARROW = (
         action="copy",
         reason="asked",
         says='copy="always"',
-        apply=lambda x, s, o: pa.concat_arrays([x]),
+        apply=_own_array,
     ),
 )
-
-
-def _contiguity(spec: ArraySpec) -> frozenset[str]:
-    """Whether a tensor's strides are those of C order."""
-    expected, step = [], spec.expected_nbytes() and 1
-    size = (spec.nbytes or 0) // max(prod(n for n in spec.shape if n is not None), 1)
-    step = size
-    for length in reversed(spec.shape):
-        expected.append(step)
-        step *= length or 1
-    return frozenset() if tuple(reversed(expected)) == spec.strides else frozenset({"non-contiguous"})

@@ -1,4 +1,4 @@
-"""Arrow lists <-> torch's jagged tensors, and lists as padded arrays or as Python lists of arrays.
+"""Arrow lists <-> torch's jagged tensors, and both as padded arrays or as Python lists of arrays.
 
 What is not ragged crosses through NumPy (`arrow_numpy`, then `numpy_torch`), which costs nothing: the memory is the
 same. Rows of unequal length are values plus offsets on both sides: the values take the ordinary route, and a last
@@ -17,15 +17,16 @@ from weakref import WeakValueDictionary
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.bridge.arrow_numpy import from_numpy, joined, rows_of
-from bridgeflow.bridge.routes import Options, Route, Rule, Step, Target, _fold, as_kind
+from bridgeflow.bridge.arrow_numpy import joined, rows_of
+from bridgeflow.bridge.numpy_torch import CARRIED, fill_value
+from bridgeflow.bridge.routes import Options, Route, Rule, Step, Target, fold, landed
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, itemsize
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["JAGGED_TO_ARROW", "ROWS", "Padded", "RowsRoute", "rows_route"]
+__all__ = ["GATHER", "ROWS", "Padded", "RowsRoute", "rows_route"]
 
 
 class Padded(NamedTuple):
@@ -35,7 +36,7 @@ class Padded(NamedTuple):
     lengths: Any
 
 
-# --- arrow -> rows ----------------------------------------------------------------------------------------------------
+# --- what the rows become ---------------------------------------------------------------------------------------------
 
 
 class Rows(NamedTuple):
@@ -52,7 +53,7 @@ def _as_list(rows: Rows, _spec: ArraySpec, _options: Options) -> list[Any]:
 
 def _as_padded(rows: Rows, spec: ArraySpec, options: Options) -> Padded:
     """One fill and one assignment: the places that hold real values, in row order, take them all at once."""
-    lengths = np.diff(rows.offsets)
+    lengths = np.diff(rows.offsets).astype(np.int64)
     shape = (len(lengths), int(lengths.max(initial=0)))
     real = np.arange(shape[1]) < lengths[:, None]
     if spec.kind == "numpy":
@@ -67,9 +68,9 @@ def _as_padded(rows: Rows, spec: ArraySpec, options: Options) -> Padded:
     return Padded(padded, torch.from_numpy(lengths).to(at))
 
 
-_SHARED_OFFSETS: WeakValueDictionary[tuple[str, bytes], Any] = WeakValueDictionary()
+_SHARED_OFFSETS: WeakValueDictionary[tuple[str, bool, bytes], Any] = WeakValueDictionary()
 """Offsets in use: torch adds two jagged tensors only if they hold the same offsets object, so columns with equal rows
-get one.
+get one. Those made in inference mode are kept apart: autograd refuses to save them.
 """
 
 
@@ -81,15 +82,23 @@ def _as_jagged(rows: Rows, spec: ArraySpec, options: Options) -> torch.Tensor:
     if options.writable is False and options.device is None:
         offsets = torch.utils.dlpack.from_dlpack(rows.offsets)  # shared, on the caller's promise not to write
     else:
-        key = (str(rows.values.device), rows.offsets.astype(np.int64).tobytes())
+        key = (str(rows.values.device), torch.is_inference_mode_enabled(), rows.offsets.astype(np.int64).tobytes())
         offsets = _SHARED_OFFSETS.get(key)
         if offsets is None:
             offsets = torch.tensor(rows.offsets, device=rows.values.device, dtype=torch.int64)
             _SHARED_OFFSETS[key] = offsets
     nested: torch.Tensor = torch.nested.nested_tensor_from_jagged(
-        rows.values, offsets, min_seqlen=int(lengths.min(initial=0)), max_seqlen=int(lengths.max(initial=0))
+        rows.values,
+        offsets,
+        min_seqlen=int(lengths.min()) if len(lengths) else 0,
+        max_seqlen=int(lengths.max(initial=0)),
     )
     return nested
+
+
+def _as_column(rows: Rows, _spec: ArraySpec, _options: Options) -> pa.Array:
+    """Values as they lie; offsets of its own, since Arrow trusts them and torch may write them."""
+    return pa.LargeListArray.from_arrays(pa.array(rows.offsets.astype(np.int64)), rows.values)
 
 
 def _row_shape(**changes: Any) -> Callable[[ArraySpec, Options], ArraySpec]:
@@ -98,11 +107,26 @@ def _row_shape(**changes: Any) -> Callable[[ArraySpec, Options], ArraySpec]:
 
 ROWS = (
     Rule(
+        name="rows-column",
+        when=lambda s, o: s.kind == "arrow",
+        says="a large_list over the same values",
+        then=_row_shape(layout="large_list"),
+        apply=_as_column,
+    ),
+    Rule(
         name="rows-list",
         when=lambda s, o: o.ragged == "list",
         says="one view of the values for each row, in a Python list",
         then=_row_shape(layout="rows"),
         apply=_as_list,
+    ),
+    Rule(
+        name="rows-pad-value",
+        when=lambda s, o: o.ragged == "pad" and not _pads(s, o),
+        action="refuse",
+        reason="dtype",
+        says="{spec.dtype} cannot hold the pad_value asked for",
+        remedy="pass a pad_value that the element type has, or convert the values first",
     ),
     Rule(
         name="rows-pad",
@@ -130,22 +154,39 @@ ROWS = (
         remedy='pass ragged="pad" or ragged="list"',
     ),
 )
-"""The last step for lists of unequal length: what the rows become, once their values have crossed."""
+"""The last step for rows of unequal length: what they become, once their values have crossed."""
 
 
-@dataclass(frozen=True)
-class RowsRoute(Route):
-    """A route whose values cross as one array and are cut into rows at the end."""
-
-    def run(self, x: Any) -> Any:
-        values, offsets = rows_of(joined(x))
-        *inner, last = [step for step in self.steps if step.rule not in _GATHER]
-        for step in inner:
-            values = step.rule.apply(values, step.before, self.options)
-        return last.rule.apply(Rows(values, offsets), last.before, self.options)
+def _pads(spec: ArraySpec, options: Options) -> bool:
+    """Whether the element type holds the fill; instants take ticks, bfloat16 and float8 what is nearest."""
+    if spec.dtype in CARRIED:
+        return True
+    if spec.dtype.startswith(("datetime64", "timedelta64")):
+        return isinstance(options.pad_value, int)
+    return fill_value(spec.dtype, options.pad_value) is not None
 
 
-_GATHER = (
+# --- where the values and the offsets are -----------------------------------------------------------------------------
+
+
+GATHER = (
+    Rule(
+        name="transposed",
+        when=lambda s, o: "transposed" in s.flags,
+        action="refuse",
+        reason="layout",
+        says="the rows of the jagged tensor do not differ along its first inner axis: it lies transposed",
+        remedy="transpose it back first",
+    ),
+    Rule(
+        name="holes",
+        when=lambda s, o: "holes" in s.flags,
+        action="copy",
+        reason="layout",
+        says="the jagged rows have holes between them; they are gathered",
+        remedy=".contiguous() it once, where it is made",
+        then=lambda s, o: replace(s, nbytes=None),
+    ),
     Rule(
         name="chunked",
         when=lambda s, o: "chunked" in s.flags,
@@ -153,104 +194,99 @@ _GATHER = (
         reason="chunked",
         says="the rows lie in several chunks, and an array is one",
         remedy="convert chunk by chunk, or combine_chunks() once where it is read",
-        then=lambda s, o: replace(s, flags=s.flags - {"chunked"}),
     ),
     Rule(
         name="list-view",
-        when=lambda s, o: s.layout.endswith("list_view"),
+        when=lambda s, o: "scattered" in s.flags,
         action="copy",
         reason="layout",
-        says="a list view's rows may lie in any order; they are gathered",
-        remedy="cast the column to list",
+        says="the rows of the list view overlap, or lie in another order; they are gathered",
+        remedy="make a list of it, where it is made (pyarrow's cast from list views loses rows)",
     ),
 )
+"""What has to be done, before the values cross, to have the rows one behind the other."""
+
+
+def _jagged_rows(t: Any) -> Rows:
+    """The values of a jagged tensor and its row offsets, from 0 to the end; rows with holes between them gathered.
+
+    Raises:
+        NoRoute: offsets that torch accepted and that do not divide the values; it checks none, Arrow trusts all.
+    """
+    import torch
+
+    values = t.values()
+    offsets, lengths = t.offsets().cpu().numpy(), t.lengths()
+    sizes = np.diff(offsets) if lengths is None else lengths.cpu().numpy()
+    starts = offsets[: len(sizes)]
+    whole = offsets.dtype.kind == "i" and len(offsets) and (lengths is not None or offsets[0] == 0)
+    if whole and lengths is None:
+        whole = offsets[-1] == len(values)
+    if not whole or (sizes < 0).any() or (starts < 0).any() or (starts + sizes > len(values)).any():
+        raise NoRoute(
+            "offsets",
+            "the offsets of the jagged tensor do not divide its values",
+            "they must start at 0, never decrease, and end at len(values())",
+        )
+    if lengths is None:
+        return Rows(values, offsets)
+    packed = np.concatenate([[0], np.cumsum(sizes)])
+    index = np.repeat(starts - packed[:-1], sizes) + np.arange(packed[-1])
+    return Rows(values[torch.from_numpy(index).to(values.device)], packed)
+
+
+@dataclass(frozen=True)
+class RowsRoute(Route):
+    """A route whose values cross as one array and are cut into rows at the end."""
+
+    def run(self, x: Any, options: Options | None = None) -> Any:
+        """Values and offsets taken apart, the values carried along the route, both put together again."""
+        options = options or self.options
+        values, offsets = _jagged_rows(x) if self.source.kind == "torch" else Rows(*rows_of(joined(x)))
+        *inner, last = [step for step in self.steps if step.rule not in GATHER]
+        for step in inner:
+            values = step.rule.apply(values, step.before, options)
+        return last.rule.apply(Rows(values, offsets), last.before, options)
 
 
 def rows_route(source: ArraySpec, target: Target, options: Options) -> RowsRoute:
-    """The route for an Arrow list column when `ragged` says what its rows become, whether or not they differ in
+    """The route for lists and jagged tensors when `ragged` says what their rows become, whether or not these differ in
     length.
     """
-    if source.null_count or options.nulls == "mask":
-        what = f"{source.null_count} rows are null" if source.null_count else 'nulls="mask" asks for a mask'
+    spec = landed(source)
+    if spec.kind == "arrow" and (spec.null_count or options.nulls == "mask"):
+        what = f"{spec.null_count} rows are null" if spec.null_count else 'nulls="mask" asks for a mask'
         raise NoRoute("nulls", f"{what}, and rows of unequal length have none", "drop_null() or fill the column first")
-    gathered = [Step(rule, source, rule.then(source, options)) for rule in _GATHER if rule.when(source, options)]
-    inner = source.shape[2:]
-    size = (itemsize(source.dtype) or 1) * prod(n or 1 for n in inner)
-    layout = next(iter(source.flags & {"bit-packed", "narrow"}), "strided")
-    values = replace(
-        source,
-        shape=((source.nbytes or 0) // max(size, 1), *inner),
-        flags=source.flags & {"child-nulls"},
-        layout=layout,
-        null_count=int("child-nulls" in source.flags),
-    )
+    gathered = [Step(rule, spec, rule.then(spec, options)) for rule in GATHER if rule.when(spec, options)]
+    if gathered and (rule := gathered[0].rule).action == "refuse":
+        raise NoRoute(rule.reason or "ragged", rule.says, rule.remedy)
     inside = replace(options, ragged="error")
     if options.ragged == "pad":  # the padded array is new memory anyway
         inside = replace(inside, copy="auto", writable=False if target == "torch" else None)
-    crossed = _fold(values, ("arrow", target), inside)
-    before = replace(crossed[-1].after, shape=(source.shape[0], None, *inner))
+    crossed = fold(_values_of(spec), (spec.kind, target), inside)
+    before = replace(crossed[-1].after, shape=(spec.shape[0], None, *spec.shape[2:]))
     for rule in ROWS:
         if rule.when(before, options):
             if rule.action == "refuse":
-                raise NoRoute(rule.reason or "ragged", rule.says, rule.remedy)
+                raise NoRoute(rule.reason or "ragged", rule.says.format(spec=before), rule.remedy)
             last = Step(rule, before, rule.then(before, options))
             break
     steps = (*gathered, *crossed, last)
     return RowsRoute(source, last.after, steps, options)
 
 
-# --- jagged -> arrow --------------------------------------------------------------------------------------------------
-
-
-def _jagged_to_arrow(t: Any, _spec: ArraySpec, options: Options) -> pa.Array:
-    """Values as they lie; offsets are copied, since Arrow trusts them and torch may write them."""
-    from bridgeflow.bridge.api import to_numpy
-
-    values = to_numpy(t.values(), copy=options.copy, grad=options.grad, bfloat16="uint16")
-    offsets = to_numpy(t.offsets()).astype(np.int64)
-    dtype = str(t.dtype).removeprefix("torch.")
-    return pa.LargeListArray.from_arrays(pa.array(offsets), from_numpy(np.ascontiguousarray(values), dtype))
-
-
-def _contiguous_jagged(t: torch.Tensor, _spec: ArraySpec, _options: Options) -> torch.Tensor:
-    return t.contiguous()
-
-
-JAGGED_TO_ARROW = (
-    Rule(
-        name="jagged-device",
-        when=lambda s, o: s.layout == "jagged" and s.device != "cpu",
-        action="move",
-        reason="device",
-        says="the tensor lives on {spec.device}, Arrow arrays on the CPU",
-        remedy="move it yourself with .cpu(), once for a whole batch",
-        then=lambda s, o: replace(s, device="cpu"),
-        apply=lambda t, s, o: t.cpu(),
-    ),
-    Rule(
-        name="jagged-holes",
-        when=lambda s, o: s.layout == "jagged" and bool({"holes", "transposed"} & s.flags),
-        action="copy",
-        reason="layout",
-        says="the jagged rows have holes between them or lie transposed; they are gathered",
-        remedy=".contiguous() it once, where it is made",
-        then=lambda s, o: s.fresh(),
-        apply=_contiguous_jagged,
-    ),
-    Rule(
-        name="jagged-values",
-        when=lambda s, o: s.layout == "jagged" and "jagged-strided" in s.flags,
-        action="copy",
-        reason="non-contiguous",
-        says="Arrow's values lie one behind the other, these do not",
-        remedy=".contiguous() it once, where it is made",
-        then=lambda s, o: replace(s, flags=s.flags - {"jagged-strided"}),
-    ),
-    Rule(
-        name="jagged",
-        when=lambda s, o: s.layout == "jagged" and not (s.flags & {"grad"} and o.grad == "error"),
-        says="a large_list over the same values",
-        then=lambda s, o: as_kind(s, "arrow", layout="large_list", strides=None, writable=False, flags=frozenset()),
-        apply=_jagged_to_arrow,
-    ),
-)
+def _values_of(spec: ArraySpec) -> ArraySpec:
+    """The spec of the values inside a column of lists, or inside a jagged tensor."""
+    inner = spec.shape[2:]
+    row = (itemsize(spec.dtype) or 1) * prod(n or 1 for n in inner) // (2 if "narrow" in spec.flags else 1)
+    count = None if "holes" in spec.flags else (spec.nbytes or 0) // row
+    if spec.kind == "torch":
+        flags, nbytes = spec.flags - {"holes", "subclass"}, None if count is None else spec.nbytes
+        return replace(spec, shape=(count, *inner), flags=flags, layout="strided", nbytes=nbytes)
+    return replace(
+        spec,
+        shape=(count, *inner),
+        flags=spec.flags & {"child-nulls"},
+        layout=next(iter(spec.flags & {"bit-packed", "narrow"}), "strided"),
+        null_count=int("child-nulls" in spec.flags),
+    )

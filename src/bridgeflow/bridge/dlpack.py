@@ -1,5 +1,5 @@
-"""Foreign arrays: objects with `__dlpack__`, and bare DLPack or Arrow capsules. They land as a kind we know, without
-a copy.
+"""Foreign arrays: objects with `__dlpack__` or an Arrow capsule method, and bare DLPack capsules. They land as a kind
+we know, without a copy.
 
 DLPack drops or crashes on what it cannot say: torch aborts the process on negative strides, and ignores the read-only
 mark. So a foreign CPU array lands in NumPy, which honours both, and only what NumPy has no type for (bfloat16,
@@ -91,24 +91,30 @@ def land_dlpack(x: Any) -> Any:
     """A foreign array as an ndarray or (another device, a type NumPy lacks) a tensor over the same memory.
 
     Raises:
-        NoRoute: a used or foreign capsule; negative strides in a type that NumPy lacks; a type that nobody here knows.
+        NoRoute: a used or foreign capsule; a producer that refuses; negative strides in a type that NumPy lacks; a type
+            that nobody here knows.
     """
     if type(x).__name__ == "PyCapsule":
         tensor = _tensor_in(x)
         x = _Held(x, (tensor.device_type, tensor.device_id))
-    device, _ = x.__dlpack_device__()
-    if int(device) == _CPU:
-        try:
+    try:
+        device, _ = x.__dlpack_device__()
+        if int(device) == _CPU:
             return np.from_dlpack(x)
-        except (BufferError, RuntimeError):
-            pass  # a type that NumPy lacks: torch may have it
+    except Exception:  # of the producer, or because of a type that NumPy lacks: torch may have it
+        pass
     return _land_in_torch(x)
 
 
 def _land_in_torch(x: Any) -> Any:
     import torch
 
-    capsule = x.__dlpack__()
+    try:
+        capsule = x.__dlpack__()
+    except Exception as error:
+        raise NoRoute(
+            "unknown", f"the {type(x).__name__} refuses to export itself ({error})", "convert it by its own means first"
+        ) from error
     tensor = _tensor_in(capsule)
     if tensor.strides and any(tensor.strides[axis] < 0 < tensor.shape[axis] - 1 for axis in range(tensor.ndim)):
         raise NoRoute(
@@ -127,7 +133,15 @@ def _land_in_torch(x: Any) -> Any:
 def land_arrow(x: Any) -> Any:
     """An Arrow capsule producer (polars, DuckDB, pandas, ...) as a pyarrow array or chunked array over the same
     memory.
+
+    Raises:
+        NoRoute: the producer refuses.
     """
     import pyarrow as pa
 
-    return pa.array(x) if hasattr(x, "__arrow_c_array__") else pa.chunked_array(x)
+    try:
+        return pa.array(x) if hasattr(x, "__arrow_c_array__") else pa.chunked_array(x)
+    except Exception as error:
+        raise NoRoute(
+            "unknown", f"the {type(x).__name__} refuses to export itself ({error})", "convert it by its own means first"
+        ) from error

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge.routes import Options, Rule, as_kind
+from bridgeflow.policy import Nulls
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ CARRIED = ("bfloat16", *FLOAT8)
 remembers).
 """
 
+REACH = 2**57
+"""Bytes that no memory spans: strides that lead so far make torch abort and a copy read what is not there."""
+
 
 # --- layout questions, asked of shape and strides alone ---------------------------------------------------------------
 
@@ -56,8 +61,9 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...], item: int) -> int:
     """
     if len(shape) == 2:  # the everyday case, without a sort
         (rows, columns), (outer, inner) = shape, strides
-        outer, inner = abs(outer), abs(inner)
         if rows > 1 and columns > 1:
+            if outer < 0 or inner < 0:
+                outer, inner = abs(outer), abs(inner)
             if outer < inner:
                 rows, columns, outer, inner = columns, rows, inner, outer
             row = item + inner * (columns - 1)
@@ -94,7 +100,7 @@ def describe_numpy(x: Any) -> ArraySpec:
     null_count = 0
     if isinstance(x, np.ma.MaskedArray):
         flags.add("masked")
-        null_count = int(np.ma.getmaskarray(x).sum())
+        null_count = _masked_elements(x)
     if not dtype.isnative:
         flags.add("byte-order")
         dtype = dtype.newbyteorder("=")
@@ -107,20 +113,30 @@ def describe_numpy(x: Any) -> ArraySpec:
             flags.add("odd-stride")
         if overlaps(shape, strides, item):
             flags.add("overlap")
+        if sum((n - 1) * abs(s) for n, s in zip(shape, strides, strict=True)) >= REACH:
+            flags.add("beyond")
     if not x.flags.c_contiguous:
         flags.add("non-contiguous")
-    if dtype.hasobject or dtype.kind in "SUOVT":
+    if dtype.hasobject or dtype.kind in "SUT" or issubclass(dtype.type, np.void):
         flags.add("no-number")
     return ArraySpec(
         kind="numpy",
         dtype=dtype.name,
         shape=shape,
-        strides=strides,
+        strides=strides if x.size else None,
         writable=bool(x.flags.writeable),
         flags=frozenset(flags),
         null_count=null_count,
         nbytes=x.nbytes,
     )
+
+
+def _masked_elements(x: Any) -> int:
+    """How many elements are masked; of records, how many have a masked field."""
+    mask: Any = np.ma.getmaskarray(x)
+    if mask.dtype.names and mask.size:
+        mask = np.ascontiguousarray(mask).view(bool).reshape(mask.size, -1).any(axis=1)
+    return int(mask.sum()) if mask.dtype == bool else 0
 
 
 _LAYOUTS = {
@@ -139,6 +155,9 @@ def describe_torch(t: torch.Tensor) -> ArraySpec:
     """The spec of a tensor of any layout, device, subclass or wrapper; never touches its data."""
     import torch
 
+    if type(t).__name__.startswith("Uninitialized"):  # lazy modules' parameters: they refuse to say anything
+        dtype = str(t.dtype).removeprefix("torch.")
+        return ArraySpec(kind="torch", dtype=dtype, shape=(None,), device=str(t.device), flags=frozenset({"no-data"}))
     flags: set[str] = set()
     dtype = str(t.dtype).removeprefix("torch.")
     layout = _LAYOUTS.get(str(t.layout), str(t.layout).removeprefix("torch."))
@@ -157,16 +176,21 @@ def describe_torch(t: torch.Tensor) -> ArraySpec:
         flags.add("subclass")
     if torch._C._functorch.is_functorch_wrapped_tensor(t) or torch._is_functional_tensor(t):
         flags.add("functional")
-    elif type(t).__name__.startswith("Uninitialized"):
-        flags.add("no-data")
     elif layout == "jagged":
         flags |= _jagged(t)
+    elif dispatching := _dispatching(t):
+        flags.add(dispatching)
     elif layout == "strided":
         strides, owned = _strided(t, shape)
         flags |= owned
-    nbytes = t.numel() * t.element_size() if layout != "nested" else t.untyped_storage().nbytes()
+    if layout == "jagged":
+        nbytes = t.values().nbytes
+    else:
+        nbytes = t.untyped_storage().nbytes() if layout == "nested" else t.numel() * t.element_size()
     if strides is not None and not t.is_contiguous():
         flags.add("non-contiguous")
+    if nbytes == 0:
+        strides = None
     if t.is_conj():
         flags.add("conj")
     if t.is_neg():
@@ -183,11 +207,25 @@ def describe_torch(t: torch.Tensor) -> ArraySpec:
     )
 
 
-def _jagged(t: Any) -> set[str]:
+def _jagged(t: Any) -> frozenset[str]:
     """What stands between a jagged tensor and values with offsets."""
     holes = {"holes"} if t._lengths is not None else set()
     transposed = {"transposed"} if t._ragged_idx != 1 else set()
-    return holes | transposed | (set() if t._values.is_contiguous() else {"jagged-strided"})
+    return describe_torch(t._values).flags | holes | transposed
+
+
+def _dispatching(t: torch.Tensor) -> str:
+    """What a class that overrides `__torch_dispatch__` hides: "no-data" for a shape without memory (fake tensors,
+    wrappers such as DTensor), "dispatch" for memory that means what the class makes of it; empty for other classes.
+    """
+    import torch
+
+    if type(t) is torch.Tensor or type(t).__torch_dispatch__ is torch.Tensor.__torch_dispatch__:
+        return ""
+    fake = loaded("torch._subclasses.fake_tensor")
+    if fake is not None and isinstance(t, fake.FakeTensor):
+        return "no-data"  # asking it for its address is a warning
+    return "dispatch" if _data_ptr(t) else "no-data"
 
 
 def _strided(t: torch.Tensor, shape: tuple[int | None, ...]) -> tuple[tuple[int, ...] | None, set[str]]:
@@ -201,8 +239,6 @@ def _strided(t: torch.Tensor, shape: tuple[int | None, ...]) -> tuple[tuple[int,
     if t.numel() and t.device.type == "cpu":
         if t._is_zerotensor():
             flags.add("zero-tensor")
-        elif _data_ptr(t) == 0 and t.untyped_storage().nbytes():
-            flags.add("no-data")  # fake tensors and wrapper subclasses: a storage with a size and no memory
         else:
             end = (t.storage_offset() + 1 + sum((n - 1) * s for n, s in zip(lengths, t.stride(), strict=True))) * item
             if end > t.untyped_storage().nbytes():
@@ -240,8 +276,6 @@ def _without(*flags: str) -> Any:
 
 def _lowered(spec: ArraySpec, _options: Options) -> ArraySpec:
     """torch's strided CPU tensor as an ndarray over the same bytes."""
-    if spec.nbytes == 0:
-        spec = replace(spec, strides=None)
     return as_kind(spec, "numpy", flags=spec.flags & {"overlap", "non-contiguous"})
 
 
@@ -261,7 +295,6 @@ def _sub_byte(spec: ArraySpec, _options: Options) -> bool:
 
 
 _SUB_BYTE = frozenset({"bit", *(f"{sign}int{n}" for sign in ("", "u") for n in range(1, 8))})
-_NESTED = ("jagged", "nested")
 
 
 TORCH_TO_NUMPY = (
@@ -282,12 +315,12 @@ TORCH_TO_NUMPY = (
         remedy="materialise it first: make it on a real device, or take a wrapper's inner tensor (DTensor.to_local())",
     ),
     Rule(
-        name="empty-storage",
-        when=lambda s, o: "empty-storage" in s.flags,
+        name="subclass",
+        when=lambda s, o: "dispatch" in s.flags,
         action="refuse",
-        reason="empty-storage",
-        says="the tensor's storage was shrunk (untyped_storage().resize_) and no longer covers its shape",
-        remedy="resize the storage back and fill it before converting",
+        reason="subclass",
+        says="the tensor's class decides in __torch_dispatch__ what its memory means",
+        remedy="take the plain tensor out of it the way its class provides",
     ),
     Rule(
         name="sub-byte",
@@ -296,6 +329,14 @@ TORCH_TO_NUMPY = (
         reason="dtype",
         says="NumPy has no counterpart of torch.{spec.dtype}, and its raw bytes are not its values",
         remedy="dequantize() or int_repr() for quantised tensors; .view(torch.uint8) for the raw bytes",
+    ),
+    Rule(
+        name="empty-storage",
+        when=lambda s, o: "empty-storage" in s.flags,
+        action="refuse",
+        reason="empty-storage",
+        says="the tensor's storage was shrunk (untyped_storage().resize_) and no longer covers its shape",
+        remedy="resize the storage back and fill it before converting",
     ),
     Rule(
         name="grad-error",
@@ -321,22 +362,22 @@ TORCH_TO_NUMPY = (
         apply=lambda t, s, o: _detach(t),
     ),
     Rule(
-        name="jagged-pad",
-        when=lambda s, o: s.layout in _NESTED and o.ragged == "pad",
+        name="nested-pad",
+        when=lambda s, o: s.layout == "nested" and o.ragged == "pad",
         action="copy",
         reason="ragged",
         says="rows of unequal length are padded to the longest",
-        remedy='ragged="jagged" (to_arrow) shares',
+        remedy='make it with layout=torch.jagged, whose rows ragged="list" shares',
         then=lambda s, o: s.fresh(kind="torch", layout="strided"),
         apply=lambda t, s, o: _padded(t, o),
     ),
     Rule(
         name="nested",
-        when=lambda s, o: s.layout in _NESTED,
+        when=lambda s, o: s.layout in {"jagged", "nested"},
         action="refuse",
         reason="ragged",
-        says="a nested tensor has rows of unequal length, and an ndarray has not",
-        remedy='pass ragged="pad", or convert values() and offsets(), or unbind() and convert each row',
+        says="a nested tensor has rows of unequal length, and an array has not",
+        remedy='pass ragged="pad" or ragged="list" to to_numpy(), or unbind() and convert each row',
     ),
     Rule(
         name="mkldnn",
@@ -354,7 +395,7 @@ TORCH_TO_NUMPY = (
         reason="device",
         says="the tensor lives on {spec.device}, NumPy on the CPU",
         remedy="move it yourself with .cpu(), once for a whole batch",
-        then=lambda s, o: replace(s, device="cpu"),
+        then=lambda s, o: replace(s, device="cpu", flags=s.flags - {"overlap"}),
         apply=lambda t, s, o: t.cpu(),
     ),
     Rule(
@@ -374,7 +415,7 @@ TORCH_TO_NUMPY = (
         says="the conj bit says that the memory holds the conjugates of the values",
         remedy="resolve_conj() it once, where it is made",
         then=_fresh,
-        apply=lambda t, s, o: t.resolve_conj(),
+        apply=lambda t, s, o: t.resolve_conj().resolve_neg(),
     ),
     Rule(
         name="neg",
@@ -479,8 +520,8 @@ def _as_ml_dtypes(x: Any, spec: ArraySpec, _options: Options) -> Any:
 def _widened(x: Any, spec: ArraySpec, _options: Options) -> Any:
     """Every bfloat16 and float8 value is a float32; bfloat16 is its upper half."""
     if spec.dtype == "bfloat16":
-        return (x.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
-    return _float8_values(spec.dtype)[x.view(np.uint8)]
+        return np.left_shift(x.view(np.uint16), 16, dtype=np.uint32, out=np.empty(x.shape, np.uint32)).view(np.float32)
+    return np.asarray(_float8_values(spec.dtype)[x.view(np.uint8)])
 
 
 @cache
@@ -530,21 +571,40 @@ HALF_TO_NUMPY = (
 # --- numpy -> torch ---------------------------------------------------------------------------------------------------
 
 
-def _fill_masked(x: Any, spec: ArraySpec, options: Options) -> Any:
-    fill = np.nan if options.nulls == "nan" else options.nulls
-    return x.filled(np.asarray(fill).astype(x.dtype, casting="unsafe"))
+def fill_value(dtype: str, fill: Nulls | float) -> Any:
+    """What stands in for a null: `fill` as a scalar of the element type; `None` where that type cannot hold it.
 
-
-def _mask_fits(spec: ArraySpec, options: Options) -> bool:
-    """Whether the fill asked for exists in the element type."""
-    if options.nulls == "nan":
-        return spec.dtype.startswith(("float", "complex"))
-    if isinstance(options.nulls, str):
-        return False
+    >>> fill_value("float32", "nan"), fill_value("uint8", 7), fill_value("uint8", 300)
+    (array(nan, dtype=float32), array(7, dtype=uint8), None)
+    """
+    instant = dtype.startswith(("datetime64", "timedelta64"))
+    if fill == "mask":
+        return np.zeros((), _HALF_TYPES.get(dtype, dtype))
+    if fill == "nan":
+        if instant:
+            return np.array("NaT", dtype)
+        return np.array(np.nan, dtype) if dtype.startswith(("float", "complex")) and dtype not in CARRIED else None
+    if isinstance(fill, str) or instant or dtype not in SHARED_DTYPES:
+        return None
     try:
-        return bool(np.asarray(options.nulls).astype(spec.dtype) == options.nulls)
-    except (OverflowError, ValueError, TypeError):
-        return False
+        with np.errstate(all="ignore"):
+            value = np.asarray(fill).astype(dtype)
+    except OverflowError:
+        return None
+    if value.dtype.kind in "fc":  # rounding is what floats do; an overflow to infinity is not
+        return value if np.isfinite(value) or not isfinite(fill) else None
+    return value if value.item() == fill else None
+
+
+def _fill_masked(x: Any, spec: ArraySpec, options: Options) -> Any:
+    values = np.array(x.data, order="C", dtype=x.dtype.newbyteorder("="))
+    values[np.ma.getmaskarray(x)] = fill_value(spec.dtype, options.nulls)
+    return values
+
+
+def _fits(spec: ArraySpec, options: Options) -> bool:
+    """Whether the fill asked for exists in the element type."""
+    return "no-number" not in spec.flags and fill_value(spec.dtype, options.nulls) is not None
 
 
 def _as_tensor(x: Any) -> torch.Tensor:
@@ -575,17 +635,18 @@ def _is_masked(spec: ArraySpec, _options: Options) -> bool:
     return "masked" in spec.flags
 
 
+MASKED_CLEAN = Rule(
+    name="masked-clean",
+    when=lambda s, o: _is_masked(s, o) and not s.null_count,
+    says="a masked array without masked elements: its data",
+    then=_without("masked", "subclass"),
+    apply=lambda x, s, o: np.asarray(x.data),
+)
 _MASKED = (
-    Rule(
-        name="masked-clean",
-        when=lambda s, o: _is_masked(s, o) and not s.null_count,
-        says="a masked array without masked elements: its data",
-        then=_without("masked", "subclass"),
-        apply=lambda x, s, o: np.asarray(x.data),
-    ),
+    MASKED_CLEAN,
     Rule(
         name="masked-fill",
-        when=lambda s, o: _is_masked(s, o) and _mask_fits(s, o),
+        when=lambda s, o: _is_masked(s, o) and _fits(s, o),
         action="copy",
         reason="masked",
         says="masked elements are filled in",
@@ -594,12 +655,20 @@ _MASKED = (
     ),
     Rule(
         name="masked",
-        when=lambda s, o: _is_masked(s, o) and o.nulls != "mask",
+        when=_is_masked,
         action="refuse",
         reason="masked",
         says="{spec.null_count} elements are masked, and the mask would be lost",
         remedy='pass nulls="mask" for (values, mask), or a value that its dtype holds (nulls="nan" for floats)',
     ),
+)
+BEYOND = Rule(
+    name="beyond",
+    when=lambda s, o: "beyond" in s.flags,
+    action="refuse",
+    reason="layout",
+    says="the strides lead beyond any memory there can be: the array was made by as_strided() from wrong numbers",
+    remedy="make it with slicing, or sliding_window_view()",
 )
 
 NUMPY_TO_TORCH = (
@@ -612,6 +681,7 @@ NUMPY_TO_TORCH = (
         says="torch has no tensors of {spec.dtype} (objects, text, structures)",
         remedy="take one numeric field of a structured array (x['field']), or convert the values to numbers first",
     ),
+    BEYOND,
     Rule(
         name="byte-order",
         when=lambda s, o: "byte-order" in s.flags,
@@ -690,20 +760,20 @@ NUMPY_TO_TORCH = (
         apply=lambda x, s, o: np.asarray(x).view(np.uint64),
     ),
     Rule(
+        name="scalar",
+        when=lambda s, o: "scalar" in s.flags,
+        action="copy",
+        reason="zero-dim",
+        says="a NumPy scalar is a value, not memory: a 0-d array is made of it",
+        then=_fresh,
+        apply=lambda x, s, o: np.array(x),
+    ),
+    Rule(
         name="carried",
         when=lambda s, o: s.kind == "numpy" and s.dtype in CARRIED,
         says="the same bits, typed as torch.{spec.dtype}",
         then=_raised,
         apply=_carried_tensor,
-    ),
-    Rule(
-        name="scalar",
-        when=lambda s, o: "scalar" in s.flags,
-        action="copy",
-        reason="zero-dim",
-        says="a NumPy scalar is a value, not memory: a 0-d tensor is made of it",
-        then=lambda s, o: as_kind(s.fresh(), "torch"),
-        apply=lambda x, s, o: _as_tensor(np.array(x)),
     ),
     Rule(
         name="share",
@@ -782,7 +852,7 @@ FINISH_TORCH = (
         reason="device",
         says="from {spec.device} to the device asked for",
         remedy="convert on {spec.device}, or allow the move",
-        then=lambda s, o: replace(s, device=o.device or s.device),
+        then=lambda s, o: replace(s, device=o.device or s.device, flags=s.flags - {"overlap"}),
         apply=lambda t, s, o: t.to(o.device),
     ),
     Rule(

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+from numbers import Real
 from typing import Any, Literal
 
 from bridgeflow.errors import CopyRefused, NoRoute
@@ -41,6 +42,8 @@ __all__ = [
     "Target",
     "as_kind",
     "find_route",
+    "fold",
+    "landed",
     "parse_options",
     "rules",
     "table",
@@ -70,8 +73,13 @@ def parse_options(**raw: Any) -> Options:
             parse_word(raw[name], alias, field=name)
     if raw.get("layout") is not None:
         parse_word(raw["layout"], Layout, field="layout")
+    if (writable := raw.get("writable")) not in (None, True, False):
+        raise ValueError(f"writable must be True, False or None, got {writable!r}")
+    pad_value = raw.get("pad_value", 0)
+    if not isinstance(pad_value, Real):
+        raise ValueError(f"pad_value must be a number, got {pad_value!r}")
     nulls = raw.get("nulls", "error")
-    if isinstance(nulls, bool) or not isinstance(nulls, (int, float)):
+    if isinstance(nulls, bool) or not isinstance(nulls, Real):
         try:
             parse_word(nulls, Nulls, field="nulls")
         except ValueError:
@@ -166,10 +174,12 @@ class Route:
         sizes = [step.nbytes for step in self.steps]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
-    def run(self, x: Any) -> Any:
-        """Carry the value along the route."""
+    def run(self, x: Any, options: Options | None = None) -> Any:
+        """Carry the value along the route; `options` are the caller's own, where the route was looked up under others
+        that compare equal (0.0 and -0.0).
+        """
         for step in self.steps:
-            x = step.rule.apply(x, step.before, self.options)
+            x = step.rule.apply(x, step.before, options or self.options)
         return x
 
     def exchange(self, *, place: str = "$", stage: str = "") -> Exchange:
@@ -204,13 +214,12 @@ def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
     if source == target == "torch":
         return numpy_torch.FINISH_TORCH
     if "arrow" in {source, target}:
-        from bridgeflow.bridge import arrow_numpy, arrow_torch
+        from bridgeflow.bridge import arrow_numpy
 
         if source == target:
             return arrow_numpy.ARROW_TO_ARROW
         if target == "arrow":
-            before = {"torch": arrow_torch.JAGGED_TO_ARROW, "numpy": ()}.get(source, ())
-            return before + (() if source == "numpy" else into_numpy[source]) + arrow_numpy.NUMPY_TO_ARROW
+            return (() if source == "numpy" else into_numpy[source]) + arrow_numpy.NUMPY_TO_ARROW
         into_numpy["arrow"] = arrow_numpy.ARROW_TO_NUMPY
     if target == "torch":
         before = () if source == "numpy" else into_numpy[source]
@@ -225,7 +234,20 @@ def table() -> dict[tuple[Kind, Target], tuple[Rule, ...]]:
     return {(source, target): rules(source, target) for source in sources for target in targets}
 
 
-def _fold(spec: ArraySpec, pair: tuple[Kind, Target], options: Options) -> tuple[Step, ...]:
+def landed(spec: ArraySpec) -> ArraySpec:
+    """The spec under which a foreign array's crossing is looked up: that of the library it is received by, without a
+    copy.
+    """
+    if spec.kind == "capsule":
+        return replace(spec, kind="arrow")
+    if spec.kind == "dlpack":
+        from bridgeflow.bridge.numpy_torch import CARRIED
+
+        return replace(spec, kind="torch" if spec.dtype in CARRIED or spec.device != "cpu" else "numpy")
+    return spec
+
+
+def fold(spec: ArraySpec, pair: tuple[Kind, Target], options: Options) -> tuple[Step, ...]:
     """The steps that apply, each seeing the spec that the one before leaves."""
     steps: list[Step] = []
     for rule in rules(*pair):
@@ -240,6 +262,13 @@ def _fold(spec: ArraySpec, pair: tuple[Kind, Target], options: Options) -> tuple
     return tuple(steps)
 
 
+def has_rows(spec: ArraySpec, target: Target, options: Options) -> bool:
+    """Whether a value crosses as values and offsets: lists and jagged tensors whose rows may differ in length."""
+    if spec.layout == "jagged":
+        return target == "arrow" or (target == "numpy" and options.ragged != "error")
+    return spec.layout in LISTS and target != "arrow" and options.ragged != "error" and "scalar" not in spec.flags
+
+
 @lru_cache(maxsize=4096)
 def find_route(source: ArraySpec, target: Target, options: Options) -> Route:
     """The route for a described value: fold the rules of its pair over its spec.
@@ -248,13 +277,14 @@ def find_route(source: ArraySpec, target: Target, options: Options) -> Route:
         NoRoute: the value has no faithful counterpart in `target`.
         CopyRefused: `copy="never"`, and the route has to write new memory.
     """
-    if source.layout in LISTS and target != "arrow" and options.ragged != "error":
+    if has_rows(source, target, options):
         from bridgeflow.bridge.arrow_torch import rows_route
 
         route: Route = rows_route(source, target, options)
     else:
-        steps = _fold(source, (source.kind, target), options)
-        route = Route(source, steps[-1].after if steps else source, steps, options)
+        spec = landed(source)
+        steps = fold(spec, (spec.kind, target), options)
+        route = Route(source, steps[-1].after if steps else spec, steps, options)
     if options.copy == "never" and (cause := route.cause) is not None:
         raise CopyRefused(cause.rule.reason or "unknown", f'copy="never", but {cause.detail}', cause.remedy)
     return route
