@@ -79,7 +79,9 @@ class Plan:
         size = f"{known:,} bytes to be written" + (
             "" if self.total_bytes is not None else ", and some that cannot be foreseen"
         )
-        return f"{size}; " + ("streams" if not self.obstacles else f"does not stream: {'; '.join(dict.fromkeys(self.obstacles))}")
+        return f"{size}; " + (
+            "streams" if not self.obstacles else f"does not stream: {'; '.join(dict.fromkeys(self.obstacles))}"
+        )
 
     def __str__(self) -> str:
         return text_table(_HEADER, self.rows()) + f"\n{self.summary()}"
