@@ -21,7 +21,15 @@ from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir import blocks, derivatives
 from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision, load, why_unavailable
 
-__all__ = ["TensorEngine", "needs_operator", "sosfilt_tensor", "sosfilt_zi_tensor", "sosfiltfilt_tensor"]
+__all__ = [
+    "TensorEngine",
+    "default_padlen",
+    "extend",
+    "needs_operator",
+    "sosfilt_tensor",
+    "sosfilt_zi_tensor",
+    "sosfiltfilt_tensor",
+]
 
 TensorEngine: TypeAlias = Literal["auto", "native", "blocks", "scipy"]
 """What filters tensors on the CPU; `"auto"` is native where it is built, else blocks. Other devices have blocks."""
@@ -116,12 +124,12 @@ def sosfiltfilt_tensor(
     sections = _sections(sos)
     signal = x.movedim(axis, -1)
     time = signal.shape[-1]
-    default = _default_padlen(sections) if padlen is None and padtype is not None else 0
+    default = default_padlen(sections) if padlen is None and padtype is not None else 0
     edge = parse_padding(padtype, padlen, default, time, what="sosfiltfilt")
     if x.numel() == 0:
         return torch.empty_like(x, dtype=float_dtype(x, double=False))
     work = torch.promote_types(float_dtype(x, double=False), getattr(torch, precision))
-    extended = _extend(signal.to(work), padtype, edge)
+    extended = extend(signal.to(work), padtype, edge)
     steady = sosfilt_zi_tensor(sections).to(x.device)
     steady = steady.view(len(steady), *[1] * (x.ndim - 1), 2)
     y, _ = sosfilt_tensor(sections, extended, steady * extended[..., :1], -1, precision, engine=engine)
@@ -349,7 +357,7 @@ class _Function(torch.autograd.Function):
         return _turned(dy.to(ctx.dtypes.y), run.reverse), dzf
 
 
-def _extend(x: Tensor, padtype: Padtype | None, edge: int) -> Tensor:
+def extend(x: Tensor, padtype: Padtype | None, edge: int) -> Tensor:
     """x [..., T], `edge` samples longer on both sides."""
     if padtype is None or edge == 0:
         return x
@@ -363,7 +371,7 @@ def _extend(x: Tensor, padtype: Padtype | None, edge: int) -> Tensor:
     return torch.cat([before, x, after], dim=-1)
 
 
-def _default_padlen(sos: Tensor) -> int:
+def default_padlen(sos: Tensor) -> int:
     """SciPy's rule: three times the number of coefficients that the sections would have as one fraction."""
     if torch.compiler.is_compiling() or sos.is_meta:
         raise DataError(
