@@ -53,7 +53,7 @@ def main() -> None:
         rest = stream.flush()
         late = np.quantile(seconds[name], 0.99) * 1e3
         print(
-            f"{name:10}  waits for {stream.latency / FS:.2f} s of signal ({stream.latency} samples); a chunk of {CHUNK} "
+            f"{name:10} waits for {stream.latency / FS:.2f} s of signal ({stream.latency} samples); a chunk of {CHUNK} "
             f"takes {np.median(seconds[name]) * 1e6:.0f} us to compute, 99 % of them below {late:.1f} ms"
         )
         if rest is not None:

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from bridgeflow.errors import ConfigError, DataError, NonFinite
 from bridgeflow.signal import Butter, Firwin, Taps, fir_filter, fir_filtfilt, fir_zero_phase
+from bridgeflow.signal.fir import _direct_by_kernel, _direct_by_numpy
+from bridgeflow.signal.iir.engine import Pass
+from bridgeflow.signal.resampling.cpu import instruction_sets
 
 LOWPASS = Firwin(numtaps=31, cutoff=10.0, fs=100.0)
 methods = pytest.mark.parametrize("method", ["direct", "fft"])
@@ -67,6 +70,26 @@ def test_tiles_do_not_show():
     x = noise(3, 70_000)
     np.testing.assert_array_equal(fir_filter(LOWPASS, x)[1], fir_filter(LOWPASS, x[1]))
     np.testing.assert_allclose(fir_filter(LOWPASS, x), scipy.signal.lfilter(LOWPASS.taps, 1, x), atol=1e-13)
+
+
+@pytest.mark.skipif(not instruction_sets(), reason="the kernel is not built")
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128", "int16"])
+@pytest.mark.parametrize("count", [1, 2, 31, 300])
+def test_kernel_and_numpy_give_the_same_bits(dtype, count):
+    x, taps, settings = (noise(3, 5000) * 100).astype(dtype), noise(count, seed=1), Pass("float64", 0.5, 1.0)
+    x[1, 2000:3000] = 0
+    work = settings.work_dtype(x.dtype)
+    zi = noise(3, count - 1, seed=2).astype(work)
+    for ours, reference in zip(
+        _direct_by_kernel(taps, x, zi, settings, work), _direct_by_numpy(taps, x, zi, settings, work), strict=True
+    ):
+        np.testing.assert_array_equal(ours, reference)
+        np.testing.assert_array_equal(np.signbit(ours.real), np.signbit(reference.real))
+    silence = np.full((1, 5000), -0.0)
+    loud, quiet = (
+        run(taps, silence, zi[:1].real * 0, Pass(), np.dtype("f8"))[0] for run in (_direct_by_kernel, _direct_by_numpy)
+    )
+    np.testing.assert_array_equal(np.signbit(loud), np.signbit(quiet))
 
 
 def test_kinds_and_dtypes():

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bridgeflow.errors import ConfigError, UnstableFilter
 from bridgeflow.policy import words
 
-__all__ = ["Array", "Design", "FirFilter", "IirFilter", "quadratic_roots", "solved", "whole_delay"]
+__all__ = ["Array", "Design", "FirFilter", "IirFilter", "is_symmetric", "quadratic_roots", "solved", "whole_delay"]
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -261,10 +261,15 @@ def _refuse_unstable(design: Design, sos: Array) -> None:
         )
 
 
-def whole_delay(taps: Array) -> int | None:
-    """Half the length of taps of odd count that are symmetric or antisymmetric, but for rounding: their delay."""
+def is_symmetric(taps: Array) -> bool:
+    """Symmetric or antisymmetric, but for rounding: every frequency is delayed by half the length."""
     unequal = min(np.abs(taps - taps[::-1]).max(), np.abs(taps + taps[::-1]).max())
-    return len(taps) // 2 if len(taps) % 2 and unequal <= 1e-12 * np.abs(taps).max() else None
+    return bool(unequal <= 1e-12 * np.abs(taps).max())
+
+
+def whole_delay(taps: Array) -> int | None:
+    """The delay of symmetric or antisymmetric taps of odd count, half their length; `None` for others."""
+    return len(taps) // 2 if len(taps) % 2 and is_symmetric(taps) else None
 
 
 def quadratic_roots(c0: float, c1: float, c2: float) -> NDArray[np.complex128]:
