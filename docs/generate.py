@@ -1,7 +1,7 @@
 """Write the generated parts of the documentation: `python docs/generate.py`, or `make docs`.
 
-`docs/crossings.md` is prose around tables; each table stands between two comments and is printed from the rules that the
-conversions run on. A test compares the page with what this prints, so neither can drift from the other.
+`docs/crossings.md` is prose around tables; each table stands between two comments and is printed from the rules that
+the conversions run on. A test compares the page with what this prints, so neither can drift from the other.
 """
 
 from __future__ import annotations
