@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bridgeflow._optional import loaded
 from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE, record
-from bridgeflow.errors import CopyRefused
+from bridgeflow.errors import CopyRefused, NoRoute
 from bridgeflow.policy import Copy, parse_copy
 from bridgeflow.spec import ArraySpec
 
@@ -69,9 +70,9 @@ def _restored(numpy: Any, writable: bool) -> Shared:
     return Shared(numpy if writable else _frozen(numpy), writable)
 
 
-def check_owner(spec: ArraySpec, policy: Copy) -> None:
-    """Refuse to share memory that another library owns and may move."""
-    if spec.kind in ("torch", "dlpack") and policy == "never":
+def check_owner(spec: ArraySpec, policy: Copy, *, lent: bool = False) -> None:
+    """Refuse to share memory that another library owns and may move; `lent` if an ndarray is known to look at it."""
+    if (lent or spec.kind in ("torch", "dlpack")) and policy == "never":
         raise CopyRefused(
             "torch-owned",
             'copy="never", but torch may move the memory of its tensors, under the feet of the other faces',
@@ -84,8 +85,8 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
 
     Args:
         x: any array that the bridge carries, of one axis or more. An ndarray in C order and an Arrow array are shared
-            as they are; what torch owns is copied once into memory that torch will not move; strided memory is copied
-            once into C order.
+            as they are; what torch owns (also behind `t.numpy()` or DLPack) is copied once into memory that torch will
+            not move; strided and byte-swapped memory is copied once into C order.
         copy: `"auto"`, `"never"` (the buffer of `x` itself, or `CopyRefused`) or `"always"`.
         writable: `None` keeps what the memory is; `True` copies read-only memory; `False` marks the faces read-only.
 
@@ -101,24 +102,33 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
     (array([0., 5., 0.]), 5.0)
     """
     policy = parse_copy(copy)
+    if isinstance(x, Shared):
+        x = x.numpy
     spec = describe(x)
-    check_owner(spec, policy)
-    if spec.kind == "torch":
+    if spec.shape == ():
+        raise NoRoute("zero-dim", "a value without axes has no Arrow array to stand beside it", "share(x.reshape(1))")
+    lent = _lent(x)
+    check_owner(spec, policy, lent=lent)
+    if lent or spec.kind in ("torch", "dlpack"):
         policy = "always"
     array = to_numpy(x, copy=policy, writable=writable, bfloat16="ml_dtypes")
-    if not array.dtype.isnative:  # by way of torch, which takes this machine's byte order alone
-        array = to_numpy(to_tensor(array, copy="never" if policy == "never" else "auto"), writable=writable)
-    if not array.flags.c_contiguous:
-        if policy == "never":
-            raise CopyRefused(
-                "non-contiguous",
-                'copy="never", but Arrow\'s values lie one behind the other, these do not',
-                'pass copy="auto", or np.ascontiguousarray(x)',
-            )
-        found = route(describe(array), "numpy", copy="always")
+    plan = route(describe(array), "arrow", copy="never" if policy == "never" else "auto")
+    if plan.action != "view":  # strided or byte-swapped memory, which Arrow cannot stand on
         if ACTIVE:
-            record(found.exchange())
-        array = found.run(array)
+            record(plan.exchange())
+        array = np.array(array, array.dtype.newbyteorder("="), order="C")
     shared = Shared(array, bool(array.flags.writeable))
-    _ = shared.tensor, shared.arrow
+    try:
+        _ = shared.tensor, shared.arrow
+    except CopyRefused as refusal:
+        detail = refusal.detail.removeprefix('copy="never", but ')
+        raise NoRoute(refusal.reason, f"no memory serves all three faces: {detail}", refusal.remedy) from None
     return shared
+
+
+def _lent(x: Any) -> bool:
+    """Whether an ndarray looks at memory that torch, or a library unknown (a DLPack capsule), owns and may move."""
+    while isinstance(x, np.ndarray):
+        x = x.base
+    torch = loaded("torch")
+    return type(x).__name__ == "PyCapsule" or (torch is not None and isinstance(x, torch.Tensor))

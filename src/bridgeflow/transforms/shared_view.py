@@ -65,7 +65,7 @@ class SharedView(LeafTransform):
 
     def _routes(self, spec: ArraySpec) -> tuple[Route, ...]:
         check_owner(spec, self.copy)
-        copy: Copy = "always" if spec.kind == "torch" and self.copy == "auto" else self.copy
+        copy: Copy = "always" if spec.kind in ("torch", "dlpack") and self.copy == "auto" else self.copy
         routes = [route(spec, "numpy", copy=copy, writable=self.writable, bfloat16="ml_dtypes")]
         again: Copy = "never" if self.copy == "never" else "auto"
         if "byte-order" in routes[-1].target.flags:

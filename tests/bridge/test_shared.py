@@ -1,0 +1,173 @@
+"""`share()`: one buffer, three faces, guaranteed."""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import pickle
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from bridgeflow.bridge import Shared, share, trace
+from bridgeflow.errors import CopyRefused, NoRoute
+from tests.bridge import answers
+
+
+def counts(code: str = "f4", *shape: int) -> np.ndarray:
+    return np.arange(np.prod(shape or (6,))).reshape(shape or (6,)).astype(code)
+
+
+def frozen(x: np.ndarray) -> np.ndarray:
+    x.flags.writeable = False
+    return x
+
+
+SHARED_AS_THEY_ARE = {
+    "numpy": counts,
+    "numpy-2d": lambda: counts("f8", 2, 3),
+    "numpy-complex": lambda: counts("c8", 2, 3),
+    "numpy-bool": lambda: counts("i4") > 2,
+    "numpy-bool-2d": lambda: counts("i4", 2, 3) > 2,
+    "numpy-bfloat16": lambda: counts().astype(ml_dtypes.bfloat16),
+    "numpy-instants": lambda: counts("i8").view("M8[ns]"),
+    "numpy-read-only": lambda: frozen(counts()),
+    "numpy-empty": lambda: np.empty((0, 3), "f4"),
+    "arrow": lambda: pa.array([1.0, 2.0]),
+    "arrow-slice": lambda: pa.array([1, 2, 3]).slice(1),
+    "arrow-tensors": lambda: pa.FixedShapeTensorArray.from_numpy_ndarray(counts("f4", 2, 3)),
+    "shared": lambda: share(counts()),
+}
+COPIED_ONCE = {
+    "torch": lambda: torch.arange(6.0),
+    "torch-conj": lambda: torch.tensor([1 + 2j]).conj(),
+    "torch-bfloat16": lambda: torch.arange(6.0).bfloat16(),
+    "torch-grad": lambda: torch.ones(3, requires_grad=True),
+    "behind-numpy": lambda: torch.arange(6.0).numpy()[1:],
+    "behind-dlpack": lambda: np.from_dlpack(torch.arange(6.0)),
+    "strided": lambda: counts("f4", 3, 4)[:, ::2],
+    "backwards": lambda: counts()[::-1],
+    "big-endian": lambda: counts(">f4"),
+    "chunks": lambda: pa.chunked_array([[1.0], [2.0]]),
+}
+NO_FACES = {
+    "0d": (lambda: np.array(1.0), "zero-dim"),
+    "scalar": (lambda: pa.scalar(1.0), "zero-dim"),
+    "text": (lambda: np.array(["a"]), "dtype"),
+    "longdouble": (lambda: np.ones(3, np.longdouble), "dtype"),
+    "days": (lambda: counts("i8").view("M8[D]"), "dtype"),
+    "meta": (lambda: torch.empty(3, device="meta"), "no-data"),
+    "masked": (lambda: np.ma.array([1.0, 2.0], mask=[0, 1]), "masked"),
+    "nulls": (lambda: pa.array([1.0, None]), "nulls"),
+}
+
+
+def one_memory(faces: Shared) -> None:
+    spans = [answers.payload(face) for face in (faces.numpy, faces.tensor, faces.arrow)]
+    assert spans[0] == spans[1] == spans[2]
+
+
+@pytest.mark.parametrize("name", SHARED_AS_THEY_ARE)
+def test_three_faces_on_the_memory_given(name: str):
+    x = SHARED_AS_THEY_ARE[name]()
+    faces = share(x, copy="never")
+    one_memory(faces)
+    assert answers.inside(faces.numpy, x)
+    assert faces.writable == faces.numpy.flags.writeable
+    one_memory(share(x))
+    own = share(x, copy="always")
+    one_memory(own)
+    assert answers.apart(own.numpy, x)
+
+
+@pytest.mark.parametrize("name", COPIED_ONCE)
+def test_what_others_may_move_or_arrow_cannot_hold_is_copied_once(name: str):
+    x = COPIED_ONCE[name]()
+    with trace() as record:
+        faces = share(x)
+    one_memory(faces)
+    assert answers.apart(faces.numpy, x)
+    assert len([exchange for exchange in record if exchange.action == "copy"]) == 1
+    with pytest.raises(CopyRefused, match='copy="never"'):
+        share(x, copy="never")
+
+
+@pytest.mark.parametrize("name", NO_FACES)
+def test_what_has_no_face_is_refused(name: str):
+    make, reason = NO_FACES[name]
+    with pytest.raises(NoRoute) as refusal:
+        share(make())
+    assert refusal.value.reason == reason
+
+
+def test_a_write_to_one_face_is_seen_by_all():
+    x = counts()
+    faces = share(x)
+    faces.tensor[1] = 50
+    faces.numpy[2] = 60
+    assert x[1] == faces.arrow[1].as_py() == 50
+    assert x[2] == faces.arrow[2].as_py() == faces.tensor[2] == 60
+
+
+def test_writable_is_honoured_by_the_numpy_and_arrow_faces():
+    x = counts()
+    closed = share(x, writable=False)
+    assert answers.inside(closed.numpy, x)
+    with pytest.raises(ValueError, match="read-only"):
+        closed.numpy[0] = 1
+    assert x.flags.writeable  # the array given stays as it is
+    assert not closed.arrow.buffers()[1].is_mutable
+    assert not share(x).arrow.buffers()[1].is_mutable
+
+
+def test_read_only_memory_is_copied_only_to_be_written_to():
+    x = frozen(counts())
+    assert not share(x).writable
+    opened = share(x, writable=True)
+    opened.tensor[0] = 9
+    assert (opened.numpy[0], x[0]) == (9, 0)
+    with pytest.raises(CopyRefused, match=r"\[read-only\]"):
+        share(x, writable=True, copy="never")
+
+
+def test_moving_the_tensor_leaves_the_other_faces_in_place():
+    """`share_memory_` moves torch's storage; this memory is NumPy's, which the faces hold."""
+    faces = share(torch.arange(1000.0))
+    before = faces.numpy.copy()
+    faces.tensor.share_memory_()
+    del faces.__dict__["tensor"]
+    churn = [np.full(1000, 9.0, "f4") for _ in range(50)]
+    assert (faces.numpy == before).all()
+    assert faces.arrow.to_pylist() == before.tolist()
+    assert len(churn) == 50
+
+
+@pytest.mark.parametrize("code", ["f4", "i8", "c8", "?"])
+@pytest.mark.parametrize("writable", [True, False])
+def test_pickling_keeps_values_and_writability(code: str, writable: bool):
+    faces = share(counts("i4", 2, 3).astype(code), writable=writable)
+    for again in (pickle.loads(pickle.dumps(faces)), copy.deepcopy(faces)):
+        one_memory(again)
+        assert again.writable == again.numpy.flags.writeable == writable
+        assert (again.numpy == faces.numpy).all()
+        assert answers.apart(again.numpy, faces.numpy)
+
+
+def test_a_shared_buffer_is_read_by_whoever_speaks_dlpack():
+    faces = share(counts())
+    assert np.from_dlpack(faces).ctypes.data == faces.numpy.ctypes.data
+    assert torch.from_dlpack(faces).data_ptr() == faces.numpy.ctypes.data
+
+
+def test_faces_outlive_the_source_and_each_other():
+    def face(name: str) -> Any:
+        return getattr(share(np.arange(100_000.0)), name)
+
+    kept = {name: face(name) for name in ("numpy", "tensor", "arrow")}
+    churn = [ctypes.create_string_buffer(b"\xff" * 800_000) for _ in range(20)]
+    assert kept["numpy"][-1] == kept["tensor"][-1] == kept["arrow"][-1].as_py() == 99_999
+    assert churn
