@@ -17,7 +17,15 @@ __all__ = ["ArraySpec", "Exchange", "Shape"]
 Shape = tuple[int | None, ...]
 """Lengths along each axis; `None` where a length is not known before the data is seen."""
 
-_ITEMSIZE_EXTRA = {"bool": 1, "bfloat16": 2, "complex32": 4, "complex64": 8, "complex128": 16, "float128": 16, "complex256": 32}
+_ITEMSIZE_EXTRA = {
+    "bool": 1,
+    "bfloat16": 2,
+    "complex32": 4,
+    "complex64": 8,
+    "complex128": 16,
+    "float128": 16,
+    "complex256": 32,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
