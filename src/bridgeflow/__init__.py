@@ -23,20 +23,6 @@ if TYPE_CHECKING:
     from bridgeflow.transforms import Clone as Clone
     from bridgeflow.transforms import Detach as Detach
     from bridgeflow.transforms import LeafTransform as LeafTransform
-    from bridgeflow.transforms import Scale as Scale
-    from bridgeflow.transforms import SharedView as SharedView
-    from bridgeflow.transforms import SignalFilter as SignalFilter
-    from bridgeflow.transforms import ToArrow as ToArrow
-    from bridgeflow.transforms import ToDevice as ToDevice
-    from bridgeflow.transforms import ToNumpy as ToNumpy
-    from bridgeflow.transforms import ToTensor as ToTensor
-    from bridgeflow.transforms import Transform as Transform
-    from bridgeflow.transforms import register as register
-    from bridgeflow.pipeline import Compose as Compose
-    from bridgeflow.transforms import Cast as Cast
-    from bridgeflow.transforms import Clone as Clone
-    from bridgeflow.transforms import Detach as Detach
-    from bridgeflow.transforms import LeafTransform as LeafTransform
     from bridgeflow.transforms import Plan as Plan
     from bridgeflow.transforms import Scale as Scale
     from bridgeflow.transforms import SharedView as SharedView
@@ -55,22 +41,6 @@ _EXPORTS = {
     "bridgeflow.errors": ("BridgeflowError", "ConfigError", "CopyRefused", "DataError", "KeyNotFound", "NoRoute"),
     "bridgeflow.pipeline": ("Compose",),
     "bridgeflow.spec": ("ArraySpec", "Exchange"),
-    "bridgeflow.transforms": (
-        "Cast",
-        "Clone",
-        "Detach",
-        "LeafTransform",
-        "Scale",
-        "SharedView",
-        "SignalFilter",
-        "ToArrow",
-        "ToDevice",
-        "ToNumpy",
-        "ToTensor",
-        "Transform",
-        "register",
-    ),
-    "bridgeflow.pipeline": ("Compose",),
     "bridgeflow.transforms": (
         "Cast",
         "Clone",
