@@ -385,6 +385,79 @@ def test_wrong_arguments_exit_with_2():
     assert bridgeflow("run", "job.yaml", "--overwirte").exit_code == 2
 
 
+# --- plot filter ---
+
+BANDPASS = ["--design", "butter", "--btype", "bandpass", "--cutoff", "0.5,40", "--order", "2", "--fs", "360"]
+
+
+def test_a_filter_said_by_options_is_drawn(folder):
+    done = bridgeflow("plot", "filter", *BANDPASS, "--png", "out.png")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        "filter   Butter(fs=360.0, order=2, cutoff=(0.5, 40.0), btype='bandpass'), causal",
+        "-3 dB    0.5, 40 Hz",
+        "picture  out.png",
+    ]
+    assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_options_are_the_fields_of_a_configuration(folder):
+    done = bridgeflow("plot", "filter", "--design=savgol", "--window-length", "11", "--polyorder=3",
+                      "--offset", "-5.12", "--png", "out.png", "--json")  # fmt: skip
+    fields = json.loads(done.stdout)["filter"]["SignalFilter"]
+    assert (fields["design"], fields["window_length"], fields["offset"]) == ("savgol", 11, -5.12)
+
+
+def test_a_filter_of_a_job_is_drawn_as_it_is_used(folder):
+    done = bridgeflow("plot", "filter", "job.yaml", "--png", "out.png")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines()[0] == ("filter   job.yaml, stage 2: Notch(fs=360.0, w0=60.0, Q=30.0), zero_phase")
+    again = bridgeflow("plot", "filter", "job.yaml", "--stage", "2", "--png", "out.png", "--overwrite", "--json")
+    assert json.loads(again.stdout)["half_power"] == pytest.approx([58.46, 61.57], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "which filter? Give a configuration (FILE), or fields"),
+        (["job.yaml", "--design", "butter"], "give a configuration or the fields of a filter, not both"),
+        (["job.yaml", "other.yaml"], "one configuration, please; got job.yaml, other.yaml"),
+        (["job.yaml", "--stage", "1"], "job.yaml: stage 1 is no SignalFilter; --stage takes one of 2"),
+        (["none.yaml"], "none.yaml: no such file"),
+        ([*BANDPASS, "--stage", "1"], "--stage is for a configuration"),
+        ([*BANDPASS, "--order", "3"], "--order: given twice"),
+        ([*BANDPASS, "--rp"], "--rp: its value is missing"),
+        ([*BANDPASS, "--ordr", "3"], "SignalFilter has no field 'ordr'; did you mean 'order'"),
+        ([*BANDPASS, "--rp", "[1"], "--rp:2:1: is no valid YAML"),
+        (["--design", "butter", "--cutoff", "low"], "$.cutoff: SignalFilter: "),
+        (["--design", "notch", "--w0", "200", "--Q", "30", "--fs", "360"], "Notch: w0=200 Hz must lie below fs/2"),
+        (["--ba", "[[1], [1, -1.5]]"], "Ba: unstable"),
+    ],
+    ids=lambda value: None if isinstance(value, list) else value[:20],
+)
+def test_what_is_no_filter_is_one_line(folder, arguments, expected):
+    before = state(folder)
+    assert refused("plot", "filter", *arguments, "--png", "out.png").removeprefix("bridgeflow: ").startswith(expected)
+    assert state(folder) == before
+
+
+def test_several_filters_want_a_choice(folder):
+    change(
+        folder,
+        "  - SignalFilter",
+        "  - Compose: {stages: [SignalFilter: {design: notch, w0: 50, Q: 9}]}\n  - SignalFilter",
+    )
+    assert refused("plot", "filter", "job.yaml", "--png", "out.png").endswith("choose with --stage, one of 2.1, 3")
+    done = bridgeflow("plot", "filter", "job.yaml", "--stage", "2.1", "--png", "out.png")
+    assert "w0=50.0" in done.stdout
+
+
+def test_a_picture_of_a_filter_is_not_replaced_unless_asked(folder):
+    (folder / "out.png").write_bytes(b"precious")
+    assert "exists already" in refused("plot", "filter", *BANDPASS, "--png", "out.png")
+    assert bridgeflow("plot", "filter", *BANDPASS, "--png", "out.png", "--overwrite").exit_code == 0
+
+
 # --- as a process ---
 
 

@@ -19,6 +19,7 @@ from bridgeflow.errors import BridgeflowError, MissingDependency
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Progress, Result
     from bridgeflow.pipeline.job import Job
+    from bridgeflow.transforms import SignalFilter
 
 __all__ = ["app", "main"]
 
@@ -48,6 +49,10 @@ Roots = Annotated[
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+plot = typer.Typer(help="Draw pictures.", no_args_is_help=True)
+app.add_typer(plot, name="plot")
 
 
 def main() -> None:
@@ -111,6 +116,58 @@ def explain(file: File, root: Roots = None, as_json: Json = False, debug: Debug 
             typer.echo(str(plan))
 
 
+@plot.command(
+    "filter",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[FILE [--stage N] | --FIELD VALUE ...] --png PATH",
+    epilog="bridgeflow plot filter --design butter --btype bandpass --cutoff 0.5,40 --order 2 --fs 360 --png out.png",
+)
+def plot_filter(
+    context: typer.Context,
+    png: Annotated[Path, typer.Option("--png", metavar="PATH", help="The picture to write.", show_default=False)],
+    stage: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option(
+            "--stage",
+            metavar="N",
+            help="Which stage of FILE, counted as `explain` does (2; 3.1 in a composition). "
+            "May be left out where there is only one filter.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+    root: Roots = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a filter: magnitude, phase, group delay, zeros and poles, impulse response.
+
+    The filter is a SignalFilter stage of the job FILE, or is said by that transform's fields as options: --design,
+    --cutoff, --fs, --mode and so on, with values as in a configuration; commas make a list. It is drawn as it is put to
+    work: mode zero_phase squares the gain of a recursive filter and has no delay.
+    """
+    with _errors(as_json, debug):
+        from bridgeflow.plots import draw_filter
+
+        where, signal_filter = _chosen_filter(context.args, stage, root)
+        curves = draw_filter(signal_filter.filter, png, overwrite=overwrite)
+        design = signal_filter.designed
+        unit = " Hz" if design.fs else " cycles per sample"
+        half = ", ".join(f"{frequency:.4g}" for frequency in curves.half_power)
+        lines = [
+            ("filter", f"{where}{design}, {signal_filter.mode}"),
+            ("-3 dB", f"{half}{unit}" if half else "nowhere"),
+            ("picture", _shown(png)),
+        ]
+        facts = {
+            "ok": True,
+            "filter": signal_filter.to_config(),
+            "half_power": list(curves.half_power),
+            "picture": str(png),
+        }
+        _say(as_json, facts, lines)
+
+
 @app.command("list")
 def list_(as_json: Json = False, debug: Debug = False) -> None:
     """List what a configuration may name: transforms and formats."""
@@ -150,6 +207,82 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         _say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
     if any(one.verdict == "bad" for one in findings):
         raise typer.Exit(SYSTEM)
+
+
+# --- a filter from the command line ---
+
+
+def _chosen_filter(words: Sequence[str], stage: str | None, roots: list[Path] | None) -> tuple[str, SignalFilter]:
+    """Where it was found, and the filter that the arguments mean: a stage of a job, or fields."""
+    from bridgeflow.errors import ConfigError
+    from bridgeflow.transforms import SignalFilter
+
+    files, fields = _files_and_fields(words)
+    if len(files) > 1:
+        raise ConfigError(f"one configuration, please; got {', '.join(files)}; a list is written with commas: 0.5,40")
+    if files and fields:
+        raise ConfigError(
+            f"give a configuration or the fields of a filter, not both: {files[0]} and --{next(iter(fields))}"
+        )
+    if files:
+        return _filter_of_job(Path(files[0]), stage, roots)
+    if not fields:
+        raise ConfigError("which filter? Give a configuration (FILE), or fields: --design butter --cutoff 20 ...")
+    if stage is not None:
+        raise ConfigError("--stage is for a configuration; the fields describe one filter")
+    return "", SignalFilter.from_config({"SignalFilter": fields})
+
+
+def _files_and_fields(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """`--name value` and `--name=value` as fields, with values as in a configuration; the rest is files."""
+    from bridgeflow.config.document import read_document
+    from bridgeflow.errors import ConfigError
+
+    files: list[str] = []
+    fields: dict[str, Any] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            files.append(word)
+            continue
+        option, given, text = word.partition("=")
+        value = text if given else next(rest, None)
+        name = option[2:].replace("-", "_")
+        if value is None:
+            raise ConfigError(f"{option}: its value is missing")
+        if name in fields:
+            raise ConfigError(f"{option}: given twice")
+        listed = value if "," not in value or value.startswith("[") else f"[{value}]"
+        fields[name] = read_document(listed.encode(), option).root.plain()
+    return files, fields
+
+
+def _filter_of_job(file: Path, stage: str | None, roots: list[Path] | None) -> tuple[str, SignalFilter]:
+    from bridgeflow.config import load_job
+    from bridgeflow.errors import ConfigError
+
+    filters = dict(_filters(load_job(file, roots=roots).transform.stages))
+    known = ", ".join(filters)
+    if not filters:
+        raise ConfigError(f"{_shown(file)}: no stage is a SignalFilter")
+    if stage is None and len(filters) > 1:
+        raise ConfigError(f"{_shown(file)}: several stages are filters; choose with --stage, one of {known}")
+    number = next(iter(filters)) if stage is None else stage
+    if number not in filters:
+        raise ConfigError(f"{_shown(file)}: stage {number} is no SignalFilter; --stage takes one of {known}")
+    return f"{_shown(file)}, stage {number}: ", filters[number]
+
+
+def _filters(stages: Sequence[Any], prefix: str = "") -> Iterator[tuple[str, SignalFilter]]:
+    """The filters among the stages, by the numbers that plans and messages use."""
+    from bridgeflow.pipeline.compose import Compose
+    from bridgeflow.transforms import SignalFilter
+
+    for index, one in enumerate(stages, 1):
+        if isinstance(one, Compose):
+            yield from _filters(one.stages, f"{prefix}{index}.")
+        elif isinstance(one, SignalFilter):
+            yield f"{prefix}{index}", one
 
 
 # --- errors ---
