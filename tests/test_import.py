@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import bridgeflow
+from bridgeflow import transforms
 
 HEAVY = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "matplotlib", "pydantic", "PIL")
 
@@ -36,6 +37,10 @@ def test_public_names_are_sorted_and_listed():
 @pytest.mark.parametrize("name", bridgeflow.__all__)
 def test_public_name_resolves(name):
     assert getattr(bridgeflow, name) is not None
+
+
+def test_every_transform_has_its_name_at_the_top():
+    assert set(transforms.__all__) <= set(bridgeflow.__all__)
 
 
 def test_unknown_name_is_an_attribute_error():

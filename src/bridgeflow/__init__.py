@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from bridgeflow.pipeline import Compose as Compose
     from bridgeflow.transforms import Cast as Cast
     from bridgeflow.transforms import Clone as Clone
+    from bridgeflow.transforms import Decimate as Decimate
     from bridgeflow.transforms import Detach as Detach
     from bridgeflow.transforms import LeafTransform as LeafTransform
     from bridgeflow.transforms import Plan as Plan
+    from bridgeflow.transforms import Resample as Resample
     from bridgeflow.transforms import Scale as Scale
     from bridgeflow.transforms import SharedView as SharedView
     from bridgeflow.transforms import SignalFilter as SignalFilter
@@ -44,9 +46,11 @@ _EXPORTS = {
     "bridgeflow.transforms": (
         "Cast",
         "Clone",
+        "Decimate",
         "Detach",
         "LeafTransform",
         "Plan",
+        "Resample",
         "Scale",
         "SharedView",
         "SignalFilter",
