@@ -3,6 +3,7 @@
 #   make demo       run the main job on the ECG and say where the results are
 #   make test       the test suite            make test-all   with the slow ones, and more random examples
 #   make lint       format, lint, types, layers, doctests
+#   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests
 #   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
 #   make docs       print the tables of docs/crossings.md anew
 #   make clean
@@ -63,6 +64,15 @@ bench: $(VENV)/.installed-bench
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+
+# Python itself knows nothing of the sanitizers, so their runtimes come first; what Python never frees is no leak of ours.
+sanitize: $(VENV)/.installed-dev
+	rm -rf build/sanitized
+	$(PIP_INSTALL) --no-deps --target build/sanitized -C build-dir=build/sanitize -C cmake.build-type=Debug \
+		-C cmake.define.CMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined -fno-sanitize-recover=all' .
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
+		ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 BRIDGEFLOW_SANITIZED=build/sanitized \
+		$(BIN)/python -m pytest -p tests.sanitized $(wildcard tests/signal/*/test_native.py) $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
