@@ -93,7 +93,7 @@ class Door(NamedTuple):
     def close_state(self, zf: Any) -> Any:
         """A state: a tensor beside a tensor, else an ndarray."""
         if kind_of(self.source) == "torch":
-            return zf if self.by_torch else like(zf, self.source)
+            return zf if self.by_torch else to_tensor(zf) if self.source.device.type == "cpu" else like(zf, self.source)
         return to_numpy(zf) if self.by_torch else zf
 
 
