@@ -703,7 +703,7 @@ NUMPY_TO_ARROW = (
         says="the array is stored in the other byte order than this machine's",
         remedy="x.astype(x.dtype.newbyteorder('=')), once, where it is read",
         then=_fresh,
-        apply=lambda x, s, o: x.astype(x.dtype.newbyteorder("=")),
+        apply=lambda x, s, o: x.astype(x.dtype.newbyteorder("="), order="C"),
     ),
     Rule(
         name="days",

@@ -64,8 +64,17 @@ def _as_padded(rows: Rows, spec: ArraySpec, options: Options) -> Padded:
 
     at = rows.values.device
     padded = torch.full((*shape, *rows.values.shape[1:]), options.pad_value, dtype=rows.values.dtype, device=at)
-    padded[torch.from_numpy(real).to(at)] = rows.values
+    bits = _signed(rows.values.dtype)
+    padded.view(bits)[torch.from_numpy(real).to(at)] = rows.values.view(bits)
     return Padded(padded, torch.from_numpy(lengths).to(at))
+
+
+def _signed(dtype: torch.dtype) -> torch.dtype:
+    """A type of the same size that torch can assign by mask, which it cannot to all of its types."""
+    import torch
+
+    integers = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
+    return integers.get(dtype, torch.uint8 if str(dtype).startswith("torch.float8") else dtype)
 
 
 _SHARED_OFFSETS: WeakValueDictionary[tuple[str, bool, bytes], Any] = WeakValueDictionary()

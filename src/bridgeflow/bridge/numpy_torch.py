@@ -285,6 +285,19 @@ def _bits(t: torch.Tensor) -> Any:
     return t.view(torch.uint16 if t.element_size() == 2 else torch.uint8).numpy()
 
 
+def _resolved(t: torch.Tensor, _spec: ArraySpec, _options: Options) -> torch.Tensor:
+    """What the conj and neg bits stand for, written out in C order: resolve_conj() would keep the strides."""
+    import torch
+
+    return torch.empty(t.shape, dtype=t.dtype).copy_(t)
+
+
+def _widened_complex(t: torch.Tensor, _spec: ArraySpec, _options: Options) -> torch.Tensor:
+    import torch
+
+    return t.to(torch.complex64, memory_format=torch.contiguous_format)
+
+
 def _guard_overlap(x: Any, _spec: ArraySpec, _options: Options) -> Any:
     x.flags.writeable = False
     return x
@@ -415,7 +428,7 @@ TORCH_TO_NUMPY = (
         says="the conj bit says that the memory holds the conjugates of the values",
         remedy="resolve_conj() it once, where it is made",
         then=_fresh,
-        apply=lambda t, s, o: t.resolve_conj().resolve_neg(),
+        apply=_resolved,
     ),
     Rule(
         name="neg",
@@ -425,7 +438,7 @@ TORCH_TO_NUMPY = (
         says="the neg bit says that the memory holds the values with the other sign",
         remedy="resolve_neg() it once, where it is made",
         then=_fresh,
-        apply=lambda t, s, o: t.resolve_neg(),
+        apply=_resolved,
     ),
     Rule(
         name="rank",
@@ -451,7 +464,7 @@ TORCH_TO_NUMPY = (
         says="NumPy has no complex32; widened to complex64, exactly",
         remedy="torch.view_as_real(t) shares as float16[..., 2]",
         then=lambda s, o: s.fresh(dtype="complex64"),
-        apply=lambda t, s, o: t.to(require("torch", needed_for="complex32").complex64),
+        apply=_widened_complex,
     ),
     Rule(
         name="bits",
@@ -521,7 +534,7 @@ def _widened(x: Any, spec: ArraySpec, _options: Options) -> Any:
     """Every bfloat16 and float8 value is a float32; bfloat16 is its upper half."""
     if spec.dtype == "bfloat16":
         return np.left_shift(x.view(np.uint16), 16, dtype=np.uint32, out=np.empty(x.shape, np.uint32)).view(np.float32)
-    return np.asarray(_float8_values(spec.dtype)[x.view(np.uint8)])
+    return np.asarray(np.take(_float8_values(spec.dtype), x.view(np.uint8)))
 
 
 @cache
@@ -690,7 +703,7 @@ NUMPY_TO_TORCH = (
         says="the array is stored in the other byte order than this machine's",
         remedy="x.astype(x.dtype.newbyteorder('=')), once, where it is read",
         then=_fresh,
-        apply=lambda x, s, o: x.astype(x.dtype.newbyteorder("=")),
+        apply=lambda x, s, o: x.astype(x.dtype.newbyteorder("="), order="C"),
     ),
     Rule(
         name="instants",

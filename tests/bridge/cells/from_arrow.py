@@ -617,6 +617,14 @@ def lists() -> list[Cell]:
                 refuse("dtype", ragged="pad", pad_value=300),
             ),
         ),
+        *(
+            cell(
+                f"arrow-list-{name}-pads-torch",
+                partial(pa.array, ragged, pa.list_(getattr(pa, name)())),
+                torch=copy("ragged", ragged="pad", pad_value=7, values=padded(7)),
+            )
+            for name in ("uint16", "uint32", "uint64")
+        ),
         cell(
             "arrow-list-empty-rows",
             lambda: pa.array([[], []], kinds["list"]),

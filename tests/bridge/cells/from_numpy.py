@@ -41,6 +41,8 @@ def dtypes() -> list[Cell]:
             cells.append(cell(f"numpy-{name}-big-endian", partial(filled, ">" + code, 5), **swapped))
             backwards = partial(lambda code: filled(">" + code, 5)[::-1], code)
             cells.append(cell(f"numpy-{name}-big-endian-backwards", backwards, **swapped))
+            turned = partial(lambda code: filled(">" + code, 2, 3).T, code)
+            cells.append(cell(f"numpy-{name}-big-endian-transposed", turned, **swapped))
     for name in ("longlong", "ulonglong", "intc", "uintc"):
         cells.append(cell(f"numpy-{name}", partial(filled, getattr(np, name), 4), **SHARED))
     for name in ("longdouble", "clongdouble"):

@@ -58,6 +58,8 @@ def dtypes() -> list[Cell]:
     unwidened = tuple(refuse("dtype", bfloat16=word) for word in ("ml_dtypes", "uint16", "error"))
     make = partial(filled, "complex32", 4)
     cells.append(cell("torch-complex32", make, numpy=(widened, *unwidened), torch=view(), arrow=widened))
+    turned = lambda: filled("complex32", 2, 3).t()  # noqa: E731
+    cells.append(cell("torch-complex32-transposed", turned, numpy=widened, torch=view(), arrow=widened))
     for name in (*SUB_BYTE, *BITS, "float4_e2m1fn_x2"):
         make = partial(torch.empty, 4, dtype=getattr(torch, name))
         cells.append(cell(f"torch-{name}", make, numpy=refuse("dtype"), arrow=refuse("dtype")))
@@ -310,6 +312,8 @@ def flags() -> list[Cell]:
             "torch-grad-bfloat16", lambda: filled("bfloat16", 3).requires_grad_(), numpy=copy("dtype", dtype="float32")
         ),
         cell("torch-conj", lambda: filled("complex64", 4).conj(), **conj),
+        cell("torch-conj-transposed", lambda: filled("complex64", 2, 3).conj().t(), **conj),
+        cell("torch-neg-transposed", lambda: torch._neg_view(filled("float32", 2, 3)).t(), **neg),
         cell("torch-conj-grad", lambda: filled("complex64", 4).requires_grad_().conj(), **conj),
         cell("torch-conj-complex32", lambda: filled("complex32", 4).conj(), numpy=copy("conj-bit", dtype="complex64")),
         cell("torch-neg", lambda: torch._neg_view(filled("float32", 4)), **neg),
