@@ -41,7 +41,9 @@ from bridgeflow.signal.design import (
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
+from bridgeflow.signal.spectral import ShortTimeFFT, welch
 from bridgeflow.signal.streams import Stream, stream
+from bridgeflow.signal.trends import detrend
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "Remez",
     "Resampler",
     "Savgol",
+    "ShortTimeFFT",
     "Sos",
     "Stream",
     "Taps",
@@ -74,6 +77,7 @@ __all__ = [
     "butter_highpass_filter",
     "butter_lowpass_filter",
     "decimate",
+    "detrend",
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
@@ -84,4 +88,5 @@ __all__ = [
     "sosfilt_zi",
     "sosfiltfilt",
     "stream",
+    "welch",
 ]

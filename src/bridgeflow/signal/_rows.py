@@ -67,15 +67,15 @@ def kind_mark(spec: ArraySpec) -> np.ndarray[Any, Any]:
     return np.asarray(f"{spec.kind} {spec.dtype}")
 
 
-def as_marked(y: Any, mark: Any) -> Any:
-    """A result that no chunk stands beside, as the kind of the stream."""
+def as_marked(y: Any, mark: Any, *, same_dtype: bool = False) -> Any:
+    """A result that no chunk stands beside, as the kind of the stream; in its dtype too where that is to be kept."""
     kind, dtype = str(mark).split()
     if not isinstance(y, np.ndarray) or kind == "numpy":
         return y
     if kind == "arrow" or kind == "capsule":
         return to_arrow(y)
     tensor = to_tensor(y)
-    return tensor.bfloat16() if dtype == "bfloat16" else tensor
+    return tensor.bfloat16() if same_dtype and dtype == "bfloat16" else tensor
 
 
 def known_rows(spec: ArraySpec, *, what: str) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from bridgeflow.transforms.resample import Decimate, Resample
 from bridgeflow.transforms.scale import Scale
 from bridgeflow.transforms.shared_view import SharedView
 from bridgeflow.transforms.signal_filter import SignalFilter
+from bridgeflow.transforms.spectral import Istft, Spectrogram, Stft, Welch
 from bridgeflow.transforms.to_arrow import ToArrow
 from bridgeflow.transforms.to_device import ToDevice
 from bridgeflow.transforms.to_numpy import ToNumpy
@@ -22,16 +23,20 @@ __all__ = [
     "Clone",
     "Decimate",
     "Detach",
+    "Istft",
     "LeafTransform",
     "Plan",
     "Resample",
     "Scale",
     "SharedView",
     "SignalFilter",
+    "Spectrogram",
+    "Stft",
     "ToArrow",
     "ToDevice",
     "ToNumpy",
     "ToTensor",
     "Transform",
+    "Welch",
     "register",
 ]

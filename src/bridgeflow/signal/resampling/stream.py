@@ -161,7 +161,8 @@ class Resampler:
         samples = int(tail.shape[-1])
         tick = plan.centre - ahead + samples * plan.up
         missing = max(plan.span(tick, due)[1] - samples, 0)
-        return as_marked(plan.run(extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due), state["kind"])
+        y = plan.run(extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due)
+        return as_marked(y, state["kind"], same_dtype=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,270 @@
+"""`welch`: SciPy's average power spectra on NumPy, torch and Arrow arrays, and of endless recordings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of
+from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, together
+from bridgeflow.signal.spectral.live import State, spectral_spec
+from bridgeflow.signal.spectral.short_time import (
+    Detrend,
+    ShortTimeFFT,
+    in_precision,
+    is_complex,
+    like_data,
+    squared_magnitude,
+)
+from bridgeflow.signal.trends import Trend
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["Average", "Scaling", "WelchAverage", "welch"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+Average: TypeAlias = Literal["mean", "median"]
+"""Over segments; the median is corrected for its bias."""
+
+Scaling: TypeAlias = Literal["density", "spectrum"]
+"""Power per Hz, or power."""
+
+_SCALED: Final[dict[str, Any]] = {"density": "psd", "spectrum": "magnitude"}
+
+
+def welch(
+    x: Any,
+    fs: float = 1.0,
+    window: str | tuple[Any, ...] | Array | Sequence[float] = "hann",
+    nperseg: int | None = None,
+    noverlap: int | None = None,
+    nfft: int | None = None,
+    detrend: Trend | Callable[[Any], Any] | Literal[False] | None = "constant",
+    return_onesided: bool = True,
+    scaling: Scaling = "density",
+    axis: int = -1,
+    average: Average = "mean",
+) -> tuple[Array, Any]:
+    """The power spectrum by Welch's method, as `scipy.signal.welch` gives it.
+
+    Args:
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real or complex. Only read.
+        fs: sampling rate in Hz.
+        window: by the name that `scipy.signal.get_window` knows, or its samples.
+        nperseg: samples of a segment; `None` for 256 or the window's. Recordings that are shorter are one segment, with
+            a warning.
+        noverlap: samples that neighbouring segments share; `None` for half.
+        nfft: length of the transform; `None` for `nperseg`.
+        detrend: taken off each segment: `"constant"`, `"linear"`, a function of segments [..., samples], or `False`.
+        return_onesided: fold negative frequencies of real data onto the positive ones.
+        scaling: `"density"` or `"spectrum"`.
+        axis: of time.
+        average: `"mean"` or `"median"`.
+
+    Returns:
+        f: ndarray, frequencies in Hz.
+        Pxx: x with frequency in place of time; as x in kind and device; float64, or float32 for data of at most single
+            precision. Gradients flow.
+
+    Raises:
+        ConfigError, DataError: parameters that do not fit each other, or the data.
+
+    >>> x = np.sin(2 * np.pi * 10 * np.arange(2000) / 100)
+    >>> f, power = welch(x, fs=100.0, nperseg=200, scaling="spectrum")
+    >>> float(f[power.argmax()]), float(power.max().round(3))
+    (10.0, 0.5)
+    """
+    rows = open_rows(x, axis, what="welch")
+    samples = int(rows.values.shape[-1])
+    if not rows.values.size if isinstance(rows.values, np.ndarray) else not rows.values.numel():
+        empty = rows.close(in_precision(rows.values))
+        return as_ndarray(empty), empty
+    weights = _window(window, nperseg, samples)
+    length = len(weights)
+    shared = length // 2 if noverlap is None else int(noverlap)
+    if shared >= length:
+        raise ConfigError(f"welch: noverlap={shared} must be less than nperseg={length}")
+    if length > samples:
+        raise DataError(f"welch: the window has {length} samples, and the data {samples}")
+    sft = ShortTimeFFT(
+        weights,
+        length - shared,
+        fs,
+        fft_mode="onesided" if return_onesided and not is_complex(rows.values) else "twosided",
+        mfft=None if nfft is None else int(nfft),
+        scale_to=_SCALED[parse_word(scaling, Scaling, field="scaling")],
+        phase_shift=None,
+    )
+    run = WelchAverage(sft=sft, detr=detrend or None, average=average)
+    power = run.averaged(rows.values)
+    return np.asarray(sft.f), rows.close_new(time_where_it_was(power, axis))
+
+
+def _window(window: Any, nperseg: int | None, samples: int) -> Array:
+    if isinstance(window, (str, tuple)):
+        length = 256 if nperseg is None else int(nperseg)
+        if length < 1:
+            raise ConfigError(f"welch: nperseg must be at least 1, got {nperseg}")
+        if length > samples:
+            warnings.warn(
+                f"nperseg={length} is greater than the {samples} samples of the signal, using nperseg={samples}",
+                stacklevel=3,
+            )
+            length = samples
+        return named_window(window, length)
+    given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
+    if given.ndim != 1 or not len(given):
+        raise ConfigError(f"welch: window must be a row of numbers, got shape {given.shape}")
+    if nperseg is not None and nperseg != len(given):
+        raise ConfigError(f"welch: nperseg={nperseg}, but the window has {len(given)} samples")
+    return given
+
+
+def named_window(name: Any, length: int) -> Array:
+    """The periodic window of that name."""
+    from scipy.signal import get_window
+
+    try:
+        return np.asarray(get_window(name, length))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"window must be one that scipy.signal.get_window knows, got {name!r}") from error
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WelchAverage:
+    """The average power spectrum of rows [..., time], as [..., frequency].
+
+    Args:
+        sft: the transform of a segment: unshifted, hop and scaling as wanted.
+        detr: taken off each segment.
+        average: the mean can be streamed.
+    """
+
+    sft: ShortTimeFFT
+    detr: Detrend = "constant"
+    average: Average = "mean"
+
+    def __post_init__(self) -> None:
+        parse_word(self.average, Average, field="average")
+
+    def __call__(self, x: Any) -> Any:
+        """A whole recording of at least one segment."""
+        rows = open_rows(x, -1, what="welch")
+        self._enough(int(rows.values.shape[-1]))
+        return rows.close_new(self.averaged(rows.values))
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of an array described by `spec`."""
+        made = spectral_spec(spec, fs=self.sft.fs, what="welch", is_complex=False)
+        if self.sft.onesided_fft and spec.dtype.startswith("c"):
+            raise DataError("welch: complex data have no one-sided spectrum; take return_onesided=False")
+        if spec.time is not None:
+            self._enough(spec.time)
+        return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts)), fs=None)
+
+    def _enough(self, samples: int) -> None:
+        if samples < self.sft.m_num:
+            raise DataError(f"welch: a segment has {self.sft.m_num} samples, and the recording {samples}")
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Why it cannot run chunk by chunk; empty where it can."""
+        return "" if self.average == "mean" else "the median needs all segments at once; average='mean' does not"
+
+    def averaged(self, x: Any) -> Any:
+        """Rows [..., T] of at least one segment to spectra [..., f]."""
+        power = self._powers(in_precision(x))
+        count = int(power.shape[-2])
+        if self.average == "mean":
+            return _added(None, power) / count
+        if isinstance(power, np.ndarray):
+            return (np.median(power, axis=-2) / _median_bias(count)).astype(power.dtype)
+        middle = power.sort(dim=-2).values[..., [(count - 1) // 2, count // 2], :]
+        return middle.mean(dim=-2) / _median_bias(count)
+
+    def _powers(self, x: Any) -> Any:
+        """The power [..., segments, f] of each whole segment."""
+        power = squared_magnitude(self.sft.transformed(x, self.detr)).swapaxes(-1, -2)
+        if not self.sft.onesided_fft:
+            return power
+        sides = np.full(int(self.sft.f_pts), 2.0)
+        sides[0] = 1.0
+        if self.sft.mfft % 2 == 0:
+            sides[-1] = 1.0
+        return power * like_data(sides, power)
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """The state before the first chunk.
+
+        Returns:
+            segments: int64 [], how many have been averaged.
+            sums: [..., f], of their powers.
+            skip: int64 [], samples to pass over before the next segment begins.
+            tail: [..., samples], from where the next segment begins.
+            kind: text [], kind and dtype of the chunks.
+        """
+        if self.stream_obstacle:
+            raise CannotStream(f"welch: {self.stream_obstacle}")
+        made, rows = self.out_spec(spec.with_time(None)), known_rows(spec, what="welch")
+        return {
+            "segments": np.zeros((), np.int64),
+            "sums": np.zeros((*rows, int(self.sft.f_pts)), made.dtype),
+            "skip": np.zeros((), np.int64),
+            "tail": np.zeros((*rows, 0), made.dtype),
+            "kind": kind_mark(spec),
+        }
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0; nothing comes out, [..., 0], until the end."""
+        rows = open_rows(x, -1, what="welch")
+        tail, chunk = together(state["tail"], in_precision(rows.values), what="welch")
+        samples = int(chunk.shape[-1])
+        skip = min(int(state["skip"]), samples)
+        held = join([tail, chunk[..., skip:]]) if samples else tail
+        due = max((int(held.shape[-1]) - self.sft.m_num) // self.sft.hop + 1, 0)
+        sums = state["sums"]
+        if due:
+            sums = _added(sums, self._powers(held[..., : (due - 1) * self.sft.hop + self.sft.m_num]))
+        begin = due * self.sft.hop
+        kept = held[..., min(begin, int(held.shape[-1])) :]
+        behind: State = {
+            "segments": state["segments"] + due,
+            "sums": sums,
+            "skip": np.asarray(int(state["skip"]) - skip + max(begin - int(held.shape[-1]), 0), np.int64),
+            "tail": kept.copy() if isinstance(kept, np.ndarray) else kept.clone(),
+            "kind": state["kind"],
+        }
+        return rows.close_new((chunk.real if is_complex(chunk) else chunk)[..., :0]), behind
+
+    def flush(self, state: State) -> Any | None:
+        """The average spectrum; `None` for a recording without samples."""
+        if not state["segments"]:
+            samples = int(state["tail"].shape[-1])
+            if not samples:
+                return None
+            self._enough(samples)
+        return as_marked(state["sums"] / int(state["segments"]), state["kind"])
+
+
+def _added(begun: Any, powers: Any) -> Any:
+    """The sums [..., f] over segments [..., segments, f], from the first to the last, begun sums first of all."""
+    if isinstance(powers, np.ndarray):
+        first = np.zeros_like(powers[..., :1, :]) if begun is None else as_ndarray(begun)[..., None, :]
+        return np.add.reduce(np.concatenate([first, powers], axis=-2), axis=-2)
+    import torch
+
+    sums = powers.sum(dim=-2)
+    return sums if begun is None else sums + torch.as_tensor(begun).to(sums)
+
+
+def _median_bias(segments: int) -> float:
+    """The median of exponentially distributed powers over their mean (B. Allen et al., Phys. Rev. D 85, 2012)."""
+    even = 2 * np.arange(1.0, (segments - 1) // 2 + 1)
+    return float(1 + np.sum(1.0 / (even + 1) - 1.0 / even))

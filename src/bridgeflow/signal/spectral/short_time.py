@@ -1,0 +1,481 @@
+"""`ShortTimeFFT`: SciPy's class of that name, on NumPy, torch and Arrow arrays.
+
+Where windows lie, how they are scaled and what their dual is, a `scipy.signal.ShortTimeFFT` tells, once. What is done
+to the data is done here: all slices of a recording in a few large transforms, in the precision of the data.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import numpy as np
+
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import as_ndarray
+from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal.extension import extend
+from bridgeflow.signal.framing import strided_windows
+from bridgeflow.signal.iir.native import threads
+from bridgeflow.signal.trends import Trend, detrended
+
+__all__ = ["Detrend", "FftMode", "Padding", "ScaleTo", "ShortTimeFFT"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+FftMode: TypeAlias = Literal["twosided", "centered", "onesided", "onesided2X"]
+"""Which frequencies, in which order: SciPy's words."""
+
+ScaleTo: TypeAlias = Literal["magnitude", "psd"]
+"""Scaled so that a sine shows its amplitude, or its power density."""
+
+Padding: TypeAlias = Literal["zeros", "edge", "even", "odd"]
+"""How a recording goes on beyond its ends, for the slices that stick out."""
+
+Detrend: TypeAlias = Trend | Callable[[Any], Any] | None
+"""What is taken off each slice: its mean, a line, what a function takes off [..., samples], or nothing."""
+
+_EXTENSIONS: Final = {"zeros": "constant", "edge": "edge", "even": "reflect", "odd": "antireflect"}
+
+_BLOCK: Final = 1 << 16
+"""Samples of slices that are transformed at once: window and transform meet in the second-level cache."""
+
+
+class ShortTimeFFT:
+    """Short-time Fourier transform and its inverse; parameters, numbers and geometry are `scipy.signal.ShortTimeFFT`'s.
+
+    Everything that class tells about itself (`f`, `t(n)`, `p_min`, `p_max(n)`, `dual_win`, `invertible`, ...) this one
+    tells too. It cannot be changed once made.
+
+    Args:
+        win: the window's samples.
+        hop: samples from one slice to the next.
+        fs: sampling rate in Hz.
+        fft_mode: `"onesided"`, `"onesided2X"` (doubled where it stands for two sides; needs a scaling), `"twosided"` or
+            `"centered"`. Complex data need one of the last two.
+        mfft: length of the transform, at least the window's; `None` for the window's.
+        dual_win: for the inverse; `None` for the canonical one.
+        scale_to: `"magnitude"`, `"psd"` or `None`.
+        phase_shift: of slices, in samples; `None` lets the phase refer to the start of each slice.
+
+    Raises:
+        ConfigError: what SciPy refuses.
+
+    >>> sft = ShortTimeFFT.from_window("hann", fs=100.0, nperseg=16, noverlap=8)
+    >>> x = np.sin(np.arange(64.0))
+    >>> S = sft.stft(x)
+    >>> S.shape, np.allclose(sft.istft(S, k1=64), x)
+    ((9, 9), True)
+    """
+
+    def __init__(
+        self,
+        win: Any,
+        hop: int,
+        fs: float,
+        *,
+        fft_mode: FftMode = "onesided",
+        mfft: int | None = None,
+        dual_win: Any = None,
+        scale_to: ScaleTo | None = None,
+        phase_shift: int | None = 0,
+    ) -> None:
+        from scipy.signal import ShortTimeFFT as SciPys
+
+        own = None if dual_win is None else as_ndarray(dual_win).copy()
+        try:
+            self._scipy: Any = SciPys(
+                as_ndarray(win).copy(),
+                hop,
+                fs,
+                fft_mode=fft_mode,
+                mfft=mfft,
+                dual_win=own,
+                scale_to=scale_to,
+                phase_shift=phase_shift,
+            )
+        except ValueError as error:
+            raise ConfigError(f"ShortTimeFFT: {error}") from error
+
+    @classmethod
+    def from_window(
+        cls,
+        win_param: str | tuple[Any, ...] | float,
+        fs: float,
+        nperseg: int,
+        noverlap: int,
+        *,
+        symmetric_win: bool = False,
+        fft_mode: FftMode = "onesided",
+        mfft: int | None = None,
+        scale_to: ScaleTo | None = None,
+        phase_shift: int | None = 0,
+    ) -> ShortTimeFFT:
+        """With a window by the name that `scipy.signal.get_window` knows.
+
+        Args:
+            win_param: name, or name and parameters.
+            fs: sampling rate in Hz.
+            nperseg: samples of the window.
+            noverlap: samples that neighbours share, `nperseg - hop`.
+            symmetric_win: symmetric rather than periodic.
+            fft_mode, mfft, scale_to, phase_shift: as for the class.
+        """
+        from scipy.signal import get_window
+
+        try:
+            win = get_window(win_param, nperseg, fftbins=not symmetric_win)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"win must be a window that scipy.signal.get_window knows, got {win_param!r}") from error
+        return cls(
+            win, nperseg - noverlap, fs, fft_mode=fft_mode, mfft=mfft, scale_to=scale_to, phase_shift=phase_shift
+        )
+
+    @classmethod
+    def of(cls, sft: Any) -> ShortTimeFFT:
+        """The transform that a `scipy.signal.ShortTimeFFT` is now, however that was made."""
+        made = cls.__new__(cls)
+        made._scipy = copy.copy(sft)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        """Geometry: what SciPy's object says."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._scipy, name)
+
+    def __repr__(self) -> str:
+        sft = self._scipy
+        return (
+            f"ShortTimeFFT(win=<{sft.m_num} samples>, hop={sft.hop}, fs={sft.fs}, fft_mode={sft.fft_mode!r}, "
+            f"mfft={sft.mfft}, scaling={sft.scaling!r}, phase_shift={sft.phase_shift})"
+        )
+
+    # --- forward ---
+
+    def stft(
+        self,
+        x: Any,
+        p0: int | None = None,
+        p1: int | None = None,
+        *,
+        k_offset: int = 0,
+        padding: Padding = "zeros",
+        axis: int = -1,
+    ) -> Any:
+        """The transform of all slices; see `stft_detrend`."""
+        return self.stft_detrend(x, None, p0, p1, k_offset=k_offset, padding=padding, axis=axis)
+
+    def stft_detrend(
+        self,
+        x: Any,
+        detr: Detrend,
+        p0: int | None = None,
+        p1: int | None = None,
+        *,
+        k_offset: int = 0,
+        padding: Padding = "zeros",
+        axis: int = -1,
+    ) -> Any:
+        """The transform of slices `p0, ..., p1 - 1`, a trend taken off each.
+
+        Args:
+            x: data of any shape and kind, at least half a window long. Only read.
+            detr: `"linear"`, `"constant"`, a function of slices [..., samples], or `None`.
+            p0: first slice; `None` for the first that touches the data.
+            p1: one behind the last; `None` likewise.
+            k_offset: samples by which the data are taken to be shifted to the left.
+            padding: beyond the ends.
+            axis: of time; it becomes the axis of frequency.
+
+        Returns:
+            S: the shape of x with `f_pts` along `axis`, and one axis of slices behind all; as x in kind and device,
+                complex128, or complex64 for data of at most single precision.
+
+        Raises:
+            DataError: complex data in a one-sided mode, too few samples, slices that there are not.
+        """
+        rows = open_rows(x, axis, what="stft")
+        try:
+            first, last = self._scipy.p_range(rows.values.shape[-1], p0, p1)
+        except ValueError as error:
+            raise DataError(f"stft: {error}") from error
+        spectra = self._slices(rows.values, first, last, k_offset, parse_padding(padding), detr)
+        place = axis if axis >= 0 else axis - 1
+        return rows.close_new(_moved(spectra, -2, place))
+
+    def spectrogram(
+        self,
+        x: Any,
+        y: Any = None,
+        detr: Detrend = None,
+        *,
+        p0: int | None = None,
+        p1: int | None = None,
+        k_offset: int = 0,
+        padding: Padding = "zeros",
+        axis: int = -1,
+    ) -> Any:
+        """The squared magnitude of the transform, real; or the cross-spectrogram with `y`, complex.
+
+        Args:
+            x, detr, p0, p1, k_offset, padding, axis: as for `stft_detrend`.
+            y: of the shape of x; `None` or x itself for x.
+        """
+        rows = open_rows(x, axis, what="spectrogram")
+        same: dict[str, Any] = {"p0": p0, "p1": p1, "k_offset": k_offset, "padding": padding, "axis": -1}
+        spectra = self.stft_detrend(rows.values, detr, **same)
+        if y is None or y is x:
+            power = squared_magnitude(spectra)
+        else:
+            other = self.stft_detrend(open_rows(y, axis, what="spectrogram").values, detr, **same)
+            power = spectra * other.conj()
+        return rows.close_new(_moved(power, -2, axis if axis >= 0 else axis - 1))
+
+    def _slices(self, x: Any, first: int, last: int, k_offset: int, padding: str, detr: Detrend) -> Any:
+        """Rows [..., T] to spectra [..., f, slices]."""
+        begin = first * self.hop - self.m_num_mid + k_offset
+        end = begin + (last - first - 1) * self.hop + self.m_num
+        samples = x.shape[-1]
+        inside = x[..., max(begin, 0) : min(max(end, 0), samples)]
+        return self.transformed(extend(inside, padding, 0.0, max(-begin, 0), max(end - samples, 0)), detr)
+
+    def transformed(self, x: Any, detr: Detrend = None) -> Any:
+        """All whole slices of rows [..., T] that begin with a slice: [..., f, slices]."""
+        if self.onesided_fft and is_complex(x):
+            raise DataError(
+                f"complex data are not allowed for fft_mode={self.fft_mode!r}; take 'twosided' or 'centered'"
+            )
+        slices = strided_windows(in_precision(x), self.m_num, self.hop)
+        weights = like_data(self.win.conj(), slices)
+        if not isinstance(slices, np.ndarray):
+            if not slices.numel():  # MKL makes an error of it
+                nothing = slices.new_zeros((*slices.shape[:-1], self.f_pts), dtype=spectral_dtype(slices))
+                return nothing.transpose(-1, -2)
+            return self._fft(_off(slices, detr) * weights).transpose(-1, -2)
+        rows = int(np.prod(slices.shape[:-2]))
+        count, step = slices.shape[-2], max(1, _BLOCK // max(rows * self.m_num, 1))
+        dtype = np.result_type(slices.dtype, np.complex64)
+        spectra = np.empty((*slices.shape[:-1], self.f_pts), dtype)
+        for at in range(0, count, step):
+            piece = slices[..., at : at + step, :]
+            spectra[..., at : at + step, :] = self._fft(_off(piece, detr) * weights)
+        return spectra.swapaxes(-1, -2)
+
+    # --- inverse ---
+
+    def istft(self, S: Any, k0: int = 0, k1: int | None = None, *, f_axis: int = -2, t_axis: int = -1) -> Any:
+        """The samples `k0, ..., k1 - 1` of the recording whose transform from slice `p_min` on is S.
+
+        Args:
+            S: as `stft` gives it, of any kind. Only read.
+            k0: first sample.
+            k1: one behind the last; `None` for as far as the slices reach.
+            f_axis: of frequency.
+            t_axis: of slices.
+
+        Returns:
+            x: S without its axis of slices, time at `f_axis` (at `t_axis` where frequency came last); as S in kind,
+                device and precision; real for one-sided modes.
+
+        Raises:
+            DataError: shapes that do not fit, samples that there are not.
+            ConfigError: the window is not invertible at this hop.
+        """
+        ndim = np.ndim(S) if isinstance(S, (list, tuple)) else len(open_rows(S, t_axis, what="istft").values.shape)
+        if ndim < 2 or f_axis % ndim == t_axis % ndim:
+            raise DataError(
+                f"istft: S needs an axis of frequency and one of slices, got f_axis={f_axis}, t_axis={t_axis}"
+            )
+        rows = open_rows(S, t_axis, what="istft")
+        spectra = _moved(rows.values, f_axis % ndim - (f_axis % ndim > t_axis % ndim), -2)
+        if spectra.shape[-2] != self.f_pts:
+            raise DataError(f"istft: S has {spectra.shape[-2]} frequencies, and this transform {self.f_pts}")
+        slices = int(spectra.shape[-1])
+        least = self.m_num - self.m_num_mid
+        if slices < self.p_num(least):
+            raise DataError(f"istft: S needs at least {self.p_num(least)} slices, got {slices}")
+        behind = self.samples(slices)
+        k1 = behind if k1 is None else k1
+        if not self.k_min <= k0 < k1 <= behind or k1 - k0 < least:
+            raise DataError(
+                f"istft: k0={k0}, k1={k1} must lie between {self.k_min} and {behind}, {least} samples apart at least"
+            )
+        whole = self.overlapped(spectra, None)
+        start = self.p_min * self.hop - self.m_num_mid
+        x = whole[..., k0 - start : k1 - start]
+        return rows.close_new(_moved(x, -1, f_axis % ndim if f_axis % ndim < ndim - 1 else t_axis % ndim))
+
+    def samples(self, slices: int) -> int:
+        """How many samples, from sample 0 on, that many slices from `p_min` on reach."""
+        return int((slices + self.p_min - 1) * self.hop + self.m_num - self.m_num_mid)
+
+    @property
+    def overlap(self) -> int:
+        """Samples that the following slices still add to."""
+        return int((-(-self.m_num // self.hop) - 1) * self.hop)
+
+    def overlapped(self, S: Any, begun: Any) -> Any:
+        """Slices [..., f, slices] turned back and added up: [..., slices * hop + overlap], from the first slice on.
+
+        Args:
+            S: ndarray or tensor.
+            begun: [..., overlap], sums that slices before these have begun; `None` for none.
+        """
+        pieces = self._ifft(in_precision(S, complex_too=True).swapaxes(-1, -2))
+        pieces = pieces * like_data(self._dual, pieces)
+        slices, hop, parts = pieces.shape[-2], self.hop, -(-self.m_num // self.hop)
+        blocks = padded(pieces, 0, parts * hop - self.m_num).reshape(*pieces.shape[:-1], parts, hop)
+        if begun is None:
+            begun = _zeros(pieces, (*pieces.shape[:-2], (parts - 1) * hop))
+        sums = padded(begun, 0, slices * hop).reshape(*begun.shape[:-1], slices + parts - 1, hop)
+        for part in range(parts - 1, -1, -1):  # each sample from its first slice to its last
+            if isinstance(sums, np.ndarray):
+                sums[..., part : part + slices, :] += blocks[..., part, :]
+            else:
+                behind = parts - 1 - part
+                sums = sums + padded(blocks[..., part, :].flatten(-2), part * hop, behind * hop).reshape(sums.shape)
+        return sums.reshape(*sums.shape[:-2], (slices + parts - 1) * hop)
+
+    @cached_property
+    def _dual(self) -> Array:
+        try:
+            return cast(Array, self._scipy.dual_win)
+        except ValueError as error:
+            raise ConfigError(f"istft: the window is not invertible with hop={self.hop} ({error})") from error
+
+    # --- one slice ---
+
+    @property
+    def _turn(self) -> int:
+        return int((self.phase_shift + self.m_num_mid) % self.m_num)
+
+    @cached_property
+    def _sides(self) -> Array:
+        """What `"onesided2X"` multiplies frequencies with: more where they stand for two sides."""
+        factors = np.ones(self.f_pts)
+        factors[1 : -1 if self.mfft % 2 == 0 else None] = 2**0.5 if self.scaling == "psd" else 2.0
+        return factors
+
+    def _fft(self, slices: Any) -> Any:
+        """Weighted slices [..., m_num] to spectra [..., f_pts]."""
+        fft = _Fft(slices)
+        if self.phase_shift is not None:
+            slices = fft.roll(padded(slices, 0, self.mfft - self.m_num), -self._turn)
+        if self.fft_mode in {"onesided", "onesided2X"}:
+            spectra = fft.rfft(slices, self.mfft)
+            return spectra * like_data(self._sides, spectra) if self.fft_mode == "onesided2X" else spectra
+        spectra = fft.fft(slices, self.mfft)
+        return fft.roll(spectra, self.mfft // 2) if self.fft_mode == "centered" else spectra
+
+    def _ifft(self, spectra: Any) -> Any:
+        """Spectra [..., f_pts] to slices [..., m_num]."""
+        fft = _Fft(spectra)
+        if self.fft_mode in {"onesided", "onesided2X"}:
+            if self.fft_mode == "onesided2X":
+                spectra = spectra / like_data(self._sides, spectra)
+            slices = fft.irfft(spectra, self.mfft)
+        else:
+            turned = fft.roll(spectra, -(self.mfft // 2)) if self.fft_mode == "centered" else spectra
+            slices = fft.ifft(turned, self.mfft)
+        if self.phase_shift is not None:
+            slices = fft.roll(slices, self._turn)
+        return slices[..., : self.m_num]
+
+
+class _Fft:
+    """Fourier transforms along the last axis, SciPy's or torch's as the data are."""
+
+    def __init__(self, x: Any) -> None:
+        self._is_array = isinstance(x, np.ndarray)
+        self._options: dict[str, Any] = {}
+        if self._is_array:
+            import scipy.fft
+
+            self._module: Any = scipy.fft
+            self._options = {"workers": threads() if x.size > 1 << 18 else 1}
+        else:
+            import torch
+
+            self._module = torch.fft
+
+    def __getattr__(self, name: str) -> Callable[[Any, int], Any]:
+        transform = getattr(self._module, name)
+        return lambda x, n: transform(x, n, **self._options)
+
+    def roll(self, x: Any, by: int) -> Any:
+        if not by:
+            return x
+        return np.roll(x, by, axis=-1) if self._is_array else x.roll(by, dims=-1)
+
+
+def parse_padding(padding: str) -> str:
+    """The extension that a padding's word means."""
+    return _EXTENSIONS[parse_word(padding, Padding, field="padding")]
+
+
+def squared_magnitude(z: Any) -> Any:
+    """|z|², by the real numbers that it is made of."""
+    return z.real**2 + z.imag**2
+
+
+def in_precision(x: Any, *, complex_too: bool = False) -> Any:
+    """Data as the numbers that are transformed: half precision as single, integers as double."""
+    if isinstance(x, np.ndarray):
+        kind = {"e": "f4", "f": "f4", "F": "c8", "D": "c16"}.get(x.dtype.char, "f8")
+        return x.astype(np.result_type(kind, np.complex64) if complex_too else kind, copy=False)
+    import torch
+
+    wide = torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() or x.is_complex() else torch.float64
+    return x.to(torch.promote_types(wide, torch.complex64) if complex_too else wide)
+
+
+def spectral_dtype(x: Any) -> Any:
+    """The complex dtype of the transform of a tensor."""
+    return x.dtype if x.is_complex() else x.dtype.to_complex()
+
+
+def is_complex(x: Any) -> bool:
+    """Whether an ndarray or a tensor is complex."""
+    return bool(np.iscomplexobj(x) if isinstance(x, np.ndarray) else x.is_complex())
+
+
+def like_data(weights: Array, x: Any) -> Any:
+    """Weights in the precision and on the device of the data they are multiplied with."""
+    if isinstance(x, np.ndarray):
+        single = x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4)
+        return weights.astype(("c8" if single else "c16") if np.iscomplexobj(weights) else ("f4" if single else "f8"))
+    import torch
+
+    real = x.dtype.to_real() if x.is_complex() else x.dtype
+    return torch.as_tensor(np.array(weights)).to(x.device, real.to_complex() if np.iscomplexobj(weights) else real)
+
+
+def _off(slices: Any, detr: Detrend) -> Any:
+    if detr is None:
+        return slices
+    return detr(slices) if callable(detr) else detrended(slices, parse_word(detr, Trend, field="detr"))
+
+
+def _moved(x: Any, source: int, target: int) -> Any:
+    if source % x.ndim == target % x.ndim:
+        return x
+    return np.moveaxis(x, source, target) if isinstance(x, np.ndarray) else x.movedim(source, target)
+
+
+def padded(x: Any, before: int, behind: int) -> Any:
+    """Rows [..., T] with zeros around them."""
+    if not before and not behind:
+        return x
+    if isinstance(x, np.ndarray):
+        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(before, behind)])
+    import torch
+
+    return torch.nn.functional.pad(x, (before, behind))
+
+
+def _zeros(x: Any, shape: tuple[int, ...]) -> Any:
+    return np.zeros(shape, x.dtype) if isinstance(x, np.ndarray) else x.new_zeros(shape)

@@ -1,0 +1,285 @@
+"""Spectra as transforms: `Stft`, `Spectrogram`, `Istft`, `Welch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.errors import ConfigError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal.spectral import (
+    Average,
+    FftMode,
+    LiveIstft,
+    LiveStft,
+    Padding,
+    ScaleTo,
+    Scaling,
+    ShortTimeFFT,
+    WelchAverage,
+    named_window,
+)
+from bridgeflow.signal.trends import Trend
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.registry import register
+
+__all__ = ["Istft", "Spectrogram", "Stft", "Welch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Live(LeafTransform):
+    """A transform whose work is done by an object with the methods of a stream."""
+
+    @cached_property
+    def live(self) -> LiveStft | LiveIstft | WelchAverage:
+        """The object at work."""
+        raise NotImplementedError
+
+    def apply(self, x: Any) -> Any:
+        """The whole array at once."""
+        return self.live(x)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """Other axes in new memory; single precision stays single, all else is double."""
+        return self.live.out_spec(spec)
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Choices that need samples which have not come yet."""
+        reason = getattr(self.live, "stream_obstacle", "")
+        return f"{type(self).__name__}: {reason}" if reason else ""
+
+    def init_state(self, spec: ArraySpec) -> Any:
+        """What is carried before the first chunk."""
+        super().init_state(spec)
+        return self.live.init_state(spec)
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk: bit for bit its part of the whole."""
+        return super().step(x, state) if self.stream_obstacle else self.live.step(x, state)
+
+    def flush(self, state: Any) -> Any | None:
+        """What was still held back."""
+        return self.live.flush(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ShortTime(_Live):
+    """The parameters of `scipy.signal.ShortTimeFFT`."""
+
+    fs: float
+    hop: int
+    win: str | tuple[str | float, ...] = "hann"
+    nperseg: int | None = None
+    fft_mode: FftMode = "onesided"
+    mfft: int | None = None
+    scale_to: ScaleTo | None = None
+    phase_shift: int | None = 0
+
+    def __post_init__(self) -> None:
+        self.live  # noqa: B018  refused here, when made, or never
+
+    @cached_property
+    def sft(self) -> ShortTimeFFT:
+        """The transform of a slice, and where slices lie."""
+        return ShortTimeFFT(
+            _weights(type(self).__name__, self.win, self.nperseg),
+            self.hop,
+            self.fs,
+            fft_mode=self.fft_mode,
+            mfft=self.mfft,
+            scale_to=self.scale_to,
+            phase_shift=self.phase_shift,
+        )
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Stft(_ShortTime):
+    """Short-time Fourier transform of signals along their last axis, whole or live, by `scipy.signal.ShortTimeFFT`.
+
+    Args:
+        fs: sampling rate in Hz. Where the data know theirs, it must be this one.
+        hop: samples from one slice to the next.
+        win: a window that `scipy.signal.get_window` knows (periodic): name, or name and parameters; or its samples.
+        nperseg: samples of a named window.
+        fft_mode: `"onesided"`, `"onesided2X"`, `"twosided"` or `"centered"`; complex data need one of the last two.
+        mfft: length of the transform; `None` for the window's.
+        scale_to: `"magnitude"`, `"psd"` or `None`.
+        phase_shift: of slices, in samples; `None` lets the phase refer to the start of each slice.
+        padding: beyond the ends, `"zeros"`, `"edge"`, `"even"`, `"odd"`; the first two stream.
+        detr: taken off each slice: `"constant"`, `"linear"`, or `None`.
+        keys: which arrays; `None` for all.
+
+    Arrays [..., time] of any kind, at least half a window long, become complex [..., frequency, slices]: complex64 for
+    data of at most single precision, else complex128. Gradients flow.
+
+    Raises:
+        ConfigError: what `scipy.signal.ShortTimeFFT` refuses.
+
+    >>> x = np.random.default_rng(0).standard_normal((2, 1000))
+    >>> Stft(fs=250.0, nperseg=128, hop=32)(x).shape
+    (2, 65, 35)
+    """
+
+    padding: Padding = "zeros"
+    detr: Trend | None = None
+
+    def __post_init__(self) -> None:
+        parse_word(self.padding, Padding, field=f"{type(self).__name__}: padding")
+        if self.detr is not None:
+            parse_word(self.detr, Trend, field=f"{type(self).__name__}: detr")
+        super().__post_init__()
+
+    @cached_property
+    def live(self) -> LiveStft:
+        """The transform at work."""
+        return LiveStft(sft=self.sft, padding=self.padding, detr=self.detr)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Spectrogram(Stft):
+    """The squared magnitude of the short-time Fourier transform, whole or live, by `scipy.signal.ShortTimeFFT`.
+
+    Args:
+        fs, hop, win, nperseg, fft_mode, mfft, scale_to, phase_shift, padding, detr, keys: as for `Stft`.
+
+    Arrays [..., time] become real [..., frequency, slices]: float32 for data of at most single precision, else float64.
+
+    Raises:
+        ConfigError: what `scipy.signal.ShortTimeFFT` refuses.
+
+    >>> tone = np.sin(2 * np.pi * 50 * np.arange(1000) / 250).astype("float32")
+    >>> power = Spectrogram(fs=250.0, nperseg=125, hop=25, scale_to="magnitude")(tone)
+    >>> power.shape, int(power[:, 20].argmax()) * 250 / 125
+    ((63, 45), 50.0)
+    """
+
+    @cached_property
+    def live(self) -> LiveStft:
+        """The transform at work."""
+        return LiveStft(sft=self.sft, padding=self.padding, detr=self.detr, power=True)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Istft(_ShortTime):
+    """The signals whose short-time Fourier transform it is: undoes `Stft` of the same parameters, whole or live.
+
+    Args:
+        fs, hop, win, nperseg, fft_mode, mfft, scale_to, phase_shift, keys: as for the `Stft` to be undone.
+        k1: how many samples there were; `None` for as many as the slices reach, which is past the end by up to a
+            window.
+
+    Arrays [..., frequency, slices] become [..., time], real for the one-sided modes.
+
+    Raises:
+        ConfigError: what `scipy.signal.ShortTimeFFT` refuses; a window that cannot be undone at this hop.
+
+    >>> x = np.random.default_rng(0).standard_normal((2, 1000))
+    >>> same = {"fs": 250.0, "nperseg": 128, "hop": 32}
+    >>> np.allclose(Istft(**same, k1=1000)(Stft(**same)(x)), x)
+    True
+    """
+
+    k1: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.sft.invertible:
+            raise ConfigError(f"Istft: this window of {self.sft.m_num} samples cannot be undone with hop={self.hop}")
+        if self.k1 is not None and self.k1 < 1:
+            raise ConfigError(f"Istft: k1 must be at least 1, got {self.k1}")
+
+    @cached_property
+    def live(self) -> LiveIstft:
+        """The transform at work."""
+        return LiveIstft(sft=self.sft, k1=self.k1)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Welch(_Live):
+    """The average power spectrum of signals along their last axis, by `scipy.signal.welch`.
+
+    Args:
+        fs: sampling rate in Hz. Where the data know theirs, it must be this one.
+        window: one that `scipy.signal.get_window` knows: name, or name and parameters; or its samples.
+        nperseg: samples of a segment; `None` for 256, or the window's.
+        noverlap: samples that neighbouring segments share; `None` for half.
+        nfft: length of the transform; `None` for `nperseg`.
+        detrend: taken off each segment: `"constant"`, `"linear"`, or `None`.
+        return_onesided: for real data; complex data need `False`.
+        scaling: `"density"` (power per Hz) or `"spectrum"` (power).
+        average: `"mean"`, which streams in constant memory; or `"median"`.
+        keys: which arrays; `None` for all.
+
+    Arrays [..., time] of at least one segment become [..., frequency]; `frequencies` names them. In a stream nothing
+    comes out before the end.
+
+    Raises:
+        ConfigError: parameters that do not fit each other.
+
+    >>> tone = np.sin(2 * np.pi * 50 * np.arange(10_000) / 250)
+    >>> welch = Welch(fs=250.0, nperseg=500)
+    >>> float(welch.frequencies[welch(tone).argmax()])
+    50.0
+    """
+
+    fs: float = 1.0
+    window: str | tuple[str | float, ...] = "hann"
+    nperseg: int | None = None
+    noverlap: int | None = None
+    nfft: int | None = None
+    detrend: Trend | None = "constant"
+    return_onesided: bool = True
+    scaling: Scaling = "density"
+    average: Average = "mean"
+
+    def __post_init__(self) -> None:
+        if self.detrend is not None:
+            parse_word(self.detrend, Trend, field="Welch: detrend")
+        parse_word(self.scaling, Scaling, field="Welch: scaling")
+        self.live  # noqa: B018  refused here, when made, or never
+
+    @cached_property
+    def live(self) -> WelchAverage:
+        """The average at work."""
+        named = isinstance(self.window, str) or isinstance(self.window[0], str)
+        weights = _weights("Welch", self.window, 256 if named and self.nperseg is None else self.nperseg)
+        shared = len(weights) // 2 if self.noverlap is None else self.noverlap
+        if not 0 <= shared < len(weights):
+            raise ConfigError(
+                f"Welch: noverlap must be less than the {len(weights)} samples of a segment, got {shared}"
+            )
+        sft = ShortTimeFFT(
+            weights,
+            len(weights) - shared,
+            self.fs,
+            fft_mode="onesided" if self.return_onesided else "twosided",
+            mfft=self.nfft,
+            scale_to="psd" if self.scaling == "density" else "magnitude",
+            phase_shift=None,
+        )
+        return WelchAverage(sft=sft, detr=self.detrend, average=self.average)
+
+    @property
+    def frequencies(self) -> np.ndarray[Any, Any]:
+        """In Hz, [frequency]."""
+        return np.asarray(self.live.sft.f)
+
+
+def _weights(what: str, win: str | tuple[str | float, ...], nperseg: int | None) -> np.ndarray[Any, Any]:
+    """The samples of a window given by name or by its samples."""
+    if isinstance(win, tuple) and win and not isinstance(win[0], str):
+        if nperseg not in (None, len(win)):
+            raise ConfigError(f"{what}: nperseg={nperseg}, but the window has {len(win)} samples")
+        return np.asarray(win, np.float64)
+    if nperseg is None or isinstance(nperseg, bool) or nperseg < 1:
+        raise ConfigError(f"{what}: the window {win!r} needs its number of samples, nperseg, got {nperseg!r}")
+    return named_window(win, nperseg)
