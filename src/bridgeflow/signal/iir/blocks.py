@@ -45,11 +45,11 @@ from bridgeflow.signal.iir.realisation import Matrix, powers, realise
 
 __all__ = ["filter_tensor", "unavailable"]
 
-GROUP: Final = 8
+GROUP: Final = 16
 """Steps of a recursion that are put together to one step of the next."""
 
-STEPS: Final = 16
-"""A recursion of at most this many steps is run step by step."""
+AT_ONCE: Final = 512
+"""Up to so many numbers in all states of a step, one large product costs less than many small ones."""
 
 SECTIONS: Final = 8
 """A longer cascade is run in several; the work per sample grows with the square of the sections."""
@@ -135,13 +135,13 @@ def _cascade(sos: NDArray[np.float64], x: Tensor, y: Tensor, state: Tensor, work
     they lie if they are of the right dtype, order and number, else by way of a scratch tile.
     """
     rows, parts, time = prod(x.shape[:-1]), 1 + x.is_complex(), x.shape[-1]
-    plan = _plan(sos.tobytes(), _block_length(work, time), work, x.device)
+    tile, length = CPU_TILE if x.device.type == "cpu" else DEVICE_TILE, _block_length(work, time)
+    plan = _plan(sos.tobytes(), length, _depth(min(time, tile), length), work, x.device)
     source, target = _parted(x).reshape(rows, parts, time), _parted(y).view(rows, parts, time)
     outer = torch.view_as_real(state) if state.is_complex() else state.unsqueeze(-1)  # [S, ..., 2, parts]
     outer = outer.movedim(-2, 1)  # [S, 2, ..., parts]
     inner = (plan.enter @ outer.reshape(plan.order, rows * parts)).to(work)
 
-    tile = _tile_size(x.device)
     whole = parts * plan.padded(time)
     height = max(1, min(rows, tile // whole))
     span = time if whole <= tile else max(1, tile // (plan.length * GROUP * parts)) * plan.length * GROUP
@@ -166,10 +166,6 @@ def _cascade(sos: NDArray[np.float64], x: Tensor, y: Tensor, state: Tensor, work
                 result.copy_(done.flip(-1) if reverse else done)
 
     outer.copy_((plan.leave @ inner.to(plan.leave.dtype)).view(outer.shape))
-
-
-def _tile_size(device: torch.device) -> int:
-    return CPU_TILE if device.type == "cpu" else DEVICE_TILE
 
 
 def _parted(x: Tensor) -> Tensor:
@@ -205,39 +201,69 @@ class _Scratch:
 def _tile(plan: _Plan, x: Tensor, y: Tensor, s: Tensor, length: int) -> Tensor:
     """Filter rows x [r, padded] into y, from states s [n, r]; returns the states after `length` samples."""
     n, size = plan.order, plan.length
-    rows, padded = x.shape
-    blocks = padded // size
-    steps = blocks if blocks <= STEPS else GROUP
-    columns = rows * (blocks // steps)
+    guarded = x.device.type != "cpu"  # asking a GPU whether that is needed takes longer than doing it
+    states = _block_states(plan, x, s, guarded)
+    end = _state_after(plan, x, states, length)
+    if not guarded and not isfinite(end.sum()):
+        guarded = True
+        states = _block_states(plan, x, s, guarded)
 
-    # The m-th blocks of all groups stand side by side, so that a state is n rows of memory: [steps + 1, n, columns].
-    # What a block adds to the state is written where the state behind it will stand.
-    states = x.new_empty(steps + 1, n, columns)
-    torch.bmm(plan.gather.expand(steps, n, size), x.view(columns, steps, size).permute(1, 2, 0), out=states[1:])
-    _run(plan, states, s, 0)
+    steps, columns = len(states) - 1, states.shape[-1]
     torch.mm(x.view(-1, size), plan.feed, out=y.view(-1, size))
     output = y.view(columns, steps, size).transpose(0, 1)
     torch.baddbmm(output, states[:-1].transpose(1, 2), plan.spread.expand(steps, n, size), out=output)
-
-    block, rest = divmod(length, size)
-    group, step = (blocks // steps - 1, steps) if block == blocks else divmod(block, steps)
-    end = states[step].view(n, rows, -1)[..., group]
-    if rest:
-        tail = x[:, block * size : block * size + rest]
-        end = torch.addmm(plan.advance[rest] @ end, plan.gather[:, size - rest :], tail.t())
-    if x.device.type != "cpu" or not isfinite(end.sum()):
-        _redo_dirty_blocks(plan, x, y, states)
+    if guarded:
+        _redo_first_dirty_blocks(plan, x, y, states)
     return end
 
 
-def _run(plan: _Plan, states: Tensor, s: Tensor, level: int) -> None:
-    """Solve `s[m + 1] = A s[m] + u[m]` in groups of consecutive steps, in place.
+def _block_states(plan: _Plan, x: Tensor, s: Tensor, guarded: bool) -> Tensor:
+    """The states before each block of rows x [r, padded], and behind each group: [steps + 1, n, r * groups].
+
+    The m-th blocks of all groups stand side by side, so that a state is n rows of memory. What is not finite would
+    reach back as well, zero times NaN being NaN: `guarded` takes it out and puts it in again behind.
+    """
+    n, size = plan.order, plan.length
+    rows, blocks = len(x), x.shape[1] // size
+    steps = min(blocks, GROUP)
+    groups = blocks // steps
+    states = x.new_empty(steps + 1, n, rows * groups)
+    # what a block adds to the state is written where the state behind it will stand
+    torch.bmm(plan.gather.expand(steps, n, size), x.view(rows * groups, steps, size).permute(1, 2, 0), out=states[1:])
+    if not guarded:
+        return _solve(plan, states, s, 0)
+    bad = ~torch.isfinite(states[1:]).all(dim=1)
+    in_time = bad.view(steps, rows, groups).permute(1, 2, 0).reshape(rows, blocks).cumsum(dim=1) > 0
+    spoilt = torch.nn.functional.pad(in_time, (1, 0)).unfold(1, steps + 1, steps)  # [r, groups, steps + 1]
+    spoilt = spoilt.permute(2, 0, 1).reshape(steps + 1, 1, rows * groups)
+    states[1:].masked_fill_(spoilt[1:], 0)
+    return _solve(plan, states, s, 0).masked_fill_(spoilt, torch.nan)
+
+
+def _state_after(plan: _Plan, x: Tensor, states: Tensor, length: int) -> Tensor:
+    """The states [n, r] after `length` samples of each row."""
+    size, steps, rows = plan.length, len(states) - 1, len(x)
+    block, rest = divmod(length, size)
+    last = block == x.shape[1] // size
+    group, step = (-1, steps) if last else divmod(block, steps)
+    end = states[step].view(plan.order, rows, -1)[..., group]
+    if not rest:
+        return end
+    tail = x[:, block * size : block * size + rest]
+    return torch.addmm(plan.advance[rest] @ end, plan.gather[:, size - rest :], tail.t())
+
+
+def _solve(plan: _Plan, states: Tensor, s: Tensor, level: int) -> Tensor:
+    """Solve `s[m + 1] = A s[m] + u[m]` in groups of consecutive steps.
 
     Args:
         plan: its `steps[level]` is A.
-        states: [steps + 1, n, r * groups]: u behind the first, s when done. The groups of a row follow each other.
+        states: [steps + 1, n, r * groups]: u behind the first; may be overwritten. The groups of a row are neighbours.
         s: [n, r], the state before the first step of the first group.
         level: how often steps have been put together.
+
+    Returns:
+        The states before each step and behind the last, laid out alike.
     """
     count, n, columns = states.shape
     rows = s.shape[1]
@@ -245,28 +271,32 @@ def _run(plan: _Plan, states: Tensor, s: Tensor, level: int) -> None:
         states[0] = s
     else:
         left = plan.folds[level] @ states[1:].view((count - 1) * n, columns)
-        _run_along(plan, left.view(n, rows, -1), s, level + 1, states[0].view(n, rows, -1))
+        _solve_along(plan, left.view(n, rows, -1), s, level + 1, states[0].view(n, rows, -1))
+    if plan.stable and (columns * n <= AT_ONCE or states.device.type != "cpu"):
+        whole = plan.whole[level, : count * n, : count * n]
+        return (whole @ states.view(count * n, columns)).view(count, n, columns)
     step = plan.steps[level]
     before, *others = states.unbind()
     for after in others:
         before = after.addmm_(step, before)
+    return states
 
 
-def _run_along(plan: _Plan, inputs: Tensor, s: Tensor, level: int, out: Tensor) -> None:
+def _solve_along(plan: _Plan, inputs: Tensor, s: Tensor, level: int, out: Tensor) -> None:
     """The same recursion along the last axis, [n, r, steps], of any length; `out` gets the state before each step."""
     n, rows, count = inputs.shape
-    steps = count if count <= STEPS else GROUP
+    steps = min(count, GROUP)
     groups = -(-count // steps)
     if steps * groups != count:
         inputs = torch.nn.functional.pad(inputs, (0, steps * groups - count))
     states = inputs.new_empty(steps + 1, n, rows, groups)
     states[1:] = inputs.view(n, rows, groups, steps).permute(3, 0, 1, 2)
-    _run(plan, states.view(steps + 1, n, -1), s, level)
-    before = states[:-1].permute(1, 2, 3, 0).reshape(n, rows, -1)[..., :count]
+    states = _solve(plan, states.view(steps + 1, n, -1), s, level)
+    before = states[:-1].view(steps, n, rows, groups).permute(1, 2, 3, 0).reshape(n, rows, -1)[..., :count]
     torch.hardshrink(before, plan.negligible, out=out)
 
 
-def _redo_dirty_blocks(plan: _Plan, x: Tensor, y: Tensor, states: Tensor) -> None:
+def _redo_first_dirty_blocks(plan: _Plan, x: Tensor, y: Tensor, states: Tensor) -> None:
     """Write again, in each row, the first block behind which the state is not finite.
 
     Its output up to the first bad sample is that of zeros in its place; from there on it is NaN, as in all blocks that
@@ -297,8 +327,10 @@ class _Plan:
         gather: [n, L], K: block to state.
         spread: [n, L], G transposed: state to the output of a block.
         advance: [L + 1, n, n], powers of A.
+        stable: whether all poles lie inside the unit circle.
         steps: [levels, n, n], transition over one block, over a group of blocks, over a group of groups, ...
         folds: [levels, n, GROUP * n], from the inputs of a group to the state that they leave.
+        whole: [levels, (GROUP + 1) * n, (GROUP + 1) * n], from the state before a group and its inputs to all states.
         enter: [n, n], from SciPy's state to ours, in float64 where there is one.
         leave: [n, n], and back.
     """
@@ -310,20 +342,22 @@ class _Plan:
     gather: Tensor
     spread: Tensor
     advance: Tensor
+    stable: bool
     steps: Tensor
     folds: Tensor
+    whole: Tensor
     enter: Tensor
     leave: Tensor
 
     def padded(self, time: int) -> int:
         """The samples of a row of `time` samples filled up to whole groups of blocks."""
         blocks = -(-time // self.length)
-        return (blocks if blocks <= STEPS else -(-blocks // GROUP) * GROUP) * self.length
+        return (blocks if blocks <= GROUP else -(-blocks // GROUP) * GROUP) * self.length
 
 
 @lru_cache(maxsize=64)
 @np.errstate(over="ignore", invalid="ignore")  # powers of a filter that grows may leave even the widest range
-def _plan(sections: bytes, length: int, work: torch.dtype, device: torch.device) -> _Plan:
+def _plan(sections: bytes, length: int, depth: int, work: torch.dtype, device: torch.device) -> _Plan:
     cascade = realise(np.frombuffer(sections).reshape(-1, 6))
     n = len(cascade.a)
     advance = powers(cascade.a, length)
@@ -341,13 +375,14 @@ def _plan(sections: bytes, length: int, work: torch.dtype, device: torch.device)
         kept = np.where(np.abs(matrix) < smallest, 0, matrix).astype(np.float64)
         return torch.from_numpy(kept).to(dtype).to(device)
 
-    # Level by level a transition matrix, and what takes the inputs of GROUP steps to the state that they leave.
-    levels, step, blocks = [], advance[-1], _tile_size(device) // length
-    while blocks:
-        steps = powers(step, GROUP)
-        levels.append(np.concatenate([step, *steps[GROUP - 1 :: -1]], axis=1))
-        step, blocks = steps[GROUP], -(-blocks // GROUP) if blocks > STEPS else 0
-    transitions = tensor(np.stack(levels))
+    # Level by level the powers of what one step there does, 0 to GROUP.
+    levels = [powers(advance[-1], GROUP)]
+    for _ in range(depth - 1):
+        levels.append(powers(levels[-1][GROUP], GROUP))
+    steps = np.stack(levels)
+    lag = np.subtract.outer(np.arange(GROUP + 1), np.arange(GROUP + 1))
+    whole = np.where((lag >= 0)[..., None, None], steps[:, lag.clip(0)], 0)  # [levels, to, from, n, n]
+    whole = whole.swapaxes(2, 3).reshape(depth, (GROUP + 1) * n, (GROUP + 1) * n)
     wide = torch.float32 if device.type == "mps" else torch.float64
     return _Plan(
         order=n,
@@ -357,8 +392,10 @@ def _plan(sections: bytes, length: int, work: torch.dtype, device: torch.device)
         gather=tensor(reached[::-1].T),
         spread=tensor(seen.T),
         advance=tensor(advance),
-        steps=transitions[:, :, :n].contiguous(),
-        folds=transitions[:, :, n:].contiguous(),
+        stable=cascade.stable,
+        steps=tensor(steps[:, 1]),
+        folds=tensor(whole[:, -n:, n:]),
+        whole=tensor(whole),
         enter=tensor(cascade.enter, wide),
         leave=tensor(cascade.leave, wide),
     )
@@ -368,3 +405,11 @@ def _block_length(work: torch.dtype, time: int) -> int:
     """The fastest by measurement (MKL likes multiples of 12 in float64), or what holds a short signal."""
     best = 32 if work is torch.float32 else 24
     return min(best, -(-time // 8) * 8)
+
+
+def _depth(time: int, length: int) -> int:
+    """How many recursions over recursions a row of `time` samples takes."""
+    steps, depth = -(-time // length), 1
+    while steps > GROUP:
+        steps, depth = -(-steps // GROUP), depth + 1
+    return depth

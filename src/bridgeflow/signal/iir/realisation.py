@@ -49,6 +49,7 @@ class Realisation:
         d: scalar.
         enter: [n, n], from SciPy's states, section after section, to `w`.
         leave: [n, n], its inverse.
+        stable: whether all poles lie inside the unit circle.
     """
 
     a: Matrix
@@ -57,6 +58,7 @@ class Realisation:
     d: np.longdouble
     enter: Matrix
     leave: Matrix
+    stable: bool
 
 
 def realise(sos: NDArray[np.float64]) -> Realisation:
@@ -103,10 +105,10 @@ def realise(sos: NDArray[np.float64]) -> Realisation:
         c[here] = read
         d = b0 * d
     if not stable:
-        return Realisation(a, b, c, d, enter, leave)
+        return Realisation(a, b, c, d, enter, leave, stable)
     scale = np.repeat(_scales(a, b), 2)
     back = 1 / scale  # powers of two, so nothing is rounded
-    return Realisation(scale[:, None] * a * back, scale * b, c * back, d, scale[:, None] * enter, leave * back)
+    return Realisation(scale[:, None] * a * back, scale * b, c * back, d, scale[:, None] * enter, leave * back, stable)
 
 
 def powers(a: Matrix, count: int) -> Matrix:
