@@ -16,6 +16,7 @@ from bridgeflow.errors import BridgeflowError, CopyRefused, NoRoute
 from bridgeflow.spec import ArraySpec
 
 X, T, A = np.zeros(3), torch.zeros(3), pa.array([0.0, 1.0])
+ROWS = pa.array([[1.0], [2.0, 3.0]])
 
 WRONG: list[tuple[Any, Any, dict[str, Any], str]] = [
     *((function, x, {"copy": word}, "'auto', 'never', 'always'") for function in (to_numpy, to_tensor, to_arrow, share)
@@ -32,7 +33,7 @@ WRONG: list[tuple[Any, Any, dict[str, Any], str]] = [
       for word in ("float16", None, [1])),
     *((function, x, {"writable": word}, "True, False or None") for function in (to_numpy, to_tensor)
       for x in (X, T, A) for word in ("yes", 7, [])),
-    *((function, A, {"pad_value": word}, "must be a number") for function in (to_numpy, to_tensor)
+    *((function, ROWS, {"pad_value": word}, "must be a number") for function in (to_numpy, to_tensor)
       for word in ("0", None, [0])),
     *((to_tensor, x, {"device": word}, "device must be one that torch knows") for x in (X, T, A)
       for word in ("gpu", "cuda:x", 1.5)),
