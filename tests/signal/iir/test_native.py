@@ -178,6 +178,20 @@ class TestBitsOfTheRowAlone:
             same_bits(mine, y)
             same_bits(state, zf)
 
+    @isas
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+    @pytest.mark.parametrize("channels", [2, 3, 4, 6, 8, 12, 16, 24, 40])
+    def test_channels_side_by_side(self, isa, dtype, channels):
+        sos, x = sections(2), data((3, channels, 200), dtype)
+        turned = np.ascontiguousarray(x.swapaxes(1, 2)).swapaxes(1, 2)
+        for how in (FULL, SINGLE):
+            y, zf = native.sosfilt(sos, x, None, how)
+            mine, state = native.sosfilt(
+                sos, turned, None, how, np.empty(y.swapaxes(1, 2).shape, y.dtype).swapaxes(1, 2), instruction_set=isa
+            )
+            same_bits(mine, y)
+            same_bits(state, zf)
+
 
 class TestOut:
     @given(filters, arrays(("float64", "float32", "complex64")), st.sampled_from([FULL, SINGLE]))

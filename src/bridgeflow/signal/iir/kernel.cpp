@@ -196,13 +196,12 @@ constexpr index far = 1 << 22;  // bytes: about where an array is no longer at h
 // of one vector at least); or anyhow.
 enum class Layout { along_time, pairs, side_by_side, scattered };
 
-template <int Run>
-Layout layout_of(const char* const* row, int rows, index step, index size) {
+Layout layout_of(const char* const* row, int rows, index step, index size, int run) {
     if (step == size) return Layout::along_time;
-    bool pairs = rows % 2 == 0, runs = rows % Run == 0;
+    bool pairs = rows % 2 == 0, runs = rows % run == 0;
     for (int r = 1; r < rows; ++r) {
         const bool follows = row[r] - row[r - 1] == size;
-        pairs = pairs && (r % 2 == 0 || follows), runs = runs && (r % Run == 0 || follows);
+        pairs = pairs && (r % 2 == 0 || follows), runs = runs && (r % run == 0 || follows);
     }
     return runs ? Layout::side_by_side : pairs ? Layout::pairs : Layout::scattered;
 }
@@ -319,13 +318,13 @@ using Cascade = void(const char* from, index from_step, char* to, index to_step,
                      C* state, const Ahead& reads, const Ahead& writes);
 
 // coefficients: [S][b0 b1 b2 a1 a2][W], each repeated in all lanes, so that a product takes it straight from memory;
-// state: [S][2][G * W].
+// state: [S][2][G * W]. The tile, or the data in its place, holds elements of type T.
 //
 // A step of one section waits for itself: product, difference and two sums, 12 to 16 cycles, while its nine operations take
 // about 2.5 of them. The sections of a cascade overlap by themselves, one sample apart; where they are few, G vectors of rows
 // take turns. Multiplications are the bottleneck, and zeros on the unit circle, which most designs have, save one of five:
 // there b2 == b0, so that the same product serves twice.
-template <class C, int S, int G, bool Palindromic>
+template <class C, int S, int G, bool Palindromic, class T>
 void cascade(const char* from, index from_step, char* to, index to_step, index samples, const C* coefficients, C* state,
              const Ahead& reads, const Ahead& writes) {
     constexpr int W = lanes<C>;
@@ -341,7 +340,7 @@ void cascade(const char* from, index from_step, char* to, index to_step, index s
         writes.template fetch<G * W, true>(t);
 #pragma GCC unroll 4
         for (int g = 0; g < G; ++g) {
-            V x = load<V>(from + g * sizeof(V));
+            V x = convert<V>(load<Vec<T, W>>(from + g * W * index(sizeof(T))));
 #pragma GCC unroll 4
             for (int s = 0; s < S; ++s) {
                 const V b0_x = k[5 * s] * x;
@@ -350,7 +349,7 @@ void cascade(const char* from, index from_step, char* to, index to_step, index s
                 z2[s][g] = (Palindromic ? b0_x : k[5 * s + 2] * x) - k[5 * s + 4] * y;
                 x = y;
             }
-            store(to + g * sizeof(V), x);
+            store(to + g * W * index(sizeof(T)), convert<Vec<T, W>>(x));
         }
     }
     for (int s = 0; s < S; ++s) {
@@ -363,10 +362,20 @@ constexpr int max_unrolled = 4;
 // By sections, 1 to 4, and by groups: 1, 2, 4.
 template <class C, bool Palindromic>
 constexpr Cascade<C>* cascades[max_unrolled][3] = {
-    {cascade<C, 1, 1, Palindromic>, cascade<C, 1, 2, Palindromic>, cascade<C, 1, 4, Palindromic>},
-    {cascade<C, 2, 1, Palindromic>, cascade<C, 2, 2, Palindromic>},
-    {cascade<C, 3, 1, Palindromic>, cascade<C, 3, 2, Palindromic>},
-    {cascade<C, 4, 1, Palindromic>, cascade<C, 4, 2, Palindromic>},
+    {cascade<C, 1, 1, Palindromic, C>, cascade<C, 1, 2, Palindromic, C>, cascade<C, 1, 4, Palindromic, C>},
+    {cascade<C, 2, 1, Palindromic, C>, cascade<C, 2, 2, Palindromic, C>},
+    {cascade<C, 3, 1, Palindromic, C>, cascade<C, 3, 2, Palindromic, C>},
+    {cascade<C, 4, 1, Palindromic, C>, cascade<C, 4, 2, Palindromic, C>},
+};
+
+// The same over a tile of float32, which is faster to load and store. With more sections the arithmetic has no time to spare
+// for conversions.
+constexpr int max_narrow = 2;
+
+template <class C, bool Palindromic>
+constexpr Cascade<C>* narrow_cascades[max_narrow][3] = {
+    {cascade<C, 1, 1, Palindromic, float>, cascade<C, 1, 2, Palindromic, float>, cascade<C, 1, 4, Palindromic, float>},
+    {cascade<C, 2, 1, Palindromic, float>, cascade<C, 2, 2, Palindromic, float>},
 };
 
 template <class C>
@@ -493,6 +502,8 @@ class Worker {
     char* zf[max_rows];
     double offset[max_rows];
     Layout x_layout, y_layout;
+    bool narrow;    // a tile of float32 around a recursion in float64: where both ends are float32, and nothing between
+    index in_tile;  // bytes of an element
     index strip;  // samples that all groups take their turn at
     Ahead lines_of_x, lines_of_y;
     const Ahead nothing{};
@@ -595,8 +606,12 @@ private:
                 x[r] += i * axis.x, y[r] += i * axis.y, zi[r] += i * axis.zi, zf[r] += i * axis.zf;
             }
         }
-        x_layout = layout_of<W>(x, rows, job.x_step, x_size);
-        y_layout = layout_of<W>(y, rows, job.y_step, y_size);
+        narrow = sizeof(C) == 8 && job.x_type == Scalar::f32 && job.y_type == Scalar::f32 && !job.affine && !job.both_ways &&
+                 job.sections <= max_narrow && groups > 0 && rows % lanes<float> == 0;
+        in_tile = narrow ? index(sizeof(float)) : index(sizeof(C));
+        const int run = narrow ? lanes<float> : W;
+        x_layout = layout_of(x, rows, job.x_step, x_size, run);
+        y_layout = layout_of(y, rows, job.y_step, y_size, run);
     }
 
     void restore() {
@@ -670,7 +685,8 @@ private:
             if (groups == 0) {
                 wavefronts<C>[now > W][rows - 1](from, from_step, to, to_step, samples, k, z, int(now));
             } else {
-                const auto* table = palindromic ? cascades<C, true> : cascades<C, false>;
+                const auto* table = narrow ? (palindromic ? narrow_cascades<C, true> : narrow_cascades<C, false>)
+                                           : (palindromic ? cascades<C, true> : cascades<C, false>);
                 table[now - 1][groups / 2](from, from_step, to, to_step, samples, k, z, done == 0 ? reads : nothing,
                                            done == 0 ? writes : nothing);
             }
@@ -703,24 +719,34 @@ private:
     // Whether an instant of the rows lies in memory as it does in a tile.
     bool as_in_tile(const char* const* row) const {
         for (int r = 1; r < rows; ++r) {
-            if (row[r] - row[r - 1] != index(sizeof(C))) return false;
+            if (row[r] - row[r - 1] != in_tile) return false;
         }
         return true;
     }
 
     void forth(index begin, index end) {
-        constexpr Scalar own = sizeof(C) == 4 ? Scalar::f32 : Scalar::f64;
-        const bool from_x = job.x_type == own && !job.affine && as_in_tile(x);
-        const bool to_y = job.y != nullptr && job.y_type == own && as_in_tile(y);
-        const index tile_step = index(sizeof(C)) * rows;
+        const Scalar element = narrow || sizeof(C) == 4 ? Scalar::f32 : Scalar::f64;
+        const bool from_x = job.x_type == element && !job.affine && as_in_tile(x);
+        const bool to_y = job.y != nullptr && job.y_type == element && as_in_tile(y);
+        char* const between = reinterpret_cast<char*>(tile);
+        const index tile_step = in_tile * rows;
         for (index time = begin; time < end; time += tile_samples) {
             const index samples = least(tile_samples, end - time);
-            if (!from_x) load_samples(time, samples, tile);
-            run_sections(from_x ? x[0] + time * job.x_step : reinterpret_cast<char*>(tile), from_x ? job.x_step : tile_step,
-                         to_y ? y[0] + time * job.y_step : reinterpret_cast<char*>(tile), to_y ? job.y_step : tile_step,
-                         samples, reads(time + (strip < job.samples ? strip : tile_samples)),
+            if (!from_x && narrow) {
+                load_tile<float, float>(x, rows, job.x_step, x_layout, time, samples, reinterpret_cast<float*>(tile));
+            } else if (!from_x) {
+                load_samples(time, samples, tile);
+            }
+            run_sections(from_x ? x[0] + time * job.x_step : between, from_x ? job.x_step : tile_step,
+                         to_y ? y[0] + time * job.y_step : between, to_y ? job.y_step : tile_step, samples,
+                         reads(time + (strip < job.samples ? strip : tile_samples)),
                          writes(time + (strip < job.samples ? strip : 0)));
-            if (!to_y && job.y != nullptr) store_samples(time, samples, tile);
+            if (job.y == nullptr || to_y) continue;
+            if (narrow) {
+                store_tile<float, float>(y, rows, job.y_step, y_layout, time, samples, reinterpret_cast<float*>(tile));
+            } else {
+                store_samples(time, samples, tile);
+            }
         }
     }
 
