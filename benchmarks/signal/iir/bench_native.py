@@ -1,4 +1,4 @@
-"""The native engine by itself, on ndarrays, beside SciPy and a copy of the data; results go into memory already there."""
+"""The native engine alone, on ndarrays, beside SciPy and a copy of the data; results go into memory already there."""
 
 from __future__ import annotations
 
