@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from bridgeflow.transforms import Clone as Clone
     from bridgeflow.transforms import Decimate as Decimate
     from bridgeflow.transforms import Detach as Detach
+    from bridgeflow.transforms import Istft as Istft
     from bridgeflow.transforms import LeafTransform as LeafTransform
     from bridgeflow.transforms import Plan as Plan
     from bridgeflow.transforms import Resample as Resample
     from bridgeflow.transforms import Scale as Scale
     from bridgeflow.transforms import SharedView as SharedView
     from bridgeflow.transforms import SignalFilter as SignalFilter
+    from bridgeflow.transforms import Spectrogram as Spectrogram
+    from bridgeflow.transforms import Stft as Stft
     from bridgeflow.transforms import ToArrow as ToArrow
     from bridgeflow.transforms import ToDevice as ToDevice
     from bridgeflow.transforms import ToNumpy as ToNumpy
     from bridgeflow.transforms import ToTensor as ToTensor
     from bridgeflow.transforms import Transform as Transform
+    from bridgeflow.transforms import Welch as Welch
     from bridgeflow.transforms import register as register
 
 __version__ = "0.1.0"
@@ -48,17 +52,21 @@ _EXPORTS = {
         "Clone",
         "Decimate",
         "Detach",
+        "Istft",
         "LeafTransform",
         "Plan",
         "Resample",
         "Scale",
         "SharedView",
         "SignalFilter",
+        "Spectrogram",
+        "Stft",
         "ToArrow",
         "ToDevice",
         "ToNumpy",
         "ToTensor",
         "Transform",
+        "Welch",
         "register",
     ),
 }
