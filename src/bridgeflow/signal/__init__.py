@@ -7,6 +7,7 @@ array that went in.
 
 from __future__ import annotations
 
+from bridgeflow.signal.analytic import envelope, hilbert
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.convenience import (
     butter_bandpass_filter,
@@ -40,7 +41,9 @@ from bridgeflow.signal.design import (
 )
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
+from bridgeflow.signal.medians import medfilt
 from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
+from bridgeflow.signal.savgol import savgol_filter
 from bridgeflow.signal.spectral import ShortTimeFFT, welch
 from bridgeflow.signal.streams import Stream, stream
 from bridgeflow.signal.trends import detrend
@@ -78,12 +81,16 @@ __all__ = [
     "butter_lowpass_filter",
     "decimate",
     "detrend",
+    "envelope",
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
+    "hilbert",
     "make_design",
+    "medfilt",
     "notch_filter",
     "resample_poly",
+    "savgol_filter",
     "sosfilt",
     "sosfilt_zi",
     "sosfiltfilt",

@@ -13,7 +13,7 @@ from bridgeflow.signal._arrays import Opened, open_array, time_last, time_where_
 from bridgeflow.signal.iir.door import is_watched
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Rows", "as_marked", "join", "kind_mark", "known_rows", "open_rows", "together"]
+__all__ = ["Rows", "as_marked", "join", "kind_mark", "known_rows", "open_rows", "own", "padded", "together"]
 
 
 class Rows(NamedTuple):
@@ -105,6 +105,22 @@ def join(parts: Sequence[Any]) -> Any:
     import torch
 
     return torch.cat(tuple(parts), dim=-1)
+
+
+def own(x: Any) -> Any:
+    """The same values in memory of their own."""
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+def padded(x: Any, before: int, behind: int) -> Any:
+    """Rows [..., T] with zeros around them."""
+    if not before and not behind:
+        return x
+    if isinstance(x, np.ndarray):
+        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(before, behind)])
+    import torch
+
+    return torch.nn.functional.pad(x, (before, behind))
 
 
 def _torch_must(x: Any) -> bool:

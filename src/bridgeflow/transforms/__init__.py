@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bridgeflow.transforms.analytic import Envelope, Hilbert
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.cast import Cast
 from bridgeflow.transforms.clone import Clone
@@ -12,6 +13,7 @@ from bridgeflow.transforms.resample import Decimate, Resample
 from bridgeflow.transforms.scale import Scale
 from bridgeflow.transforms.shared_view import SharedView
 from bridgeflow.transforms.signal_filter import SignalFilter
+from bridgeflow.transforms.smooth import Detrend, MedianFilter, SavgolFilter
 from bridgeflow.transforms.spectral import Istft, Spectrogram, Stft, Welch
 from bridgeflow.transforms.to_arrow import ToArrow
 from bridgeflow.transforms.to_device import ToDevice
@@ -23,10 +25,15 @@ __all__ = [
     "Clone",
     "Decimate",
     "Detach",
+    "Detrend",
+    "Envelope",
+    "Hilbert",
     "Istft",
     "LeafTransform",
+    "MedianFilter",
     "Plan",
     "Resample",
+    "SavgolFilter",
     "Scale",
     "SharedView",
     "SignalFilter",

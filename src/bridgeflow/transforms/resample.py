@@ -11,7 +11,7 @@ from bridgeflow.policy import parse_word
 from bridgeflow.signal.resampling import Decimator, Extension, Rate, Resampler, antialias, decimate, rate_ratio
 from bridgeflow.signal.resampling.rates import parse_rate
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Decimate", "Resample"]
@@ -19,7 +19,7 @@ __all__ = ["Decimate", "Resample"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Resample(LeafTransform):
+class Resample(LiveTransform):
     """Resample signals along their last axis from one rate to another, whole or chunk by chunk with the same bits.
 
     The factors are exact: rates are taken as the decimal numbers or the fractions that they are written as, and a
@@ -54,48 +54,24 @@ class Resample(LeafTransform):
     cval: float | None = None
 
     def __post_init__(self) -> None:
-        self.resampler.plan  # noqa: B018  refused here, when made, or never
+        self.live.plan  # noqa: B018  refused here, when made, or never
 
     @cached_property
-    def resampler(self) -> Resampler:
+    def live(self) -> Resampler:
         """The resampler at work."""
         up, down = rate_ratio(self.from_hz, self.to_hz)
         return Resampler(up=up, down=down, window=self.window, padtype=self.padtype, cval=self.cval)
-
-    def apply(self, x: Any) -> Any:
-        """The whole array at the other rate."""
-        return self.resampler(x)
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """Another length in new memory, at the rate wanted; integers and booleans as float64."""
         if spec.fs is not None and parse_rate(spec.fs, field="fs") != parse_rate(self.from_hz, field="from_hz"):
             raise ConfigError(f"Resample: from_hz={self.from_hz!r}, but the data have {spec.fs:g} Hz")
-        return replace(self.resampler.out_spec(spec), fs=float(parse_rate(self.to_hz, field="to_hz")))
-
-    @property
-    def stream_obstacle(self) -> str:
-        """Extensions that need samples which have not come yet."""
-        reason = self.resampler.stream_obstacle
-        return f"Resample: {reason}" if reason else ""
-
-    def init_state(self, spec: ArraySpec) -> Any:
-        """See `bridgeflow.signal.Resampler.init_state`."""
-        super().init_state(spec)
-        self.out_spec(spec)
-        return self.resampler.init_state(spec)
-
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """One chunk: bit for bit what the whole recording would give."""
-        return super().step(x, state) if self.stream_obstacle else self.resampler.step(x, state)
-
-    def flush(self, state: Any) -> Any | None:
-        """The outputs whose windows reach beyond the end."""
-        return self.resampler.flush(state)
+        return replace(self.live.out_spec(spec), fs=float(parse_rate(self.to_hz, field="to_hz")))
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Decimate(LeafTransform):
+class Decimate(LiveTransform):
     """Keep every `q`-th sample of signals along their last axis, after an anti-alias filter.
 
     Args:
@@ -148,22 +124,10 @@ class Decimate(LeafTransform):
         )
 
     @cached_property
-    def _live(self) -> Resampler | Decimator:
+    def live(self) -> Resampler | Decimator:
+        """What runs forward in time."""
         sections, taps = antialias(self.q, self.n, self.ftype)
         if taps is not None:
             return Resampler(up=1, down=self.q, window=tuple(taps.tolist()), zero_phase=self.zero_phase)
         assert sections is not None
         return Decimator(q=self.q, sections=tuple(map(tuple, sections.tolist())))
-
-    def init_state(self, spec: ArraySpec) -> Any:
-        """That of the filter, which counts the samples."""
-        super().init_state(spec)
-        return self._live.init_state(spec)
-
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """One chunk: bit for bit what the whole recording would give."""
-        return super().step(x, state) if self.stream_obstacle else self._live.step(x, state)
-
-    def flush(self, state: Any) -> Any | None:
-        """The outputs whose windows reach beyond the end; of a recursive filter, nothing."""
-        return self._live.flush(state)

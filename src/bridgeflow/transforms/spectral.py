@@ -23,52 +23,14 @@ from bridgeflow.signal.spectral import (
     named_window,
 )
 from bridgeflow.signal.trends import Trend
-from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Istft", "Spectrogram", "Stft", "Welch"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Live(LeafTransform):
-    """A transform whose work is done by an object with the methods of a stream."""
-
-    @cached_property
-    def live(self) -> LiveStft | LiveIstft | WelchAverage:
-        """The object at work."""
-        raise NotImplementedError
-
-    def apply(self, x: Any) -> Any:
-        """The whole array at once."""
-        return self.live(x)
-
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
-        """Other axes in new memory; single precision stays single, all else is double."""
-        return self.live.out_spec(spec)
-
-    @property
-    def stream_obstacle(self) -> str:
-        """Choices that need samples which have not come yet."""
-        reason = getattr(self.live, "stream_obstacle", "")
-        return f"{type(self).__name__}: {reason}" if reason else ""
-
-    def init_state(self, spec: ArraySpec) -> Any:
-        """What is carried before the first chunk."""
-        super().init_state(spec)
-        return self.live.init_state(spec)
-
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """One chunk: bit for bit its part of the whole."""
-        return super().step(x, state) if self.stream_obstacle else self.live.step(x, state)
-
-    def flush(self, state: Any) -> Any | None:
-        """What was still held back."""
-        return self.live.flush(state)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _ShortTime(_Live):
+class _ShortTime(LiveTransform):
     """The parameters of `scipy.signal.ShortTimeFFT`."""
 
     fs: float
@@ -204,7 +166,7 @@ class Istft(_ShortTime):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Welch(_Live):
+class Welch(LiveTransform):
     """The average power spectrum of signals along their last axis, by `scipy.signal.welch`.
 
     Args:

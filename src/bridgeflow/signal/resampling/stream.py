@@ -16,7 +16,7 @@ import numpy as np
 
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, together
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
@@ -147,7 +147,7 @@ class Resampler:
         behind: State = {
             "ahead": np.asarray(ahead + samples * plan.up - due * plan.down, np.int64),
             "begun": np.ones((), bool),
-            "tail": kept.copy() if isinstance(kept, np.ndarray) else kept.clone(),
+            "tail": own(kept),
             "kind": state["kind"],
         }
         return rows.close(y), behind
@@ -186,6 +186,15 @@ class Decimator:
     @cached_property
     def _filter(self) -> CausalFilter:
         return CausalFilter(design=Sos(sections=self.sections), nonfinite="propagate")  # type: ignore[arg-type]
+
+    def __call__(self, x: Any) -> Any:
+        """A whole recording [..., T] to [..., ceil(T / q)]."""
+        rows = open_rows(x, -1, what="Decimator")
+        return rows.close(self._filter(rows.values)[..., :: self.q])
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of an array described by `spec`."""
+        return Resampler(up=1, down=self.q).out_spec(spec)
 
     def init_state(self, spec: ArraySpec) -> State:
         """See `CausalFilter.init_state`."""

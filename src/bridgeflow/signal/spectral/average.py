@@ -13,16 +13,10 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, together
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.live import State, spectral_spec
-from bridgeflow.signal.spectral.short_time import (
-    Detrend,
-    ShortTimeFFT,
-    in_precision,
-    is_complex,
-    like_data,
-    squared_magnitude,
-)
+from bridgeflow.signal.spectral.short_time import Detrend, ShortTimeFFT
 from bridgeflow.signal.trends import Trend
 from bridgeflow.spec import ArraySpec
 
@@ -238,7 +232,7 @@ class WelchAverage:
             "segments": state["segments"] + due,
             "sums": sums,
             "skip": np.asarray(int(state["skip"]) - skip + max(begin - int(held.shape[-1]), 0), np.int64),
-            "tail": kept.copy() if isinstance(kept, np.ndarray) else kept.clone(),
+            "tail": own(kept),
             "kind": state["kind"],
         }
         return rows.close_new((chunk.real if is_complex(chunk) else chunk)[..., :0]), behind

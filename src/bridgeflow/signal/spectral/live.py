@@ -8,17 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, together
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.extension import extend
-from bridgeflow.signal.spectral.short_time import (
-    Detrend,
-    Padding,
-    ShortTimeFFT,
-    in_precision,
-    parse_padding,
-    squared_magnitude,
-)
+from bridgeflow.signal.fourier import in_precision, squared_magnitude
+from bridgeflow.signal.spectral.short_time import Detrend, Padding, ShortTimeFFT, parse_padding
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["LiveIstft", "LiveStft", "State", "spectral_spec"]
@@ -107,7 +101,7 @@ class LiveStft:
         behind: State = {
             "samples": np.asarray(samples, np.int64),
             "slices": state["slices"] + due,
-            "tail": kept.copy() if isinstance(kept, np.ndarray) else kept.clone(),
+            "tail": own(kept),
             "kind": state["kind"],
         }
         return rows.close_new(spectra), behind

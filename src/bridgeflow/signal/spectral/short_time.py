@@ -16,10 +16,10 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._rows import open_rows, padded
 from bridgeflow.signal.extension import extend
+from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows
-from bridgeflow.signal.iir.native import threads
 from bridgeflow.signal.trends import Trend, detrended
 
 __all__ = ["Detrend", "FftMode", "Padding", "ScaleTo", "ShortTimeFFT"]
@@ -362,7 +362,7 @@ class ShortTimeFFT:
 
     def _fft(self, slices: Any) -> Any:
         """Weighted slices [..., m_num] to spectra [..., f_pts]."""
-        fft = _Fft(slices)
+        fft = Fourier(slices)
         if self.phase_shift is not None:
             slices = fft.roll(padded(slices, 0, self.mfft - self.m_num), -self._turn)
         if self.fft_mode in {"onesided", "onesided2X"}:
@@ -373,7 +373,7 @@ class ShortTimeFFT:
 
     def _ifft(self, spectra: Any) -> Any:
         """Spectra [..., f_pts] to slices [..., m_num]."""
-        fft = _Fft(spectra)
+        fft = Fourier(spectra)
         if self.fft_mode in {"onesided", "onesided2X"}:
             if self.fft_mode == "onesided2X":
                 spectra = spectra / like_data(self._sides, spectra)
@@ -386,72 +386,9 @@ class ShortTimeFFT:
         return slices[..., : self.m_num]
 
 
-class _Fft:
-    """Fourier transforms along the last axis, SciPy's or torch's as the data are."""
-
-    def __init__(self, x: Any) -> None:
-        self._is_array = isinstance(x, np.ndarray)
-        self._options: dict[str, Any] = {}
-        if self._is_array:
-            import scipy.fft
-
-            self._module: Any = scipy.fft
-            self._options = {"workers": threads() if x.size > 1 << 18 else 1}
-        else:
-            import torch
-
-            self._module = torch.fft
-
-    def __getattr__(self, name: str) -> Callable[[Any, int], Any]:
-        transform = getattr(self._module, name)
-        return lambda x, n: transform(x, n, **self._options)
-
-    def roll(self, x: Any, by: int) -> Any:
-        if not by:
-            return x
-        return np.roll(x, by, axis=-1) if self._is_array else x.roll(by, dims=-1)
-
-
 def parse_padding(padding: str) -> str:
     """The extension that a padding's word means."""
     return _EXTENSIONS[parse_word(padding, Padding, field="padding")]
-
-
-def squared_magnitude(z: Any) -> Any:
-    """|z|², by the real numbers that it is made of."""
-    return z.real**2 + z.imag**2
-
-
-def in_precision(x: Any, *, complex_too: bool = False) -> Any:
-    """Data as the numbers that are transformed: half precision as single, integers as double."""
-    if isinstance(x, np.ndarray):
-        kind = {"e": "f4", "f": "f4", "F": "c8", "D": "c16"}.get(x.dtype.char, "f8")
-        return x.astype(np.result_type(kind, np.complex64) if complex_too else kind, copy=False)
-    import torch
-
-    wide = torch.promote_types(x.dtype, torch.float32) if x.is_floating_point() or x.is_complex() else torch.float64
-    return x.to(torch.promote_types(wide, torch.complex64) if complex_too else wide)
-
-
-def spectral_dtype(x: Any) -> Any:
-    """The complex dtype of the transform of a tensor."""
-    return x.dtype if x.is_complex() else x.dtype.to_complex()
-
-
-def is_complex(x: Any) -> bool:
-    """Whether an ndarray or a tensor is complex."""
-    return bool(np.iscomplexobj(x) if isinstance(x, np.ndarray) else x.is_complex())
-
-
-def like_data(weights: Array, x: Any) -> Any:
-    """Weights in the precision and on the device of the data they are multiplied with."""
-    if isinstance(x, np.ndarray):
-        single = x.dtype.itemsize == (8 if x.dtype.kind == "c" else 4)
-        return weights.astype(("c8" if single else "c16") if np.iscomplexobj(weights) else ("f4" if single else "f8"))
-    import torch
-
-    real = x.dtype.to_real() if x.is_complex() else x.dtype
-    return torch.as_tensor(np.array(weights)).to(x.device, real.to_complex() if np.iscomplexobj(weights) else real)
 
 
 def _off(slices: Any, detr: Detrend) -> Any:
@@ -464,17 +401,6 @@ def _moved(x: Any, source: int, target: int) -> Any:
     if source % x.ndim == target % x.ndim:
         return x
     return np.moveaxis(x, source, target) if isinstance(x, np.ndarray) else x.movedim(source, target)
-
-
-def padded(x: Any, before: int, behind: int) -> Any:
-    """Rows [..., T] with zeros around them."""
-    if not before and not behind:
-        return x
-    if isinstance(x, np.ndarray):
-        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(before, behind)])
-    import torch
-
-    return torch.nn.functional.pad(x, (before, behind))
 
 
 def _zeros(x: Any, shape: tuple[int, ...]) -> Any:

@@ -1,0 +1,176 @@
+"""Medians over windows: `medfilt`, SciPy's function, on NumPy, torch and Arrow arrays, and live."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, padded, together
+from bridgeflow.signal.fourier import is_complex
+from bridgeflow.signal.framing import strided_windows
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["RunningMedian", "medfilt"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+State: TypeAlias = dict[str, Any]
+"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+
+
+def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
+    """The median over a window around each element, as `scipy.signal.medfilt` gives it: zeros beyond the ends.
+
+    Args:
+        volume: data of any shape: ndarray, tensor, Arrow array or nested lists; real. Only read.
+        kernel_size: odd size of the window along each axis, or along all; `None` for 3. `(1, ..., 1, k)` filters rows,
+            as `RunningMedian` does.
+
+    Returns:
+        As volume in kind, device, shape and dtype. Gradients flow to the elements that are medians. Where a window
+        holds NaN, the result is not defined.
+
+    Raises:
+        DataError: complex elements, sizes that do not fit.
+
+    >>> medfilt(np.array([1.0, 9.0, 2.0, 3.0, 2.0]), 3)
+    array([1., 2., 3., 2., 2.])
+    """
+    rows = open_rows(volume, -1, what="medfilt")
+    x = rows.values
+    sizes = [3] * x.ndim if kernel_size is None else np.atleast_1d(np.asarray(kernel_size)).tolist()
+    sizes = sizes * x.ndim if len(sizes) == 1 else sizes
+    if len(sizes) != x.ndim:
+        raise DataError(f"medfilt: kernel_size {kernel_size!r} has another number of axes than the data, {x.ndim}")
+    for size in sizes:
+        check_odd(size, what="medfilt: kernel_size")
+    if any(size != 1 for size in sizes[:-1]):
+        return rows.close(_around(_ordered(x), sizes))
+    half = sizes[-1] // 2
+    return rows.close(inner_medians(padded(_ordered(x), half, half), sizes[-1]))
+
+
+def check_odd(size: object, *, what: str) -> None:
+    """A window has a middle."""
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % 2 == 0:
+        raise ConfigError(f"{what} must be an odd integer, got {size!r}")
+
+
+def _ordered(x: Any) -> Any:
+    if is_complex(x):
+        raise DataError("medfilt: complex numbers are not supported: they have no order, and no median")
+    if isinstance(x, np.ndarray) and x.dtype.char == "g":
+        raise DataError(f"medfilt: {x.dtype} is not supported; convert it to float64")
+    return x
+
+
+def inner_medians(x: Array | Any, size: int) -> Any:
+    """The medians [..., T - size + 1] of all windows that lie within rows [..., T]."""
+    if not isinstance(x, np.ndarray):
+        return strided_windows(x, size, 1).median(dim=-1).values
+    inner = max(x.shape[-1] - size + 1, 0)
+    if size == 1 or not inner or not x.size:
+        return x[..., size // 2 : size // 2 + inner].copy()
+    from scipy.ndimage import rank_filter
+
+    # One row after the other as a single one, for which SciPy has a faster way; no window that is kept crosses a border.
+    work = np.float32 if x.dtype == np.float16 else np.uint8 if x.dtype == bool else x.dtype
+    line = np.ascontiguousarray(x).astype(work, copy=False).ravel()
+    medians = rank_filter(line, size // 2, size=size, mode="constant").reshape(x.shape)
+    kept: Array = medians[..., size // 2 : size // 2 + inner].astype(x.dtype)
+    return kept
+
+
+def _around(x: Any, sizes: list[int]) -> Any:
+    if isinstance(x, np.ndarray):
+        from scipy.ndimage import rank_filter
+
+        work = np.float32 if x.dtype == np.float16 else np.uint8 if x.dtype == bool else x.dtype
+        return rank_filter(x.astype(work, copy=False), math.prod(sizes) // 2, size=sizes, mode="constant").astype(
+            x.dtype
+        )
+    import torch
+
+    around = torch.nn.functional.pad(x, [side for size in reversed(sizes) for side in (size // 2, size // 2)])
+    for axis, size in enumerate(sizes):
+        around = around.unfold(axis, size, 1)
+    return around.flatten(x.ndim).median(dim=-1).values
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningMedian:
+    """The median over `kernel_size` samples around each, along the last axis; zeros beyond the ends, as `medfilt`.
+
+    Args:
+        kernel_size: odd.
+
+    Raises:
+        ConfigError: a size that has no middle.
+
+    >>> RunningMedian(kernel_size=3)(np.array([[1.0, 9.0, 2.0, 3.0, 2.0]]))
+    array([[1., 2., 3., 2., 2.]])
+    """
+
+    kernel_size: int = 3
+
+    def __post_init__(self) -> None:
+        check_odd(self.kernel_size, what="kernel_size")
+
+    def __call__(self, x: Any) -> Any:
+        """A whole recording [..., T]."""
+        rows = open_rows(x, -1, what="medfilt")
+        half = self.kernel_size // 2
+        return rows.close(inner_medians(padded(_ordered(rows.values), half, half), self.kernel_size))
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind."""
+        return self.kernel_size // 2
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of an array described by `spec`: the same in new memory."""
+        if not spec.shape or spec.dtype.startswith("c"):
+            raise DataError(f"medfilt: real numbers along an axis, got {spec}")
+        kind = "arrow" if spec.kind == "capsule" else spec.kind
+        return spec.fresh(layout="strided", null_count=0, writable=kind != "arrow", kind=kind)
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """The state before the first chunk.
+
+        Returns:
+            tail: [..., samples], what windows to come still need; zeros at first, for what is before the recording.
+            begun: bool [], whether a sample has come.
+            kind: text [], kind and dtype of the chunks.
+        """
+        self.out_spec(spec)
+        rows = known_rows(spec, what="medfilt")
+        return {"tail": np.zeros((*rows, self.latency)), "begun": np.zeros((), bool), "kind": kind_mark(spec)}
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0: the medians whose windows it completes."""
+        rows = open_rows(x, -1, what="medfilt")
+        tail, chunk = together(state["tail"], _ordered(rows.values), what="medfilt")
+        if not chunk.shape[-1]:
+            return rows.close(own(chunk)), state
+        if not state["begun"]:
+            tail = tail.astype(chunk.dtype) if isinstance(tail, np.ndarray) else tail.to(chunk.dtype)
+        held = join([tail, chunk])
+        kept = held[..., max(int(held.shape[-1]) - self.kernel_size + 1, 0) :]
+        behind: State = {
+            "tail": own(kept),
+            "begun": np.ones((), bool),
+            "kind": state["kind"],
+        }
+        return rows.close(inner_medians(held, self.kernel_size)), behind
+
+    def flush(self, state: State) -> Any | None:
+        """The medians whose windows reach beyond the end."""
+        if not state["begun"] or not self.latency:
+            return None
+        medians = inner_medians(padded(state["tail"], 0, self.latency), self.kernel_size)
+        return as_marked(medians, state["kind"], same_dtype=True)
