@@ -18,7 +18,7 @@ from benchmarks.harness import Benchmark, Outcome
 __all__ = ["Row", "machine", "markdown", "rows", "skipped", "table"]
 
 HEADINGS = ("who", "median", "best", "per unit", "ours is", "promised", "kept")
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "monai")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "monai", "philtorch")
 
 
 ABOUT = """\
@@ -60,7 +60,7 @@ def rows(outcome: Outcome) -> list[Row]:
     for peer, times in outcome.peers.items():
         speedup = outcome.speedup(peer)
         target = race.targets.get(peer)
-        words = f"{speedup:.3g}x faster" if speedup >= 1 else f"{1 / speedup:.3g}x its time"
+        words = f"{_number(speedup)}x faster" if speedup >= 1 else f"{_number(1 / speedup)}x its time"
         promised, kept = ("", None) if target is None else (target.words, target.met(speedup))
         lines.append(Row(peer, *_times(times, race.work), words, promised, kept))
     return lines
@@ -119,12 +119,17 @@ def _processor() -> str:
 
 def _times(times: Sequence[float], work: tuple[int, str] | None) -> tuple[str, str, str]:
     median = statistics.median(times)
-    per_unit = "" if work is None else f"{median * 1e9 / work[0]:.3g} ns/{work[1]}"
+    per_unit = "" if work is None else f"{_number(median * 1e9 / work[0])} ns/{work[1]}"
     return _seconds(median), _seconds(min(times)), per_unit
 
 
 def _seconds(seconds: float) -> str:
     for scale, unit in ((1e-6, "ns"), (1e-3, "us"), (1.0, "ms")):
         if seconds < scale:
-            return f"{seconds / scale * 1e3:.3g} {unit}"
-    return f"{seconds:.3g} s"
+            return f"{_number(seconds / scale * 1e3)} {unit}"
+    return f"{_number(seconds)} s"
+
+
+def _number(value: float) -> str:
+    """Three digits, and no powers of ten."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
