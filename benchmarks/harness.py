@@ -99,8 +99,13 @@ class Outcome:
     peers: Mapping[str, Sequence[float]]
 
     def speedup(self, peer: str) -> float:
-        """The peer's time over ours: the median of the ratios of the rounds, each taken within one round."""
-        return statistics.median(theirs / ours for ours, theirs in zip(self.ours, self.peers[peer], strict=True))
+        """The peer's time over ours: the median of the ratios within the quieter half of the rounds.
+
+        A ratio within a round cancels what slows both down; leaving out the rounds that took longest in all leaves out
+        those in which something else ran beside one of them.
+        """
+        rounds = sorted(zip(self.ours, self.peers[peer], strict=True), key=sum)
+        return statistics.median(theirs / ours for ours, theirs in rounds[: (len(rounds) + 1) // 2])
 
     def verdicts(self) -> Iterator[bool]:
         """Whether each promise was kept."""

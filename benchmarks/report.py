@@ -23,8 +23,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "monai", "philt
 
 ABOUT = """\
 Times are per call. Contestants take turns within one run, one thread each unless a title says otherwise; a ratio is the
-median over the rounds of the ratios within a round. `make bench` writes this page. A promise that was not kept stands
-as **NO**."""
+median, over the quieter half of the rounds, of the ratios within a round. `make bench` writes this page. A promise that
+was not kept stands as **NO**."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,12 @@ def test_ratio_is_taken_within_each_round():
     assert outcome.speedup("peer") == 3.0
 
 
+def test_disturbed_rounds_do_not_count():
+    race = Race(ours=says(1), peers={"peer": says(1)}, self_timed=True)
+    outcome = Outcome(race, ours=[1.0, 9.0, 1.0, 1.0], peers={"peer": [2.0, 2.0, 2.0, 40.0]})
+    assert outcome.speedup("peer") == 2.0
+
+
 @pytest.mark.parametrize(
     ("target", "theirs", "kept"),
     [(faster(5), 5.0, True), (faster(5), 4.9, False), (within(2.5), 0.4, True), (within(2.5), 0.39, False)],
