@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from bridgeflow.transforms import Clone as Clone
     from bridgeflow.transforms import Decimate as Decimate
     from bridgeflow.transforms import Detach as Detach
+    from bridgeflow.transforms import Detrend as Detrend
+    from bridgeflow.transforms import Envelope as Envelope
+    from bridgeflow.transforms import Hilbert as Hilbert
     from bridgeflow.transforms import Istft as Istft
     from bridgeflow.transforms import LeafTransform as LeafTransform
+    from bridgeflow.transforms import MedianFilter as MedianFilter
     from bridgeflow.transforms import Plan as Plan
     from bridgeflow.transforms import Resample as Resample
+    from bridgeflow.transforms import SavgolFilter as SavgolFilter
     from bridgeflow.transforms import Scale as Scale
     from bridgeflow.transforms import SharedView as SharedView
     from bridgeflow.transforms import SignalFilter as SignalFilter
@@ -52,10 +57,15 @@ _EXPORTS = {
         "Clone",
         "Decimate",
         "Detach",
+        "Detrend",
+        "Envelope",
+        "Hilbert",
         "Istft",
         "LeafTransform",
+        "MedianFilter",
         "Plan",
         "Resample",
+        "SavgolFilter",
         "Scale",
         "SharedView",
         "SignalFilter",

@@ -78,7 +78,7 @@ def inner_medians(x: Array | Any, size: int) -> Any:
         return x[..., size // 2 : size // 2 + inner].copy()
     from scipy.ndimage import rank_filter
 
-    # One row after the other as a single one, for which SciPy has a faster way; no window that is kept crosses a border.
+    # One row after the other as a single one, for which SciPy has a faster way; no window kept crosses a border.
     work = np.float32 if x.dtype == np.float16 else np.uint8 if x.dtype == bool else x.dtype
     line = np.ascontiguousarray(x).astype(work, copy=False).ravel()
     medians = rank_filter(line, size // 2, size=size, mode="constant").reshape(x.shape)
