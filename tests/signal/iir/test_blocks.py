@@ -17,7 +17,13 @@ from tests.signal.iir.filters import EASY
 
 BANDPASS = scipy.signal.butter(2, [0.1, 0.4], btype="band", output="sos")
 TOLERANCE = {"float64": 1e-13, "float32": 1e-6}
-LENGTHS = [1, 2, 7, 8, 9, 23, 24, 25, 31, 32, 33, 100, 384, 385, 512, 513, 600, 4097]
+LENGTHS = [1, 7, 8, 24, 25, 33, 384, 385, 600, 4097]
+
+
+@pytest.fixture(params=["cpu", "device"])
+def manner(request, monkeypatch):
+    """How the CPU computes, and how devices do, where every call and every question costs."""
+    monkeypatch.setattr(blocks, "_calls_are_dear", lambda _: request.param == "device")
 
 
 def scipys(sos, x, zi=None, *, reverse=False):
@@ -40,6 +46,7 @@ def assert_agrees(sos, x, zi=None, *, precision="float64", reverse=False, tolera
     np.testing.assert_allclose(zf.numpy(), expected_zf, rtol=0, atol=scale * (zf_tolerance or TOLERANCE[precision]))
 
 
+@pytest.mark.usefixtures("manner")
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("name", EASY)
 def test_agrees_with_scipy(name, precision):
@@ -47,16 +54,17 @@ def test_agrees_with_scipy(name, precision):
     assert_agrees(EASY[name], x, precision=precision)
 
 
+@pytest.mark.usefixtures("manner")
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("length", LENGTHS)
-@pytest.mark.parametrize("rows", [(), (1,), (3,), (2, 5)])
+@pytest.mark.parametrize("rows", [(), (3,), (2, 5)])
 def test_every_length_and_shape_with_a_state(rows, length, reverse):
     rng = np.random.default_rng(length)
     zi = rng.standard_normal((len(BANDPASS), *rows, 2))
     assert_agrees(BANDPASS, rng.standard_normal((*rows, length)), zi, reverse=reverse)
 
 
-@pytest.mark.parametrize("tile", [600, 5000])
+@pytest.mark.parametrize("tile", [4000, 40_000])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_tiles_of_rows_and_of_time_fit_together(monkeypatch, tile, precision):
     monkeypatch.setattr(blocks, "CPU_TILE", tile)
@@ -69,6 +77,7 @@ def test_tiles_of_rows_and_of_time_fit_together(monkeypatch, tile, precision):
     blocks._plan.cache_clear()
 
 
+@pytest.mark.usefixtures("manner")
 def test_many_levels_of_groups():
     sos = scipy.signal.butter(2, 1e-4, output="sos")
     x = 1 + np.random.default_rng(0).standard_normal((1, 400_000))
@@ -145,6 +154,7 @@ def test_pieces_give_the_whole(cuts, precision):
         torch.testing.assert_close(state, end, rtol=0, atol=10 * TOLERANCE[precision])
 
 
+@pytest.mark.usefixtures("manner")
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 5, 31, 32, 95, 250, 399])
 @pytest.mark.parametrize("precision", ["float64", "float32"])
@@ -160,13 +170,7 @@ def test_what_is_not_finite_spoils_its_row_from_there_on_and_nothing_else(positi
     assert torch.isfinite(zf).all(dim=(0, 2)).tolist() == [True, False, True]
 
 
-def test_guarding_where_nothing_is_wrong_changes_nothing(monkeypatch):
-    """As on a GPU, where nobody waits to hear whether all is finite."""
-    monkeypatch.setattr(blocks, "isfinite", lambda _: False)
-    x = np.random.default_rng(0).standard_normal((3, 1000))
-    assert_agrees(BANDPASS, x, np.ones((len(BANDPASS), 3, 2)))
-
-
+@pytest.mark.usefixtures("manner")
 def test_a_spoilt_state_spoils_its_row():
     zi = torch.zeros(len(BANDPASS), 2, 2)
     zi[0, 1, 0] = np.nan
@@ -176,6 +180,7 @@ def test_a_spoilt_state_spoils_its_row():
     assert torch.isfinite(zf).all(dim=(0, 2)).tolist() == [True, False]
 
 
+@pytest.mark.usefixtures("manner")
 def test_what_does_not_decay_is_filtered_too():
     x = np.random.default_rng(0).standard_normal((2, 1000))
     integrator = np.array([[1.0, 0.0, 0.0, 1.0, -1.0, 0.0]])

@@ -48,16 +48,13 @@ __all__ = ["filter_tensor", "unavailable"]
 GROUP: Final = 16
 """Steps of a recursion that are put together to one step of the next."""
 
-AT_ONCE: Final = 512
-"""Up to so many numbers in all states of a step, one large product costs less than many small ones."""
-
 SECTIONS: Final = 8
 """A longer cascade is run in several; the work per sample grows with the square of the sections."""
 
-CPU_TILE: Final = 2**19
-"""Samples worked on at once: many against the cost of a call into torch, few against the cache."""
+CPU_TILE: Final = 2**21
+"""Bytes of samples worked on at once: many against the cost of a call into torch, few against the cache."""
 
-DEVICE_TILE: Final = 2**24
+DEVICE_TILE: Final = 2**26
 
 
 def unavailable() -> str | None:
@@ -135,7 +132,8 @@ def _cascade(sos: NDArray[np.float64], x: Tensor, y: Tensor, state: Tensor, work
     they lie if they are of the right dtype, order and number, else by way of a scratch tile.
     """
     rows, parts, time = prod(x.shape[:-1]), 1 + x.is_complex(), x.shape[-1]
-    tile, length = CPU_TILE if x.device.type == "cpu" else DEVICE_TILE, _block_length(work, time)
+    tile = (CPU_TILE if x.device.type == "cpu" else DEVICE_TILE) // work.itemsize
+    length = _block_length(work, time)
     plan = _plan(sos.tobytes(), length, _depth(min(time, tile), length), work, x.device)
     source, target = _parted(x).reshape(rows, parts, time), _parted(y).view(rows, parts, time)
     outer = torch.view_as_real(state) if state.is_complex() else state.unsqueeze(-1)  # [S, ..., 2, parts]
@@ -166,6 +164,11 @@ def _cascade(sos: NDArray[np.float64], x: Tensor, y: Tensor, state: Tensor, work
                 result.copy_(done.flip(-1) if reverse else done)
 
     outer.copy_((plan.leave @ inner.to(plan.leave.dtype)).view(outer.shape))
+
+
+def _calls_are_dear(device: torch.device) -> bool:
+    """Whether one large product is better than small ones with less arithmetic, and no question better than one."""
+    return device.type != "cpu"
 
 
 def _parted(x: Tensor) -> Tensor:
@@ -201,7 +204,7 @@ class _Scratch:
 def _tile(plan: _Plan, x: Tensor, y: Tensor, s: Tensor, length: int) -> Tensor:
     """Filter rows x [r, padded] into y, from states s [n, r]; returns the states after `length` samples."""
     n, size = plan.order, plan.length
-    guarded = x.device.type != "cpu"  # asking a GPU whether that is needed takes longer than doing it
+    guarded = _calls_are_dear(x.device)  # asking a GPU whether that is needed takes longer than doing it
     states = _block_states(plan, x, s, guarded)
     end = _state_after(plan, x, states, length)
     if not guarded and not isfinite(end.sum()):
@@ -272,7 +275,7 @@ def _solve(plan: _Plan, states: Tensor, s: Tensor, level: int) -> Tensor:
     else:
         left = plan.folds[level] @ states[1:].view((count - 1) * n, columns)
         _solve_along(plan, left.view(n, rows, -1), s, level + 1, states[0].view(n, rows, -1))
-    if plan.stable and (columns * n <= AT_ONCE or states.device.type != "cpu"):
+    if plan.stable and _calls_are_dear(states.device):
         whole = plan.whole[level, : count * n, : count * n]
         return (whole @ states.view(count * n, columns)).view(count, n, columns)
     step = plan.steps[level]
