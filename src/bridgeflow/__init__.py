@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from bridgeflow.transforms import ToTensor as ToTensor
     from bridgeflow.transforms import Transform as Transform
     from bridgeflow.transforms import Welch as Welch
+    from bridgeflow.transforms import Window as Window
+    from bridgeflow.transforms import WindowLabels as WindowLabels
     from bridgeflow.transforms import register as register
 
 __version__ = "0.1.0"
@@ -77,6 +79,8 @@ _EXPORTS = {
         "ToTensor",
         "Transform",
         "Welch",
+        "Window",
+        "WindowLabels",
         "register",
     ),
 }

@@ -34,6 +34,8 @@ from bridgeflow.transforms import (
     ToTensor,
     Transform,
     Welch,
+    Window,
+    WindowLabels,
     registry,
 )
 
@@ -75,6 +77,8 @@ EXAMPLES: dict[str, list[Transform]] = {
     "ToNumpy": [ToNumpy(), ToNumpy(copy="always", writable=True), ToNumpy(writable=False)],
     "ToTensor": [ToTensor(), ToTensor(copy="always"), ToTensor(device="meta"), ToTensor(writable=False)],
     "Welch": [Welch(fs=100.0, nperseg=16), Welch(fs=100.0, nperseg=32, average="median")],
+    "Window": [Window(length=9, hop=4, pad="reflect"), Window(length=10), Window(length=5, hop=7, pad="zeros")],
+    "WindowLabels": [WindowLabels(length=9, hop=4, rule="center"), WindowLabels(length=5, pad="edge", rule="any")],
 }
 
 

@@ -226,7 +226,8 @@ class Compose(Transform):
                 last = stage.flush(states[place]) if isinstance(stage, Transform) else None
                 parts += [] if last is None else [last]
                 if parts:
-                    main, beside = parts_of(_joined(parts))
+                    axis = stage.stream_axis if isinstance(stage, Transform) else -1
+                    main, beside = parts_of(_joined(parts, axis))
                     tails.update({place: main, **{f"{place}_{suffix}": part for suffix, part in beside.items()}})
         if not tails:
             return None
@@ -278,10 +279,10 @@ def _step(label: str, place: str, stage: Transform, x: Any, states: Mapping[str,
         raise
 
 
-def _joined(parts: list[Any]) -> Any:
-    """Pieces of one array put together along time, the last axis."""
+def _joined(parts: list[Any], axis: int) -> Any:
+    """Pieces of one array put together along the axis on which they follow each other."""
     if len(parts) == 1:
         return parts[0]
     if kind_of(parts[0]) == "torch":
-        return require("torch", needed_for="joining tensors").cat(parts, dim=-1)
-    return like(np.concatenate([to_numpy(part) for part in parts], axis=-1), parts[0])
+        return require("torch", needed_for="joining tensors").cat(parts, dim=axis)
+    return like(np.concatenate([to_numpy(part) for part in parts], axis=axis), parts[0])

@@ -40,6 +40,7 @@ from bridgeflow.signal.design import (
     make_design,
 )
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
+from bridgeflow.signal.framing import frames, labels_of_frames
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.medians import medfilt
 from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
@@ -85,7 +86,9 @@ __all__ = [
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
+    "frames",
     "hilbert",
+    "labels_of_frames",
     "make_design",
     "medfilt",
     "notch_filter",

@@ -1,12 +1,49 @@
-"""Long recordings cut into windows of equal length, as views wherever that can be; and one label for each window."""
+"""Long recordings cut into windows of equal length, as views wherever that can be; and one label for each window.
+
+Window i begins at sample `i * hop`. Whole windows come first. What then is left of a recording, samples that are in no
+window yet, is dropped, or is completed to one window more.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["strided_windows"]
+from bridgeflow.bridge import describe, kind_of, like, to_numpy
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal.extension import extend
+from bridgeflow.spec import ArraySpec
+
+__all__ = [
+    "Framing",
+    "LabelRule",
+    "Leftover",
+    "LiveFrames",
+    "LiveLabels",
+    "frames",
+    "labels_of_frames",
+    "strided_windows",
+]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+State: TypeAlias = dict[str, Any]
+"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+
+Leftover: TypeAlias = Literal["drop", "zeros", "edge", "reflect"]
+"""What becomes of the samples at the end that do not fill a window: dropped; or the window is completed with zeros,
+with their last one, or with themselves mirrored."""
+
+LabelRule: TypeAlias = Literal["majority", "any", "center", "last"]
+"""How the labels of a window's samples become one: the most frequent (of equals the smallest); whether any is not zero;
+that of the sample in the middle (of the later two); that of the last sample."""
+
+_EXTENSIONS: Final = {"zeros": "constant", "edge": "edge", "reflect": "reflect"}
+_MOST_CLASSES: Final = 4096
 
 
 def strided_windows(x: Any, length: int, hop: int) -> Any:
@@ -28,3 +65,323 @@ def strided_windows(x: Any, length: int, hop: int) -> Any:
     if x.shape[-1] < length:
         return x.new_empty((*x.shape[:-1], 0, length))
     return x.unfold(-1, length, hop)
+
+
+def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", first: bool = False) -> Any:
+    """A recording cut into windows.
+
+    Args:
+        x: [..., T]: ndarray, tensor, Arrow array or nested lists of numbers.
+        length: samples of a window.
+        hop: samples from the start of one window to the start of the next; `None` for `length`: side by side.
+        pad: what becomes of the samples at the end that do not fill a window.
+        first: put the axis of windows first.
+
+    Returns:
+        [..., windows, length], or [windows, ..., length]; as x in kind, device and dtype. Where nothing is completed, a
+        view of x: of an ndarray read-only, of a tensor not to be written to.
+
+    Raises:
+        ConfigError, ValueError: lengths that are none, a policy that is none.
+
+    >>> frames(np.arange(7), 3, 2, pad="edge")
+    array([[0, 1, 2],
+           [2, 3, 4],
+           [4, 5, 6]])
+    >>> frames(np.arange(8), 3, 2, pad="edge")[-1]
+    array([6, 7, 7])
+    """
+    framing = Framing(length, length if hop is None else hop, pad)
+    if kind_of(x) == "torch":
+        return _placed(framing.cut(x), first)
+    rows = open_rows(x, -1, what="frames")
+    return rows.close_new(_placed(framing.cut(rows.values), first))
+
+
+def labels_of_frames(
+    labels: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", rule: LabelRule = "majority"
+) -> Any:
+    """One label for each window that `frames` cuts.
+
+    Args:
+        labels: [..., T], one for each sample: any array of numbers, booleans or text.
+        length, hop, pad: as for `frames`. Samples that a window was completed with do not count.
+        rule: how many become one.
+
+    Returns:
+        [..., windows], as the labels in kind, device and dtype; booleans for `"any"`.
+
+    Raises:
+        ConfigError, ValueError: lengths that are none, words that are none.
+        DataError: for `"majority"`, labels that are no classes: too many different ones.
+
+    >>> labels_of_frames(np.array([0, 0, 1, 1, 1, 2, 2]), 3, 2)
+    array([0, 1, 2])
+    """
+    framing = Framing(length, length if hop is None else hop, pad)
+    parse_word(rule, LabelRule, field="rule")
+    values = np.asarray(to_numpy(labels) if kind_of(labels) is not None else labels)
+    if values.ndim == 0:
+        raise DataError("labels must have an axis of time, got a single one")
+    return _as_labels(reduced(values, framing.bounds(values.shape[-1]), framing.length, rule), labels)
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Where windows lie.
+
+    Args:
+        length: samples of a window.
+        hop: samples from the start of one window to the start of the next.
+        pad: what becomes of the samples at the end that do not fill a window.
+    """
+
+    length: int
+    hop: int
+    pad: Leftover = "drop"
+
+    def __post_init__(self) -> None:
+        parse_word(self.pad, Leftover, field="pad")
+        for name in ("length", "hop"):
+            value: object = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ConfigError(f"{name} must be an integer of at least 1, got {value!r}")
+
+    def whole(self, samples: int) -> int:
+        """How many windows lie in a recording."""
+        return max((samples - self.length) // self.hop + 1, 0)
+
+    def missing(self, samples: int) -> int:
+        """How many samples one window more would need beyond the end, so that all are in a window; 0 for none."""
+        windows = self.whole(samples)
+        seen = (windows - 1) * self.hop + self.length if windows else 0
+        start = windows * self.hop
+        return start + self.length - samples if self.pad != "drop" and samples > max(seen, start) else 0
+
+    def count(self, samples: int) -> int:
+        """How many windows there will be."""
+        return self.whole(samples) + (self.missing(samples) > 0)
+
+    def bounds(self, samples: int) -> tuple[Array, Array]:
+        """First samples and ends of all windows, as far as they lie in the recording, each [windows]."""
+        starts = np.arange(self.count(samples)) * self.hop
+        return starts, np.minimum(starts + self.length, samples)
+
+    def cut(self, x: Any) -> Any:
+        """Rows [..., T] to [..., windows, length]."""
+        missing = self.missing(int(x.shape[-1]))
+        return strided_windows(self.completed(x, missing) if missing else x, self.length, self.hop)
+
+    def completed(self, x: Any, missing: int) -> Any:
+        """Rows with samples more at the end, taken from their last, incomplete window."""
+        held = self.length - missing
+        extra = extend(x[..., -held:], _EXTENSIONS[self.pad], 0.0, 0, missing)[..., held:]
+        return join([x, extra])
+
+
+@dataclass(frozen=True)
+class LiveFrames:
+    """Rows [..., time] to windows [..., windows, length], whole or live.
+
+    Args:
+        framing: where windows lie.
+        first: put the axis of windows first.
+    """
+
+    framing: Framing
+    first: bool = False
+
+    def __call__(self, x: Any) -> Any:
+        """A whole recording; see `frames`."""
+        return frames(x, self.framing.length, self.framing.hop, pad=self.framing.pad, first=self.first)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of an array described by `spec`."""
+        if not spec.shape:
+            raise DataError(f"frames: data need an axis of time, got {spec}")
+        windows = None if spec.time is None else self.framing.count(spec.time)
+        kind = "arrow" if spec.kind == "capsule" else spec.kind
+        rows, length = spec.shape[:-1], self.framing.length
+        shape = (windows, *rows, length) if self.first else (*rows, windows, length)
+        made = spec.fresh(kind=kind, shape=shape, null_count=0, writable=kind != "arrow")
+        if not self.is_view(spec):
+            return replace(made, flags=spec.flags & {"grad"})
+        if spec.kind == "torch":
+            return replace(made, flags=spec.flags & {"grad"} | {"non-contiguous"})
+        if spec.strides is None:
+            return replace(made, writable=False)
+        *others, step = spec.strides
+        between = self.framing.hop * step
+        return _seen(made, (between, *others, step) if self.first else (*others, between, step))
+
+    def is_view(self, spec: ArraySpec) -> bool:
+        """Whether windows share memory with the data."""
+        complete = self.framing.pad == "drop" or (spec.time is not None and not self.framing.missing(spec.time))
+        return complete and spec.kind in {"numpy", "torch"} and "byte-order" not in spec.flags
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """The state before the first chunk.
+
+        Returns:
+            begun: bool [], whether there has been a window.
+            skip: int64 [], samples to pass over before the next window begins.
+            tail: [..., samples], from where it begins.
+            kind: text [], kind and dtype of the chunks.
+        """
+        self.out_spec(spec)
+        return _initial(spec, what="frames")
+
+    def step(self, x: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0: the windows that end in it, [..., windows, length]."""
+        rows = open_rows(x, -1, what="frames")
+        tail, chunk = together(state["tail"], rows.values, what="frames")
+        held, behind, windows = _advanced(self.framing, tail, chunk, state)
+        due = held[..., : (windows - 1) * self.framing.hop + self.framing.length] if windows else held[..., :0]
+        y = _placed(strided_windows(due, self.framing.length, self.framing.hop), self.first)
+        return rows.close(y if kind_of(x) == "numpy" or rows.is_tensor else own(y)), behind
+
+    def flush(self, state: State) -> Any | None:
+        """The window that what is left has been completed to."""
+        missing = _left(self.framing, state)
+        if not missing:
+            return None
+        window = _placed(self.framing.completed(state["tail"], missing)[..., None, :], self.first)
+        return as_marked(window, state["kind"], same_dtype=True)
+
+
+@dataclass(frozen=True)
+class LiveLabels:
+    """Labels [..., time] to one for each window [..., windows], whole or live.
+
+    Args:
+        framing: where windows lie.
+        rule: how the labels of a window become one.
+    """
+
+    framing: Framing
+    rule: LabelRule
+
+    def __post_init__(self) -> None:
+        parse_word(self.rule, LabelRule, field="rule")
+
+    def __call__(self, labels: Any) -> Any:
+        """Those of a whole recording; see `labels_of_frames`."""
+        framing = self.framing
+        return labels_of_frames(labels, framing.length, framing.hop, pad=framing.pad, rule=self.rule)
+
+    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+        """What comes of labels described by `spec`."""
+        if not spec.shape:
+            raise DataError(f"labels need an axis of time, got {spec}")
+        windows = None if spec.time is None else self.framing.count(spec.time)
+        kind = "arrow" if spec.kind == "capsule" else spec.kind
+        made = spec.fresh(kind=kind, shape=(*spec.shape[:-1], windows), null_count=0, writable=kind != "arrow", fs=None)
+        return replace(made, dtype="bool") if self.rule == "any" else made
+
+    def init_state(self, spec: ArraySpec) -> State:
+        """The state before the first chunk: that of `LiveFrames`, with labels as tail."""
+        self.out_spec(spec)
+        return _initial(spec, what="labels")
+
+    def step(self, labels: Any, state: State) -> tuple[Any, State]:
+        """One chunk [..., t], t >= 0: the labels of windows that end in it."""
+        values = np.asarray(to_numpy(labels) if kind_of(labels) is not None else labels)
+        tail, chunk = together(state["tail"], values, what="labels")
+        held, behind, windows = _advanced(self.framing, tail, chunk, state)
+        starts = np.arange(windows) * self.framing.hop
+        made = reduced(held, (starts, starts + self.framing.length), self.framing.length, self.rule)
+        return _as_labels(made, labels), behind
+
+    def flush(self, state: State) -> Any | None:
+        """The label of the window that what is left has been completed to."""
+        tail, missing = state["tail"], _left(self.framing, state)
+        if not missing:
+            return None
+        bounds = np.zeros(1, np.int64), np.full(1, tail.shape[-1])
+        made = reduced(tail, bounds, self.framing.length, self.rule)
+        return as_marked(made, state["kind"], same_dtype=self.rule != "any")
+
+
+def _as_labels(made: Array, labels: Any) -> Any:
+    if kind_of(labels) is None:
+        return made
+    found = like(made, labels)
+    return found.to(labels.dtype) if kind_of(labels) == "torch" and made.dtype != bool else found
+
+
+def _initial(spec: ArraySpec, *, what: str) -> State:
+    return {
+        "begun": np.zeros((), bool),
+        "skip": np.zeros((), np.int64),
+        "tail": np.zeros((*known_rows(spec, what=what), 0)),
+        "kind": kind_mark(spec),
+    }
+
+
+def _advanced(framing: Framing, tail: Any, chunk: Any, state: State) -> tuple[Any, State, int]:
+    """What is held from the next window's beginning on, the state behind it, and how many whole windows it holds."""
+    skip = min(int(state["skip"]), int(chunk.shape[-1]))
+    held = join([tail, chunk]) if tail.shape[-1] else chunk[..., skip:]
+    samples = int(held.shape[-1])
+    windows = framing.whole(samples)
+    begin = windows * framing.hop
+    behind: State = {
+        "begun": np.asarray(bool(state["begun"]) or windows > 0),
+        "skip": np.asarray(int(state["skip"]) - skip + max(begin - samples, 0), np.int64),
+        "tail": own(held[..., min(begin, samples) :]),
+        "kind": state["kind"],
+    }
+    return held, behind, windows
+
+
+def _left(framing: Framing, state: State) -> int:
+    """How many samples the last window lacks; 0 where there is none to be completed."""
+    samples = int(state["tail"].shape[-1])
+    seen = max(framing.length - framing.hop, 0) if state["begun"] else 0
+    return framing.length - samples if framing.pad != "drop" and samples > seen else 0
+
+
+def _seen(made: ArraySpec, strides: tuple[int, ...]) -> ArraySpec:
+    """The spec of windows that are a view of an ndarray; `describe` knows what such a view is in the way of."""
+    shape = tuple(0 if n is None else n for n in made.shape)
+    never_read = np.lib.stride_tricks.as_strided(np.empty(1, made.dtype), shape, strides, writeable=False)
+    seen = describe(never_read)
+    return replace(seen, shape=made.shape, nbytes=made.nbytes, fs=made.fs)
+
+
+def _placed(windows: Any, first: bool) -> Any:
+    if not first:
+        return windows
+    return np.moveaxis(windows, -2, 0) if isinstance(windows, np.ndarray) else windows.movedim(-2, 0)
+
+
+def reduced(labels: Array, bounds: tuple[Array, Array], length: int, rule: str) -> Array:
+    """Labels [..., T] to one for each window [..., windows]."""
+    starts, ends = bounds
+    if rule == "last":
+        return labels[..., ends - 1]
+    if rule == "center":
+        return labels[..., np.minimum(starts + length // 2, ends - 1)]
+    if rule == "any":
+        if labels.dtype.kind not in "biufc":
+            raise DataError(f"rule='any' asks which labels are not zero, and these are {labels.dtype}")
+        return _counts(labels != 0, starts, ends) > 0
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) > _MOST_CLASSES:
+        raise DataError(f"rule='majority' is for classes, and there are {len(classes)} different labels")
+    if not len(classes) or not len(starts):
+        return np.empty((*labels.shape[:-1], len(starts)), labels.dtype)
+    codes = codes.reshape(labels.shape)
+    best = np.zeros((*labels.shape[:-1], len(starts)), np.intp)
+    most = np.full(best.shape, -1)
+    for code in range(len(classes)):
+        counts = _counts(codes == code, starts, ends)
+        best[counts > most] = code
+        most = np.maximum(most, counts)
+    return np.asarray(classes[best])
+
+
+def _counts(marked: Array, starts: Array, ends: Array) -> Array:
+    """How many samples are marked in each window."""
+    up_to = np.concatenate([np.zeros((*marked.shape[:-1], 1), np.int64), np.cumsum(marked, axis=-1)], axis=-1)
+    return np.asarray(up_to[..., ends] - up_to[..., starts])

@@ -305,7 +305,8 @@ def streams(transform: Transform, sample: Any, tolerance: float) -> None:
             state = after
         tail = bare.flush(state)
         pieces = [_values(part) for part in (*parts, *([] if tail is None else [tail]))]
-        _assert_equal(np.concatenate(pieces, axis=-1), _values(whole), tolerance, f"chunks {cuts}")
+        together = np.concatenate(pieces, axis=bare.stream_axis)
+        _assert_equal(together, _values(whole), tolerance, f"chunks {cuts}")
 
 
 def _part(sample: Any, start: int, stop: int) -> Any:

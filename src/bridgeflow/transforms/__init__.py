@@ -19,6 +19,7 @@ from bridgeflow.transforms.to_arrow import ToArrow
 from bridgeflow.transforms.to_device import ToDevice
 from bridgeflow.transforms.to_numpy import ToNumpy
 from bridgeflow.transforms.to_tensor import ToTensor
+from bridgeflow.transforms.window import Window, WindowLabels
 
 __all__ = [
     "Cast",
@@ -45,5 +46,7 @@ __all__ = [
     "ToTensor",
     "Transform",
     "Welch",
+    "Window",
+    "WindowLabels",
     "register",
 ]

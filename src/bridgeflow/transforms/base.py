@@ -116,6 +116,11 @@ class Transform(ABC):
         """Whether the result of any chunking, put together, is the result of the whole."""
         return not self.stream_obstacle
 
+    @property
+    def stream_axis(self) -> int:
+        """The axis along which the results of chunks, put together, are the result of the whole."""
+        return -1
+
     def init_state(self, spec: Any) -> Any:
         """The state before the first chunk.
 

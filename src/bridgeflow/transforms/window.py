@@ -1,0 +1,106 @@
+"""`Window` and `WindowLabels`: long recordings cut into examples, each with its label."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from bridgeflow.signal.framing import Framing, LabelRule, Leftover, LiveFrames, LiveLabels
+from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.transforms.live import LiveTransform
+from bridgeflow.transforms.registry import register
+
+__all__ = ["Window", "WindowLabels"]
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Window(LiveTransform):
+    """Cut signals into windows along their last axis, whole or chunk by chunk.
+
+    Window i begins at sample `i * hop`. Labels go with `WindowLabels` of the same length, hop and pad.
+
+    Args:
+        length: samples of a window.
+        hop: samples from the start of one window to the start of the next; `None` for `length`: side by side.
+        pad: what becomes of samples at the end that are in no whole window: `"drop"`; or one window more is completed
+            with `"zeros"`, with their last one (`"edge"`), or with themselves mirrored (`"reflect"`).
+        first: put the axis of windows first, `[windows, ..., length]`, rather than before the last: examples of one
+            recording.
+        keys: which arrays; `None` for all.
+
+    Arrays [..., time] of any kind become [..., windows, length]; kind, device and dtype stay. Where nothing is
+    completed, the result is a view: of an ndarray read-only, of a tensor not to be written to. In a stream, pieces
+    follow each other along the axis of windows.
+
+    Raises:
+        ConfigError, ValueError: lengths that are none, a policy that is none.
+
+    >>> import numpy as np
+    >>> Window(length=4, hop=2)(np.zeros((2, 1000), "float32")).shape
+    (2, 499, 4)
+    """
+
+    length: int
+    hop: int | None = None
+    pad: Leftover = "drop"
+    first: bool = False
+
+    def __post_init__(self) -> None:
+        self.live  # noqa: B018  refused here, when made, or never
+
+    @cached_property
+    def live(self) -> LiveFrames:
+        """What cuts."""
+        return LiveFrames(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.first)
+
+    @property
+    def stream_axis(self) -> int:
+        """Pieces of the result follow each other along the axis of windows."""
+        return 0 if self.first else -2
+
+    def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
+        """A view, or a copy of what has to be completed."""
+        if not self.live.is_view(spec):
+            return super().exchanges(spec)
+        return (Exchange(source=spec, target=self.out_spec(spec), action="view", nbytes=0),)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class WindowLabels(LiveTransform):
+    """One label for each window that `Window` of the same length, hop and pad cuts, from a label for each sample.
+
+    Args:
+        length, hop, pad: as for `Window`. Samples that a window was completed with do not count.
+        rule: how the labels of a window's samples become one: `"majority"`, the most frequent (of equals the smallest);
+            `"any"`, whether any is not zero; `"center"`, that of the sample in the middle (of the later two); `"last"`.
+        keys: which arrays of labels; `None` for all.
+
+    Labels [..., time] (numbers, booleans, text; ndarrays, tensors, Arrow arrays) become [..., windows]; kind, device
+    and dtype stay, but for booleans from `"any"`.
+
+    Raises:
+        ConfigError, ValueError: lengths that are none, words that are none.
+        DataError: for `"majority"`, labels that are no classes: too many different ones.
+
+    >>> import numpy as np
+    >>> from bridgeflow import Compose
+    >>> cut = {"length": 4, "hop": 2}
+    >>> examples = Compose([Window(**cut, keys=("ecg",)), WindowLabels(**cut, keys=("beat",))])
+    >>> examples({"ecg": np.zeros((2, 8)), "beat": np.array([0, 0, 0, 1, 1, 1, 1, 0])})["beat"]
+    array([0, 1, 1])
+    """
+
+    length: int
+    hop: int | None = None
+    pad: Leftover = "drop"
+    rule: LabelRule = "majority"
+
+    def __post_init__(self) -> None:
+        self.live  # noqa: B018  refused here, when made, or never
+
+    @cached_property
+    def live(self) -> LiveLabels:
+        """What asks the labels."""
+        return LiveLabels(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.rule)
