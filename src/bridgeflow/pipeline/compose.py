@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from bridgeflow._optional import require
-from bridgeflow.bridge import kind_of, like, to_numpy
+from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec
@@ -18,7 +18,7 @@ from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.runner import Runner, Stage, locate, parts_of, put_back, select
 from bridgeflow.tree import compile_recipe
 
-__all__ = ["Compose"]
+__all__ = ["Compose", "ComposeState", "joined", "len_along"]
 
 _Self = TypeVar("_Self", bound="Compose")
 AnyStage = Transform | Callable[[Any], Any]
@@ -141,10 +141,16 @@ class Compose(Transform):
 
     # --- plans ---
 
-    def plan(self, data: Any, stage: str = "") -> Plan:
-        """Stage by stage; from the first plain callable on, nothing can be foreseen."""
+    def plan(self, data: Any, stage: str = "", *, axis: int = -1) -> Plan:
+        """Stage by stage; from the first plain callable on, nothing can be foreseen.
+
+        Args:
+            axis: on which axis of each array chunks would follow each other, for the plan's obstacles; see
+                `init_state`.
+        """
         steps: list[Any] = []
         obstacles: list[str] = []
+        axes = _first_axes(data, axis)
         for label, one in self._row:
             label = f"{stage}, {label}" if stage else label
             if not isinstance(one, Transform):
@@ -156,7 +162,8 @@ class Compose(Transform):
                 steps.append(Opaque(stage=label, detail="follows a plain callable: unknown until run"))
             else:
                 plan = one.plan(data, label)
-                obstacle = "; ".join(plan.obstacles)
+                obstacle = _obstacle_here(label, one, data, axes)
+                axes = _axes_behind(one, data, axes, plan.result)
                 steps += plan.steps
                 data = plan.result
             obstacles += [obstacle] if obstacle else []
@@ -166,68 +173,96 @@ class Compose(Transform):
 
     @property
     def stream_obstacle(self) -> str:
-        """Why some stage cannot run chunk by chunk."""
-        return "; ".join(obstacle for label, stage in self._row if (obstacle := self._obstacle(label, stage)))
+        """Why some stage cannot run chunk by chunk, as far as that can be told without data.
+
+        What follows a stage that puts pieces on another axis than time (`Window`) sees whole windows and carries
+        nothing, so that it need not stream.
+        """
+        obstacles: list[str] = []
+        whole: set[str | None] = set()  # keys of arrays whose pieces are whole in time; None: of all arrays
+        for label, stage in self._row:
+            keys = set(stage.keys or (None,)) if isinstance(stage, LeafTransform) else {None}
+            if isinstance(stage, LeafTransform) and (None in whole or keys <= whole):
+                continue
+            obstacles += [self._obstacle(label, stage)]
+            if isinstance(stage, Transform) and stage.stream_axis != -1:
+                whole |= keys
+        return "; ".join(filter(None, obstacles))
 
     def _obstacle(self, label: str, stage: AnyStage) -> str:
         if isinstance(stage, Transform):
             return stage.stream_obstacle
         return f"{label} is a plain callable, which says nothing of chunks"
 
-    def init_state(self, spec: Any) -> ComposeState:
+    def init_state(self, spec: Any, *, axis: int = -1) -> ComposeState:
         """The states of all stages before the first chunk.
+
+        Along time, the last axis of every array, stages carry a state from chunk to chunk. Where chunks follow each
+        other on another axis, because they are rows of examples (`axis=0`) or a stage has made windows, each piece is
+        whole in time and goes through a stage by itself.
 
         Args:
             spec: the `ArraySpec` of a chunk, or data with `ArraySpec`s for arrays where chunks are nested.
+            axis: on which axis of each array chunks follow each other.
 
         Raises:
             CannotStream: a stage needs the whole recording; says which and why.
         """
-        states = []
+        states: list[dict[str, Any]] = []
+        axes = [_first_axes(spec, axis)]
         for label, stage in self._row:
-            obstacle = self._obstacle(label, stage)
+            obstacle = _obstacle_here(label, stage, spec, axes[-1]) if isinstance(stage, Transform) else ""
+            obstacle = obstacle if isinstance(stage, Transform) else self._obstacle(label, stage)
             if obstacle or not isinstance(stage, Transform):
                 raise CannotStream(obstacle)
             if isinstance(stage, LeafTransform):
                 recipe, specs = compile_recipe(spec, is_spec, stage.keys)
-                states.append(dict(zip(recipe.places, map(stage.init_state, specs), strict=True)))
+                carried = {
+                    place: stage.init_state(one)
+                    for place, one in zip(recipe.places, specs, strict=True)
+                    if axes[-1][place] >= one.ndim - 1
+                }
+                states.append({place: carried.get(place) for place in recipe.places})
             else:
                 states.append({"$": stage.init_state(spec)})
-            spec = stage.plan(spec, label).result
-        return ComposeState(tuple(states), spec)
+            made = stage.plan(spec, label).result
+            axes.append(_axes_behind(stage, spec, axes[-1], made))
+            spec = made
+        return ComposeState(tuple(states), tuple(axes), spec)
 
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
         """One chunk through all stages."""
         states = []
-        for (label, stage), before in zip(self._row, state.stages, strict=True):
+        for (label, stage), before, axes in zip(self._row, state.stages, state.axes, strict=False):
             after = dict(before)
             if isinstance(stage, LeafTransform):
                 recipe, leaves = select(x, stage.keys, label)
                 values = []
                 for place, leaf in zip(recipe.places, leaves, strict=True):
-                    value, after[place] = _step(label, place, stage, leaf, before)
+                    value, after[place] = _step(label, place, stage, leaf, before, axes)
                     values.append(value)
                 x = put_back(recipe, x, values)
             elif isinstance(stage, Transform):
-                x, after["$"] = _step(label, "$", stage, x, before)
+                x, after["$"] = _step(label, "$", stage, x, before, {})
             states.append(after)
-        return x, ComposeState(tuple(states), state.result)
+        return x, state._replace(stages=tuple(states))
 
     def flush(self, state: ComposeState) -> Any | None:
         """What is still to come of each array after the last chunk, in the structure of the data; or `None`."""
         tails: dict[str, Any] = {}
-        for (label, stage), states in zip(self._row, state.stages, strict=True):
+        for number, ((label, stage), states) in enumerate(zip(self._row, state.stages, strict=True)):
+            axes, behind = state.axes[number : number + 2]
             for place in states:
                 parts = []
                 if place in tails and isinstance(stage, Transform):
-                    value, after = _step(label, place, stage, tails.pop(place), states)
+                    value, after = _step(label, place, stage, tails.pop(place), states, axes)
                     parts.append(value)
                     states = {**states, place: after}
-                last = stage.flush(states[place]) if isinstance(stage, Transform) else None
+                carries = not isinstance(stage, LeafTransform) or states[place] is not None
+                last = stage.flush(states[place]) if carries and isinstance(stage, Transform) else None
                 parts += [] if last is None else [last]
                 if parts:
-                    axis = stage.stream_axis if isinstance(stage, Transform) else -1
-                    main, beside = parts_of(_joined(parts, axis))
+                    main, beside = parts_of(joined(parts, behind.get(place, -1)))
                     tails.update({place: main, **{f"{place}_{suffix}": part for suffix, part in beside.items()}})
         if not tails:
             return None
@@ -236,10 +271,66 @@ class Compose(Transform):
 
 
 class ComposeState(NamedTuple):
-    """The states of the stages by place, and the specs of what comes out, which give a flush its structure."""
+    """What a composition carries from chunk to chunk.
+
+    Args:
+        stages: the states of the stages by place; `None` where a stage carries nothing.
+        axes: before each stage and behind the last, on which axis of each array, counted from the front, chunks follow
+            each other.
+        result: the specs of what comes out, which give a flush its structure.
+    """
 
     stages: tuple[dict[str, Any], ...]
+    axes: tuple[dict[str, int], ...]
     result: Any
+
+
+def _first_axes(spec: Any, axis: int) -> dict[str, int]:
+    """The axis of chunks in each array, counted from the front."""
+    if spec is UNKNOWN:
+        return {}
+    recipe, specs = compile_recipe(spec, is_spec)
+    return {
+        place: range(one.ndim)[axis] if one.ndim > 1 else 0 for place, one in zip(recipe.places, specs, strict=True)
+    }
+
+
+def _obstacle_here(label: str, stage: Transform, spec: Any, axes: Mapping[str, int]) -> str:
+    """Why the stage cannot take chunks of data described by `spec` that follow each other on these axes."""
+    if not isinstance(stage, LeafTransform):
+        recipe, specs = compile_recipe(spec, is_spec)
+        moved = any(axes[place] < one.ndim - 1 for place, one in zip(recipe.places, specs, strict=True))
+        return stage.stream_obstacle or (f"{label} is given pieces that do not follow each other in time" * moved)
+    recipe, specs = compile_recipe(spec, is_spec, stage.keys)
+    obstacles = []
+    for place, one in zip(recipe.places, specs, strict=True):
+        axis = getattr(stage, "axis", -1)
+        if axes[place] >= one.ndim - 1:
+            obstacles.append(stage.stream_obstacle)
+        elif not isinstance(axis, int) or (axis if axis >= 0 else one.ndim + axis) <= axes[place]:
+            obstacles.append(f"{label} works along axis {axis}, along which the pieces of {place} follow each other")
+    return "; ".join(dict.fromkeys(filter(None, obstacles)))
+
+
+def _axes_behind(stage: Transform, spec: Any, axes: Mapping[str, int], made: Any) -> dict[str, int]:
+    """The axis of chunks in each array behind the stage."""
+    if made is UNKNOWN:
+        return {}
+    everything, specs = compile_recipe(made, is_spec)
+    lengths = {place: one.ndim for place, one in zip(everything.places, specs, strict=True)}
+    if not isinstance(stage, LeafTransform):
+        return {place: max(range(ndim)[stage.stream_axis], 0) if ndim else 0 for place, ndim in lengths.items()}
+    recipe, before = compile_recipe(spec, is_spec, stage.keys)
+    moved = {
+        place: range(lengths[place])[stage.stream_axis]
+        for place, one in zip(recipe.places, before, strict=True)
+        if place in lengths and lengths[place] and axes[place] >= one.ndim - 1
+    }
+    behind = {**axes, **moved}
+    for place in lengths:  # what stands beside an array goes with it
+        if place not in behind:
+            behind[place] = max((behind[main] for main in recipe.places if place.startswith(f"{main}_")), default=0)
+    return {place: min(behind[place], max(ndim - 1, 0)) for place, ndim in lengths.items()}
 
 
 def _function(stages: list[Stage]) -> Callable[[Any], Any]:
@@ -269,17 +360,44 @@ def _call(label: str, stage: AnyStage, data: Any) -> Any:
         raise
 
 
-def _step(label: str, place: str, stage: Transform, x: Any, states: Mapping[str, Any]) -> tuple[Any, Any]:
+def _step(
+    label: str, place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
+) -> tuple[Any, Any]:
     if place not in states:
         raise at_place(DataError(f"{label}: the first chunk had no array here; all chunks have one structure"), place)
     try:
+        if isinstance(stage, LeafTransform):
+            ndim, axis = _ndim(x), axes[place]
+            if axis < ndim - 1:
+                return (stage.apply(x) if len_along(x, axis) else _nothing(stage, x, axis)), None
         return stage.step(x, states[place])
     except Exception as error:
         locate(error, place, label)
         raise
 
 
-def _joined(parts: list[Any], axis: int) -> Any:
+def _ndim(x: Any) -> int:
+    """Axes of an array; an Arrow array has one, and those of its rows."""
+    return x.ndim if hasattr(x, "ndim") else 1 + len(getattr(x.type, "shape", ()))
+
+
+def len_along(x: Any, axis: int) -> int:
+    """The length of any array along an axis."""
+    return int(x.shape[axis]) if hasattr(x, "shape") else len(x) if axis == 0 else int(x.type.shape[axis - 1])
+
+
+def _nothing(stage: LeafTransform, x: Any, axis: int) -> Any:
+    """The result of no pieces: transforms need not know what to make of nothing."""
+    spec = stage.out_spec(describe(x))
+    shape = [0 if number == axis or n is None else n for number, n in enumerate(spec.shape)]
+    if spec.kind == "torch":
+        torch = require("torch", needed_for="tensors")
+        return torch.empty(shape, dtype=getattr(torch, spec.dtype), device=spec.device)
+    empty = np.empty(shape, spec.dtype)
+    return empty if spec.kind == "numpy" else to_arrow(empty)
+
+
+def joined(parts: list[Any], axis: int) -> Any:
     """Pieces of one array put together along the axis on which they follow each other."""
     if len(parts) == 1:
         return parts[0]

@@ -1,0 +1,285 @@
+"""States written down: what a transform carries from chunk to chunk, as JSON can hold it, and back. No pickle.
+
+Arrays and tensors become base64 of their little-endian bytes, with dtype, shape and SHA-256; floats are written in
+hexadecimal, so that NaN, infinities and the last bit survive. Named tuples and dataclasses are written with the name of
+their class, which is looked up in modules that the reader vouches for, and never imported.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from bridgeflow._optional import loaded, require
+from bridgeflow.errors import DataError
+
+__all__ = ["canonical", "modules_of", "pack", "seal", "unpack", "unseal"]
+
+_OURS: Final = ("bridgeflow.spec", "bridgeflow.pipeline.compose")
+"""Modules whose classes may stand in any state."""
+
+_GENERATORS: Final = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
+
+
+def pack(value: Any, *, modules: Collection[str] = ()) -> Any:
+    """A state as plain values that JSON can hold.
+
+    Args:
+        value: ndarrays, tensors, numbers, text, bytes, fractions, `None`, NumPy's random generators; in dictionaries
+            (with text as keys), lists, tuples, sets of plain values, named tuples and dataclasses.
+        modules: modules that define named tuples and dataclasses of the state; those of `ComposeState` and `ArraySpec`
+            are known.
+
+    Raises:
+        DataError: something else, with its place.
+
+    >>> pack({"phase": (1, 3)})
+    {'dict': {'phase': {'tuple': [1, 3]}}}
+    >>> unpack(pack((1.5, None, {"a": "b"})))
+    (1.5, None, {'a': 'b'})
+    """
+    return _Packer((*_OURS, *modules)).pack(value, "$")
+
+
+def unpack(packed: Any, *, modules: Collection[str] = ()) -> Any:
+    """The state that `pack` wrote; arrays are new memory, tensors are where they were.
+
+    Raises:
+        DataError: the text is damaged, or of something that was not written by `pack`.
+    """
+    return _Unpacker((*_OURS, *modules)).unpack(packed, "$")
+
+
+def modules_of(transform: Any) -> tuple[str, ...]:
+    """The modules in which the stages of a transform stand, whose classes its state may hold."""
+    stages: Iterable[Any] = getattr(transform, "stages", ())
+    inner = (name for stage in stages for name in modules_of(stage))
+    return tuple(dict.fromkeys([type(transform).__module__, *inner]))
+
+
+def canonical(value: Any) -> bytes:
+    """Plain values as JSON: the same bytes for the same values, on any machine."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode()
+
+
+def seal(record: Mapping[str, Any]) -> bytes:
+    """A record as a file of JSON that tells when it has been damaged: its SHA-256 stands in it.
+
+    >>> unseal(seal({"rows": 3}), "a record")
+    {'rows': 3}
+    """
+    sealed = {**record, "sha256": hashlib.sha256(canonical(dict(record))).hexdigest()}
+    return json.dumps(sealed, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
+
+
+def unseal(data: bytes, name: str) -> dict[str, Any]:
+    """The record that `seal` wrote.
+
+    Args:
+        name: what messages call it.
+
+    Raises:
+        DataError: it is no such record, cut off, or damaged.
+    """
+    try:
+        record = json.loads(data)
+        if (
+            hashlib.sha256(canonical({k: v for k, v in record.items() if k != "sha256"})).hexdigest()
+            != record["sha256"]
+        ):
+            raise ValueError("its SHA-256 is another")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DataError(f"{name}: is damaged ({error}); delete its folder and run the job again") from error
+    del record["sha256"]
+    return dict(record)
+
+
+class _Packer:
+    def __init__(self, modules: Collection[str]) -> None:
+        self._modules = modules
+
+    def pack(self, value: Any, place: str) -> Any:
+        """One value; `place` is where it stands in the state."""
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if isinstance(value, np.ndarray):
+            return _packed_array(value, place)
+        torch = loaded("torch")
+        if torch is not None and isinstance(value, torch.Tensor):
+            return _packed_tensor(torch, value, place)
+        plain = _PLAIN.get(type(value))
+        if plain is not None:
+            return plain(value)
+        if isinstance(value, np.generic):
+            return {"scalar": _packed_array(np.asarray(value), place)["array"]}
+        if isinstance(value, np.random.Generator):
+            return {"random": self.pack(dict(value.bit_generator.state), place)}
+        return self._container(value, place)
+
+    def _container(self, value: Any, place: str) -> Any:
+        if type(value) is dict:
+            if not all(type(key) is str for key in value):
+                raise _unknown(place, "a dictionary with keys that are no text")
+            return {"dict": {key: self.pack(part, f"{place}.{key}") for key, part in value.items()}}
+        if type(value) in (list, tuple):
+            return {type(value).__name__: [self.pack(part, f"{place}[{i}]") for i, part in enumerate(value)]}
+        if type(value) in (set, frozenset):
+            return {type(value).__name__: sorted((self.pack(part, place) for part in value), key=canonical)}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            parts = dict(zip(value._fields, value, strict=True))
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            parts = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
+        else:
+            raise _unknown(place, f"a {type(value).__module__}.{type(value).__qualname__}")
+        cls = type(value)
+        if _find(cls.__module__, cls.__qualname__, self._modules) is not cls:
+            raise _unknown(place, f"a {cls.__module__}.{cls.__qualname__}, a class of no module of the transforms")
+        fields = {key: self.pack(part, f"{place}.{key}") for key, part in parts.items()}
+        return {"class": [cls.__module__, cls.__qualname__], "fields": fields}
+
+
+class _Unpacker:
+    def __init__(self, modules: Collection[str]) -> None:
+        self._modules = modules
+
+    def unpack(self, packed: Any, place: str) -> Any:
+        """One value."""
+        if packed is None or type(packed) in (bool, int, str):
+            return packed
+        try:
+            if not isinstance(packed, dict):
+                raise ValueError(f"a {type(packed).__name__} stands where a value was written")
+            (word, body), *rest = packed.items()
+            return self._object(packed, place) if word == "class" or rest else self._value(word, body, place)
+        except DataError:
+            raise
+        except Exception as error:  # whatever forged or damaged text makes the readers of its parts raise
+            raise DataError(f"{place}: the saved state is damaged: {error}") from error
+
+    def _value(self, word: str, body: Any, place: str) -> Any:
+        if word == "dict":
+            return {key: self.unpack(part, f"{place}.{key}") for key, part in body.items()}
+        if word in {"list", "tuple", "set", "frozenset"}:
+            parts = [self.unpack(part, f"{place}[{i}]") for i, part in enumerate(body)]
+            return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}[word](parts)
+        if word == "array":
+            return _array(body)
+        if word == "scalar":
+            return _array(body)[()]
+        if word == "tensor":
+            return _tensor(body)
+        if word == "random":
+            return _generator(self.unpack(body, place))
+        return _READ[word](body)
+
+    def _object(self, packed: Mapping[str, Any], place: str) -> Any:
+        module, name = packed["class"]
+        cls = _find(module, name, self._modules)
+        if cls is None:
+            raise ValueError(f"{module}.{name} is no class of the transforms' states")
+        return cls(**{key: self.unpack(part, f"{place}.{key}") for key, part in packed["fields"].items()})
+
+
+def _unknown(place: str, what: str) -> DataError:
+    remedy = "a state is arrays, numbers and text, in dictionaries, lists, tuples, named tuples and dataclasses"
+    return DataError(f"{place}: {what} cannot be written down as part of a state; {remedy}")
+
+
+def _find(module: str, name: str, modules: Collection[str]) -> Any:
+    """The named tuple or dataclass of this name, if its module is one of those vouched for; `None` otherwise."""
+    found: Any = sys.modules.get(module) if module in modules else None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    is_record = isinstance(found, type) and (
+        (issubclass(found, tuple) and hasattr(found, "_fields")) or dataclasses.is_dataclass(found)
+    )
+    return found if is_record and found.__module__ == module else None
+
+
+# --- arrays ---
+
+
+def _packed_array(array: np.ndarray[Any, Any], place: str) -> dict[str, Any]:
+    if array.dtype.kind not in "biufcUSmM":
+        raise _unknown(place, f"an array of {array.dtype}")
+    little = array.dtype.newbyteorder("<")
+    return {"array": _bytes(np.asarray(array, little, order="C").tobytes(), little.str, array.shape)}
+
+
+def _bytes(raw: bytes, dtype: str, shape: Iterable[int]) -> dict[str, Any]:
+    return {
+        "dtype": dtype,
+        "shape": list(shape),
+        "data": base64.b64encode(raw).decode("ascii"),
+        "sha256": hashlib.sha256(raw).hexdigest(),
+    }
+
+
+def _raw(body: Mapping[str, Any]) -> bytes:
+    raw = base64.b64decode(body["data"], validate=True)
+    if hashlib.sha256(raw).hexdigest() != body["sha256"]:
+        raise ValueError("the SHA-256 of an array is another")
+    return raw
+
+
+def _array(body: Mapping[str, Any]) -> np.ndarray[Any, Any]:
+    dtype = np.dtype(body["dtype"])
+    if dtype.kind not in "biufcUSmM":
+        raise ValueError(f"{dtype} is no type of plain values")
+    array = np.frombuffer(_raw(body), dtype) if dtype.itemsize else np.zeros(body["shape"], dtype)
+    return array.reshape(body["shape"]).astype(dtype.newbyteorder("="))
+
+
+def _packed_tensor(torch: Any, tensor: Any, place: str) -> dict[str, Any]:
+    if tensor.requires_grad or tensor.layout != torch.strided or tensor.is_quantized:
+        what = "a tensor with a gradient" if tensor.requires_grad else f"a tensor of layout {tensor.layout}"
+        raise _unknown(place, what)
+    plain = tensor.detach().resolve_conj().resolve_neg().to("cpu").contiguous().reshape(-1)
+    values = plain.view(torch.uint8).numpy() if plain.numel() else np.empty(0, np.uint8)
+    if sys.byteorder == "big":
+        values = values.reshape(-1, plain.element_size())[:, ::-1]
+    name = str(tensor.dtype).removeprefix("torch.")
+    return {"tensor": {**_bytes(values.tobytes(), name, tensor.shape), "device": str(tensor.device)}}
+
+
+def _tensor(body: Mapping[str, Any]) -> Any:
+    torch = require("torch", needed_for="a state that holds tensors")
+    dtype = getattr(torch, body["dtype"])
+    raw = np.frombuffer(_raw(body), np.uint8).copy()
+    if not isinstance(dtype, torch.dtype) or raw.size != dtype.itemsize * int(np.prod(body["shape"])):
+        raise ValueError("the bytes of a tensor do not fit its shape")
+    if sys.byteorder == "big":
+        raw = raw.reshape(-1, dtype.itemsize)[:, ::-1].copy()
+    flat = torch.from_numpy(raw.reshape(-1)).view(dtype) if raw.size else torch.empty(0, dtype=dtype)
+    return flat.reshape(body["shape"]).to(body["device"])
+
+
+def _generator(state: Mapping[str, Any]) -> np.random.Generator:
+    if state["bit_generator"] not in _GENERATORS:
+        raise ValueError(f"no random generator is called {state['bit_generator']!r}")
+    bits = getattr(np.random, state["bit_generator"])()
+    bits.state = state
+    return np.random.Generator(bits)
+
+
+_PLAIN: Final[Mapping[type, Callable[[Any], Any]]] = {
+    float: lambda value: {"float": value.hex()},
+    complex: lambda value: {"complex": [value.real.hex(), value.imag.hex()]},
+    bytes: lambda value: {"bytes": base64.b64encode(value).decode("ascii")},
+    Fraction: lambda value: {"ratio": [value.numerator, value.denominator]},
+}
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "float": float.fromhex,
+    "complex": lambda parts: complex(*map(float.fromhex, parts)),
+    "bytes": lambda text: base64.b64decode(text, validate=True),
+    "ratio": lambda parts: Fraction(*parts),
+}

@@ -1,0 +1,214 @@
+"""Streams: recordings that arrive in chunks, several at a time, each with a state of its own.
+
+Transforms remember nothing. `Streams` keeps what they carry, for each stream that it is shown, holds every chunk to the
+place where the last one ended, and writes all of it down so that another process can go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from bridgeflow.errors import DataError
+from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
+from bridgeflow.pipeline.compose import Compose, ComposeState, joined, len_along
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms import Transform
+from bridgeflow.transforms.plan import describe_leaves, is_spec
+from bridgeflow.transforms.runner import is_array
+from bridgeflow.tree import compile_recipe, map_leaves
+
+__all__ = ["Chunk", "Streams"]
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """A piece of a stream.
+
+    Args:
+        data: an array, or data with arrays in it, all of one length along the axis on which chunks follow each other.
+        start: position of its first sample in the stream.
+        stream: which stream it belongs to.
+        last: whether the stream ends with it.
+    """
+
+    data: Any
+    start: int
+    stream: str = ""
+    last: bool = False
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """Where one stream has got to; `state` is `None` before the first chunk."""
+
+    position: int = 0
+    state: ComposeState | None = None
+    ended: bool = False
+
+
+@dataclass
+class Streams:
+    """Any number of streams on their way through one transform, each with its own state.
+
+    Args:
+        transform: what every stream goes through; it must stream.
+        axis: on which axis of each array chunks follow each other: -1, time; 0 for rows of examples.
+
+    Raises:
+        CannotStream: the transform needs whole recordings; says why. Raised at the first chunk of a stream, too.
+
+    Not for several threads at once. Chunks of different streams may come in any order.
+
+    >>> import numpy as np
+    >>> from bridgeflow.transforms import Resample
+    >>> streams = Streams(Resample(from_hz=4, to_hz=2))
+    >>> first = streams.push(Chunk(stream="a", start=0, data=np.ones(40)))
+    >>> other = streams.push(Chunk(stream="b", start=0, data=np.ones(8), last=True))
+    >>> rest = streams.push(Chunk(stream="a", start=40, data=np.ones(20), last=True))
+    >>> len(first) + len(rest), len(other)
+    (30, 4)
+    >>> streams.push(Chunk(stream="c", start=5, data=np.ones(8)))
+    Traceback (most recent call last):
+    bridgeflow.errors.DataError: stream 'c': 5 samples are missing before this chunk: it begins at 5, and position 0 ...
+    """
+
+    transform: Transform
+    axis: int = -1
+    _streams: dict[str, _Stream] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._row = self.transform if type(self.transform) is Compose else Compose([self.transform])
+
+    def push(self, chunk: Chunk) -> Any:
+        """The next chunk of a stream.
+
+        Returns:
+            What has become certain, in the structure of the data; with the last chunk, all the rest. Put together along
+            the axis on which they follow each other (`out_axes`), these are the result of the whole.
+
+        Raises:
+            DataError: a gap, an overlap, a chunk out of order, or one after the last; names stream and positions. The
+                stream is as it was before.
+        """
+        stream = self._streams.get(chunk.stream, _Stream())
+        self._require_next(chunk, stream)
+        specs = describe_leaves(chunk.data)
+        length = _length(chunk, specs, self.axis)
+        state = stream.state
+        if state is None:
+            state = self._row.init_state(map_leaves(self._any_length, specs, is_spec), axis=self.axis)
+        result, state = self._row.step(chunk.data, state)
+        if chunk.last:
+            result = _together(result, self._row.flush(state), state)
+        self._streams[chunk.stream] = _Stream(chunk.start + length, None if chunk.last else state, chunk.last)
+        return result
+
+    def position(self, stream: str = "") -> int:
+        """Where the next chunk of a stream must begin."""
+        return self._streams.get(stream, _Stream()).position
+
+    def forget(self, stream: str = "") -> None:
+        """Let go of a stream: the next chunk of this name begins a new one, at position 0."""
+        self._streams.pop(stream, None)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All streams as they are now, as plain values that JSON can hold."""
+        modules = modules_of(self._row)
+        streams = {
+            name: {"position": one.position, "ended": one.ended, "state": pack(one.state, modules=modules)}
+            for name, one in self._streams.items()
+        }
+        return {"version": _VERSION, "transform": repr(self._row), "axis": self.axis, "streams": streams}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where the streams that were saved had got to; those of now are forgotten.
+
+        Args:
+            saved: from `state_dict`, of streams through an equal transform.
+
+        Raises:
+            DataError: it was saved by another transform or an unknown version, or it is damaged.
+        """
+        if {"version", "transform", "axis", "streams"} - set(saved):
+            raise DataError("this is no state of streams: it must have version, transform, axis and streams")
+        if saved["version"] != _VERSION:
+            raise DataError(f"the state is of version {saved['version']!r}; this library reads version {_VERSION}")
+        if (saved["transform"], saved["axis"]) != (repr(self._row), self.axis):
+            theirs, ours = (f"{row} along axis {axis}" for row, axis in ((saved["transform"], saved["axis"]), self._me))
+            raise DataError(f"the state was saved by {theirs}, and this is {ours}; load it into an equal transform")
+        modules = modules_of(self._row)
+        made = {}
+        for name, one in saved["streams"].items():
+            try:
+                position, ended, state = one["position"], one["ended"], unpack(one["state"], modules=modules)
+            except (KeyError, TypeError) as error:
+                raise DataError(f"stream {name!r}: the saved state is damaged: {error!r}") from error
+            if type(position) is not int or position < 0 or type(ended) is not bool:
+                raise DataError(f"stream {name!r}: the saved state is damaged: position {position!r}, ended {ended!r}")
+            if not isinstance(state, ComposeState | None):
+                raise DataError(f"stream {name!r}: the saved state is damaged: it holds a {type(state).__name__}")
+            made[name] = _Stream(position, state, ended)
+        self._streams = made
+
+    @property
+    def _me(self) -> tuple[str, int]:
+        return repr(self._row), self.axis
+
+    def _any_length(self, spec: ArraySpec) -> ArraySpec:
+        """The description of a chunk of any length, so that a stream's first one promises nothing about the rest."""
+        shape = list(spec.shape)
+        if shape:
+            shape[self.axis if len(shape) > 1 else 0] = None
+        return replace(spec, shape=tuple(shape), strides=None, nbytes=None)
+
+    def _require_next(self, chunk: Chunk, stream: _Stream) -> None:
+        name, here = f"stream {chunk.stream!r}", stream.position
+        if stream.ended:
+            raise DataError(
+                f"{name}: it ended at position {here}, and a chunk that begins at {chunk.start} follows; "
+                "forget() lets a new stream of this name begin"
+            )
+        if chunk.start > here:
+            raise DataError(
+                f"{name}: {chunk.start - here} samples are missing before this chunk: it begins at {chunk.start}, "
+                f"and position {here} comes next; bring what lies between, or begin a new stream"
+            )
+        if chunk.start < here:
+            raise DataError(
+                f"{name}: this chunk begins at {chunk.start}, and the stream has been seen up to position {here}: "
+                "it overlaps what came before, or comes out of order"
+            )
+
+
+def _length(chunk: Chunk, specs: Any, axis: int) -> int:
+    """Samples in a chunk."""
+    recipe, leaves = compile_recipe(specs, is_spec)
+    lengths = {
+        place: spec.shape[axis if spec.ndim > 1 else 0]
+        for place, spec in zip(recipe.places, leaves, strict=True)
+        if spec.shape
+    }
+    if len(set(lengths.values())) != 1:
+        found = ", ".join(f"{place} {length}" for place, length in lengths.items()) or "no array"
+        raise DataError(f"stream {chunk.stream!r}: the arrays of a chunk must have one length, got {found}")
+    return int(next(iter(lengths.values())) or 0)
+
+
+def _together(result: Any, tail: Any, state: ComposeState) -> Any:
+    """What a last chunk gave, and what was still held back behind it."""
+    if tail is None:
+        return result
+    both, parts = compile_recipe(result, is_array)
+    rest, tails = compile_recipe(tail, is_array)
+    late = dict(zip(rest.places, tails, strict=True))
+    made = []
+    for place, part in zip(both.places, parts, strict=True):
+        axis = state.axes[-1][place]
+        pieces = [piece for piece in (part, late.get(place)) if piece is not None]
+        pieces = [piece for piece in pieces if len_along(piece, axis)] or pieces[:1]
+        made.append(joined(pieces, axis))
+    return both.put(result, made)
