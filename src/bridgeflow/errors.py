@@ -22,6 +22,7 @@ __all__ = [
     "MissingDependency",
     "NoRoute",
     "NonFinite",
+    "OutOfContext",
     "UnstableFilter",
     "at_place",
     "nearest",
@@ -107,6 +108,10 @@ class ConfigError(BridgeflowError, ValueError):
 
 class KeyNotFound(BridgeflowError, KeyError):
     """A key that matches nothing in the data; names the nearest that exist."""
+
+
+class OutOfContext(BridgeflowError, LookupError):
+    """Something was asked for that exists only while samples are being loaded."""
 
 
 class MissingDependency(BridgeflowError, ImportError):

@@ -1,0 +1,180 @@
+"""Random numbers that belong to a row: the same whichever batch, thread, process or run the row is in.
+
+Everything random in loading comes from Philox-4x64-10, a counter-based generator whose bits NumPy keeps from version to
+version. The key is (seed, epoch); the highest word of the counter is the row, so that every row of every epoch has a
+sequence of 2^192 blocks of its own, and the last of these words is kept for the order of rows.
+
+Source: J. Salmon, M. Moraes, R. Dror, D. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, overload
+
+import numpy as np
+
+from bridgeflow._optional import loaded
+from bridgeflow.errors import OutOfContext
+
+__all__ = ["Generators", "generators", "parse_seed", "philox", "seeded"]
+
+_WORD = 1 << 64
+_ORDER = _WORD - 1
+"""The counter's highest word for everything that is drawn for an order of rows and not for a row."""
+
+
+def parse_seed(value: object, *, field: str = "seed") -> int:
+    """A whole number that fits a word of Philox's key.
+
+    Raises:
+        ValueError: it is none, is negative, or is 2^64 or more.
+    """
+    try:
+        number = value.__index__() if not isinstance(value, bool) else -1  # type: ignore[attr-defined]
+    except (AttributeError, TypeError):
+        number = -1
+    if not 0 <= number < _WORD:
+        raise ValueError(f"{field} must be a whole number from 0 to 2**64 - 1, got {value!r}")
+    return int(number)
+
+
+def philox(seed: int, epoch: int, *, row: int | None = None, branch: int = 0) -> np.random.Philox:
+    """The bits that belong to a row in an epoch, or, without a row, to a branch of the order of rows.
+
+    >>> int(philox(1, 0, row=5).random_raw()) == int(philox(1, 0, row=5).random_raw())
+    True
+    """
+    stream = _ORDER if row is None else row
+    return np.random.Philox(key=_words(seed, epoch), counter=_words(0, 0, branch, stream))
+
+
+def _words(*values: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    return np.array(values, dtype=np.uint64)
+
+
+class Generators(Sequence[np.random.Generator]):
+    """One `np.random.Generator` for each sample of the data that is being transformed, made when first asked for.
+
+    Attributes:
+        batched: whether the data is a batch (arrays `[len(self), ...]`) or one sample (arrays `[...]`).
+    """
+
+    def __init__(self, seed: int, epoch: int, rows: Sequence[int], *, batched: bool) -> None:
+        self.batched = batched
+        self._seed = seed
+        self._epoch = epoch
+        self._rows = rows
+        self._made: list[np.random.Generator | None] = [None] * len(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, number: int) -> np.random.Generator: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[np.random.Generator]: ...
+    def __getitem__(self, number: int | slice) -> np.random.Generator | Sequence[np.random.Generator]:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        made = self._made[number]
+        if made is None:
+            row = int(self._rows[number])
+            made = self._made[number] = np.random.Generator(philox(self._seed, self._epoch, row=row))
+        return made
+
+    def draw(self, x: Any, function: Callable[[np.random.Generator, tuple[int, ...]], Any]) -> Any:
+        """What `function` draws for each sample of `x`, put together so that it fits `x`.
+
+        Args:
+            x: the array being transformed: a batch `[len(self), ...]` if `batched`, else one sample.
+            function: takes a sample's generator and the sample's shape; returns an array of that number of axes, whose
+                lengths may be 1 where it is the same along an axis.
+
+        Returns:
+            An ndarray where `x` is one, otherwise a tensor on the device of `x`; dtype as drawn.
+        """
+        shape = tuple(x.shape)
+        if self.batched:
+            drawn = np.stack([np.asarray(function(one, shape[1:])) for one in self])
+        else:
+            drawn = np.asarray(function(self[0], shape))
+        torch = loaded("torch")
+        if torch is None or not isinstance(x, torch.Tensor):
+            return drawn
+        return torch.from_numpy(drawn).to(x.device)
+
+    def one(self, number: int) -> Generators:
+        """The same generators, of one sample alone; they go on where they are."""
+        alone = Generators(self._seed, self._epoch, [self._rows[number]], batched=False)
+        alone._made[0] = self[number]
+        return alone
+
+
+_CURRENT: ContextVar[Generators] = ContextVar("bridgeflow_generators")
+
+
+def generators() -> Generators:
+    """The generators of the samples that are being transformed in this thread; to be called within a transform.
+
+    Row i of a dataset gets the same numbers in an epoch whatever batch it is in, in whatever order, by however many
+    workers it is loaded, alone or in a batch; other numbers in another epoch, and under another seed.
+
+    Raises:
+        OutOfContext: no sample is being loaded. `seeded` stands in for a loader, to try a transform out.
+
+    A transform that adds noise, and may be given a batch as one array because it says so with `core_ndim`:
+
+    >>> from dataclasses import dataclass
+    >>> from bridgeflow.transforms import LeafTransform
+    >>> @dataclass(frozen=True, kw_only=True)
+    ... class AddNoise(LeafTransform):
+    ...     sigma: float
+    ...     core_ndim = 0
+    ...
+    ...     def apply(self, x):
+    ...         return x + generators().draw(x, lambda rng, shape: rng.normal(0, self.sigma, shape))
+    ...
+    ...     def out_spec(self, spec):
+    ...         return spec.fresh(dtype="float64")
+    >>> noisy = AddNoise(sigma=0.1)
+    >>> with seeded(0, rows=[7, 8]):
+    ...     batch = noisy(np.zeros((2, 3)))
+    >>> with seeded(0, rows=8):
+    ...     sample = noisy(np.zeros(3))
+    >>> bool((batch[1] == sample).all())
+    True
+    """
+    try:
+        return _CURRENT.get()
+    except LookupError:
+        raise OutOfContext(
+            "generators(): no sample is being loaded here; within a transform a dataset or loader provides them; "
+            "to try the transform out, `with bridgeflow.pipeline.seeded(seed, rows=[0, 1, 2]):`"
+        ) from None
+
+
+@contextmanager
+def seeded(seed: int, *, epoch: int = 0, rows: int | Sequence[int] = 0) -> Iterator[Generators]:
+    """Within the block, `generators()` are those of these rows: a batch for a sequence, one sample for a number.
+
+    >>> with seeded(3, rows=5):
+    ...     len(generators()), generators().batched
+    (1, False)
+    """
+    key = parse_seed(seed), parse_seed(epoch, field="epoch")
+    alone = isinstance(rows, (int, np.integer))
+    with current(Generators(*key, [rows] if alone else rows, batched=not alone)) as made:  # type: ignore[list-item, arg-type]
+        yield made
+
+
+@contextmanager
+def current(made: Generators) -> Iterator[Generators]:
+    """Within the block, `generators()` are these."""
+    token = _CURRENT.set(made)
+    try:
+        yield made
+    finally:
+        _CURRENT.reset(token)
