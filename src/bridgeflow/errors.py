@@ -6,6 +6,8 @@ reader of the calling code would expect (`ValueError`, `TypeError`, `KeyError`, 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TypeVar
@@ -13,7 +15,9 @@ from typing import TypeVar
 from bridgeflow.policy import Reason
 
 __all__ = [
+    "BatchTooLarge",
     "BridgeflowError",
+    "CannotFork",
     "CannotStream",
     "ConfigError",
     "CopyRefused",
@@ -23,7 +27,11 @@ __all__ = [
     "NoRoute",
     "NonFinite",
     "OutOfContext",
+    "OutOfSharedMemory",
+    "StaleHandle",
     "UnstableFilter",
+    "WorkerDied",
+    "WorkerFailed",
     "at_place",
     "nearest",
 ]
@@ -116,6 +124,71 @@ class OutOfContext(BridgeflowError, LookupError):
 
 class MissingDependency(BridgeflowError, ImportError):
     """An optional package is needed and cannot be imported; says what needs it and how to install it."""
+
+
+class OutOfSharedMemory(BridgeflowError, MemoryError):
+    """Shared memory, or a file descriptor or address space for it, cannot be had.
+
+    `needed` is how many bytes were asked for, `available` how many there are (`None` where unknown), `errno` the
+    system's reason (0 where it is a limit of ours: too many handles sent and never opened).
+    """
+
+    def __init__(self, *, needed: int, number: int, available: int | None, handles: int | None = None) -> None:
+        self.needed = needed
+        self.errno = number
+        self.available = available
+        self.handles = handles
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        if self.handles is not None:
+            return (
+                f"{self.handles:,} handles were sent to other processes and not opened by any; open or drop them, or "
+                "raise the limit of open files (ulimit -n), of which they may take a quarter"
+            )
+        wanted = f"{self.needed:,} bytes of shared memory" if self.needed else "a handle of shared memory"
+        left = "" if self.available is None else f", of which about {self.available:,} are left"
+        if self.errno in (errno.EMFILE, errno.ENFILE):
+            return f"{wanted}: no file descriptor is left; drop arrays that share memory, or raise ulimit -n"
+        if self.errno == errno.EFBIG:
+            return f"{wanted}: larger than files may be here; ask for less, or raise ulimit -f"
+        return f"{wanted}{left}: {os.strerror(self.errno)}; ask for less: smaller batches, fewer slots"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _out_of_shared_memory, (self.needed, self.errno, self.available, self.handles)
+
+
+def _out_of_shared_memory(needed: int, number: int, available: int | None, handles: int | None) -> OutOfSharedMemory:
+    return OutOfSharedMemory(needed=needed, number=number, available=available, handles=handles)
+
+
+class StaleHandle(BridgeflowError, ConnectionError):
+    """A handle of shared memory leads nowhere any more: its sender has ended or has given up keeping the memory."""
+
+
+class BatchTooLarge(BridgeflowError, ValueError):
+    """A batch that does not fit into a slot of the ring, with both sizes in bytes."""
+
+    batch_nbytes: int = 0
+    slot_nbytes: int = 0
+
+
+class CannotFork(BridgeflowError, RuntimeError):
+    """A process that cannot be forked safely was about to be: raised before the fork."""
+
+
+class WorkerDied(BridgeflowError, RuntimeError):
+    """A worker process ended without being asked to: `exitcode` as multiprocessing has it (negative: the signal),
+    `task` what it was working on (`None` where it was not), `attempts` how many workers that task has cost.
+    """
+
+    exitcode: int | None = None
+    task: object = None
+    attempts: int = 0
+
+
+class WorkerFailed(BridgeflowError, RuntimeError):
+    """What a worker raised, where the exception itself could not come across; its traceback is a note."""
 
 
 def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:

@@ -1,0 +1,8 @@
+"""Memory that processes share: anonymous segments, the handles that carry them, and rings of slots for batches."""
+
+from __future__ import annotations
+
+from bridgeflow.memory.mapping import Access
+from bridgeflow.memory.segment import Segment, segment_of
+
+__all__ = ["Access", "Segment", "segment_of"]

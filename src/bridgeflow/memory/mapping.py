@@ -1,0 +1,81 @@
+"""Memory mappings whose lifetime is that of the arrays over them.
+
+`mmap.mmap` would keep a second file descriptor for each mapping, and a process has few (1024 unless raised); the C
+library's own calls keep none.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import weakref
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+__all__ = ["Access", "Descriptor", "Mapping"]
+
+Access: TypeAlias = Literal["shared", "private"]
+"""Writes reach every process that maps the memory; or they stay here, on pages copied when first written to."""
+
+_MAP_FAILED: Final = ctypes.c_void_p(-1).value
+_MAP_NORESERVE: Final = 0x4000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_mmap = _libc.mmap
+_mmap.restype = ctypes.c_void_p
+_mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long)
+_munmap = _libc.munmap
+_munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_madvise = _libc.madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+class Mapping:
+    """The pages of a file descriptor in this process, until the last array over them dies.
+
+    Args:
+        descriptor: what to map from its start; kept alive beside the mapping.
+        nbytes: length, at least 1.
+        access: `"shared"`, or `"private"` for copy-on-write.
+
+    Raises:
+        OSError: the address space or the number of mappings is used up.
+    """
+
+    def __init__(self, descriptor: Descriptor, nbytes: int, access: Access) -> None:
+        self.descriptor = descriptor
+        self.nbytes = nbytes
+        self.access: Access = access
+        flags = mmap.MAP_SHARED if access == "shared" else mmap.MAP_PRIVATE | _MAP_NORESERVE
+        address = _mmap(None, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, descriptor.fd, 0)
+        if address is None or address == _MAP_FAILED:
+            number = ctypes.get_errno() or errno.ENOMEM
+            raise OSError(number, os.strerror(number))
+        self.address: int = address
+        # At exit the kernel unmaps: other exit handlers and threads may still look at the memory.
+        weakref.finalize(self, _munmap, address, nbytes).atexit = False
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return {"data": (self.address, False), "shape": (self.nbytes,), "typestr": "|u1", "version": 3}
+
+    def bytes(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """All of it, uint8 `[nbytes]`; this array, and any view of it, keeps the mapping."""
+        return np.asarray(self)
+
+    def forget(self, start: int, nbytes: int) -> None:
+        """Drop the private copies of these pages (`start` on a page's boundary): what others wrote is seen again."""
+        if _madvise(self.address + start, nbytes, mmap.MADV_DONTNEED) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+
+
+class Descriptor:
+    """A file descriptor that is closed when nobody refers to it any more."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        weakref.finalize(self, os.close, fd).atexit = False
