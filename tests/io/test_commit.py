@@ -1,5 +1,6 @@
 """Publishing: whole or not at all, whatever fails and whoever else writes."""
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -7,11 +8,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
 from bridgeflow.errors import DataError
 from bridgeflow.io import publish
+from bridgeflow.io.commit import owned, seal, unseal
 
 
 def put(path, content, **options):
@@ -133,3 +136,87 @@ def test_outside_the_roots_nothing_is_made(tmp_path):
             put(path, b"x", roots=(inside,))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["inside"]
     put(inside / "new" / "a", b"x", roots=(inside,))
+
+
+# --- the same bytes again ---
+
+
+def test_the_same_bytes_are_no_conflict(tmp_path):
+    receipt = put(tmp_path / "a", b"content")
+    before = (tmp_path / "a").stat().st_ino
+    assert put(tmp_path / "a", b"content", overwrite="same") == receipt
+    assert (tmp_path / "a").stat().st_ino != before  # the bytes that were just synced, not those that may be lost
+    with pytest.raises(DataError, match="exists already and holds other bytes"):
+        put(tmp_path / "a", b"contents", overwrite="same")
+    assert (tmp_path / "a").read_bytes() == b"content"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_writer_killed_with_both_names_does_not_cost_the_result(tmp_path):
+    """Between link and unlink the neighbour is the result: writing to it would tear what readers see."""
+    put(tmp_path / "a", b"old content")
+    os.link(tmp_path / "a", tmp_path / ".a.part")
+    with publish(tmp_path / "a", overwrite=True) as output:
+        output.file.write(b"new")
+        output.file.flush()
+        assert (tmp_path / "a").read_bytes() == b"old content"
+    assert (tmp_path / "a").read_bytes() == b"new"
+
+
+# --- folders ---
+
+
+def test_a_folder_has_one_owner_who_is_named(tmp_path):
+    with owned(tmp_path / "out"):
+        with pytest.raises(DataError, match=rf"is being written by another run \(process {os.getpid()}\)"):
+            owned(tmp_path / "out").__enter__()
+        assert (tmp_path / "out" / ".lock").read_text() == f"{os.getpid()}\n"
+    assert list((tmp_path / "out").iterdir()) == []
+    with owned(tmp_path / "out"):
+        pass
+
+
+def test_leftovers_of_a_killed_run_go(tmp_path):
+    (tmp_path / ".a.part").write_bytes(b"half")
+    (tmp_path / ".lock").write_text("123\n")
+    (tmp_path / "a").write_bytes(b"whole")
+    with owned(tmp_path):
+        assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "a"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_owners_come_and_go_one_at_a_time(tmp_path):
+    """Threads that fight for a folder: two are never in it together, whatever happens to the lock file meanwhile."""
+    inside, seen = [], []
+
+    def fight():
+        for _ in range(200):
+            with contextlib.suppress(DataError), owned(tmp_path):
+                inside.append(1)
+                seen.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=fight) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {1}
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- records ---
+
+
+def test_a_sealed_record_tells_when_any_byte_of_it_was_changed():
+    sealed = seal({"b": 1, "a": {"rows": [1, 2]}, "text": "µV"})
+    assert unseal(sealed, "r") == {"b": 1, "a": {"rows": [1, 2]}, "text": "µV"}
+    assert seal({"text": "µV", "a": {"rows": [1, 2]}, "b": 1}) == sealed
+    for end in range(len(sealed) - 2):
+        with pytest.raises(DataError, match=r"log/a.json: is damaged"):
+            unseal(sealed[:end], "log/a.json")
+    for place in range(0, len(sealed), 3):
+        flipped = bytearray(sealed)
+        flipped[place] ^= 0x10
+        with contextlib.suppress(DataError):
+            assert unseal(bytes(flipped), "r") == unseal(sealed, "r")  # white space means nothing

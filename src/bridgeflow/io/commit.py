@@ -2,7 +2,8 @@
 
 The bytes go to a hidden neighbour (`.name.part`), reach the disk (fsync), and only then take their name, in one step.
 Readers see no file or the finished one, whatever kills the writer. The neighbour is locked while it is written, so two
-runs cannot share it; one left by a killed run is written anew.
+runs cannot share it; one left by a killed run is written anew. So is one that could not be brought to the disk: what an
+fsync has failed on may be lost although the next one succeeds.
 """
 
 from __future__ import annotations
@@ -10,17 +11,24 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from bridgeflow.errors import DataError
-from bridgeflow.io.files import Roots, data_error, open_folder
+from bridgeflow.io.files import Roots, data_error, open_folder, open_regular
 
-__all__ = ["Receipt", "publish", "refuse_existing"]
+__all__ = ["Overwrite", "Receipt", "owned", "publish", "refuse_existing", "seal", "sha256_of", "unseal"]
+
+Overwrite: TypeAlias = bool | Literal["same"]
+"""Whether an existing file may be replaced; `"same"`: it is taken for this one if it holds the same bytes."""
+
+LOCK = ".lock"
+"""The file in a folder that its owner holds a lock on; gone when nobody writes there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +50,19 @@ class Publication:
 
 
 @contextmanager
-def publish(path: str | os.PathLike[str], *, overwrite: bool = False, roots: Roots = None) -> Iterator[Publication]:
+def publish(
+    path: str | os.PathLike[str], *, overwrite: Overwrite = False, roots: Roots = None
+) -> Iterator[Publication]:
     """Write a file that appears under its name when the block ends, complete, and not at all when the block fails.
 
     Args:
         path: the file to publish; its folder is made where it is missing.
-        overwrite: whether an existing file of that name may be replaced.
+        overwrite: whether an existing file of that name may be replaced; `"same"`: only if it holds the same bytes.
         roots: folders beneath which `path` must lie, `None` for anywhere.
 
     Raises:
-        DataError: the file exists and `overwrite` is false, another run is writing it, or it lies outside the roots.
+        DataError: the file exists and `overwrite` does not allow that, another run is writing it, or it lies outside
+            the roots.
         OSError: the disk is full or broken. What was there before is still there.
 
     Example:
@@ -73,7 +84,7 @@ def publish(path: str | os.PathLike[str], *, overwrite: bool = False, roots: Roo
                 file.flush()
                 os.fsync(file.fileno())
                 receipt = _receipt(target, file)
-                _take_name(target, part, folder, overwrite=overwrite)
+                _take_name(receipt, part, folder, overwrite=overwrite)
             except BaseException:
                 _remove(part, folder)  # while the lock is held, so that it is ours
                 raise
@@ -81,7 +92,7 @@ def publish(path: str | os.PathLike[str], *, overwrite: bool = False, roots: Roo
         publication.receipt = receipt
 
 
-def refuse_existing(path: str | os.PathLike[str], *, overwrite: bool) -> None:
+def refuse_existing(path: str | os.PathLike[str], *, overwrite: Overwrite) -> None:
     """Refuse a path that cannot become an output: something is there and may not be replaced, or is no file."""
     if os.path.isdir(path):
         raise data_error(path, "is a folder", "name the file to write")
@@ -102,9 +113,12 @@ def _open_part(target: Path, part: str, folder: int) -> BinaryIO:
         descriptor = os.open(part, flags, 0o666, dir_fd=folder)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), os.stat(part, dir_fd=folder, follow_symlinks=False)):
-                os.ftruncate(descriptor, 0)
-                return os.fdopen(descriptor, "w+b")
+            status = os.fstat(descriptor)
+            if os.path.samestat(status, os.stat(part, dir_fd=folder, follow_symlinks=False)):
+                if status.st_nlink == 1:
+                    os.ftruncate(descriptor, 0)
+                    return os.fdopen(descriptor, "w+b")
+                os.unlink(part, dir_fd=folder)  # its writer was killed when it had both names: it is the result
         except FileNotFoundError:
             pass
         except BlockingIOError as error:
@@ -117,32 +131,162 @@ def _open_part(target: Path, part: str, folder: int) -> BinaryIO:
 
 def _receipt(target: Path, file: BinaryIO) -> Receipt:
     """Size and hash of what the file holds now, read back."""
-    digest = hashlib.sha256()
     file.seek(0)
+    digest = _sha256(file)
+    return Receipt(path=target, nbytes=file.tell(), sha256=digest)
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
     while piece := file.read(1 << 20):
         digest.update(piece)
-    return Receipt(path=target, nbytes=file.tell(), sha256=digest.hexdigest())
+    return digest.hexdigest()
 
 
-def _take_name(target: Path, part: str, folder: int, *, overwrite: bool) -> None:
+def sha256_of(path: str | os.PathLike[str], *, roots: Roots = None) -> str:
+    """The SHA-256 of a regular file, in hexadecimal.
+
+    Raises:
+        DataError: no such file, or one that may not be opened.
+    """
+    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
+        return _sha256(file)
+
+
+def _take_name(receipt: Receipt, part: str, folder: int, *, overwrite: Overwrite) -> None:
     """Give the finished bytes their name in one step; a link, unlike a rename, refuses to replace."""
-    if overwrite:
+    target = receipt.path
+    if overwrite is True:
         os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
         return
     try:
         os.link(part, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError as error:
-        raise _exists(target) from error
+        if overwrite is False:
+            raise _exists(target) from error
+        _replace_same(receipt, part, folder)
+        return
     except OSError as error:
         if error.errno not in {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}:
             raise
         # A file system without hard links. The lock keeps other runs of ours away; a foreign writer may slip in.
+        if overwrite == "same" and os.path.lexists(target):
+            _replace_same(receipt, part, folder)
+            return
         refuse_existing(target, overwrite=False)
         os.replace(part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
         return
     os.unlink(part, dir_fd=folder)
 
 
+def _replace_same(receipt: Receipt, part: str, folder: int) -> None:
+    """Put the bytes just brought to the disk in the place of equal ones, of which nobody knows whether they were."""
+    found = sha256_of(receipt.path)
+    if found != receipt.sha256:
+        problem = f"exists already and holds other bytes (SHA-256 {found[:12]}, expected {receipt.sha256[:12]})"
+        raise data_error(receipt.path, problem, "somebody changed it: delete its folder and run the job again")
+    os.replace(part, receipt.path.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
 def _remove(part: str, folder: int) -> None:
     with suppress(FileNotFoundError):
         os.unlink(part, dir_fd=folder)
+
+
+# --- folders ---
+
+
+@contextmanager
+def owned(folder: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[int]:
+    """Own a folder while the block runs: made where it is missing, locked against other runs, leftovers removed.
+
+    Yields:
+        The folder's descriptor.
+
+    Raises:
+        DataError: another run owns it; names its process. Or it lies outside the roots.
+    """
+    target = Path(os.path.abspath(folder))
+    with (
+        open_folder(target / LOCK, roots=roots) as opened,
+        os.fdopen(_lock(target, opened), "w+b", buffering=0) as lock,
+    ):
+        try:
+            lock.truncate(0)
+            lock.write(f"{os.getpid()}\n".encode())
+            _remove_parts(opened)
+            _sync_folder(target.parent)
+            os.fsync(opened)  # what is found in it is there to stay
+            yield opened
+        finally:
+            _remove(LOCK, opened)  # while it is held, so that it is ours
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(folder: Path, opened: int) -> int:
+    """A descriptor of the folder's lock file, locked."""
+    while True:
+        lock = os.open(LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=opened)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(lock), os.stat(LOCK, dir_fd=opened, follow_symlinks=False)):
+                return lock
+        except FileNotFoundError:  # its last owner has just gone
+            pass
+        except BlockingIOError as error:
+            owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+            os.close(lock)
+            problem = f"is being written by another run{f' (process {owner})' if owner.isdigit() else ''}"
+            raise data_error(folder, problem, "wait for it, stop it, or write to another folder") from error
+        os.close(lock)
+
+
+def _remove_parts(folder: int) -> None:
+    """What killed runs were writing; whoever owns the folder is the only one who writes there."""
+    for name in os.listdir(folder):
+        if name.startswith(".") and name.endswith(".part"):
+            _remove(name, folder)
+
+
+# --- records ---
+
+
+def canonical(value: Any) -> bytes:
+    """Plain values as JSON: the same bytes for the same values, on any machine."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def seal(record: Mapping[str, Any]) -> bytes:
+    """A record as a file of JSON that tells when it has been damaged: its SHA-256 stands in it.
+
+    >>> unseal(seal({"rows": 3}), "a record")
+    {'rows': 3}
+    """
+    sealed = {**record, "sha256": hashlib.sha256(canonical(dict(record))).hexdigest()}
+    return json.dumps(sealed, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
+
+
+def unseal(data: bytes, name: str) -> dict[str, Any]:
+    """The record that `seal` wrote.
+
+    Args:
+        name: what messages call it.
+
+    Raises:
+        DataError: it is no such record, cut off, or damaged.
+    """
+    try:
+        record = json.loads(data)
+        kept = {key: value for key, value in record.items() if key != "sha256"}
+        if hashlib.sha256(canonical(kept)).hexdigest() != record["sha256"]:
+            raise ValueError("its SHA-256 is another")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise DataError(f"{name}: is damaged ({error}); delete its folder and run the job again") from error
+    return kept

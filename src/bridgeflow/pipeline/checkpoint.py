@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fractions import Fraction
@@ -21,7 +20,7 @@ import numpy as np
 from bridgeflow._optional import loaded, require
 from bridgeflow.errors import DataError
 
-__all__ = ["canonical", "modules_of", "pack", "seal", "unpack", "unseal"]
+__all__ = ["modules_of", "pack", "unpack"]
 
 _OURS: Final = ("bridgeflow.spec", "bridgeflow.pipeline.compose")
 """Modules whose classes may stand in any state."""
@@ -33,8 +32,8 @@ def pack(value: Any, *, modules: Collection[str] = ()) -> Any:
     """A state as plain values that JSON can hold.
 
     Args:
-        value: ndarrays, tensors, numbers, text, bytes, fractions, `None`, NumPy's random generators; in dictionaries
-            (with text as keys), lists, tuples, sets of plain values, named tuples and dataclasses.
+        value: ndarrays, tensors, Arrow arrays, numbers, text, bytes, fractions, `None`, NumPy's random generators; in
+            dictionaries (with text as keys), lists, tuples, sets of plain values, named tuples and dataclasses.
         modules: modules that define named tuples and dataclasses of the state; those of `ComposeState` and `ArraySpec`
             are known.
 
@@ -65,44 +64,6 @@ def modules_of(transform: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys([type(transform).__module__, *inner]))
 
 
-def canonical(value: Any) -> bytes:
-    """Plain values as JSON: the same bytes for the same values, on any machine."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode()
-
-
-def seal(record: Mapping[str, Any]) -> bytes:
-    """A record as a file of JSON that tells when it has been damaged: its SHA-256 stands in it.
-
-    >>> unseal(seal({"rows": 3}), "a record")
-    {'rows': 3}
-    """
-    sealed = {**record, "sha256": hashlib.sha256(canonical(dict(record))).hexdigest()}
-    return json.dumps(sealed, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
-
-
-def unseal(data: bytes, name: str) -> dict[str, Any]:
-    """The record that `seal` wrote.
-
-    Args:
-        name: what messages call it.
-
-    Raises:
-        DataError: it is no such record, cut off, or damaged.
-    """
-    try:
-        record = json.loads(data)
-        if (
-            hashlib.sha256(canonical({k: v for k, v in record.items() if k != "sha256"})).hexdigest()
-            != record["sha256"]
-        ):
-            raise ValueError("its SHA-256 is another")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise DataError(f"{name}: is damaged ({error}); delete its folder and run the job again") from error
-    del record["sha256"]
-    return dict(record)
-
-
 class _Packer:
     def __init__(self, modules: Collection[str]) -> None:
         self._modules = modules
@@ -116,6 +77,8 @@ class _Packer:
         torch = loaded("torch")
         if torch is not None and isinstance(value, torch.Tensor):
             return _packed_tensor(torch, value, place)
+        if _is_arrow(value):
+            return {"arrow": _packed_arrow(value)}
         plain = _PLAIN.get(type(value))
         if plain is not None:
             return plain(value)
@@ -133,7 +96,7 @@ class _Packer:
         if type(value) in (list, tuple):
             return {type(value).__name__: [self.pack(part, f"{place}[{i}]") for i, part in enumerate(value)]}
         if type(value) in (set, frozenset):
-            return {type(value).__name__: sorted((self.pack(part, place) for part in value), key=canonical)}
+            return {type(value).__name__: sorted((self.pack(part, place) for part in value), key=repr)}
         if isinstance(value, tuple) and hasattr(value, "_fields"):
             parts = dict(zip(value._fields, value, strict=True))
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -177,6 +140,8 @@ class _Unpacker:
             return _array(body)[()]
         if word == "tensor":
             return _tensor(body)
+        if word == "arrow":
+            return _arrow(body)
         if word == "random":
             return _generator(self.unpack(body, place))
         return _READ[word](body)
@@ -261,6 +226,29 @@ def _tensor(body: Mapping[str, Any]) -> Any:
         raw = raw.reshape(-1, dtype.itemsize)[:, ::-1].copy()
     flat = torch.from_numpy(raw.reshape(-1)).view(dtype) if raw.size else torch.empty(0, dtype=dtype)
     return flat.reshape(body["shape"]).to(body["device"])
+
+
+def _is_arrow(value: Any) -> bool:
+    pa = loaded("pyarrow")
+    return pa is not None and isinstance(value, pa.Array)
+
+
+def _packed_arrow(column: Any) -> dict[str, Any]:
+    """An Arrow array as a stream of one record batch."""
+    pa = require("pyarrow", needed_for="a state that holds Arrow arrays")
+    sink = pa.BufferOutputStream()
+    batch = pa.record_batch([column], names=["values"])
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return _bytes(sink.getvalue().to_pybytes(), str(column.type), [len(column)])
+
+
+def _arrow(body: Mapping[str, Any]) -> Any:
+    pa = require("pyarrow", needed_for="a state that holds Arrow arrays")
+    with pa.ipc.open_stream(_raw(body)) as reader:
+        batch = reader.read_next_batch()
+    batch.validate(full=True)
+    return batch.column(0)
 
 
 def _generator(state: Mapping[str, Any]) -> np.random.Generator:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bridgeflow._optional import require
 from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy
+from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec
@@ -230,6 +231,20 @@ class Compose(Transform):
             spec = made
         return ComposeState(tuple(states), tuple(axes), spec)
 
+    def out_axes(self, spec: Any, *, axis: int = -1) -> dict[str, int]:
+        """On which axis, counted from the front, chunks of each array follow each other behind the last stage.
+
+        Args:
+            spec, axis: as for `init_state`; whether the stages can stream does not matter. Of what comes out of a plain
+                callable nothing is known.
+        """
+        axes = _first_axes(spec, axis)
+        for label, stage in self._row:
+            made = stage.plan(spec, label).result if isinstance(stage, Transform) and spec is not UNKNOWN else UNKNOWN
+            axes = _axes_behind(stage, spec, axes, made) if isinstance(stage, Transform) else {}
+            spec = made
+        return axes
+
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
         """One chunk through all stages."""
         states = []
@@ -366,14 +381,21 @@ def _step(
     if place not in states:
         raise at_place(DataError(f"{label}: the first chunk had no array here; all chunks have one structure"), place)
     try:
-        if isinstance(stage, LeafTransform):
-            ndim, axis = _ndim(x), axes[place]
-            if axis < ndim - 1:
-                return (stage.apply(x) if len_along(x, axis) else _nothing(stage, x, axis)), None
-        return stage.step(x, states[place])
+        if not ACTIVE:
+            return _stepped(place, stage, x, states, axes)
+        with at(place, label):
+            return _stepped(place, stage, x, states, axes)
     except Exception as error:
         locate(error, place, label)
         raise
+
+
+def _stepped(
+    place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
+) -> tuple[Any, Any]:
+    if isinstance(stage, LeafTransform) and axes[place] < _ndim(x) - 1:
+        return (stage.apply(x) if len_along(x, axes[place]) else _nothing(stage, x, axes[place])), None
+    return stage.step(x, states[place])
 
 
 def _ndim(x: Any) -> int:
@@ -403,4 +425,6 @@ def joined(parts: list[Any], axis: int) -> Any:
         return parts[0]
     if kind_of(parts[0]) == "torch":
         return require("torch", needed_for="joining tensors").cat(parts, dim=axis)
+    if kind_of(parts[0]) == "arrow" and axis % _ndim(parts[0]) == 0:
+        return require("pyarrow", needed_for="joining Arrow arrays").concat_arrays(parts)
     return like(np.concatenate([to_numpy(part) for part in parts], axis=axis), parts[0])
