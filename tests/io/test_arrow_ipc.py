@@ -99,7 +99,8 @@ def test_foreign_files_with_dictionaries_and_several_batches(tmp_path, suffix, c
             writer.write_batch(batch)
     with open_source(path, nulls="keep") as source:
         assert source.rows == 12
-        assert source.seekable == (suffix == "arrow")
+        assert source.seekable == (suffix == "arrow" or compression is None)
+        assert source.random_access == (compression is None)
         assert source.read()["label"].to_pylist() == ["n", "v", "n", None] * 3
         (chunk,) = source.chunks(6, start=5, stop=11)
     assert chunk["ecg"].to_pylist() == [2.0, 3.0, 4.0, 1.0, 2.0, 3.0]

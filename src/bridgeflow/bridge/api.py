@@ -351,7 +351,7 @@ def to_tensor(
             except (TypeError, ValueError):
                 pass  # the table of routes knows why
     elif (
-        writable is False
+        writable in (True, False)
         and (look := _ARROW_VIEWS.get(type(x))) is not None
         and device is None
         and copy in ("auto", "never", None, False)
@@ -360,6 +360,7 @@ def to_tensor(
         and ragged == "error"
         and layout is None
         and (view := look(x)) is not None
+        and (view.flags.writeable or not writable)
     ):
         return _from_dlpack(view)
     elif (

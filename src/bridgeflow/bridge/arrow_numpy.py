@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.bridge.numpy_torch import BEYOND, CARRIED, MASKED_CLEAN, SHARED_DTYPES, describe_numpy, fill_value
+from bridgeflow.bridge.private import is_private
 from bridgeflow.bridge.routes import LISTS, Options, Rule, as_kind
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, Shape
@@ -189,12 +190,18 @@ def describe_arrow(x: Any) -> ArraySpec:
         kind="arrow",
         dtype=dtype,
         shape=inner if "scalar" in flags else (len(x), *inner),
-        writable=False,
+        writable=layout == "strided" and len(chunks) == 1 and "scalar" not in flags and _is_writable(x),
         flags=frozenset(flags),
         null_count=sum(_null_rows(chunk) for chunk in chunks),
         layout=layout,
         nbytes=int(nbytes),
     )
+
+
+def _is_writable(x: Any) -> bool:
+    """Whether the values lie in memory that belongs to the caller alone (see `private`)."""
+    *_, bottom = levels(x)
+    return is_private(bottom.buffers()[1])
 
 
 def _describe_tensor(x: Any) -> ArraySpec:
@@ -336,7 +343,7 @@ def _in_order(x: pa.Array, _spec: ArraySpec, _options: Options) -> pa.Array:
 
 def raw(x: pa.Array, spec: ArraySpec) -> Any:
     """The values as an ndarray in the shape of `spec` (a scalar is one row without its axis), nulls read as whatever
-    lies there; a read-only view where Arrow's bytes are NumPy's.
+    lies there; a view where Arrow's bytes are NumPy's, read-only unless they are private.
     """
     if spec.layout in LISTS:
         values, _ = rows_of(x)
@@ -362,13 +369,13 @@ def raw(x: pa.Array, spec: ArraySpec) -> Any:
 
 
 def _bytes_as(dtype: np.dtype[Any], bottom: pa.Array, count: int) -> Any:
-    """`count` values of a primitive array's data buffer, read-only; the ndarray holds the buffer."""
+    """`count` values of a primitive array's data buffer, read-only unless that is private; the ndarray holds it."""
     buffer = bottom.buffers()[1]
     if buffer is None or count == 0:
         values = np.zeros(count, dtype)
     else:
         values = np.frombuffer(buffer, dtype, count=count, offset=bottom.offset * bottom.type.bit_width // 8)
-    values.flags.writeable = False
+    values.flags.writeable = is_private(buffer)
     return values
 
 
@@ -400,7 +407,9 @@ def _nulls(x: pa.Array) -> Any:
 
 def _plain_view(x: pa.Array) -> Any:
     """A primitive array as an ndarray, unless it has nulls."""
-    return None if x.null_count else x.to_numpy()
+    if x.null_count:
+        return None
+    return _bytes_as(_DTYPES[_PRIMITIVES[x.type.id]], x, len(x)) if is_private(x.buffers()[1]) else x.to_numpy()
 
 
 def _tensor_view(x: pa.Array) -> Any:
@@ -442,7 +451,7 @@ def _filled(x: pa.Array, spec: ArraySpec, options: Options) -> Any:
 
 
 def _decoded(spec: ArraySpec, _options: Options) -> ArraySpec:
-    """NumPy over Arrow's own bytes: read-only, C order but for a permutation."""
+    """NumPy over Arrow's own bytes: C order but for a permutation."""
     return as_kind(spec, "numpy", strides=None, flags=frozenset(), layout="strided", null_count=0)
 
 
@@ -581,7 +590,7 @@ ARROW_TO_NUMPY = (
     Rule(
         name="share",
         when=lambda s, o: s.kind == "arrow",
-        says="the same memory, read-only (instants in UTC, without their time zone)",
+        says="the same memory, read-only unless it is the caller's own (instants in UTC, without their time zone)",
         then=_decoded,
         apply=lambda x, s, o: raw(x, s),
     ),

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import mmap
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 from pyarrow import ipc
 
-from bridgeflow.io.base import Columns, Compression, Format, Reader, Writer, parse_settings, pick_columns
-from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
+from bridgeflow.io.base import Columns, Compression, Format, Writer, parse_settings, pick_columns
+from bridgeflow.io.columns import Regroup, column_spec, group_rows, to_batch
 from bridgeflow.io.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
+from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.pieces import PieceReader
 
 __all__ = ["FORMATS"]
 
 
-class _MappedReader(Reader):
-    """What file and stream share: a private map of the file, whose messages are checked before pyarrow sees them.
+class _IpcReader(PieceReader):
+    """What file and stream share: a map of the file, whose messages are checked before pyarrow sees them.
 
-    The map is copy-on-write: nothing that happens to arrays over it reaches the file. Its pages are the kernel's to
-    take back, so reading in chunks allocates no more for a long recording than for a short one.
+    Reading in chunks allocates no more for a long recording than for a short one: the pages are the kernel's to take
+    back, and compressed record batches are decoded one at a time.
     """
 
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
-        mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
-        self._data = pa.py_buffer(mapped)
-        messages = list(self._messages(memoryview(mapped)))
-        self._batch_rows = [message.rows for message in messages if message.is_batch]
-        self.rows = sum(self._batch_rows)
+        mapped = MappedFile(descriptor, path)
+        self._data = pa.py_buffer(mapped.data)
+        messages = list(self._messages(memoryview(mapped.data)))
         schema = self._open(ipc.IpcReadOptions()).schema
-        self._names = pick_columns(path, columns, schema.names)
+        names = pick_columns(path, columns, schema.names)
+        compressed = any(message.compressed for message in messages)
         # Leaving out columns spares decompression; of an uncompressed file pyarrow would copy what is otherwise mapped.
-        wanted = [schema.names.index(name) for name in self._names] if any(m.compressed for m in messages) else []
+        wanted = [schema.names.index(name) for name in names] if compressed else []
         self._options = ipc.IpcReadOptions(included_fields=wanted)
+        self.random_access = not compressed
         nulls = _declared_nulls(schema, messages)
-        self.specs = {name: column_spec(path, schema.field(name), self.rows, nulls[name]) for name in self._names}
+        fields = [schema.field(name) for name in names]
+        self._begin(mapped, fields, [message.rows for message in messages if message.is_batch])
+        self.specs = {field.name: column_spec(path, field, self.rows, nulls[field.name]) for field in fields}
         self.settings = parse_settings(path, schema.metadata)
 
     @abstractmethod
@@ -50,21 +52,13 @@ class _MappedReader(Reader):
         """pyarrow's reader over the map."""
 
     @abstractmethod
-    def _from(self, first: int) -> Iterator[pa.RecordBatch]:
-        """The record batches from number `first` on."""
+    def _batch(self, number: int) -> pa.RecordBatch:
+        """Record batch `number`, with at least the chosen columns."""
 
-    def whole(self) -> Columns:
-        """One record batch is handed out as it lies in the map; several are put together, which copies."""
-        table = pa.Table.from_batches(self._from(0), self._open(self._options).schema)
-        return {name: single(table.column(name)) for name in self._names}
-
-    def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
-        """Pieces are views of the map unless they span record batches."""
-        ends = list(accumulate(self._batch_rows))
-        first = sum(end <= start for end in ends)
-        base = ends[first - 1] if first else 0
-        wanted = (batch.select(self._names) for batch in self._from(first))
-        yield from cut(between(wanted, start - base, stop - base), rows)
+    def _load(self, number: int) -> pa.RecordBatch:
+        batch = self._batch(number).select(list(self._types))
+        batch.validate(full=True)
+        return batch
 
 
 def _declared_nulls(schema: pa.Schema, messages: Sequence[Message]) -> dict[str, int]:
@@ -81,8 +75,10 @@ def _nodes(type: Any) -> int:
     return 1 + sum(_nodes(storage.field(child).type) for child in range(storage.num_fields))
 
 
-class FileReader(_MappedReader):
+class FileReader(_IpcReader):
     """The file format, with a footer that lists the record batches."""
+
+    _reader: Any = None
 
     def _messages(self, data: memoryview) -> Iterator[Message]:
         return file_messages(data)
@@ -90,15 +86,25 @@ class FileReader(_MappedReader):
     def _open(self, options: Any) -> Any:
         return ipc.open_file(self._data, options=options)
 
-    def _from(self, first: int) -> Iterator[pa.RecordBatch]:
-        reader = self._open(self._options)
-        return (reader.get_batch(index) for index in range(first, reader.num_record_batches))
+    def _forget(self) -> None:
+        super()._forget()
+        self._reader = None
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        self._reader = self._reader or self._open(self._options)
+        return self._reader.get_batch(number)
 
 
-class StreamReader(_MappedReader):
-    """The stream format: a later row is reached over all those before it."""
+class StreamReader(_IpcReader):
+    """The stream format: a later record batch is found behind those before it, and these are kept if that is free."""
 
-    seekable: ClassVar[bool] = False
+    _position: int
+    _stream: Any
+    _passed: dict[int, pa.RecordBatch]
+
+    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+        super().__init__(descriptor, path, columns)
+        self.seekable = self.random_access
 
     def _messages(self, data: memoryview) -> Iterator[Message]:
         return stream_messages(data)
@@ -106,8 +112,22 @@ class StreamReader(_MappedReader):
     def _open(self, options: Any) -> Any:
         return ipc.open_stream(self._data, options=options)
 
-    def _from(self, first: int) -> Iterator[pa.RecordBatch]:
-        return (batch for index, batch in enumerate(self._open(self._options)) if index >= first)
+    def _forget(self) -> None:
+        super()._forget()
+        self._position, self._stream, self._passed = 0, None, {}
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        if number in self._passed:
+            return self._passed[number]
+        if self._stream is None or number < self._position:
+            self._position, self._stream = 0, self._open(self._options)
+        while True:
+            batch = self._stream.read_next_batch()
+            if self.random_access:
+                self._passed[self._position] = batch
+            self._position += 1
+            if self._position > number:
+                return batch
 
 
 class _IpcWriter(Writer):

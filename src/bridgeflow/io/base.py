@@ -15,13 +15,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
 
+import numpy as np
+
 from bridgeflow.errors import BridgeflowError, DataError, nearest
 from bridgeflow.io.commit import Receipt, publish
-from bridgeflow.io.files import Roots, data_error
+from bridgeflow.io.files import Roots, data_error, shown
+from bridgeflow.io.mapped import HeldFile, Identity
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["ColumnNulls", "Columns", "Compression", "Format", "Reader", "Sink", "Source", "Writer", "pick_columns"]
+__all__ = [
+    "ColumnNulls",
+    "Columns",
+    "Compression",
+    "Format",
+    "Reader",
+    "Sink",
+    "Source",
+    "SourceOptions",
+    "Writer",
+    "pick_columns",
+]
 
 Columns: TypeAlias = dict[str, Any]
 """Column name to Arrow or NumPy array, all of one length along axis 0."""
@@ -42,33 +56,45 @@ SETTINGS_KEY = b"bridgeflow"
 class Reader(ABC):
     """Reads one format. The methods may raise whatever the format's library raises; `Source` makes a `DataError` of it.
 
+    What `slice`, `take` and `batches` give is the caller's alone where it can be written to: an ndarray, or an Arrow
+    column over private memory (`io.plain`). One reader serves many threads.
+
     Attributes:
         rows: number of rows in the file.
         specs: what each chosen column is; shape `(rows, ...)`.
         settings: what the job that wrote the file stored in it; empty for foreign files.
+        seekable: whether reading from a later row costs no more than reading from the first.
+        random_access: whether rows are read without decoding others: `take` costs what it gives.
+        file: the open file.
     """
-
-    seekable: ClassVar[bool] = True
-    """Whether reading from a later row costs no more than reading from the first."""
 
     rows: int
     specs: Mapping[str, ArraySpec]
     settings: Settings
+    seekable: bool = True
+    random_access: bool = False
+    file: HeldFile
 
     @abstractmethod
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
         """Check the open file and learn its schema. The descriptor is closed by the caller when this returns."""
 
     @abstractmethod
-    def whole(self) -> Columns:
-        """All rows of the chosen columns, one array each; a view of the file where the format allows."""
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """Rows `start` to `stop` of the chosen columns; with `writable=False` they may be memory that all share."""
 
     @abstractmethod
+    def take(self, indices: Any) -> Columns:
+        """The rows at `indices` (int64, in range), in that order."""
+
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Rows `start` to `stop`, cut every `rows` rows, in memory that does not grow with the file."""
+        for begin in range(start, stop, rows):
+            yield self.slice(begin, min(begin + rows, stop), writable=True)
 
-    def close(self) -> None:  # noqa: B027  (most readers hold nothing but a map, which goes with its last view)
+    def close(self) -> None:
         """Let go of the file; arrays that were read stay valid."""
+        self.file.close()
 
 
 class Writer(ABC):
@@ -112,29 +138,41 @@ class Format:
     writer: type[Writer]
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions:
+    """How a source is to be opened, apart from its path and format: the arguments of `open_source`."""
+
+    columns: tuple[str, ...] | None = None
+    nulls: ColumnNulls = "error"
+    roots: Roots = None
+
+
 class Source:
-    """An open file to read columns from; made by `open_source`.
+    """Columns to read; made by `open_source`. One source serves many threads, and pickles by its path.
 
     Attributes:
         path, format: what is read.
+        name: what messages call it.
         rows: number of rows.
         fs: sampling rate in Hz, where the file says it.
         specs: what each column is: dtype, shape `(rows, ...)`, and `fs`.
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
+        random_access: whether rows are read without decoding others, so that `take` costs what it gives.
     """
 
-    def __init__(
-        self, path: Path, format: Format, descriptor: int, columns: Sequence[str] | None, nulls: ColumnNulls
-    ) -> None:
+    def __init__(self, path: Path, format: Format, descriptor: int, options: SourceOptions) -> None:
         self.path = path
         self.format = format
-        self._keep_nulls = parse_word(nulls, ColumnNulls, field="nulls") == "keep"
+        self.name = shown(path)
+        self._options = options
+        self._keep_nulls = parse_word(options.nulls, ColumnNulls, field="nulls") == "keep"
         with self._typed_errors():
-            self._reader = format.reader(descriptor, path, columns)
+            self._reader = format.reader(descriptor, path, options.columns)
         self.rows = self._reader.rows
         self.settings = self._reader.settings
         self.seekable = self._reader.seekable
+        self.random_access = self._reader.random_access
         self.fs = float(self.settings["fs"]) if "fs" in self.settings else None
         self.specs = {name: self._promised(spec) for name, spec in self._reader.specs.items()}
         if not self._keep_nulls and any(spec.null_count for spec in self._reader.specs.values()):
@@ -145,18 +183,57 @@ class Source:
         """The whole file, one array per column; a view of the file where the format allows.
 
         Raises:
-            DataError: the file is damaged, a column has nulls, or it needs more memory than the machine has.
+            DataError: the file is damaged, has changed, a column has nulls, or it needs more memory than there is.
         """
         self._require_memory()
+        return self.slice(0, self.rows)
+
+    def slice(self, start: int, stop: int, *, writable: bool = True) -> Columns:
+        """The rows `start` to `stop`, one array per column.
+
+        Args:
+            writable: what is given is yours alone: writing to it changes neither the file nor what anybody else is
+                given. Of a mapped file that takes pages, and page faults, of its own. `False` is your promise not to
+                write: a mapped file then gives read-only views of the one map that all readers share, for nothing.
+
+        Raises:
+            DataError: the file is damaged, has changed since it was opened, or a column has nulls.
+            ValueError: `start` or `stop` make no sense for this file, or it was closed.
+        """
+        if not 0 <= start <= stop <= self.rows:
+            raise ValueError(f"need 0 <= start <= stop <= {self.rows}, got start={start}, stop={stop}")
+        self._require_open()
         with self._typed_errors():
-            columns = self._reader.whole()
-        return self._checked(columns, 0, self.rows)
+            columns = self._reader.slice(start, stop, writable=writable)
+        return self._checked(columns, start, stop - start)
+
+    def take(self, indices: Any) -> Columns:
+        """The rows at `indices`, in their order (repeated ones too), one array per column, yours to write to.
+
+        Args:
+            indices: integers `[n]`, each at least 0 and less than `rows`.
+
+        Raises:
+            DataError: as for `slice`.
+            IndexError: an index out of range.
+            TypeError: indices that are no integers along one axis.
+        """
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or (chosen.dtype.kind not in "iu" and chosen.size):
+            raise TypeError(f"indices must be integers along one axis, got {chosen.dtype} of shape {chosen.shape}")
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.rows:
+            raise IndexError(f"{self.name} has rows 0 to {self.rows - 1}, got {chosen.min()} to {chosen.max()}")
+        chosen = chosen.astype(np.int64, copy=False)
+        self._require_open()
+        with self._typed_errors():
+            columns = self._reader.take(chosen)
+        return self._checked(columns, chosen, len(chosen))
 
     def chunks(self, rows: int, *, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
         """Pieces of exactly `rows` rows (the last one shorter) from row `start` up to `stop`, in constant memory.
 
         Raises:
-            DataError: the file is damaged or a column has nulls.
+            DataError: as for `slice`.
             ValueError: `rows`, `start` or `stop` make no sense for this file.
         """
         end = self.rows if stop is None else stop
@@ -164,6 +241,7 @@ class Source:
             raise ValueError(
                 f"need rows >= 1 and 0 <= start <= stop <= {self.rows}, got rows={rows}, start={start}, stop={stop}"
             )
+        self._require_open()
         batches = self._reader.batches(rows, start, end)
         for position in range(start, end, rows):
             with self._typed_errors():
@@ -174,14 +252,39 @@ class Source:
         """Let go of the file; arrays that were read stay valid."""
         self._reader.close()
 
+    def _require_open(self) -> None:
+        if self._reader.file.closed:
+            raise ValueError(f"the source {self.name} is closed")
+
     def __enter__(self) -> Source:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _checked(self, columns: Columns, position: int, rows: int) -> Columns:
-        """The columns as promised: so many rows, and no nulls unless they are to be kept."""
+    def __repr__(self) -> str:
+        return f"<Source {self.name}: {self.rows:,} rows of {', '.join(self.specs)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from bridgeflow.io.registry import reopen
+
+        return reopen, (os.path.abspath(self.path), self.format.name, self._options, self._reader.file.identity)
+
+    def require_identity(self, identity: Identity) -> None:
+        """Refuse a file that is another than it was, or was written to since.
+
+        Raises:
+            DataError: device, inode, size or time of change differ.
+        """
+        if self._reader.file.identity != identity:
+            raise data_error(
+                self.path, "is not the file that was opened first, or has changed since", "let no job write its inputs"
+            )
+
+    def _checked(self, columns: Columns, position: Any, rows: int) -> Columns:
+        """The columns as promised: so many rows, and no nulls unless they are to be kept. `position` is the number of
+        the first row, or of each.
+        """
         for name in self.specs:
             found = len(columns[name]) if name in columns else 0
             if found != rows:
@@ -193,7 +296,8 @@ class Source:
                 )
             nulls = 0 if self._keep_nulls else getattr(columns[name], "null_count", 0)
             if nulls:
-                first = position + columns[name].is_null().to_pylist().index(True)
+                first = columns[name].is_null().to_pylist().index(True)
+                first = position + first if isinstance(position, int) else position[first]
                 nulls = self._reader.specs[name].null_count or nulls
                 raise data_error(
                     self.path,

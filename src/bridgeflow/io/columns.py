@@ -14,6 +14,7 @@ from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error
+from bridgeflow.io.plain import nothing, row_width
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "single", "to_batch"]
@@ -32,14 +33,15 @@ def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None) -> Ar
     unknown = _unknown_extension(field)
     if unknown is not None:
         raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
-    empty: ArraySpec = describe(pa.array([], type=field.type))
-    return replace(empty, shape=(rows, *empty.shape[1:]), nbytes=None, null_count=nulls)
+    empty: ArraySpec = describe(nothing(field.type))
+    private = row_width(field.type) is not None and not nulls
+    return replace(empty, shape=(rows, *empty.shape[1:]), nbytes=None, null_count=nulls, writable=private)
 
 
 def single(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece, checked in full: the one chunk as it is, several put together (which copies)."""
     pieces = [chunk for chunk in column.chunks if len(chunk)] or column.chunks[:1]
-    array = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else pa.array([], type=column.type)
+    array = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else nothing(column.type)
     array.validate(full=True)
     return array
 

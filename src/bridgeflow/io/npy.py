@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from io import BytesIO
 from math import prod
 from pathlib import Path
 from typing import BinaryIO, ClassVar
@@ -16,6 +17,7 @@ from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns, Compression, Format, Reader, Writer
 from bridgeflow.io.files import data_error
+from bridgeflow.io.mapped import MappedFile
 
 __all__ = ["FORMATS"]
 
@@ -29,44 +31,57 @@ _MAX_HEADER = 10_000
 class NpyReader(Reader):
     """A private map of the file: arrays over it may be written to, and the file stays as it is."""
 
+    file: MappedFile
+
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
         if columns is not None and len(columns) != 1:
             raise data_error(path, f"holds one array, got {len(columns)} names for it", "give it one name")
         self._name = NAME if columns is None else columns[0]
-        self._map = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY)
-        shape, fortran, dtype = self._header(path)
-        offset = self._map.tell()
+        self.file = MappedFile(descriptor, path)
+        head = BytesIO(self.file.data[: _MAX_HEADER + 64].tobytes())
+        shape, fortran, dtype = self._header(path, head)
+        self._begin = head.tell()
         if dtype.hasobject or dtype.kind not in _NUMBERS:
             remedy = "no pickles are opened" if dtype.hasobject else "store one array of numbers"
             raise data_error(path, f"holds {dtype} elements, not numbers", remedy)
         if not shape or any(length < 0 for length in shape):
             raise data_error(path, f"has shape {shape}", "an array needs at least one axis: the rows")
-        expected, found = prod(shape) * dtype.itemsize, len(self._map) - offset
+        expected, found = prod(shape) * dtype.itemsize, len(self.file.data) - self._begin
         if expected != found:
             what = "too few: cut off" if found < expected else "too many: something follows the array"
             problem = f"its header promises {expected:,} bytes of values, the file holds {found:,} ({what})"
             raise data_error(path, problem, "write it again with np.save")
-        self._array: np.ndarray = np.ndarray(shape, dtype, self._map, offset, order="F" if fortran else "C")
+        self._fortran = fortran and len(shape) > 1
+        self._array: np.ndarray = np.ndarray(shape, dtype, self.file.data, self._begin, order="F" if fortran else "C")
         self.rows = shape[0]
-        self.specs = {self._name: describe(self._array)}
+        self.specs = {self._name: replace(describe(self._array), writable=True)}
         self.settings = {}
+        self.random_access = True
 
-    def _header(self, path: Path) -> tuple[tuple[int, ...], bool, np.dtype]:
-        version = npy.read_magic(self._map)
+    def _header(self, path: Path, head: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+        version = npy.read_magic(head)
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
         if read is None:  # 3.0 exists for the names of structured types alone
             raise data_error(path, f"has npy version {version[0]}.{version[1]}", "1.0 and 2.0 hold plain arrays")
-        shape, fortran, dtype = read(self._map, max_header_size=_MAX_HEADER)
+        shape, fortran, dtype = read(head, max_header_size=_MAX_HEADER)
         return shape, fortran, dtype
 
-    def whole(self) -> Columns:
-        """A view of the map."""
-        return {self._name: self._array}
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """A view of the map; in Fortran order, where rows do not lie together, a copy unless all are asked for."""
+        self.file.require_unchanged()
+        view = self._array[start:stop]
+        if writable and self._fortran and len(view) < self.rows:
+            view = view.copy(order="C")
+        elif writable:
+            begin = self._begin + (0 if self._fortran else start * self._array.strides[0])
+            memory = self.file.private(begin, begin + view.nbytes)
+            view = np.ndarray(view.shape, view.dtype, memory, order="F" if self._fortran else "C")
+        return {self._name: view}
 
-    def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
-        """Views of the map."""
-        for begin in range(start, stop, rows):
-            yield {self._name: self._array[begin : min(begin + rows, stop)]}
+    def take(self, indices: np.ndarray) -> Columns:
+        """Rows gathered from the map."""
+        self.file.require_unchanged()
+        return {self._name: self._array[indices]}
 
 
 class NpyWriter(Writer):

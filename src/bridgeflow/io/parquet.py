@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bridgeflow.io.base import Columns, Compression, Format, Reader, Writer, parse_settings, pick_columns
+from bridgeflow.io.base import Columns, Compression, Format, Writer, parse_settings, pick_columns
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
+from bridgeflow.io.mapped import HeldFile
+from bridgeflow.io.pieces import PieceReader
+from bridgeflow.io.plain import adopt, gather, join
 
 __all__ = ["FORMATS"]
 
@@ -19,58 +22,95 @@ _BATCH_ROWS = 1 << 16
 _READ_AHEAD = 1 << 20
 """Bytes read at once from a column: without a limit pyarrow loads a column of a row group as a whole."""
 
+_LARGE_GROUP = 512 << 20
+"""Decoded bytes of a row group above which it is not decoded as a whole to get at some of its rows."""
+
 _THRIFT_LIMIT = 16 << 20
 """Largest text and longest list that a footer may declare, before pyarrow allocates them."""
 
 
-class ParquetReader(Reader):
+class ParquetReader(PieceReader):
     """Reads through the descriptor, whatever becomes of the name meanwhile; pages are held against their checksums."""
 
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
-        self._file = pq.ParquetFile(
-            pa.OSFile(f"/proc/self/fd/{descriptor}"),
+        file = HeldFile(descriptor, path)
+        self._metadata: Any = None
+        opened = self._open(file)
+        self._metadata, schema = opened.metadata, opened.schema_arrow
+        fields = [schema.field(name) for name in pick_columns(path, columns, schema.names)]
+        groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
+        self._begin(file, fields, [group.num_rows for group in groups])
+        self._large = np.array([group.total_byte_size > _LARGE_GROUP for group in groups], bool)
+        if self.rows != self._metadata.num_rows:
+            raise ValueError(f"{self._metadata.num_rows:,} rows by its footer, {self.rows:,} in its row groups")
+        nulls = self._declared_nulls(groups)
+        self.specs = {field.name: column_spec(path, field, self.rows, nulls.get(field.name)) for field in fields}
+        self.settings = parse_settings(path, schema.metadata)
+
+    def _open(self, file: HeldFile) -> pq.ParquetFile:
+        """pyarrow's reader, for one thread; the footer is read once."""
+        return pq.ParquetFile(
+            pa.OSFile(f"/proc/self/fd/{file.descriptor}"),
+            metadata=self._metadata,
             page_checksum_verification=True,
             pre_buffer=False,
             buffer_size=_READ_AHEAD,
             thrift_string_size_limit=_THRIFT_LIMIT,
             thrift_container_size_limit=_THRIFT_LIMIT,
         )
-        schema = self._file.schema_arrow
-        self._names = pick_columns(path, columns, schema.names)
-        self.rows = self._file.metadata.num_rows
-        nulls = self._declared_nulls()
-        self.specs = {name: column_spec(path, schema.field(name), self.rows, nulls.get(name)) for name in self._names}
-        self.settings = parse_settings(path, schema.metadata)
 
-    def _declared_nulls(self) -> dict[str, int]:
+    def _declared_nulls(self, groups: Sequence[Any]) -> dict[str, int]:
         """Nulls by column, of those whose statistics tell in every row group."""
-        metadata = self._file.metadata
         counts: dict[str, int | None] = {}
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for group in groups:
             for column in map(group.column, range(group.num_columns)):
                 known = column.statistics.null_count if column.is_stats_set else None
                 before = counts.get(column.path_in_schema, 0)
                 counts[column.path_in_schema] = None if known is None or before is None else before + known
         return {name: count for name, count in counts.items() if count is not None}
 
-    def whole(self) -> Columns:
-        """Decodes row group by row group; always new memory."""
-        table = self._file.read(columns=self._names)
-        return {name: single(table.column(name)) for name in self._names}
+    def _load(self, number: int) -> pa.RecordBatch:
+        with self._open(self.file) as opened:
+            table = opened.read_row_group(number, columns=list(self._types))
+        return pa.record_batch([single(table.column(name)) for name in self._types], names=list(self._types))
+
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """Decodes the row groups that hold the rows, or of large ones no more than is needed."""
+        if stop - start == self.rows:
+            self.file.require_unchanged()
+            with self._open(self.file) as opened:
+                table = opened.read(columns=list(self._types))
+            return {name: adopt(single(table.column(name))) for name in self._types}
+        if start == stop or not self._large.any():
+            return super().slice(start, stop, writable=writable)
+        pieces = list(self.batches(_BATCH_ROWS, start, stop))
+        return {name: join([piece[name] for piece in pieces]) for name in self._types}
+
+    def take(self, indices: Any) -> Columns:
+        """Decodes the row groups that hold the rows; large ones front to back, piece by piece."""
+        if not self._large.any() or not len(indices):
+            return super().take(indices)
+        position, stop = int(indices.min()), int(indices.max()) + 1
+        order = np.argsort(indices, kind="stable")
+        found = []
+        for piece in self.batches(_BATCH_ROWS, position, stop):
+            begin, end = np.searchsorted(indices[order], [position, position + _BATCH_ROWS])
+            found.append({name: gather(piece[name], indices[order[begin:end]] - position) for name in piece})
+            position += _BATCH_ROWS
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return {name: gather(join([piece[name] for piece in found]), back) for name in self._types}
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Begins at the row group that holds `start`; the groups before it are not read."""
-        metadata = self._file.metadata
-        ends = list(accumulate(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)))
-        begins = [0, *ends][: len(ends)]
-        groups = [group for group in range(len(ends)) if begins[group] < stop and ends[group] > start]
-        if groups:
-            decoded = self._file.iter_batches(min(rows, _BATCH_ROWS), row_groups=groups, columns=self._names)
-            yield from cut(between(decoded, start - begins[groups[0]], stop - begins[groups[0]]), rows)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        self.file.require_unchanged()
+        first, last = (int(np.searchsorted(self._bounds, row, "right")) for row in (start, max(start, stop - 1)))
+        base = int(self._bounds[first - 1])
+        groups = list(range(first - 1, min(last, len(self._bounds) - 1)))
+        with self._open(self.file) as opened:
+            decoded = opened.iter_batches(min(rows, _BATCH_ROWS), row_groups=groups, columns=list(self._types))
+            for piece in cut(between(decoded, start - base, stop - base), rows):
+                yield {name: adopt(piece[name]) for name in self._types}
 
 
 class ParquetWriter(Writer):

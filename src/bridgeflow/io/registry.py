@@ -13,8 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from bridgeflow.errors import nearest
-from bridgeflow.io.base import ColumnNulls, Compression, Format, Sink, Source, writing
+from bridgeflow.io.base import ColumnNulls, Compression, Format, Sink, Source, SourceOptions, writing
 from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.mapped import Identity
 
 __all__ = ["format_of", "formats", "open_sink", "open_source"]
 
@@ -79,12 +80,24 @@ def open_source(
         5 uint16 [0 1 2 3 4]
     """
     form = format_of(path, format)
+    wanted = None if columns is None else tuple(columns)
     descriptor = open_regular(path, roots=roots)
     try:
         _require_magic(path, form, descriptor)
-        return Source(Path(path), form, descriptor, columns, nulls)
+        return Source(Path(path), form, descriptor, SourceOptions(columns=wanted, nulls=nulls, roots=roots))
     finally:
         os.close(descriptor)
+
+
+def reopen(path: str, format: str, options: SourceOptions, identity: Identity) -> Source:
+    """The source that was pickled: the same file, unchanged.
+
+    Raises:
+        DataError: as `open_source`, and if another file has that name now, or the file has changed.
+    """
+    source = open_source(path, format=format, columns=options.columns, nulls=options.nulls, roots=options.roots)
+    source.require_identity(identity)
+    return source
 
 
 @contextmanager

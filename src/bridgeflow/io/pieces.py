@@ -1,0 +1,162 @@
+"""Readers of formats that come in pieces (record batches, row groups): rows found across them, pieces kept while used.
+
+A piece of a mapped file costs nothing to keep. One that has to be decoded is kept until a few others were used, so
+that reading on from where the last reader stopped does not decode anew. Readers may be used by many threads.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from threading import Lock
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+import pyarrow as pa
+
+from bridgeflow.io.base import Columns, Reader
+from bridgeflow.io.mapped import HeldFile, MappedFile
+from bridgeflow.io.plain import gather, join, nothing, over, own, row_width, rows_of
+
+__all__ = ["PieceReader"]
+
+KEPT_BYTES = 128 << 20
+"""Decoded bytes that are kept, so long as more than one piece is."""
+
+_UNSEEN, _ELSEWHERE = -2, -1
+
+_LIVE: WeakSet[PieceReader] = WeakSet()
+
+
+class PieceReader(Reader):
+    """Reads rows out of numbered pieces.
+
+    A subclass calls `_begin` in its `__init__` and says with `_load` how a piece is read.
+    """
+
+    file: HeldFile
+
+    def _begin(self, file: HeldFile, fields: Sequence[pa.Field], piece_rows: Sequence[int]) -> None:
+        self.file = file
+        self._types = {field.name: field.type for field in fields}
+        self._bounds = np.concatenate([[0], np.cumsum(piece_rows, dtype=np.int64)])
+        self.rows = int(self._bounds[-1])
+        self._offsets = {field.name: np.full(len(piece_rows), _UNSEEN) for field in fields}
+        self._forget()
+        _LIVE.add(self)
+
+    @abstractmethod
+    def _load(self, number: int) -> pa.RecordBatch:
+        """Piece `number`, validated in full; called by one thread at a time."""
+
+    def _forget(self) -> None:
+        """Begin without anything kept or locked, as in a forked child, whose copy may be in the midst of a change."""
+        self._lock = Lock()
+        self._kept: OrderedDict[int, pa.RecordBatch] = OrderedDict()
+
+    def _piece(self, number: int) -> pa.RecordBatch:
+        with self._lock:
+            piece = self._kept.get(number)
+            if piece is None:
+                piece = self._load(number)
+                for name, offsets in self._offsets.items():
+                    offsets[number] = self._offset(piece.column(name))
+                self._kept[number] = piece
+                while not self.random_access and len(self._kept) > 2 and _nbytes(self._kept.values()) > KEPT_BYTES:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(number)
+            return piece
+
+    def _offset(self, column: pa.Array) -> int:
+        """Where the rows of a plain column begin in the mapped file; `_ELSEWHERE` for all other columns."""
+        rows = rows_of(column)
+        if rows is None or not rows.size or not isinstance(self.file, MappedFile):
+            return _ELSEWHERE
+        data = self.file.data
+        offset = int(rows.ctypes.data - data.ctypes.data)
+        return offset if 0 <= offset <= len(data) - rows.nbytes else _ELSEWHERE
+
+    def _spans(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """The pieces that hold rows `start` to `stop`: number, first row and last row (exclusive) within it."""
+        number = int(np.searchsorted(self._bounds, start, "right")) - 1
+        while start < stop:
+            begin, end = int(self._bounds[number]), int(self._bounds[number + 1])
+            if end > start:
+                yield number, start - begin, min(stop, end) - begin
+                start = end
+            number += 1
+
+    def _nothing(self) -> Columns:
+        return {name: nothing(type) for name, type in self._types.items()}
+
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """Rows within one piece of a mapped file are a view of it; others are put together, which copies."""
+        self.file.require_unchanged()
+        spans = [(number, self._piece(number), begin, end) for number, begin, end in self._spans(start, stop)]
+        return {name: self._cut(name, spans, writable) for name in self._types} if spans else self._nothing()
+
+    def _cut(self, name: str, spans: Sequence[tuple[int, pa.RecordBatch, int, int]], writable: bool) -> Any:
+        parts = [piece.column(name).slice(begin, end - begin) for _, piece, begin, end in spans]
+        if len(parts) > 1:
+            return join(parts)
+        (part,), (number, _, begin, end) = parts, spans[0]
+        offset = int(self._offsets[name][number])
+        if offset == _ELSEWHERE:
+            return own(part)
+        if not writable:
+            return part
+        assert isinstance(self.file, MappedFile)
+        width = row_width(part.type) or 0
+        return over(part.type, len(part), self.file.private(offset + begin * width, offset + end * width))
+
+    def take(self, indices: Any) -> Columns:
+        """Rows of a mapped file are gathered at once, wherever they lie; decoded pieces are taken one after another."""
+        self.file.require_unchanged()
+        if not len(indices):
+            return self._nothing()
+        numbers = np.searchsorted(self._bounds, indices, "right") - 1
+        needed = np.unique(numbers)
+        local = indices - self._bounds[numbers]
+        return {name: self._gather(name, numbers, needed, local) for name in self._types}
+
+    def _gather(self, name: str, numbers: Any, needed: Any, local: Any) -> Any:
+        offsets, type = self._offsets[name], self._types[name]
+        if self.random_access:
+            for number in needed[offsets[needed] == _UNSEEN]:
+                self._piece(int(number))
+            if (offsets[needed] >= 0).all():
+                assert isinstance(self.file, MappedFile)
+                width = row_width(type) or 0
+                return over(type, len(local), _at(self.file.data, width, offsets[numbers] + local * width))
+        if len(needed) == 1:
+            return gather(self._piece(int(needed[0])).column(name), local)
+        order = np.argsort(numbers, kind="stable")
+        groups = np.split(order, np.searchsorted(numbers[order], needed[1:]))
+        parts = [
+            gather(self._piece(int(number)).column(name), local[group])
+            for number, group in zip(needed, groups, strict=True)
+        ]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return gather(join(parts), back)
+
+
+def _nbytes(pieces: Iterable[pa.RecordBatch]) -> int:
+    return sum(int(piece.nbytes) for piece in pieces)
+
+
+def _at(data: Any, width: int, offsets: Any) -> Any:
+    """The `width` bytes that begin at each offset, `[len(offsets)]` of `V<width>`, in new memory."""
+    everywhere = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))
+    return everywhere[offsets]
+
+
+def _forget_in_child() -> None:
+    for reader in _LIVE:
+        reader._forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
