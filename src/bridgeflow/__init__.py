@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from bridgeflow.transforms import Istft as Istft
     from bridgeflow.transforms import LeafTransform as LeafTransform
     from bridgeflow.transforms import MedianFilter as MedianFilter
+    from bridgeflow.transforms import PeakRate as PeakRate
     from bridgeflow.transforms import Plan as Plan
     from bridgeflow.transforms import Resample as Resample
     from bridgeflow.transforms import SavgolFilter as SavgolFilter
     from bridgeflow.transforms import Scale as Scale
+    from bridgeflow.transforms import Scipy as Scipy
     from bridgeflow.transforms import SharedView as SharedView
     from bridgeflow.transforms import SignalFilter as SignalFilter
     from bridgeflow.transforms import Spectrogram as Spectrogram
@@ -65,10 +67,12 @@ _EXPORTS = {
         "Istft",
         "LeafTransform",
         "MedianFilter",
+        "PeakRate",
         "Plan",
         "Resample",
         "SavgolFilter",
         "Scale",
+        "Scipy",
         "SharedView",
         "SignalFilter",
         "Spectrogram",

@@ -21,9 +21,11 @@ from bridgeflow.transforms import (
     Hilbert,
     Istft,
     MedianFilter,
+    PeakRate,
     Resample,
     SavgolFilter,
     Scale,
+    Scipy,
     SharedView,
     SignalFilter,
     Spectrogram,
@@ -62,9 +64,11 @@ EXAMPLES: dict[str, list[Transform]] = {
     "Hilbert": [Hilbert()],
     "Istft": [Istft(fs=1.0, nperseg=2, hop=1)],
     "MedianFilter": [MedianFilter(), MedianFilter(kernel_size=11)],
+    "PeakRate": [PeakRate(fs=100.0), PeakRate(fs=100.0, height=0.5, distance=0.05, by="interval")],
     "Resample": [Resample(from_hz=360, to_hz=250), Resample(from_hz=2, to_hz=3, padtype="line")],
     "SavgolFilter": [SavgolFilter(window_length=9, polyorder=2), SavgolFilter(window_length=6, polyorder=1)],
     "Scale": [Scale(scale=0.005, offset=-5.12), Scale(dtype="float64"), Scale(scale=3.0, dtype="float16")],
+    "Scipy": [Scipy("signal.medfilt", kernel_size=5), Scipy("stats.iqr"), Scipy("fft.rfft"), Scipy("signal.wiener")],
     "SharedView": [SharedView(), SharedView(copy="always"), SharedView(writable=False)],
     "SignalFilter": [SignalFilter(**BUTTER), SignalFilter(**BUTTER, mode="zero_phase")],
     "Spectrogram": [
@@ -111,7 +115,11 @@ ROUNDED = {"Envelope", "Hilbert", "Istft", "SavgolFilter", "SignalFilter", "Spec
 """Those that keep the contract for tensors with a graph within rounding, which their own tests look at."""
 
 
-@pytest.mark.parametrize("name", sorted(set(registry.names()) - ROUNDED))
+SCIPYS_LOOPS = {"PeakRate", "Scipy"}
+"""Those that no gradient passes through; they refuse tensors with a graph."""
+
+
+@pytest.mark.parametrize("name", sorted(set(registry.names()) - ROUNDED - SCIPYS_LOOPS))
 def test_on_tensors_with_a_graph_too(name: str):
     check_transform(EXAMPLES[name][0], torch.from_numpy(noise(2, 30)).requires_grad_())
 

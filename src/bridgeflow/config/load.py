@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -178,12 +178,12 @@ class _Loader:
         cls = lookup(name)
         if cls is Compose:
             return self._compose([*steps, name], given, rate)
-        known = [field.name for field in fields(cls) if field.init]
+        raw = {field: value.plain() for field, value in given.items()}
+        known = cls.field_names(raw)
         for field in given:
             if field not in known:
                 problem = f"{name} has no field {field!r}; {nearest(field, known)}"
                 raise self.document.error([*steps, name, field], problem, at_key=True)
-        raw = {field: value.plain() for field, value in given.items()}
         if "fs" in known and "fs" not in raw:
             fs = rate()
             raw.update({} if fs is None else {"fs": fs})

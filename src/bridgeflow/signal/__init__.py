@@ -43,6 +43,7 @@ from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
 from bridgeflow.signal.framing import frames, labels_of_frames
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.medians import medfilt
+from bridgeflow.signal.peaks import peak_rate
 from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
 from bridgeflow.signal.savgol import savgol_filter
 from bridgeflow.signal.spectral import ShortTimeFFT, welch
@@ -92,6 +93,7 @@ __all__ = [
     "make_design",
     "medfilt",
     "notch_filter",
+    "peak_rate",
     "resample_poly",
     "savgol_filter",
     "sosfilt",

@@ -7,10 +7,12 @@ from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.cast import Cast
 from bridgeflow.transforms.clone import Clone
 from bridgeflow.transforms.detach import Detach
+from bridgeflow.transforms.peak_rate import PeakRate
 from bridgeflow.transforms.plan import Plan
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.resample import Decimate, Resample
 from bridgeflow.transforms.scale import Scale
+from bridgeflow.transforms.scipy_call import Scipy
 from bridgeflow.transforms.shared_view import SharedView
 from bridgeflow.transforms.signal_filter import SignalFilter
 from bridgeflow.transforms.smooth import Detrend, MedianFilter, SavgolFilter
@@ -32,10 +34,12 @@ __all__ = [
     "Istft",
     "LeafTransform",
     "MedianFilter",
+    "PeakRate",
     "Plan",
     "Resample",
     "SavgolFilter",
     "Scale",
+    "Scipy",
     "SharedView",
     "SignalFilter",
     "Spectrogram",

@@ -83,6 +83,11 @@ class Transform(ABC):
         return made.from_fields(raw)
 
     @classmethod
+    def field_names(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+        """The names under which a configuration gives values to this class; `given` holds those that it gives."""
+        return fields.field_names(cls)
+
+    @classmethod
     def from_fields(cls: type[_Self], raw: Mapping[str, Any]) -> _Self:
         """The transform with these configuration values as fields."""
         parsed = fields.parse_fields(cls, dict(raw))

@@ -12,7 +12,7 @@ from bridgeflow.errors import ConfigError, at_place, nearest
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["field_schema", "parse_fields", "plain"]
+__all__ = ["field_names", "field_schema", "hint_schema", "parse_fields", "plain"]
 
 
 @lru_cache(maxsize=256)
@@ -29,6 +29,11 @@ def _fields(cls: type) -> list[dataclasses.Field[Any]]:
 
 def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def field_names(cls: type) -> tuple[str, ...]:
+    """The names of the fields that a transform is made with."""
+    return tuple(field.name for field in _fields(cls))
 
 
 def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
@@ -68,6 +73,17 @@ def plain(value: Any) -> Any:
     [1, ['a', None]]
     """
     return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def hint_schema(hint: Any) -> dict[str, Any]:
+    """The JSON Schema of a type.
+
+    >>> hint_schema(int)
+    {'type': 'integer'}
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(hint).json_schema()
 
 
 def field_schema(cls: type) -> dict[str, Any]:
