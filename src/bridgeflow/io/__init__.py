@@ -1,8 +1,9 @@
 """Files in and out: one module per format, each with a reader and a writer of columns."""
 
 from bridgeflow.io.base import ColumnNulls, Columns, Compression, Format, Sink, Source
-from bridgeflow.io.commit import Receipt, publish, refuse_existing
+from bridgeflow.io.commit import Overwrite, Receipt, publish, refuse_existing
 from bridgeflow.io.files import Roots, printable, refuse_overlap, shown
+from bridgeflow.io.listing import Recording, recordings
 from bridgeflow.io.registry import format_of, formats, open_sink, open_source
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "Columns",
     "Compression",
     "Format",
+    "Overwrite",
     "Receipt",
+    "Recording",
     "Roots",
     "Sink",
     "Source",
@@ -20,6 +23,7 @@ __all__ = [
     "open_source",
     "printable",
     "publish",
+    "recordings",
     "refuse_existing",
     "refuse_overlap",
     "shown",

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import BridgeflowError, DataError, nearest
-from bridgeflow.io.commit import Receipt, publish
+from bridgeflow.io.commit import Overwrite, Receipt, publish
 from bridgeflow.io.files import Roots, data_error, shown
 from bridgeflow.io.mapped import HeldFile, Identity
 from bridgeflow.policy import parse_word
@@ -397,7 +397,13 @@ class Sink:
 
 @contextmanager
 def writing(
-    path: Path, format: Format, *, overwrite: bool, compression: Compression | None, settings: Settings, roots: Roots
+    path: Path,
+    format: Format,
+    *,
+    overwrite: Overwrite,
+    compression: Compression | None,
+    settings: Settings,
+    roots: Roots,
 ) -> Iterator[Sink]:
     """The `Sink` of one file, published when the block ends and gone when it fails."""
     with publish(path, overwrite=overwrite, roots=roots) as output:

@@ -17,7 +17,17 @@ from pathlib import Path
 
 from bridgeflow.errors import DataError
 
-__all__ = ["data_error", "is_beneath", "open_folder", "open_regular", "printable", "refuse_overlap", "shown"]
+__all__ = [
+    "data_error",
+    "is_beneath",
+    "open_folder",
+    "open_regular",
+    "plainly",
+    "printable",
+    "real_path",
+    "refuse_overlap",
+    "shown",
+]
 
 Roots = tuple[Path, ...] | None
 """Folders beneath which files may lie; `None` where the caller's own code names the files."""
@@ -54,7 +64,7 @@ def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, 
 
 def is_beneath(path: str | os.PathLike[str], roots: Iterable[Path]) -> bool:
     """Whether the path lies in one of the folders, links followed on both sides."""
-    real = Path(_real(path))
+    real = Path(real_path(path))
     return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
 
 
@@ -68,9 +78,9 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
     Raises:
         DataError: no such file, no permission, no regular file (a folder, a pipe, a device), outside the roots, empty.
     """
-    real = _real(path)
+    real = real_path(path)
     _require_beneath(path, real, roots)
-    with _plainly(path):
+    with plainly(path):
         # Not blocking: opening a pipe must not wait for its writer. Not following: the links were followed above.
         descriptor = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
@@ -95,8 +105,8 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
         DataError: the folder is outside the roots, cannot be made, or is no folder.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    _require_beneath(path, _real(folder), roots)
-    with _plainly(path):
+    _require_beneath(path, real_path(folder), roots)
+    with plainly(path):
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -113,9 +123,9 @@ def refuse_overlap(outputs: Mapping[str, str | os.PathLike[str]], inputs: Mappin
     Args:
         outputs, inputs: what each file is for ("sink", "source") and its path.
     """
-    seen = {role: Path(_real(path)) for role, path in inputs.items()}
+    seen = {role: Path(real_path(path)) for role, path in inputs.items()}
     for role, path in outputs.items():
-        real = Path(_real(path))
+        real = Path(real_path(path))
         for other, taken in seen.items():
             if real == taken or (real.exists() and taken.exists() and real.samefile(taken)):
                 raise data_error(path, f"the {role} is the same file as the {other}", "write to another path")
@@ -124,10 +134,11 @@ def refuse_overlap(outputs: Mapping[str, str | os.PathLike[str]], inputs: Mappin
         seen[role] = real
 
 
-def _real(path: str | os.PathLike[str]) -> str:
+def real_path(path: str | os.PathLike[str]) -> str:
+    """The path with every link followed."""
     if "\0" in os.fspath(path):
         raise data_error(path, "a path cannot hold a NUL character")
-    with _plainly(path):
+    with plainly(path):
         return os.path.realpath(path)
 
 
@@ -139,7 +150,7 @@ def _require_beneath(path: str | os.PathLike[str], real: str, roots: Roots) -> N
 
 
 @contextmanager
-def _plainly(path: str | os.PathLike[str]) -> Iterator[None]:
+def plainly(path: str | os.PathLike[str]) -> Iterator[None]:
     """Turn what the operating system refuses into a `DataError` that names the file."""
     try:
         yield

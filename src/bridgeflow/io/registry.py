@@ -14,6 +14,7 @@ from typing import Any
 
 from bridgeflow.errors import nearest
 from bridgeflow.io.base import ColumnNulls, Compression, Format, Sink, Source, SourceOptions, writing
+from bridgeflow.io.commit import Overwrite
 from bridgeflow.io.files import Roots, data_error, open_regular
 from bridgeflow.io.mapped import Identity
 
@@ -105,7 +106,7 @@ def open_sink(
     path: str | os.PathLike[str],
     *,
     format: str | None = None,
-    overwrite: bool = False,
+    overwrite: Overwrite = False,
     compression: Compression | None = None,
     settings: Mapping[str, Any] | None = None,
     roots: Roots = None,
@@ -117,7 +118,7 @@ def open_sink(
     Args:
         path: the file; its folder is made where it is missing.
         format: its format, by name; `None` for what its suffix says.
-        overwrite: whether an existing file may be replaced.
+        overwrite: whether an existing file may be replaced; `"same"`: only if it holds the same bytes, and so stays.
         compression: one of the format's words; `None` for the format's own choice.
         settings: plain values to store in the file (Parquet and Arrow; an npy file has no room for them).
         roots: folders beneath which the file must lie, all links followed; `None` for anywhere.

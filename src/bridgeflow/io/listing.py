@@ -1,0 +1,190 @@
+"""Which files a folder or a pattern means: always the same ones in the same order, each with a name of its own.
+
+The walk is ours rather than `glob`'s: it visits a folder once however many `**` the pattern has, follows no link to a
+folder, and stops where a tree has more entries than anybody means.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from fnmatch import translate
+from pathlib import Path
+from typing import NamedTuple
+
+from bridgeflow.io.files import Roots, data_error, is_beneath, plainly, real_path, shown
+from bridgeflow.io.registry import format_of, formats
+
+__all__ = ["MAX_ENTRIES", "MAX_FILES", "Recording", "has_pattern", "recordings"]
+
+MAX_FILES = 20_000
+"""Most files that one path may mean."""
+
+MAX_ENTRIES = 200_000
+"""Most entries of folders that are looked at for one path."""
+
+MAX_PATTERN = 1_000
+"""Longest pattern, in characters."""
+
+_SIGNS = frozenset("*?[")
+
+
+class Recording(NamedTuple):
+    """One file of several.
+
+    Attributes:
+        name: its own among the files: the path below what was asked for, without suffix, `_` for `/`.
+        path: where it is.
+        nbytes: how large it is.
+    """
+
+    name: str
+    path: Path
+    nbytes: int
+
+
+def has_pattern(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a pattern: it has one of `*?[`, and no file has that very name."""
+    return not _SIGNS.isdisjoint(os.fspath(path)) and not os.path.lexists(path)
+
+
+def recordings(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    roots: Roots = None,
+    limit: int = MAX_FILES,
+) -> tuple[Recording, ...]:
+    """The files that a path means, in the order of their paths: one file, those of a folder, or those of a pattern.
+
+    Args:
+        path: a file; a folder, for the files in it (not below, none hidden) whose suffix means a format; or a pattern
+            with `*`, `?`, `[a-z]`, and `**` for any number of folders, which means all files that it matches.
+        format: name of the format whose suffixes count in a folder; `None` for those of all formats.
+        roots: folders beneath one of which each file must lie, all links followed; `None` for anywhere.
+        limit: most files that may be found.
+
+    Raises:
+        DataError: nothing is found, more than `limit`, two would have one name, or something that was found is no
+            regular file, or lies outside the roots.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> folder = pathlib.Path(tempfile.mkdtemp())
+        >>> for name in ("b.npy", "a.npy", "notes.txt"):
+        ...     _ = (folder / name).write_bytes(b"12345")
+        >>> [(one.name, one.nbytes) for one in recordings(folder)]
+        [('a', 5), ('b', 5)]
+    """
+    wanted = formats().values() if format is None else [format_of(path, format)]
+    suffixes = sorted(suffix for form in wanted for suffix in form.suffixes)
+    base, found = _found(path, suffixes, roots)
+    if len(found) > limit:
+        raise data_error(path, f"means {len(found):,} files, more than {limit:,}", "name fewer of them")
+    if not found:
+        what = "no file matches" if has_pattern(path) else f"no file in it ends in {', '.join(suffixes)}"
+        raise data_error(path, what, "check the path")
+    result: dict[str, Recording] = {}
+    for parts in sorted(found):
+        one = _recording(base, parts, roots)
+        if one.name in result:
+            problem = f"and {shown(result[one.name].path)} would both be called {one.name!r}"
+            raise data_error(one.path, problem, "name their format or suffix, or rename one")
+        result[one.name] = one
+    return tuple(result.values())
+
+
+def _found(path: str | os.PathLike[str], suffixes: Sequence[str], roots: Roots) -> tuple[Path, list[tuple[str, ...]]]:
+    """The folder where the search begins, and the paths below it that were found, as parts."""
+    real = real_path(path)
+    if has_pattern(path):
+        if len(os.fspath(path)) > MAX_PATTERN:
+            raise data_error(path, f"is a pattern of more than {MAX_PATTERN:,} characters", "shorten it")
+        parts = Path(path).parts
+        first = next(index for index, part in enumerate(parts) if not _SIGNS.isdisjoint(part))
+        base = Path(*parts[:first])
+        if ".." in parts[first:]:
+            raise data_error(path, "goes back up (..) behind a sign of its pattern", "write the folder out")
+        _require(path, base, roots)
+        return base, list(_Walk(base, path, parts[first:]).matches())
+    if not os.path.isdir(real):
+        return Path(path).parent, [(Path(path).name,)]
+    _require(path, Path(path), roots)
+    listed = _Walk(Path(path), path, ("*",)).matches()
+    return Path(path), [name for name in listed if Path(name[-1]).suffix.lower() in suffixes]
+
+
+def _require(path: str | os.PathLike[str], folder: Path, roots: Roots) -> None:
+    if roots is not None and not is_beneath(folder, roots):
+        names = " and ".join(dict.fromkeys(shown(root) for root in roots))
+        raise data_error(path, f"lies outside of {names}", "files must lie beneath a root: name its folder with --root")
+
+
+def _recording(base: Path, parts: tuple[str, ...], roots: Roots) -> Recording:
+    path = base.joinpath(*parts)
+    _require(path, path, roots)
+    with plainly(path):
+        status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise data_error(path, "is no regular file", "leave it out, or name the files")
+    name = "_".join((*parts[:-1], Path(parts[-1]).stem))
+    return Recording(name, path, status.st_size)
+
+
+class _Walk:
+    """A walk over the folders that a pattern can match, each visited once: which parts of the pattern may come next is
+    a set, not a path to try.
+    """
+
+    def __init__(self, base: Path, path: str | os.PathLike[str], pattern: Sequence[str]) -> None:
+        self._base = base
+        self._path = path
+        self._any = [part == "**" for part in pattern]
+        self._one = [re.compile(translate(part)) for part in pattern]
+        self._hidden = [part.startswith(".") for part in pattern]
+        self._entries = 0
+
+    def matches(self) -> Iterator[tuple[str, ...]]:
+        """The files, as parts below the base, in no order."""
+        folders: list[tuple[tuple[str, ...], frozenset[int]]] = [((), self._reached({0}))]
+        while folders:
+            above, states = folders.pop()
+            for entry in self._list(above):
+                after = self._reached(self._next(states, entry.name))
+                if after and entry.is_dir(follow_symlinks=False):
+                    folders.append(((*above, entry.name), after))
+                elif len(self._one) in after and not entry.is_dir():
+                    yield (*above, entry.name)
+
+    def _reached(self, states: set[int]) -> frozenset[int]:
+        """The states, and those behind each `**`, which may stand for no folder at all."""
+        reached = set(states)
+        for state in sorted(states):
+            while state < len(self._any) and self._any[state]:
+                state += 1
+                reached.add(state)
+        return frozenset(reached)
+
+    def _next(self, states: frozenset[int], name: str) -> set[int]:
+        after = set()
+        for state in states:
+            if state == len(self._one) or (name.startswith(".") and not self._hidden[state]):
+                continue
+            if self._any[state]:
+                after.add(state)
+            elif self._one[state].match(name):
+                after.add(state + 1)
+        return after
+
+    def _list(self, parts: tuple[str, ...]) -> list[os.DirEntry[str]]:
+        folder = self._base.joinpath(*parts)
+        with plainly(folder), os.scandir(folder) as entries:
+            found = []
+            for entry in entries:
+                self._entries += 1
+                if self._entries > MAX_ENTRIES:
+                    raise data_error(self._path, f"needs more than {MAX_ENTRIES:,} entries looked at", "be more exact")
+                found.append(entry)
+            return found
