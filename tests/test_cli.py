@@ -502,3 +502,8 @@ def test_interrupted_it_leaves_nothing(folder, number, code):
     assert process.returncode == code
     assert json.loads(said)["ok"] is False
     assert state(folder) == before
+
+
+def test_python_m_bridgeflow_is_the_command_line():
+    ran = subprocess.run([sys.executable, "-m", "bridgeflow", "list"], capture_output=True, text=True, check=True)
+    assert "SignalFilter" in ran.stdout
