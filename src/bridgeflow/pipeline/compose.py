@@ -65,7 +65,7 @@ class Compose(Transform):
         return self._run((data, *more) if more else data)
 
     @cached_property
-    def _row(self) -> tuple[tuple[str, AnyStage], ...]:
+    def row(self) -> tuple[tuple[str, AnyStage], ...]:
         """All stages with their labels, those of inner compositions in their place."""
         return tuple(_numbered(self.stages, ""))
 
@@ -88,7 +88,7 @@ class Compose(Transform):
         """The row, with leaf transforms that follow each other fused."""
         runs: list[Callable[[Any], Any]] = []
         fused: list[Stage] = []
-        for label, stage in self._row:
+        for label, stage in self.row:
             if isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__:
                 fused.append(Stage(label, stage))
                 continue
@@ -152,7 +152,7 @@ class Compose(Transform):
         steps: list[Any] = []
         obstacles: list[str] = []
         axes = _first_axes(data, axis)
-        for label, one in self._row:
+        for label, one in self.row:
             label = f"{stage}, {label}" if stage else label
             if not isinstance(one, Transform):
                 obstacle = self._obstacle(label, one)
@@ -181,7 +181,7 @@ class Compose(Transform):
         """
         obstacles: list[str] = []
         whole: set[str | None] = set()  # keys of arrays whose pieces are whole in time; None: of all arrays
-        for label, stage in self._row:
+        for label, stage in self.row:
             keys = set(stage.keys or (None,)) if isinstance(stage, LeafTransform) else {None}
             if isinstance(stage, LeafTransform) and (None in whole or keys <= whole):
                 continue
@@ -211,7 +211,7 @@ class Compose(Transform):
         """
         states: list[dict[str, Any]] = []
         axes = [_first_axes(spec, axis)]
-        for label, stage in self._row:
+        for label, stage in self.row:
             obstacle = _obstacle_here(label, stage, spec, axes[-1]) if isinstance(stage, Transform) else ""
             obstacle = obstacle if isinstance(stage, Transform) else self._obstacle(label, stage)
             if obstacle or not isinstance(stage, Transform):
@@ -239,7 +239,7 @@ class Compose(Transform):
                 callable nothing is known.
         """
         axes = _first_axes(spec, axis)
-        for label, stage in self._row:
+        for label, stage in self.row:
             made = stage.plan(spec, label).result if isinstance(stage, Transform) and spec is not UNKNOWN else UNKNOWN
             axes = _axes_behind(stage, spec, axes, made) if isinstance(stage, Transform) else {}
             spec = made
@@ -248,7 +248,7 @@ class Compose(Transform):
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
         """One chunk through all stages."""
         states = []
-        for (label, stage), before, axes in zip(self._row, state.stages, state.axes, strict=False):
+        for (label, stage), before, axes in zip(self.row, state.stages, state.axes, strict=False):
             after = dict(before)
             if isinstance(stage, LeafTransform):
                 recipe, leaves = select(x, stage.keys, label)
@@ -265,7 +265,7 @@ class Compose(Transform):
     def flush(self, state: ComposeState) -> Any | None:
         """What is still to come of each array after the last chunk, in the structure of the data; or `None`."""
         tails: dict[str, Any] = {}
-        for number, ((label, stage), states) in enumerate(zip(self._row, state.stages, strict=True)):
+        for number, ((label, stage), states) in enumerate(zip(self.row, state.stages, strict=True)):
             axes, behind = state.axes[number : number + 2]
             for place in states:
                 parts = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal.analytic import check_band, envelope, hilbert
@@ -36,6 +36,8 @@ class Hilbert(LeafTransform):
     >>> np.allclose(abs(z), 1)
     True
     """
+
+    core_ndim: ClassVar[int] = 1
 
     def apply(self, x: Any) -> Any:
         """The analytic signal of the whole array."""
@@ -78,6 +80,8 @@ class Envelope(LeafTransform):
     >>> np.allclose(Envelope()(slow * np.cos(2 * np.pi * 40 * t)), slow)
     True
     """
+
+    core_ndim: ClassVar[int] = 1
 
     bp_in: tuple[int | None, int | None] = (1, None)
     n_out: int | None = None

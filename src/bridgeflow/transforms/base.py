@@ -37,8 +37,8 @@ class Transform(ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse fields that hide a method of the contract, which `dataclass` would take for the field's default."""
         super().__init_subclass__(**kwargs)
-        for name in get_annotations(cls):
-            hidden = getattr(Transform, name, None)
+        for name, annotation in get_annotations(cls).items():
+            hidden = None if "ClassVar" in str(annotation) else getattr(Transform, name, None)
             if callable(hidden) or isinstance(hidden, property):
                 raise TypeError(f"{cls.__name__}: every transform has a method {name!r}; call the field something else")
 
@@ -108,6 +108,18 @@ class Transform(ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+    # --- batches ---
+
+    @property
+    def core_ndim(self) -> int | None:
+        """How many of the last axes of an array a result depends on; all axes before are rows, each treated alone.
+
+        0 for a transform of single numbers, 1 for one along time. Arrays with so many axes may thus be stacked: the
+        result for the stack is the stack of the results. `None` says nothing of the kind, and a loader then transforms
+        each sample by itself. A subclass may say it as a class attribute: `core_ndim = 1`.
+        """
+        return None
 
     # --- streaming ---
 
@@ -199,6 +211,11 @@ class LeafTransform(Transform):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "keys", parse_keys(self.keys))
+
+    @property
+    def core_ndim(self) -> int | None:
+        """0 for pointwise transforms; one that looks along an axis has to say so itself."""
+        return 0 if self.pointwise else None
 
     @abstractmethod
     def apply(self, x: Any) -> Any:

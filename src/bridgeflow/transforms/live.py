@@ -40,6 +40,11 @@ class LiveTransform(LeafTransform):
         """What does the work."""
         raise NotImplementedError
 
+    @property
+    def core_ndim(self) -> int | None:
+        """Along the last axis."""
+        return 1
+
     def apply(self, x: Any) -> Any:
         """The whole array at once."""
         return self.live(x)

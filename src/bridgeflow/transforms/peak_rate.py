@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal.peaks import RateBy, check_peaks, peak_rate
@@ -42,6 +42,8 @@ class PeakRate(LeafTransform):
     >>> PeakRate(fs=100.0, height=0.5)(beats.reshape(3, 1000))
     array([180., 180., 180.])
     """
+
+    core_ndim: ClassVar[int] = 1
 
     fs: float
     height: float | None = None

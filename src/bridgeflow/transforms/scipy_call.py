@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, TypeAlias, TypeVar
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal.scipy_call import FUNCTIONS, ScipyCall
@@ -52,6 +52,8 @@ class Scipy(LeafTransform):
     >>> Scipy("stats.kurtosis", fisher=False)(np.array([[1.0, 2.0, 3.0, 4.0]])).round(2)
     array([1.64])
     """
+
+    core_ndim: ClassVar[int] = 1
 
     function: str
     options: tuple[tuple[str, Value], ...] = ()

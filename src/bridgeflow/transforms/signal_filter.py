@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -99,6 +99,8 @@ class SignalFilter(LeafTransform):
     >>> hum(np.ones(4, "float32"))
     array([1., 1., 1., 1.], dtype=float32)
     """
+
+    core_ndim: ClassVar[int] = 1
 
     design: DesignName | None = None
     fs: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
@@ -124,6 +124,8 @@ class Detrend(LeafTransform):
     >>> Detrend()(np.array([1.0, 2.0, 3.0, 5.0])).round(9)
     array([ 0.2, -0.1, -0.4,  0.3])
     """
+
+    core_ndim: ClassVar[int] = 1
 
     type: Literal["linear", "constant"] = "linear"
     bp: tuple[int, ...] = ()

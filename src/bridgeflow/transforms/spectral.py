@@ -163,6 +163,11 @@ class Istft(_ShortTime):
         """The transform at work."""
         return LiveIstft(sft=self.sft, k1=self.k1)
 
+    @property
+    def core_ndim(self) -> int:
+        """Frequencies and slices."""
+        return 2
+
 
 @register
 @dataclass(frozen=True, kw_only=True)

@@ -55,6 +55,11 @@ class Window(LiveTransform):
         return LiveFrames(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.first)
 
     @property
+    def core_ndim(self) -> int | None:
+        """Along the last axis; with the windows first they stand before the batch, so each example is cut by itself."""
+        return None if self.first else 1
+
+    @property
     def stream_axis(self) -> int:
         """Pieces of the result follow each other along the axis of windows."""
         return 0 if self.first else -2
