@@ -124,7 +124,7 @@ class TestStages:
         outer = Compose([inner, Cast(dtype="float64", keys=("ecg",))])
         assert len(outer._runs) == 1
         assert outer(SAMPLE)["ecg"].dtype is torch.float64
-        assert [label for label, _ in outer._row] == ["stage 1.1 (Scale)", "stage 1.2.1 (ToTensor)", "stage 2 (Cast)"]
+        assert [label for label, _ in outer.row] == ["stage 1.1 (Scale)", "stage 1.2.1 (ToTensor)", "stage 2 (Cast)"]
 
     def test_may_be_transforms_of_whole_samples(self):
         assert Compose([ToTensor(), Total(), lambda data: data["total"]])({"a": np.ones(3), "b": np.ones(2)}) == 5.0
