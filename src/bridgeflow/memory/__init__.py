@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 from bridgeflow.memory.mapping import Access
+from bridgeflow.memory.packing import Packed, pack, unpack
+from bridgeflow.memory.ring import Lease, Ring, Slot, empty, making
 from bridgeflow.memory.segment import Segment, segment_of
 
-__all__ = ["Access", "Segment", "segment_of"]
+__all__ = [
+    "Access",
+    "Lease",
+    "Packed",
+    "Ring",
+    "Segment",
+    "Slot",
+    "empty",
+    "making",
+    "pack",
+    "segment_of",
+    "unpack",
+]

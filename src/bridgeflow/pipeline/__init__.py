@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.workers import WorkerPool
 
-__all__ = ["Compose"]
+__all__ = ["Compose", "WorkerPool"]

@@ -1,0 +1,209 @@
+"""A ring of slots: one segment, cut up, in which batches are made by some processes and used by another.
+
+Nothing is locked between processes. One process, the coordinator, knows who may use which slot: it takes a free slot,
+tells a worker to write there, and leases what was written to its own consumer. The slot is free again when the last
+view of the lease has died. A worker meanwhile allocates its results in the slot with `empty()`.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import prod
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from bridgeflow.memory.mapping import Access, Mapping
+from bridgeflow.memory.segment import Segment
+
+__all__ = ["ALIGNMENT", "Lease", "Ring", "Slot", "empty", "making"]
+
+ALIGNMENT: Final = 64
+"""Bytes: a cache line, what vector units and Arrow like."""
+
+_PAGE: Final = mmap.PAGESIZE
+
+
+class Ring:
+    """Slots of equal size in one segment, and which of them are free.
+
+    Pickled, it becomes a ring over the same memory in another process, where `slot()` and `lease()` give the same
+    slots; who may use which is decided where the ring was made.
+
+    Args:
+        slots: how many, at least 1.
+        slot_nbytes: bytes of each, rounded up to whole pages.
+
+    Raises:
+        OutOfSharedMemory: the memory cannot be had.
+
+    >>> ring = Ring(2, 4096)
+    >>> number = ring.take()
+    >>> ring.slot(number).empty((3,), "float32")[:] = 5
+    >>> batch = ring.lease(number).bytes()[:12].view("float32")
+    >>> ring.free, ring.leased
+    (1, 1)
+    >>> float(batch.sum())
+    15.0
+    >>> del batch
+    >>> ring.free, ring.leased
+    (2, 0)
+    """
+
+    def __init__(self, slots: int, slot_nbytes: int) -> None:
+        if slots < 1 or slot_nbytes < 1:
+            raise ValueError(f"a ring has at least one slot of at least one byte, got {slots} of {slot_nbytes}")
+        rounded = -(-slot_nbytes // _PAGE) * _PAGE
+        self._begin(Segment(slots * rounded), slots, rounded)
+
+    def _begin(self, segment: Segment, slots: int, slot_nbytes: int) -> None:
+        self.segment = segment
+        self.slots = slots
+        self.slot_nbytes = slot_nbytes
+        self._free = deque(range(slots))
+        self._leased: dict[int, weakref.ref[Lease]] = {}
+        # Leases die in any thread, at any moment: appending to a deque needs no lock.
+        self._returned: deque[int] = deque()
+
+    @property
+    def free(self) -> int:
+        """How many slots can be taken."""
+        self._collect()
+        return len(self._free)
+
+    @property
+    def leased(self) -> int:
+        """How many slots are with consumers."""
+        self._collect()
+        return len(self._leased)
+
+    def take(self) -> int | None:
+        """A free slot, from now on taken; `None` where there is none."""
+        self._collect()
+        return self._free.popleft() if self._free else None
+
+    def give(self, number: int) -> None:
+        """A slot that was taken is free again."""
+        self._free.append(number)
+
+    def lease(self, number: int) -> Lease:
+        """A slot that was taken, for a consumer: it belongs to whoever holds arrays over it, and to nobody else.
+
+        When the last of them has died the slot is free again. Over a private mapping, what the consumer has written is
+        dropped then, so that the next lease shows what the producer writes next.
+        """
+        lease = Lease(self.segment.mapping, number * self.slot_nbytes, self.slot_nbytes)
+        self._leased[number] = weakref.ref(lease)
+        weakref.finalize(lease, self._returned.append, number).atexit = False
+        return lease
+
+    def slot(self, number: int) -> Slot:
+        """A slot to write to."""
+        return Slot(self.segment.mapping, number * self.slot_nbytes, self.slot_nbytes)
+
+    def private(self) -> Ring:
+        """The same slots, mapped copy-on-write: what consumers write into their leases stays in this process."""
+        return _reopened(self.segment.private(), self.slots, self.slot_nbytes)
+
+    def _collect(self) -> None:
+        while self._returned:
+            number = self._returned.popleft()
+            del self._leased[number]
+            if self.segment.access == "private":
+                self.segment.mapping.forget(number * self.slot_nbytes, self.slot_nbytes)
+            self._free.append(number)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self.segment, self.slots, self.slot_nbytes)
+
+    def __repr__(self) -> str:
+        return f"Ring(slots={self.slots}, slot_nbytes={self.slot_nbytes}, free={self.free}, leased={self.leased})"
+
+
+def _reopened(segment: Segment, slots: int, slot_nbytes: int) -> Ring:
+    ring = Ring.__new__(Ring)
+    ring._begin(segment, slots, slot_nbytes)
+    return ring
+
+
+class _Part:
+    """A part of a mapping that NumPy can look at. Arrays keep the object alive, and so its end is theirs."""
+
+    def __init__(self, mapping: Mapping, start: int, nbytes: int) -> None:
+        self._mapping = mapping
+        self.address = mapping.address + start
+        self.nbytes = nbytes
+
+    @property
+    def access(self) -> Access:
+        """Whether what is written here is seen by others."""
+        return self._mapping.access
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return {"data": (self.address, False), "shape": (self.nbytes,), "typestr": "|u1", "version": 3}
+
+    def bytes(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """All of it, uint8 `[nbytes]`."""
+        return np.asarray(self)
+
+
+class Lease(_Part):
+    """A slot in the hands of a consumer."""
+
+
+class Slot(_Part):
+    """A slot while a batch is made in it: arrays are cut from it one behind the other, each on a cache line."""
+
+    def __init__(self, mapping: Mapping, start: int, nbytes: int) -> None:
+        super().__init__(mapping, start, nbytes)
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray[Any, Any] | None:
+        """An array `shape` in C order whose values are whatever lies there; `None` where it does not fit any more."""
+        kind = np.dtype(dtype)
+        needed = prod(shape) * kind.itemsize
+        with self._lock:
+            start = -(-self._used // ALIGNMENT) * ALIGNMENT
+            if kind.hasobject or start + needed > self.nbytes:
+                return None
+            self._used = start + needed
+        made: np.ndarray[Any, Any] = np.ndarray(tuple(shape), kind, self.bytes(), start)
+        return made
+
+
+_MAKING: ContextVar[Slot | None] = ContextVar("bridgeflow_slot", default=None)
+
+
+@contextmanager
+def making(slot: Slot) -> Iterator[None]:
+    """Until the block ends, `empty()` cuts arrays from this slot, in this thread."""
+    token = _MAKING.set(slot)
+    try:
+        yield
+    finally:
+        _MAKING.reset(token)
+
+
+def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float64) -> np.ndarray[Any, Any]:
+    """`np.empty`, in memory that the result of a worker process can be handed over in without a copy.
+
+    In a worker of `bridgeflow.pipeline.WorkerPool`, while it makes a batch, the array lies in the batch's slot of the
+    shared ring as long as there is room; anywhere else this is `np.empty`. An array from here belongs to the batch that
+    is being made: memory to be kept from one batch to the next is `np.empty`'s.
+
+    >>> empty((2, 3), "float32").shape
+    (2, 3)
+    """
+    lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+    slot = _MAKING.get()
+    made = None if slot is None else slot.empty(lengths, dtype)
+    return np.empty(lengths, dtype) if made is None else made

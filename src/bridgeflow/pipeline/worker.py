@@ -1,0 +1,203 @@
+"""What runs in a worker process: read a task, make its batch in the slot that comes with it, answer.
+
+A worker shares nothing with its siblings and holds no lock of anybody's, so it can be killed at any moment. Messages
+in both directions are frames: the length in eight bytes, then so many bytes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import threading
+import traceback
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
+
+from bridgeflow._optional import loaded
+from bridgeflow.errors import WorkerFailed
+from bridgeflow.memory import Packed, Ring, Slot, making, pack
+
+__all__ = ["FRAME", "TASK", "Done", "Failed", "Orders", "Ready", "work"]
+
+FRAME: Final = struct.Struct("<Q")
+"""The head of a frame: how many bytes follow."""
+
+TASK: Final = struct.Struct("<QQ")
+"""The head of a task: its ticket and the number of its slot; the pickled task follows."""
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+class Orders(NamedTuple):
+    """How a worker is to live: whose child it is, and with how many threads torch and Arrow compute.
+
+    `bound` is set where the kernel may kill it together with the thread that started it.
+    """
+
+    parent: int
+    threads: int | None
+    bound: bool
+
+
+class Ready(NamedTuple):
+    """The first message of a worker; `failure` says why it cannot work."""
+
+    failure: Failed | None
+
+
+class Done(NamedTuple):
+    """A batch is in its slot."""
+
+    ticket: int
+    packed: Packed
+
+
+class Failed(NamedTuple):
+    """What `fetch` raised, pickled, and the traceback as text."""
+
+    ticket: int
+    error: bytes
+    traceback: str
+
+
+def work(
+    line: socket.socket,
+    ring: Ring,
+    fetch: Callable[[Any], Any] | bytes,
+    orders: Orders,
+    inherited: Sequence[socket.socket],
+) -> None:
+    """Answer tasks until the line is closed.
+
+    Args:
+        line: to the parent.
+        ring: where batches are made.
+        fetch: makes a batch of a task; pickled where the process was not forked.
+        orders: how to live.
+        inherited: the parent's ends of its workers' lines, which a fork brings along. Left open here, they would keep
+            siblings from seeing that the parent has gone.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    for other in inherited:
+        other.close()
+    _end_with_the_parent(line, orders)
+    if orders.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(orders.threads)  # for a torch that is imported later
+    try:
+        function: Callable[[Any], Any] = pickle.loads(fetch) if isinstance(fetch, bytes) else fetch
+        _limit_threads(orders.threads)
+    except Exception as error:
+        _send(line, Ready(_failed(0, error)))
+        return
+    gc.freeze()  # what was there before is neither searched nor, after a fork, copied by being searched
+    _send(line, Ready(None))
+    while (frame := _receive(line)) is not None:
+        ticket, number = TASK.unpack_from(frame)
+        _send(line, _answer(function, ticket, memoryview(frame)[TASK.size :], ring, number))
+
+
+def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ring, number: int) -> Done | Failed:
+    try:
+        packed, slot = _made(fetch, task, ring, number)
+        if slot() is not None:
+            gc.collect()  # what still looks at the slot may hang in a cycle
+            if slot() is not None:
+                raise WorkerFailed(
+                    "fetch keeps an array that memory.empty() gave it for the batch, whose memory belongs to whoever "
+                    "receives the batch; keep a copy, or allocate with np.empty what is to stay"
+                )
+    except BaseException as error:
+        return _failed(ticket, error)
+    return Done(ticket, packed)
+
+
+def _made(fetch: Callable[[Any], Any], task: memoryview, ring: Ring, number: int) -> tuple[Packed, weakref.ref[Slot]]:
+    """The batch, packed, and a reference to its slot that is dead unless somebody still looks at the memory."""
+    slot = ring.slot(number)
+    with making(slot):
+        return pack(fetch(pickle.loads(task)), slot), weakref.ref(slot)
+
+
+def _failed(ticket: int, error: BaseException) -> Failed:
+    """The error as it can cross: what cannot be pickled and read again, or is no `Exception`, is told in words."""
+    told = "".join(traceback.format_exception(error))
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        with suppress(Exception):  # a class of its own making may raise anything
+            pickled = pickle.dumps(error)
+            if type(pickle.loads(pickled)) is type(error):
+                return Failed(ticket, pickled, told)
+    return Failed(ticket, pickle.dumps(WorkerFailed(f"{type(error).__name__}: {error}")), told)
+
+
+def _limit_threads(threads: int | None) -> None:
+    if threads is None:
+        return
+    if (torch := loaded("torch")) is not None:
+        torch.set_num_threads(threads)
+    if (arrow := loaded("pyarrow")) is not None:
+        arrow.set_cpu_count(threads)
+
+
+def _end_with_the_parent(line: socket.socket, orders: Orders) -> None:
+    """Be killed with the parent, also in the midst of a task.
+
+    The kernel's own way knows the thread that started us instead of the process, so it serves where that is the main
+    thread; a thread here that watches the process serves as soon as the interpreter lets it run.
+    """
+    if orders.bound:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    try:
+        parent = os.pidfd_open(orders.parent)
+    except ProcessLookupError:
+        os._exit(1)
+    except OSError:
+        return  # a kernel without such descriptors: the line is closed when the parent ends
+    try:
+        gone = line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        gone = False
+    if gone:  # before it could be watched; its number may be another's by now
+        os._exit(1)
+    threading.Thread(target=_watch, args=(parent,), name="bridgeflow-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    poll = select.poll()
+    poll.register(parent, select.POLLIN)
+    poll.poll()
+    os._exit(1)
+
+
+def _send(line: socket.socket, message: Ready | Done | Failed) -> None:
+    body = pickle.dumps(message, protocol=5)
+    try:
+        line.sendall(FRAME.pack(len(body)) + body)
+    except ConnectionError:
+        os._exit(0)  # the parent has closed the line and waits for nothing
+
+
+def _receive(line: socket.socket) -> bytes | None:
+    head = _receive_exactly(line, FRAME.size)
+    return None if head is None else _receive_exactly(line, FRAME.unpack(head)[0])
+
+
+def _receive_exactly(line: socket.socket, nbytes: int) -> bytes | None:
+    received = bytearray()
+    while len(received) < nbytes:
+        try:
+            piece = line.recv(min(nbytes - len(received), 1 << 20))
+        except ConnectionError:
+            return None
+        if not piece:
+            return None
+        received += piece
+    return bytes(received)
