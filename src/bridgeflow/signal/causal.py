@@ -21,11 +21,12 @@ from bridgeflow.signal._arrays import Opened, as_ndarray, open_array
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
 from bridgeflow.signal.design.base import Array, solved
+from bridgeflow.signal.iir import native, sosfilt_zi
 from bridgeflow.signal.iir import nonfinite as gaps
-from bridgeflow.signal.iir import sosfilt_zi
 from bridgeflow.signal.iir.door import Door
-from bridgeflow.signal.iir.engine import EngineName, Parallel, Pass, Precision, choose, load
+from bridgeflow.signal.iir.engine import EngineName, Parallel, Pass, Precision
 from bridgeflow.signal.iir.passes import Passed, one_way, steady_states
+from bridgeflow.signal.iir.short import as_plain, back
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["CausalFilter", "Initial", "State"]
@@ -87,6 +88,13 @@ class CausalFilter:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] through the filter, from a fresh start."""
+        if self._plain:
+            values = as_plain(x)
+            if values is not None:
+                propagate = self.nonfinite == "propagate"
+                y, _, clean = native.plain_pass(solved(self.design), values, None, self._settings, state=not propagate)
+                if clean or propagate:
+                    return back(y, x)
         return self._run(x, None)[0]
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
@@ -133,13 +141,17 @@ class CausalFilter:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: output and state behind it. Chunk by chunk gives the whole, bit for bit."""
-        if type(x) is np.ndarray and self._plain and x.dtype.char in "fd":
-            zi = state["zi"]
-            if type(zi) is np.ndarray and zi.shape[1:-1] == x.shape[:-1] and zi.dtype.kind == "f":
-                engine: Any = load(choose(self.engine, x.dtype))
-                y, zf = engine.sosfilt(solved(self.design), x, zi, self._settings)
-                if gaps.is_clean(zf):
-                    return y, {"zi": zf, "position": state["position"] + x.shape[-1]}
+        if self._plain:
+            values, zi, settings = as_plain(x), state["zi"], self._settings
+            if (
+                values is not None
+                and type(zi) is np.ndarray
+                and zi.dtype == settings.work_dtype(values.dtype)
+                and zi.shape[1:-1] == values.shape[:-1]
+            ):
+                y, zf, clean = native.plain_pass(solved(self.design), values, zi, settings, state=True)
+                if clean:
+                    return back(y, x), {"zi": zf, "position": state["position"] + values.shape[-1]}
         return self._run(x, state)
 
     def flush(self, state: State) -> None:
@@ -150,7 +162,7 @@ class CausalFilter:
         """Whether a chunk needs nothing but the engine: the everyday case, worth a short way."""
         return (
             self._recursive
-            and self.engine != "blocks"
+            and self.engine in {None, "native"}
             and (self.initial, self.parallel) == ("zero", None)
             and self.nonfinite != "reset"
         )

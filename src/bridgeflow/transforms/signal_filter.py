@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, ClassVar, Final, Literal, TypeAlias
@@ -196,6 +196,10 @@ class SignalFilter(LeafTransform):
     def apply(self, x: Any) -> Any:
         """The whole array through the filter."""
         return self.filter(x)
+
+    def leaf_function(self) -> Callable[[Any], Any]:
+        """The filter itself."""
+        return self.filter
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as float64."""

@@ -26,8 +26,8 @@ def run(
     padding: int,
     padlen: int,
     steady: _Array | None,
-) -> None:
-    """Filter along the last axis.
+) -> bool:
+    """Filter along the last axis; says whether the final state was wanted and is finite throughout.
 
     Args:
         sos: float64 [S, 6], contiguous.

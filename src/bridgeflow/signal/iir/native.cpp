@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -64,6 +65,12 @@ public:
     index step(int axis) const { return view.strides[axis]; }
     index itemsize() const { return view.itemsize; }
 
+    // Whether all of them are numbers; of floating ones, in one piece. Elsewhere it is not said.
+    bool finite() const {
+        if (PyBuffer_IsContiguous(&view, 'C') == 0) return false;
+        return scalar() == Scalar::f32 ? finite<std::uint32_t>(0x7f800000) : finite<std::uint64_t>(0x7ff0000000000000);
+    }
+
     bool complex() const { return code().size() == 2 && code()[0] == 'Z'; }
 
     // Of an element, or of each part of a complex one.
@@ -80,6 +87,18 @@ public:
     }
 
 private:
+    // The exponent alone tells; a loop over integers that the compiler makes vectors of.
+    template <class Bits>
+    bool finite(Bits exponent) const {
+        Bits endless = 0;
+        for (index i = 0; i < view.len / index(sizeof(Bits)); ++i) {
+            Bits bits;
+            std::memcpy(&bits, data() + i * index(sizeof(Bits)), sizeof bits);
+            endless |= Bits((bits & exponent) == exponent);
+        }
+        return endless == 0;
+    }
+
     std::string_view code() const { return view.format == nullptr ? "B" : view.format; }
 };
 
@@ -137,7 +156,8 @@ void deal(const Kernel& kernel, const Job& job, int threads) {
     if (failed) throw std::bad_alloc();
 }
 
-void run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::handle zf_, bool single_precision, double scale,
+// Says whether the final state was wanted and is finite.
+bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::handle zf_, bool single_precision, double scale,
          double offset, int threads, std::string_view isa, int padding, index padlen, nb::handle steady_) {
     const Kernel& kernel = kernel_named(isa);
     Job job;
@@ -206,7 +226,8 @@ void run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
         job.zf = zf->data();
         job.zf_section = zf->step(0), job.zf_pair = zf->step(time + 1);
     }
-    if (job.rows == 0) return;
+    const auto clean = [&] { return zf && zf->finite(); };
+    if (job.rows == 0) return clean();
 
     const double amount = double(job.rows) * double(job.samples) * double(job.sections);
     if (steady_.is_valid() && !steady_.is_none()) {
@@ -221,12 +242,19 @@ void run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
         job.steady = reinterpret_cast<const double*>(steady.data());
         simplify(job);
         nb::gil_scoped_release released;
-        return deal(kernel, job, std::clamp(int(std::min(amount / least_share, 1e6)), 1, std::max(threads, 1)));
+        deal(kernel, job, std::clamp(int(std::min(amount / least_share, 1e6)), 1, std::max(threads, 1)));
+        return false;
     }
     simplify(job);
-    if (amount < least_release) return deal(kernel, job, 1);
-    nb::gil_scoped_release released;
-    deal(kernel, job, std::clamp(int(std::min(amount / least_share, 1e6)), 1, std::max(threads, 1)));
+    if (amount < least_release) {
+        deal(kernel, job, 1);
+        return clean();
+    }
+    {
+        nb::gil_scoped_release released;
+        deal(kernel, job, std::clamp(int(std::min(amount / least_share, 1e6)), 1, std::max(threads, 1)));
+    }
+    return clean();
 }
 
 std::vector<std::string> instruction_sets() {

@@ -27,11 +27,21 @@ from bridgeflow.signal.iir.engine import Array, Pass, Precision, result_dtype, r
 try:
     from bridgeflow.signal.iir import _native
 
-    _missing = None
+    _missing, _SMALL = None, _native.SMALL
 except ImportError as error:
-    _missing = str(error)
+    _missing, _SMALL = str(error), 0
 
-__all__ = ["Parallel", "instruction_sets", "sosfilt", "sosfiltfilt", "threads", "tolerance", "unavailable"]
+__all__ = [
+    "Parallel",
+    "instruction_sets",
+    "is_built",
+    "plain_pass",
+    "sosfilt",
+    "sosfiltfilt",
+    "threads",
+    "tolerance",
+    "unavailable",
+]
 
 Parallel: TypeAlias = Literal["time"]
 """What else than rows may run side by side."""
@@ -58,6 +68,36 @@ def unavailable() -> str | None:
         stacklevel=2,
     )
     return reason
+
+
+def is_built() -> bool:
+    """Whether the engine can run here; unlike `unavailable`, without a word."""
+    return _missing is None
+
+
+def plain_pass(
+    sos: Array, x: Array, zi: Array | None, settings: Pass, *, state: bool
+) -> tuple[Array, Array | None, bool]:
+    """`sosfilt` for the everyday call, with nothing looked at twice: a third of its time where the data are few.
+
+    Args:
+        sos: float64 [S, 6], contiguous.
+        x: [..., T] of float32, float64, int16, int32, uint8 or uint16 in the machine's byte order.
+        zi: [S, ..., 2] in the dtype of the recursion, or `None` for zero.
+        settings: without `parallel`.
+        state: whether the final state is wanted.
+
+    Returns:
+        y: as `sosfilt` gives it.
+        zf: likewise, or `None`.
+        clean: whether zf is finite throughout.
+    """
+    y = np.empty(x.shape, x.dtype if x.dtype.char in "fd" else np.float64)
+    single = settings.precision == "float32"
+    zf = np.empty((len(sos), *x.shape[:-1], 2), np.float32 if single else np.float64) if state else None
+    many = threads() if x.size > _SMALL else 1
+    clean = _native.run(sos, x, y, zi, zf, single, settings.scale, settings.offset, many, "", 0, 0, None)
+    return y, zf, clean
 
 
 def instruction_sets() -> list[str]:
