@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bridgeflow.memory.mapping import Access
+from bridgeflow.memory.mapping import Access, Descriptor
 from bridgeflow.memory.packing import Packed, pack, unpack
 from bridgeflow.memory.ring import Lease, Ring, Slot, empty, making
 from bridgeflow.memory.segment import Segment, segment_of
 
 __all__ = [
     "Access",
+    "Descriptor",
     "Lease",
     "Packed",
     "Ring",

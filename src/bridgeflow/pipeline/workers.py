@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from bridgeflow._optional import loaded
 from bridgeflow.errors import BridgeflowError, CannotFork, WorkerDied
-from bridgeflow.memory import Packed, Ring, unpack
+from bridgeflow.memory import Descriptor, Packed, Ring, unpack
 from bridgeflow.pipeline.worker import FRAME, TASK, Done, Failed, Orders, Ready, work
 from bridgeflow.policy import parse_word
 
@@ -54,8 +54,8 @@ class WorkerPool:
     A worker that dies costs nothing but time: its tasks are given to a new one, in the same order, each batch once. A
     task that has cost `attempts` workers raises `WorkerDied`. When the parent ends, however it ends, its workers end.
 
-    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. One thread at a time may
-    use a pool.
+    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. Of all methods only `close()`
+    may be called by another thread than the one that runs.
 
     Args:
         fetch: makes the batch of a task. Pickled, unless workers are forked. Within it, `bridgeflow.memory.empty()`
@@ -115,6 +115,8 @@ class WorkerPool:
         self._waiting: deque[_Job] = deque()  # they have slots, and lost their worker
         self._stillborn = 0
         self._running = False
+        self._turns = threading.RLock()  # held by a run while it waits; close() in another thread waits for it
+        self._wake = Descriptor(os.eventfd(0, os.EFD_CLOEXEC))
         self._workers: list[_Worker] = []
         self._end = weakref.finalize(self, _end_all, self._workers, os.getpid())
         self._count = workers
@@ -160,15 +162,8 @@ class WorkerPool:
         source = _Source(tasks)
         order: deque[_Job] = deque()
         try:
-            self._feed(source, order)
-            while order or not source.ended:
-                if order and order[0].outcome is not None:
-                    job = order.popleft()
-                    self._feed(source, order)  # before the consumer goes away with the batch
-                    yield self._delivered(job)
-                else:  # or the workers are still busy with a run that was given up
-                    self._turn()
-                self._feed(source, order)
+            while (job := self._next(source, order)) is not None:
+                yield self._delivered(job)
             source.check()
         finally:
             self._running = False
@@ -180,8 +175,14 @@ class WorkerPool:
                 self._forget(self._waiting.popleft())
 
     def close(self) -> None:
-        """End the workers. Batches that were handed over stay as they are."""
-        self._end()
+        """End the workers, from any thread: a run that waits for a batch elsewhere raises `BridgeflowError`.
+
+        Batches that were handed over stay as they are.
+        """
+        if self._end.alive:
+            os.eventfd_write(self._wake.fd, 1)
+            with self._turns:
+                self._end()
 
     def __enter__(self) -> WorkerPool:
         return self
@@ -192,6 +193,19 @@ class WorkerPool:
         self.close()
 
     # --- tasks to workers ---
+
+    def _next(self, source: _Source, order: deque[_Job]) -> _Job | None:
+        """The next task whose batch is there; `None` after the last."""
+        with self._turns:
+            self._feed(source, order)
+            while order or not source.ended:
+                if order and order[0].outcome is not None:
+                    job = order.popleft()
+                    self._feed(source, order)  # before the consumer goes away with the batch
+                    return job
+                self._turn()  # there may be no task yet, while workers are busy with a run that was given up
+                self._feed(source, order)
+        return None
 
     def _feed(self, source: _Source, order: deque[_Job]) -> None:
         """Give tasks to workers, as long as there are slots and workers with room."""
@@ -225,14 +239,17 @@ class WorkerPool:
     def _turn(self) -> None:
         """Wait until something happens, and act on it."""
         poll = select.poll()
+        poll.register(self._wake.fd, select.POLLIN)
         by_fd: dict[int, _Worker] = {}
         for worker in self._workers:
             poll.register(worker.line, select.POLLIN | (select.POLLOUT if worker.outbox else 0))
             poll.register(worker.pidfd, select.POLLIN)
             by_fd[worker.line.fileno()] = by_fd[worker.pidfd] = worker
         patience = min((worker.patience() for worker in self._workers if not worker.ready), default=None)
-        happened = {by_fd[fd] for fd, _ in poll.poll(None if patience is None else patience * 1000)}
-        for worker in happened:
+        ready = {fd for fd, _ in poll.poll(None if patience is None else patience * 1000)}
+        if self._wake.fd in ready:
+            raise _closed()
+        for worker in {by_fd[fd] for fd in ready}:
             worker.flush()
             for message in worker.messages():
                 self._take(worker, message)
@@ -330,7 +347,7 @@ class WorkerPool:
 
     def _check_open(self) -> None:
         if not self._end.alive:
-            raise BridgeflowError("WorkerPool: it is closed")
+            raise _closed()
 
 
 class _Source:
@@ -483,6 +500,10 @@ def _end_all(workers: list[_Worker], owner: int) -> None:
     for worker in workers:
         worker.bury()
     workers.clear()
+
+
+def _closed() -> BridgeflowError:
+    return BridgeflowError("WorkerPool: it is closed; make another one to run more tasks")
 
 
 def _check_fork(method: StartMethod) -> None:

@@ -1,0 +1,396 @@
+"""WorkerPool: batches in order, whoever made them; slots that come back; errors that arrive."""
+
+from __future__ import annotations
+
+import collections
+import gc
+import itertools
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bridgeflow import memory
+from bridgeflow.errors import BatchTooLarge, BridgeflowError, CannotFork, DataError, WorkerDied, WorkerFailed
+from bridgeflow.pipeline import workers
+from bridgeflow.pipeline.workers import WorkerPool
+from tests.memory.census import alive, census, eventually
+
+Pair = collections.namedtuple("Pair", ["left", "right"])
+
+
+def batch(n: int) -> dict[str, Any]:
+    """Every kind of leaf, a slow one now and then so that workers overtake each other."""
+    time.sleep(0.003 if n % 3 == 0 else 0)
+    x = memory.empty((50, 4), "float32")
+    x[:] = n
+    return {"x": x, "t": torch.full((3,), float(n)), "pair": Pair([n, str(n)], np.arange(n)), "none": None}
+
+
+def check(made: dict[str, Any], n: int) -> None:
+    assert made["x"].shape == (50, 4)
+    assert (made["x"] == n).all()
+    assert torch.equal(made["t"], torch.full((3,), float(n)))
+    assert made["pair"] == Pair([n, str(n)], made["pair"].right)
+    assert made["pair"].right.tolist() == list(range(n))
+    assert made["none"] is None
+
+
+def pool(fetch: Any = batch, **options: Any) -> WorkerPool:
+    return WorkerPool(fetch, **{"workers": 2, "slot_nbytes": 1 << 16, **options})
+
+
+class TestResults:
+    @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
+    def test_in_the_order_of_the_tasks(self, context: Any):
+        with pool(context=context) as made:
+            for _ in range(2):  # the same workers serve one run after the other
+                for n, each in enumerate(made.run(range(15))):
+                    check(each, n)
+                assert n == 14
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"workers": 1},
+            {"workers": 3},
+            {"ahead": 1},
+            {"ahead": 5},
+            {"slots": 2},
+            {"slots": 3, "ahead": 4},
+            {"slots": 20},
+        ],
+        ids=str,
+    )
+    def test_do_not_depend_on_how_many_work(self, options: dict[str, int]):
+        with pool(**options) as made:
+            for n, each in enumerate(made.run(range(20))):
+                check(each, n)
+            assert n == 19
+
+    def test_of_no_tasks_at_all(self):
+        with pool() as made:
+            assert list(made.run([])) == []
+
+    def test_without_arrays(self):
+        with pool(lambda n: n * n) as made:
+            assert list(made.run(range(30))) == [n * n for n in range(30)]
+
+    def test_large_messages_in_both_directions(self):
+        """Neither side waits for the other to read before it writes."""
+        with pool(lambda words: words[::-1], workers=1, ahead=4) as made:
+            tasks = [f"{n}" * 3_000_000 for n in range(6)]
+            assert list(made.run(tasks)) == [task[::-1] for task in tasks]
+
+
+class TestSlots:
+    def test_a_batch_is_its_consumers_alone(self):
+        """It may be written to; when it has gone the slot is used again, and shows nothing of that."""
+        with pool(workers=1, slots=4) as made:
+            for n, each in enumerate(made.run(range(12))):
+                check(each, n)
+                each["x"][:] = -1
+                each["t"].fill_(-1)
+            assert made.copied == 0
+
+    def test_batches_kept_are_never_overwritten(self):
+        with pool(slots=6) as made:
+            kept = list(made.run(range(25)))
+            for n, each in enumerate(kept):
+                check(each, n)
+            assert made.copied == 25 - 2  # 2 workers with 2 tasks each leave 2 slots to lend
+            assert made._ring.leased == 2
+            del kept, each
+            assert made._ring.leased == 0
+
+    def test_part_of_a_batch_keeps_its_slot(self):
+        with pool(slots=6) as made:
+            run = made.run(range(10))
+            kept = next(run)["t"][1:]
+            for n, each in enumerate(run, 1):
+                check(each, n)
+            assert kept.tolist() == [0.0, 0.0]
+            del each
+            assert made._ring.leased == 1
+            del kept
+            assert made._ring.leased == 0
+
+    def test_batches_outlive_the_pool(self):
+        before = census().mappings
+        with pool() as made:
+            first, second = itertools.islice(made.run(range(5)), 2)
+        del made
+        gc.collect()
+        check(first, 0)
+        check(second, 1)
+        del first, second
+        assert census().mappings == before
+
+    def test_workers_run_ahead_by_so_many_batches(self):
+        taken: list[int] = []
+
+        def tasks() -> Iterator[int]:
+            for n in range(1000):
+                taken.append(n)
+                yield n
+
+        with pool(slots=5) as made:
+            run = made.run(tasks())
+            next(run)
+            time.sleep(0.1)
+            assert len(taken) <= 6
+            run.close()
+
+    def test_a_batch_that_does_not_fit(self):
+        with pool(lambda n: np.ones(n), slot_nbytes=8192) as made:
+            run = made.run([1024, 10, 1025, 3])
+            assert [next(run).size for _ in range(2)] == [1024, 10]
+            with pytest.raises(BatchTooLarge, match="8,200 bytes does not fit into a slot of 8,192 bytes") as refusal:
+                next(run)
+            assert (refusal.value.batch_nbytes, refusal.value.slot_nbytes) == (8200, 8192)
+            assert [each.size for each in made.run([3, 4])] == [3, 4]
+
+    def test_memory_that_fetch_keeps_would_be_overwritten(self):
+        kept: list[Any] = []
+
+        def hoard(n: int) -> Any:
+            x = memory.empty(10)
+            x[:] = n
+            if n == 2:
+                kept.append(x[1:])
+            return x
+
+        with pool(hoard, workers=1) as made:
+            run = made.run(range(5))
+            assert [next(run)[0] for _ in range(2)] == [0, 1]
+            with pytest.raises(WorkerFailed, match="keeps an array"):
+                next(run)
+
+    def test_memory_in_a_cycle_is_found(self):
+        def cycle(n: int) -> Any:
+            x = memory.empty(10)
+            x[:] = n
+            knot: list[Any] = [x]
+            knot.append(knot)
+            return x
+
+        with pool(cycle, workers=1) as made:
+            assert [each[0] for each in made.run(range(5))] == list(range(5))
+
+
+class Odd(Exception):
+    """Pickles, and cannot be read again."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def fail(how: str) -> Any:
+    if how == "key":
+        raise KeyError("thirteen")
+    if how == "ours":
+        error = DataError("a column is missing")
+        error.place = "$.ecg"
+        raise error
+    if how == "odd":
+        raise Odd(1, 2)
+    if how == "lambda":
+        raise ValueError(lambda: None)
+    if how == "stop":
+        raise StopIteration
+    if how == "exit":
+        raise SystemExit(3)
+    if how == "unpicklable":
+        return lambda: None
+    return how
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("how", "kind", "words"),
+        [
+            ("key", KeyError, "thirteen"),
+            ("ours", DataError, r"\$\.ecg: a column is missing"),
+            ("odd", WorkerFailed, "Odd: 1 and 2"),
+            ("lambda", WorkerFailed, "ValueError: "),
+            ("stop", WorkerFailed, "StopIteration"),
+            ("exit", WorkerFailed, "SystemExit: 3"),
+            ("unpicklable", (AttributeError, pickle.PicklingError), "pickle"),
+        ],
+    )
+    def test_arrive_with_the_workers_traceback(self, how: str, kind: Any, words: str):
+        with pool(fail) as made:
+            run = made.run(["fine", how, "never"])
+            assert next(run) == "fine"
+            with pytest.raises(kind, match=words) as error:
+                next(run)
+            (note,) = error.value.__notes__
+            assert note.startswith("in a worker process:\nTraceback")
+            assert how == "unpicklable" or "in fail" in note
+            assert list(made.run(["still", "here"])) == ["still", "here"]
+
+    def test_of_the_tasks_themselves_come_after_what_was_before(self):
+        def tasks() -> Iterator[int]:
+            yield from range(5)
+            raise OSError("no more")
+
+        with pool(lambda n: n) as made:
+            run = made.run(tasks())
+            assert [next(run) for _ in range(5)] == list(range(5))
+            with pytest.raises(OSError, match="no more"):
+                next(run)
+
+    def test_a_task_that_cannot_be_pickled(self):
+        with pool(lambda n: n) as made:
+            with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
+                list(made.run([lambda: None]))
+            assert list(made.run([1])) == [1]
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"workers": 0}, {"ahead": 0}, {"attempts": 0}, {"threads": 0}, {"slots": 1}, {"context": "thread"}],
+        ids=str,
+    )
+    def test_options_out_of_range(self, options: dict[str, Any]):
+        with pytest.raises(ValueError, match=next(iter(options))):
+            pool(**options)
+
+    def test_one_run_at_a_time(self):
+        with pool() as made:
+            first = made.run(range(5))
+            next(first)
+            with pytest.raises(BridgeflowError, match="one run at a time"):
+                next(made.run(range(5)))
+            check(next(first), 1)
+
+    def test_closed_is_closed(self):
+        made = pool()
+        run = made.run(range(5))
+        next(run)
+        made.close()
+        made.close()
+        with pytest.raises(BridgeflowError, match="closed"):
+            list(run)
+        with pytest.raises(BridgeflowError, match="closed"):
+            next(made.run(range(5)))
+
+
+class Refuses:
+    """Cannot be read again where it arrives."""
+
+    def __init__(self, how: str) -> None:
+        self.how = how
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"how": self.how, "home": os.getpid()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["how"] == "exit":
+            os._exit(7)
+        raise DataError("the file has changed")
+
+    def __call__(self, n: int) -> int:
+        return n
+
+
+class TestLives:
+    def test_a_run_given_up_half_way_leaves_the_pool_ready(self):
+        with pool() as made:
+            for stop in (1, 3, 0):
+                run = made.run(range(100))
+                for _ in range(stop):
+                    next(run)
+                run.close()
+            for n, each in enumerate(made.run(range(10))):
+                check(each, n)
+            del each
+            assert eventually(lambda: made._ring.leased == 0)
+            assert made._ring.free == made.slots
+
+    def test_processes_end_with_the_pool(self):
+        before = census()
+        with pool() as made:
+            pids = made.pids
+            next(made.run(range(5)))
+            assert all(map(alive, pids))
+        assert not any(map(alive, pids))
+        del made
+        assert census() == before
+
+    def test_processes_end_with_a_pool_that_nobody_closed(self):
+        before = census()
+        made = pool()
+        pids = made.pids
+        list(made.run(range(5)))
+        del made
+        gc.collect()
+        assert not any(map(alive, pids))
+        assert census() == before
+
+    def test_a_worker_in_the_midst_of_something_is_ended_all_the_same(self):
+        made = pool(lambda n: time.sleep(600))
+        pids = made.pids
+        run = made.run(range(4))
+        closing = threading.Timer(0.2, made.close)
+        closing.start()
+        with pytest.raises(BridgeflowError, match="closed"):
+            next(run)
+        closing.join()
+        assert not any(map(alive, pids))
+
+    @pytest.mark.parametrize("context", ["spawn", "forkserver"])
+    def test_a_fetch_that_cannot_be_read_is_told_at_once(self, context: Any):
+        with pool(Refuses("raise"), context=context, workers=1) as made:
+            with pytest.raises(DataError, match="the file has changed") as error:
+                list(made.run(range(3)))
+            assert "__setstate__" in error.value.__notes__[0]
+
+    def test_workers_that_die_before_they_begin(self):
+        with pool(Refuses("exit"), context="forkserver", workers=1, attempts=2) as made:
+            with pytest.raises(WorkerDied, match="2 workers ended before they could begin") as error:
+                list(made.run(range(3)))
+            assert error.value.exitcode == 7
+
+    def test_ctrl_c_is_for_the_parent_alone(self):
+        with pool(workers=1) as made:
+            list(made.run([1]))
+            (pid,) = made.pids
+            for n, each in enumerate(made.run(range(10))):
+                os.kill(pid, signal.SIGINT)
+                check(each, n)
+            assert made.pids == (pid,)
+
+    @pytest.mark.parametrize(("threads", "seen"), [(1, 1), (2, 2)])
+    def test_torch_computes_with_so_many_threads(self, threads: int, seen: int):
+        with pool(lambda _: torch.get_num_threads(), threads=threads, workers=1) as made:
+            assert list(made.run([0])) == [seen]
+
+    def test_cuda_in_use_is_refused_before_the_fork(self, monkeypatch: pytest.MonkeyPatch):
+        before = census()
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+        with pytest.raises(CannotFork, match='pass context="spawn"'):
+            pool()
+        assert census() == before
+        with pool(context="forkserver", workers=1) as made:
+            check(next(made.run([1])), 1)
+
+    def test_cuda_in_use_later_is_refused_before_a_worker_is_replaced(self, monkeypatch: pytest.MonkeyPatch):
+        with pool(workers=1) as made:
+            list(made.run([1]))
+            monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+            os.kill(made.pids[0], signal.SIGKILL)
+            with pytest.raises(CannotFork):
+                list(made.run(range(3)))
+
+    def test_a_worker_that_never_speaks_is_replaced(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(workers, "_START_SECONDS", 0.2)
+        monkeypatch.setattr(workers, "work", lambda *_: time.sleep(600))
+        with pool(workers=1, attempts=2) as made, pytest.raises(WorkerDied, match="2 workers ended before"):
+            list(made.run(range(3)))
