@@ -60,17 +60,18 @@ class Generators(Sequence[np.random.Generator]):
 
     Attributes:
         batched: whether the data is a batch (arrays `[len(self), ...]`) or one sample (arrays `[...]`).
+        rows: the number of each sample's row.
     """
 
     def __init__(self, seed: int, epoch: int, rows: Sequence[int], *, batched: bool) -> None:
         self.batched = batched
         self._seed = seed
         self._epoch = epoch
-        self._rows = rows
+        self.rows = rows
         self._made: list[np.random.Generator | None] = [None] * len(rows)
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self.rows)
 
     @overload
     def __getitem__(self, number: int) -> np.random.Generator: ...
@@ -81,7 +82,7 @@ class Generators(Sequence[np.random.Generator]):
             return [self[each] for each in range(*number.indices(len(self)))]
         made = self._made[number]
         if made is None:
-            row = int(self._rows[number])
+            row = int(self.rows[number])
             made = self._made[number] = np.random.Generator(philox(self._seed, self._epoch, row=row))
         return made
 
@@ -106,9 +107,13 @@ class Generators(Sequence[np.random.Generator]):
             return drawn
         return torch.from_numpy(drawn).to(x.device)
 
+    def afresh(self) -> Generators:
+        """The same generators, as if nothing had been drawn."""
+        return Generators(self._seed, self._epoch, self.rows, batched=self.batched)
+
     def one(self, number: int) -> Generators:
         """The same generators, of one sample alone; they go on where they are."""
-        alone = Generators(self._seed, self._epoch, [self._rows[number]], batched=False)
+        alone = Generators(self._seed, self._epoch, [self.rows[number]], batched=False)
         alone._made[0] = self[number]
         return alone
 

@@ -1,0 +1,231 @@
+"""Samples put together to a batch, a batch taken apart into samples: containers keep their type, numbers their bits.
+
+Between the two stands data whose leaves are arrays `[batch, ...]`, or `Values` where a sample holds no array: text,
+plain numbers, arrays of unequal length. `Values` is neither an array nor a container, so that transforms pass it on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from bridgeflow._optional import loaded, require
+from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
+from bridgeflow.errors import DataError, at_place
+from bridgeflow.policy import parse_word
+from bridgeflow.tree import Recipe, compile_recipe, map_leaves
+
+__all__ = ["Batch", "Parts", "RaggedRows", "Samples", "Values", "collate", "finish", "stack"]
+
+RaggedRows: TypeAlias = Literal["error", "pad", "list"]
+"""Arrays of unequal length in one batch: an error, completed with zeros at the end, or left as they are in a list."""
+
+
+class Batch(dict[str, Any]):
+    """A batch by column name, which can be moved and pinned as a whole; otherwise a dict.
+
+    >>> import torch
+    >>> Batch(ecg=torch.zeros(2, 3), id=["a", "b"]).to("meta")["ecg"].device
+    device(type='meta')
+    """
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on another device; what is no tensor stays as it is."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self, device: Any = None) -> Batch:
+        """The batch with its tensors in page-locked memory, from which a GPU copies while the host goes on."""
+        return self._with(lambda tensor: tensor.pin_memory() if device is None else tensor.pin_memory(device))
+
+    def _with(self, function: Callable[[Any], Any]) -> Batch:
+        torch = require("torch", needed_for="a batch of tensors")
+        return Batch(map_leaves(function, dict(self), lambda leaf: isinstance(leaf, torch.Tensor)))
+
+
+class Values:
+    """What the samples of a batch hold in one place where that is no array, one for each sample."""
+
+    __slots__ = ("rows",)
+
+    ndim = -1
+    """No array has so many axes."""
+
+    def __init__(self, rows: Sequence[Any]) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class Samples(Sequence[Any]):
+    """The samples of a batch: a list to any code, the batch itself to `collate`.
+
+    Args:
+        samples: one after the other.
+        batch: makes all of them as one.
+    """
+
+    def __init__(self, samples: Sequence[Any], batch: Callable[[], Any]) -> None:
+        self._samples = samples
+        self._batch = batch
+
+    @property
+    def batch(self) -> Any:
+        """All samples as one, as `collate` of a list of them would give."""
+        return self._batch()
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._samples[number]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+
+class Parts(Sequence[Any]):
+    """The samples of a structure of arrays `[batch, ...]` and `Values`, each made when it is asked for, of views."""
+
+    def __init__(self, data: Any, count: int) -> None:
+        self._data = data
+        self._count = count
+        self._recipe, leaves = compile_recipe(data, _any_leaf)
+        self._columns = [leaf.unbind(0) if kind_of(leaf) == "torch" else leaf for leaf in leaves]
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self._count))]
+        if not -self._count <= number < self._count:
+            raise IndexError(f"there are {self._count} samples, got number {number}")
+        return self._recipe.put(self._data, [_part(column, number) for column in self._columns])
+
+
+def _part(column: Any, number: int) -> Any:
+    if isinstance(column, Values):
+        return column.rows[number]
+    if isinstance(column, tuple):
+        return column[number]
+    return column[number, ...] if kind_of(column) == "numpy" else like(to_numpy(column)[number, ...], column)
+
+
+def collate(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
+    """Samples of one structure as a batch: for `torch.utils.data.DataLoader(dataset, collate_fn=collate)`.
+
+    What a `SignalDataset` made as one batch is handed on as it is, without a copy.
+
+    Args:
+        samples: one or more; dicts, lists, tuples, namedtuples and dataclasses, nested in any way.
+        ragged: arrays of unequal length along their last axis are an `"error"`, completed with zeros (`"pad"`), or
+            left alone in a `"list"`.
+
+    Returns:
+        The same containers (a dict as `Batch`). Tensors and ndarrays are stacked along a new first axis; numbers and
+        booleans become a tensor, integers int64 and floats float64 as in PyTorch; everything else a list.
+
+    Raises:
+        DataError: samples that differ in structure or shape; names the place.
+        ValueError: no samples, or a word that is none.
+
+    >>> import numpy as np
+    >>> batch = collate([{"ecg": np.zeros(3), "label": 1, "id": "a"}, {"ecg": np.ones(3), "label": 0, "id": "b"}])
+    >>> batch["ecg"].shape, batch["label"], batch["id"]
+    ((2, 3), tensor([1, 0]), ['a', 'b'])
+    """
+    parse_word(ragged, RaggedRows, field="ragged")
+    return samples.batch if isinstance(samples, Samples) else finish(stack(samples, ragged=ragged))
+
+
+def stack(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
+    """The samples as one structure of arrays and `Values`."""
+    if not len(samples):
+        raise ValueError("a batch needs at least one sample, got none")
+    recipe, first = compile_recipe(samples[0], _any_leaf)
+    rows = [first, *(_leaves_like(recipe, samples, number) for number in range(1, len(samples)))]
+    leaves = []
+    for place, column in zip(recipe.places, zip(*rows, strict=True), strict=True):
+        try:
+            leaves.append(_stacked(column, ragged))
+        except DataError as error:
+            raise at_place(error, place) from None
+    return recipe.put(samples[0], leaves)
+
+
+def finish(data: Any) -> Any:
+    """Structure of arrays and `Values` as a batch."""
+    made = map_leaves(_finished, data, lambda leaf: isinstance(leaf, Values))
+    return Batch(made) if type(made) is dict else made
+
+
+def _any_leaf(leaf: object) -> bool:
+    """Every leaf counts; namedtuples and dataclasses are asked about because they could be arrays."""
+    return not (isinstance(leaf, tuple) or is_dataclass(leaf)) or kind_of(leaf) is not None
+
+
+def _leaves_like(recipe: Recipe, samples: Sequence[Any], number: int) -> list[Any]:
+    """The leaves of a sample, which must have the structure of the first; classes of leaves may differ."""
+    leaves = recipe.take(samples[number])
+    if leaves is not None:
+        return leaves
+    other, leaves = compile_recipe(samples[number], _any_leaf)
+    if other.places != recipe.places:
+        differing = sorted(set(other.places) ^ set(recipe.places))
+        where = f"at {', '.join(differing[:3])}" if differing else "in the order of its parts"
+        raise DataError(
+            f"sample {number} of the batch has another structure than the first, {where}; "
+            "samples of one batch have the same parts"
+        )
+    return leaves
+
+
+def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
+    kinds = {kind_of(row) for row in rows}
+    if kinds == {None}:
+        return Values(rows)
+    if None in kinds or len(kinds) > 1:
+        raise DataError(
+            f"arrays of several kinds, or beside what is none ({', '.join(sorted(map(str, kinds)))}), make no batch; "
+            "convert them alike, such as by ToTensor"
+        )
+    (kind,) = kinds
+    if kind in ("dlpack", "capsule"):
+        rows = tuple(map(to_tensor, rows))
+    elif kind not in ("torch", "numpy"):
+        return like(_stacked(tuple(map(to_numpy, rows)), "error"), rows[0])
+    shapes = {tuple(row.shape) for row in rows}
+    if len(shapes) > 1:
+        if ragged == "list":
+            return Values(rows)
+        if ragged == "error" or len({shape[:-1] for shape in shapes}) > 1 or () in shapes:
+            raise DataError(
+                f"shapes {', '.join(map(str, sorted(shapes)[:3]))} make no batch; cut or resample to one shape, or "
+                'pass ragged="list", or, where only the last axis differs, ragged="pad"'
+            )
+        rows = tuple(_padded(row, max(shape[-1] for shape in shapes)) for row in rows)
+    torch = loaded("torch")
+    return np.stack(rows) if torch is None or isinstance(rows[0], np.ndarray) else torch.stack(rows)
+
+
+def _padded(row: Any, length: int) -> Any:
+    if isinstance(row, np.ndarray):
+        made = np.zeros((*row.shape[:-1], length), row.dtype)
+    else:
+        made = row.new_zeros((*row.shape[:-1], length))
+    made[..., : row.shape[-1]] = row
+    return made
+
+
+def _finished(values: Any) -> Any:
+    """Numbers as a tensor, as PyTorch's `default_collate` has it; others as a list."""
+    rows = values.rows
+    for plain, dtype in ((bool, "bool"), (int, "int64"), (float, "float64")):
+        if all(type(row) is plain or (plain is float and type(row) is int) for row in rows):
+            torch = require("torch", needed_for="a batch of numbers")
+            return torch.tensor(rows, dtype=getattr(torch, dtype))
+    return list(rows)

@@ -1,0 +1,453 @@
+"""`SignalDataset`: rows of a source as samples, and, at the cost of few samples, as batches of the same numbers.
+
+A batch is fetched as one slice or one gather of columns, converted as columns, and run through each transform as one
+array where the transform says with `core_ndim` that this gives every sample what it gets alone. All others (plain
+callables, rows of unequal length, axes that a sample lacks) run sample by sample and are stacked. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property, partial
+from itertools import groupby
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
+from bridgeflow.errors import BridgeflowError, DataError, NoRoute
+from bridgeflow.io import Source, open_source
+from bridgeflow.pipeline.collate import Parts, RaggedRows, Samples, Values, finish, stack
+from bridgeflow.pipeline.compose import AnyStage, Compose
+from bridgeflow.pipeline.randomness import Generators, current, parse_seed
+from bridgeflow.policy import Nulls, parse_word, words
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.plan import describe_leaves, is_spec
+from bridgeflow.transforms.runner import Runner, Stage, is_array, locate
+from bridgeflow.tree import compile_recipe, leaves_of, place
+
+__all__ = ["ArrayKind", "SignalDataset"]
+
+ArrayKind: TypeAlias = Literal["torch", "numpy"]
+"""What a dataset's columns are before any transform."""
+
+_SIGNATURES_KEPT: Final = 64
+
+
+class SignalDataset:
+    """Examples in a file or in memory, one per row: a map-style dataset for `Loader` and for PyTorch's `DataLoader`.
+
+    A sample is a dict of the row's columns after the transform. A column of numbers gives tensors: `[N, 8, 1024]` in
+    the file is `[8, 1024]` in a sample; one number per row is a tensor without axes, so name the signals with `keys` in
+    a transform that works along an axis. Lists are rows of their own length. Text, structures and whatever else has no
+    place in an array are plain Python values, and lists of them in a batch. Memory is yours to write to, and is shared
+    with neither the file nor another batch; where nothing has to be converted, it is a view of the mapped file.
+
+    Batch and samples have equal numbers, bit for bit on a CPU.
+
+    Args:
+        source: a path, anything else that `bridgeflow.io.open_source` takes, or an open `Source`.
+        transform: a transform or any callable; takes a sample and returns one, of any structure.
+        columns: names of the columns to read; `None` for all.
+        format: of a file, by name; `None` for what its suffix says.
+        kind: columns are `"torch"` tensors or `"numpy"` arrays when they reach the transform.
+        nulls: what Arrow nulls in columns of numbers become: `"error"`, `"nan"`, a number to fill in, or `"mask"`,
+            which adds `<column>_mask`.
+        ragged: rows of unequal length in a batch: `"error"`; `"list"`; `"pad"` completes them with zeros, and adds to
+            sample and batch `<column>_length`, the length of the last axis after the transform.
+        seed: of `generators()` within the transform, where the dataset is not read by a `Loader`, which has its own.
+
+    Raises:
+        DataError: the source cannot be read; a row cannot be part of a batch.
+        ValueError: a word that is none.
+
+    >>> import pathlib, tempfile
+    >>> from bridgeflow.io import open_sink
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "examples.arrow"
+    >>> with open_sink(path) as sink:
+    ...     sink.write({"ecg": np.arange(6.0).reshape(3, 2), "label": np.array([0, 1, 0])})
+    >>> dataset = SignalDataset(path)
+    >>> dataset[1]
+    {'ecg': tensor([2., 3.], dtype=torch.float64), 'label': tensor(1)}
+    >>> dataset.batch([2, 0])["ecg"]
+    tensor([[4., 5.],
+            [0., 1.]], dtype=torch.float64)
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        transform: AnyStage | None = None,
+        *,
+        columns: Sequence[str] | None = None,
+        format: str | None = None,
+        kind: ArrayKind = "torch",
+        nulls: Nulls | float = "error",
+        ragged: RaggedRows = "error",
+        seed: int = 0,
+    ) -> None:
+        if transform is not None and (isinstance(transform, type) or not callable(transform)):
+            raise TypeError(f"transform must be a transform or another callable of a sample, got {transform!r}")
+        parse_word(kind, ArrayKind, field="kind")
+        parse_word(ragged, RaggedRows, field="ragged")
+        if isinstance(nulls, str) and nulls not in words(Nulls):
+            parse_word(nulls, Nulls, field="nulls")
+        if isinstance(source, Source):
+            if columns is not None or format is not None:
+                raise ValueError("columns and format are chosen where a source is opened; pass the path instead")
+            self.source = source
+        else:
+            keep: Literal["error", "keep"] = "error" if nulls == "error" else "keep"
+            self.source = open_source(source, columns=columns, format=format, nulls=keep)
+        self.transform = transform
+        self.kind = kind
+        self.nulls = nulls
+        self.ragged = ragged
+        self.seed = parse_seed(seed)
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Let `generators()` within the transform be those of another epoch; a `Loader` has its own.
+
+        Workers that live through several epochs (`persistent_workers=True`) do not see it.
+        """
+        self.epoch = parse_seed(epoch, field="epoch")
+
+    def __len__(self) -> int:
+        return self.source.rows
+
+    def __getitem__(self, index: int) -> Any:
+        """The sample of one row; negative numbers count from the end.
+
+        Raises:
+            IndexError: there is no such row.
+            TypeError: no whole number; `batch` takes slices.
+        """
+        return self.__getitems__([self._number(index)])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> Samples:
+        """The samples of several rows, made as one batch, which `collate` hands on without a copy."""
+        made = self._made(self._rows(indices), apart=True)
+        return Samples(made.samples, lambda: made.batch(self.ragged))
+
+    def batch(self, indices: Iterable[int] | slice, *, seed: int | None = None, epoch: int | None = None) -> Any:
+        """The samples of several rows as one batch: a dict as `Batch`, with arrays `[batch, ...]`.
+
+        Args:
+            indices: row numbers, in any order, or a slice.
+            seed, epoch: of the random numbers within the transform; `None` for the dataset's own.
+
+        Raises:
+            IndexError: there is no such row.
+            ValueError: there is none at all.
+            DataError: the samples cannot be stacked; names the place.
+        """
+        rows = self._rows(range(*indices.indices(len(self))) if isinstance(indices, slice) else indices)
+        return self._made(rows, seed=seed, epoch=epoch).batch(self.ragged)
+
+    def digest(self) -> str:
+        """What tells this dataset's rows from another's: name, number of rows, columns; not the transform."""
+        columns = {name: [spec.dtype, list(spec.shape[1:])] for name, spec in self.source.specs.items()}
+        told = {"name": os.path.basename(self.source.name), "rows": len(self), "columns": columns}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+
+    def __repr__(self) -> str:
+        return f"SignalDataset({self.source!r}, transform={self.transform!r})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = ("_segments", "_converters", "_remade")
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+    # --- rows ---
+
+    def _number(self, index: Any) -> int:
+        if isinstance(index, slice):
+            raise TypeError("a dataset gives one sample at a time; dataset.batch(slice) gives several as one")
+        try:
+            number = int(index.__index__())
+        except (AttributeError, TypeError):
+            raise TypeError(f"a row is named by a whole number, got {index!r}") from None
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"{self.source.name} has {len(self)} rows, there is no row {number}")
+        return number % len(self)
+
+    def _rows(self, indices: Iterable[int]) -> Any:
+        rows = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
+        if rows.ndim != 1 or not len(rows):
+            raise ValueError(f"a batch needs the numbers of one or more rows, got {rows.tolist()}")
+        if rows.dtype.kind not in "iu":
+            raise TypeError(f"rows are named by whole numbers, got {rows.dtype}")
+        lowest, highest = int(rows.min()), int(rows.max())
+        if lowest < -len(self) or highest >= len(self):
+            wrong = highest if highest >= len(self) else lowest
+            raise IndexError(f"{self.source.name} has {len(self)} rows, there is no row {wrong}")
+        rows = rows.astype(np.int64, copy=False)
+        return rows if lowest >= 0 else rows % len(self)
+
+    def _made(self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False) -> _Made:
+        """The rows through the transform.
+
+        Args:
+            apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
+        """
+        key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
+        generators = Generators(*key, rows, batched=True)
+        made = self._through(self._fetch(rows), generators, apart=apart)
+        lists = [name for name, how in self._converters.items() if how == "lists"] if self.ragged == "pad" else []
+        return made.with_lengths(lists) if lists else made
+
+    # --- from columns to arrays ---
+
+    def _fetch(self, rows: Any) -> _Made:
+        """The rows' columns, before any transform."""
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        shared: frozenset[str] = frozenset()
+        if stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all()):
+            shared = self._remade
+            columns = self.source.slice(start, stop, writable=not shared)
+        else:
+            columns = self.source.take(rows)
+        data: dict[str, Any] = {}
+        for name, column in columns.items():
+            data[name] = made = self._converted(name, column, writable=name not in shared)
+            if type(made) is Masked:
+                data[name], data[f"{name}_mask"] = made
+        ragged = any(self._converters[name] == "lists" and type(data[name]) is Values for name in columns)
+        return _Made(None, len(rows), Parts(data, len(rows))) if ragged else _Made(data, len(rows))
+
+    def _converted(self, name: str, column: Any, *, writable: bool) -> Any:
+        how = self._converters[name]
+        if how == "values":
+            return Values(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
+        try:
+            return self._arrays(column, "error", writable=writable)
+        except NoRoute as error:
+            if how != "lists" or error.reason != "ragged":
+                error.place = f"$.{name}"
+                raise
+        rows = self._arrays(column, "list", writable=writable)
+        if type(rows) is Masked:
+            return Masked(Values(rows.values), Values(rows.mask))
+        return Values(rows)
+
+    def _arrays(self, column: Any, ragged: Literal["error", "list"], *, writable: bool) -> Any:
+        if self.kind == "torch":
+            return to_tensor(column, nulls=self.nulls, ragged=ragged, writable=writable)
+        return to_numpy(column, nulls=self.nulls, ragged=ragged, writable=True if writable else None)
+
+    @cached_property
+    def _converters(self) -> dict[str, Literal["arrays", "lists", "values"]]:
+        """How each column is converted, by its type alone."""
+        return {name: self._converter(column) for name, column in self.source.slice(0, 0).items()}
+
+    def _converter(self, column: Any) -> Literal["arrays", "lists", "values"]:
+        try:
+            self._arrays(column, "error", writable=True)
+        except NoRoute:
+            return "values"
+        if isinstance(column, np.ndarray):
+            return "arrays"
+        tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_list_view, pa.types.is_large_list_view)
+        return "lists" if any(test(column.type) for test in tests) else "arrays"
+
+    @cached_property
+    def _remade(self) -> frozenset[str]:
+        """The columns that the transform is sure to make anew, without writing to what it is given.
+
+        They may be handed to it in memory that must not be written to, which costs nothing. Our own transforms only
+        read, and their plan tells copies from views; of others nothing is known.
+        """
+        if not self._segments or not all(segment.reads_only for segment in self._segments):
+            return frozenset()
+        anew: set[str] = set()
+        try:
+            data: Any = {name: self._described(name) for name in self._converters}
+            for segment in self._segments:
+                for _, stage in segment.stages:
+                    plan = stage.plan(data)
+                    anew |= {exchange.place for exchange in plan.exchanges if exchange.action != "view"}
+                    data = plan.result
+        except (BridgeflowError, ValueError, TypeError):
+            return frozenset()  # the transform will say what is wrong, when it is run
+        return frozenset(name for name in self._converters if place([name]) in anew)
+
+    def _described(self, name: str) -> Any:
+        """What `_fetch` gives of a column, for a batch of two."""
+        how, spec = self._converters[name], self.source.specs[name]
+        if how == "values":
+            return Values(())
+        if how == "lists" or self.nulls == "mask":
+            raise DataError("what reaches the transform is not known from the schema alone")
+        empty = describe(self._arrays(self.source.slice(0, 0)[name], "error", writable=True))
+        return empty.fresh(shape=(2, *spec.shape[1:]))
+
+    # --- through the transform ---
+
+    @cached_property
+    def _segments(self) -> tuple[_Segment, ...]:
+        """The transform's stages; those that take a batch as one array together, as far as they follow each other."""
+        if self.transform is None:
+            return ()
+        row = self.transform.row if type(self.transform) is Compose else (("", self.transform),)
+        runs = groupby(row, key=lambda labelled: _takes_batches(labelled[1]))
+        return tuple(_Segment(tuple(run), as_one) for as_one, run in runs)
+
+    def _through(self, made: _Made, generators: Generators, *, apart: bool) -> _Made:
+        rows = made
+        for segment in self._segments:
+            whole = apart or segment is not self._segments[-1]
+            if segment.takes_batches and made.stack() and segment.fits(made.data, whole=whole):
+                try:
+                    with current(generators):
+                        made = _Made(segment.function(made.data), made.count)
+                except Exception:
+                    for one in self._segments:  # tells which row it is, where one alone is to blame
+                        rows = self._apart(one, rows, generators.afresh())
+                    raise
+            else:
+                made = self._apart(segment, made, generators)
+        return made
+
+    def _apart(self, segment: _Segment, made: _Made, generators: Generators) -> _Made:
+        """Sample by sample through some stages."""
+        samples = []
+        for number, sample in enumerate(made.samples):
+            try:
+                with current(generators.one(number)):
+                    samples.append(segment.function(sample))
+            except Exception as error:
+                note = f"in row {generators.rows[number]} of {self.source.name}"
+                error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined, unused-ignore]
+                raise
+        return _Made(None, made.count, samples)
+
+
+class _Made:
+    """Samples as one structure of arrays, or one by one, whichever there is; the other is made where it is needed."""
+
+    def __init__(self, data: Any, count: int, samples: Sequence[Any] | None = None) -> None:
+        self.data = data
+        self.count = count
+        self._list = samples
+
+    @property
+    def samples(self) -> Sequence[Any]:
+        """One by one."""
+        if self._list is None:
+            self._list = Parts(self.data, self.count)
+        return self._list
+
+    def stack(self) -> bool:
+        """Have `data`, if the samples are of one shape."""
+        if self.data is None and self._list is not None:
+            try:
+                self.data = stack(self._list)
+            except DataError:
+                return False
+        return True
+
+    def batch(self, ragged: RaggedRows) -> Any:
+        """As one batch, for users."""
+        if self.data is None and self._list is not None:
+            self.data = stack(self._list, ragged=ragged)
+        return finish(self.data)
+
+    def with_lengths(self, names: Sequence[str]) -> _Made:
+        """With `<name>_length` beside each of these that is an array in the samples."""
+        samples = []
+        for sample in self.samples:
+            lengths = {}
+            for name in names:
+                array = sample.get(name) if type(sample) is dict else None
+                if array is not None and kind_of(array) is not None and array.ndim:
+                    lengths[f"{name}_length"] = array.shape[-1]
+            samples.append({**sample, **lengths} if lengths else sample)
+        return _Made(None, self.count, samples)
+
+
+class _Segment:
+    """Stages that follow each other, all of which take a batch as one array, or none of which does.
+
+    Attributes:
+        stages: with their labels.
+        function: all of them, as one function of a sample or batch.
+        takes_batches: whether the function may be given a batch, if it `fits`.
+        reads_only: whether the stages are ours, whose contract is never to write to what they are given.
+    """
+
+    def __init__(self, stages: tuple[tuple[str, Any], ...], takes_batches: bool) -> None:
+        self.stages = stages
+        self.takes_batches = takes_batches
+        self.reads_only = takes_batches and all(type(one).__module__.startswith("bridgeflow.") for _, one in stages)
+        self.function: Callable[[Any], Any] = (
+            Runner([Stage(label, one) for label, one in stages])
+            if takes_batches
+            else partial(_one_after_other, tuple(_function(label, one) for label, one in stages))
+        )
+        self._verdicts: dict[Any, tuple[bool, bool]] = {}
+
+    def fits(self, data: Any, *, whole: bool) -> bool:
+        """Whether every array that a stage would be given has axes for it behind the batch's.
+
+        Args:
+            whole: whether the result will be taken apart into samples.
+        """
+        leaves = leaves_of(data, is_leaf)
+        signature = tuple((place, type(leaf), leaf.ndim) for place, leaf in leaves.items())
+        verdict = self._verdicts.get(signature)
+        if verdict is None:
+            verdict = self._judge(data)
+            if len(self._verdicts) < _SIGNATURES_KEPT:
+                self._verdicts[signature] = verdict
+        return all(verdict) if whole else verdict[0]
+
+    def _judge(self, data: Any) -> tuple[bool, bool]:
+        """Whether the batch may be transformed as one, and the result taken apart afterwards."""
+        described = describe_leaves(data)
+        try:
+            for _, stage in self.stages:
+                _, specs = compile_recipe(described, is_spec, stage.keys)
+                if any(spec.ndim <= stage.core_ndim for spec in specs):
+                    return False, False
+                described = stage.plan(described).result
+        except (BridgeflowError, ValueError, TypeError):
+            return False, False  # the samples will say what is wrong
+        kinds = {spec.kind for spec in leaves_of(described, is_spec).values()}
+        return True, "dlpack" not in kinds
+
+
+def _takes_batches(stage: Any) -> bool:
+    return (
+        isinstance(stage, LeafTransform)
+        and type(stage).__call__ is LeafTransform.__call__
+        and stage.core_ndim is not None
+    )
+
+
+def _function(label: str, stage: Any) -> Callable[[Any], Any]:
+    """A stage by itself, whose errors tell where they come from."""
+    leafwise = isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__
+    return Runner([Stage(label, stage)]) if leafwise else partial(_call, label, stage)
+
+
+def _call(label: str, stage: Any, sample: Any) -> Any:
+    try:
+        return stage(sample)
+    except Exception as error:
+        locate(error, "$", label)
+        raise
+
+
+def _one_after_other(functions: tuple[Callable[[Any], Any], ...], sample: Any) -> Any:
+    for function in functions:
+        sample = function(sample)
+    return sample
+
+
+def is_leaf(leaf: object) -> bool:
+    """Whether a leaf is an array, or stands for what is none."""
+    return isinstance(leaf, Values) or is_array(leaf)
