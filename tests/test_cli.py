@@ -104,9 +104,13 @@ def test_the_same_job_gives_the_same_bytes(folder):
     assert {name: (folder / name).read_bytes() for name in first} == first
 
 
-@pytest.mark.parametrize("format", ["parquet", "arrow", "arrow_stream", "npy"])
+@pytest.mark.parametrize("format", ["parquet", "arrow", "arrow_stream", "npy", "wav"])
 def test_every_format_in_and_out(folder, format):
-    with open_source("in.parquet", columns=["ecg"]) as source, open_sink("a.any", format=format) as sink:
+    settings = {"fs": 360} if format == "wav" else None
+    with (
+        open_source("in.parquet", columns=["ecg"]) as source,
+        open_sink("a.any", format=format, settings=settings, dtype="int16" if format == "wav" else None) as sink,
+    ):
         sink.write(source.read())
     text = JOB.replace("parquet: in.parquet", f"{format}: a.any").replace("parquet: out.parquet", f"{format}: b.any")
     (folder / "job.yaml").write_text(text)

@@ -1,6 +1,6 @@
 """Files in and out: one module per format, each with a reader and a writer of columns."""
 
-from bridgeflow.io.base import ColumnNulls, Columns, Compression, Format, Sink, Source
+from bridgeflow.io.base import ColumnNulls, Columns, Compression, Format, OnOverflow, Sink, SinkDtype, Source
 from bridgeflow.io.commit import Overwrite, Receipt, publish, refuse_existing
 from bridgeflow.io.files import Roots, printable, refuse_overlap, shown
 from bridgeflow.io.listing import Recording, recordings
@@ -11,11 +11,13 @@ __all__ = [
     "Columns",
     "Compression",
     "Format",
+    "OnOverflow",
     "Overwrite",
     "Receipt",
     "Recording",
     "Roots",
     "Sink",
+    "SinkDtype",
     "Source",
     "format_of",
     "formats",

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 from pyarrow import ipc
 
-from bridgeflow.io.base import Columns, Compression, Format, Writer, parse_settings, pick_columns
+from bridgeflow.io.base import Columns, Compression, Format, SinkOptions, Writer, parse_settings, pick_columns
 from bridgeflow.io.columns import Regroup, column_spec, group_rows, to_batch
 from bridgeflow.io.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
 from bridgeflow.io.mapped import MappedFile
@@ -138,14 +138,12 @@ class _IpcWriter(Writer):
 
     compressions: ClassVar[tuple[Compression, ...]] = ("none", "lz4", "zstd")
 
-    def __init__(
-        self, file: BinaryIO, path: Path, first: Columns, compression: Compression, metadata: dict[bytes, bytes]
-    ) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         self._path = path
-        self._schema = to_batch(path, first).schema.with_metadata(metadata or None)
+        self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
         self._regroup = Regroup(group_rows(self._schema))
-        options = ipc.IpcWriteOptions(compression=None if compression == "none" else compression)
-        self._writer = self._create(pa.PythonFile(file, mode="w"), options)
+        write_options = ipc.IpcWriteOptions(compression=None if options.compression == "none" else options.compression)
+        self._writer = self._create(pa.PythonFile(file, mode="w"), write_options)
 
     @abstractmethod
     def _create(self, file: Any, options: Any) -> Any:
@@ -181,7 +179,7 @@ FORMATS = (
     Format(
         name="arrow",
         suffixes=(".arrow", ".feather"),
-        magic=FILE_MAGIC,
+        magic=(FILE_MAGIC,),
         about="Apache Arrow IPC file: columns mapped and read in place, settings in the metadata",
         reader=FileReader,
         writer=FileWriter,
@@ -189,7 +187,7 @@ FORMATS = (
     Format(
         name="arrow_stream",
         suffixes=(".arrows",),
-        magic=END_MARK[:4],
+        magic=(END_MARK[:4],),
         about="Apache Arrow IPC stream: read front to back, settings in the metadata",
         reader=StreamReader,
         writer=StreamWriter,

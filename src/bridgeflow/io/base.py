@@ -11,17 +11,20 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
+from bridgeflow.bridge import to_numpy
+from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError, DataError, nearest
 from bridgeflow.io.commit import Overwrite, Receipt, publish
+from bridgeflow.io.dtypes import OnOverflow, SinkDtype, fit
 from bridgeflow.io.files import Roots, data_error, shown
 from bridgeflow.io.mapped import HeldFile, Identity
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import parse_word, words
 from bridgeflow.spec import ArraySpec
 
 __all__ = [
@@ -29,8 +32,11 @@ __all__ = [
     "Columns",
     "Compression",
     "Format",
+    "OnOverflow",
     "Reader",
     "Sink",
+    "SinkDtype",
+    "SinkOptions",
     "Source",
     "SourceOptions",
     "Writer",
@@ -97,16 +103,39 @@ class Reader(ABC):
         self.file.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class SinkOptions:
+    """How a sink writes, apart from its path and format: the arguments of `open_sink`.
+
+    Attributes:
+        compression: `None` for the format's own choice.
+        dtype: what the values of every column become; `None` for what they are.
+        on_overflow: what becomes of values that `dtype` cannot hold.
+        settings: plain values to store.
+    """
+
+    compression: Compression | None = None
+    dtype: SinkDtype | None = None
+    on_overflow: OnOverflow = "raise"
+    settings: Settings = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> dict[bytes, bytes] | None:
+        """The settings as schema metadata."""
+        return {SETTINGS_KEY: _canonical(self.settings)} if self.settings else None
+
+
 class Writer(ABC):
     """Writes one format to an open file. The bytes depend on rows and settings alone, not on how the rows were cut."""
 
     compressions: ClassVar[tuple[Compression, ...]] = ("none",)
     """What `compression` may be, the format's own choice first."""
 
+    dtypes: ClassVar[tuple[str, ...]] = tuple(word for word in words(SinkDtype) if word != "int24")
+    """What `dtype` may be."""
+
     @abstractmethod
-    def __init__(
-        self, file: BinaryIO, path: Path, first: Columns, compression: Compression, metadata: dict[bytes, bytes]
-    ) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         """Begin the file with the schema of `first`, whose rows come again with `append`."""
 
     @abstractmethod
@@ -125,14 +154,14 @@ class Format:
     Args:
         name: the word for it in YAML and on the command line.
         suffixes: file name endings that mean this format.
-        magic: how its files begin.
+        magic: how its files begin, in one of these ways.
         about: one line for `bridgeflow list`.
         reader, writer: the classes that do the work.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    magic: bytes
+    magic: tuple[bytes, ...]
     about: str
     reader: type[Reader]
     writer: type[Writer]
@@ -337,22 +366,25 @@ class Sink:
 
     Attributes:
         rows: number of rows written so far.
+        saturated: number of values that were out of the range of the sink's `dtype`, and became its last.
         receipt: path, size and SHA-256; there once the file is published.
     """
 
-    def __init__(
-        self, path: Path, format: Format, file: BinaryIO, compression: Compression | None, settings: Settings
-    ) -> None:
-        takes = format.writer.compressions
-        if compression is not None and compression not in takes:
-            raise ValueError(f"compression: {format.name} takes {', '.join(map(repr, takes))}, got {compression!r}")
+    def __init__(self, path: Path, format: Format, file: BinaryIO, options: SinkOptions) -> None:
+        for option, given, takes in (
+            ("compression", options.compression, format.writer.compressions),
+            ("dtype", options.dtype, format.writer.dtypes),
+        ):
+            if given is not None and given not in takes:
+                raise ValueError(f"{option}: {format.name} takes {', '.join(map(repr, takes))}, got {given!r}")
+        parse_word(options.on_overflow, OnOverflow, field="on_overflow")
         self.path = path
         self.rows = 0
+        self.saturated = 0
         self.receipt: Receipt | None = None
         self._format = format
         self._file = file
-        self._compression = compression or takes[0]
-        self._settings = settings
+        self._options = replace(options, compression=options.compression or format.writer.compressions[0])
         self._writer: Writer | None = None
         self._names: tuple[str, ...] = ()
 
@@ -360,21 +392,37 @@ class Sink:
         """Append rows: arrays of one length, with the names and types of the first call.
 
         Raises:
-            DataError: a value that is no array, unequal lengths, or columns unlike the first call's.
+            DataError: a value that is no array, unequal lengths, columns unlike the first call's, or values that the
+                sink's `dtype` cannot hold.
         """
         lengths = {name: self._length(name, column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
             found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
             raise data_error(self.path, f"needs columns of one length, got {found}", "write them to files of their own")
+        if self._options.dtype is not None:
+            columns = {name: self._fitted(name, column, self._options.dtype) for name, column in columns.items()}
         if self._writer is None:
             self._names = tuple(columns)
-            metadata = {SETTINGS_KEY: _canonical(self._settings)} if self._settings else {}
-            self._writer = self._format.writer(self._file, self.path, columns, self._compression, metadata)
+            self._writer = self._format.writer(self._file, self.path, columns, self._options)
         elif tuple(columns) != self._names:
             problem = f"columns {', '.join(columns)} after columns {', '.join(self._names)}"
             raise data_error(self.path, problem, "write the same columns each time")
         self._writer.append(columns)
         self.rows += next(iter(lengths.values()))
+
+    def _fitted(self, name: str, column: Any, dtype: SinkDtype) -> np.ndarray:
+        """The column in the sink's type; values out of its range are an error, or counted."""
+        try:
+            with at(f"$.{name}", "sink"):
+                fitted = fit(to_numpy(column), dtype)
+        except (BridgeflowError, TypeError, ValueError) as error:
+            raise data_error(self.path, f"cannot be written as {dtype}: {error}", column=name) from error
+        if fitted.outside and self._options.on_overflow == "raise":
+            row = self.rows + fitted.first
+            problem = f"{fitted.outside:,} values are out of the range of {dtype}, the first in row {row}"
+            raise data_error(self.path, problem, "scale them, or set `on_overflow: saturate`", column=name)
+        self.saturated += fitted.outside
+        return fitted.values
 
     def _length(self, name: str, column: Any) -> int:
         if getattr(column, "ndim", 1) == 0 or not hasattr(column, "__len__") or isinstance(column, (str, bytes)):
@@ -396,18 +444,10 @@ class Sink:
 
 
 @contextmanager
-def writing(
-    path: Path,
-    format: Format,
-    *,
-    overwrite: Overwrite,
-    compression: Compression | None,
-    settings: Settings,
-    roots: Roots,
-) -> Iterator[Sink]:
+def writing(path: Path, format: Format, options: SinkOptions, *, overwrite: Overwrite, roots: Roots) -> Iterator[Sink]:
     """The `Sink` of one file, published when the block ends and gone when it fails."""
     with publish(path, overwrite=overwrite, roots=roots) as output:
-        sink = Sink(path, format, output.file, compression, settings)
+        sink = Sink(path, format, output.file, options)
         try:
             yield sink
             sink._finish()

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.io.base import Columns, Compression, Format, Reader, Writer
+from bridgeflow.io.base import Columns, Compression, Format, Reader, SinkOptions, Writer
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import MappedFile
 
@@ -89,9 +89,7 @@ class NpyWriter(Writer):
 
     compressions: ClassVar[tuple[Compression, ...]] = ("none",)
 
-    def __init__(
-        self, file: BinaryIO, path: Path, first: Columns, compression: Compression, metadata: dict[bytes, bytes]
-    ) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         if len(first) != 1:
             names = ", ".join(first)
             raise data_error(path, f"an npy file holds one array, got {names}", "choose one, or a format with columns")
@@ -144,7 +142,7 @@ FORMATS = (
     Format(
         name="npy",
         suffixes=(".npy",),
-        magic=npy.MAGIC_PREFIX,
+        magic=(npy.MAGIC_PREFIX,),
         about="NumPy's array file: one array of numbers, read strictly, without names or settings",
         reader=NpyReader,
         writer=NpyWriter,

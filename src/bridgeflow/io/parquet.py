@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bridgeflow.io.base import Columns, Compression, Format, Writer, parse_settings, pick_columns
+from bridgeflow.io.base import Columns, Compression, Format, SinkOptions, Writer, parse_settings, pick_columns
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
 from bridgeflow.io.mapped import HeldFile
 from bridgeflow.io.pieces import PieceReader
@@ -118,16 +118,14 @@ class ParquetWriter(Writer):
 
     compressions: ClassVar[tuple[Compression, ...]] = ("zstd", "snappy", "none")
 
-    def __init__(
-        self, file: BinaryIO, path: Path, first: Columns, compression: Compression, metadata: dict[bytes, bytes]
-    ) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         self._path = path
-        self._schema = to_batch(path, first).schema.with_metadata(metadata or None)
+        self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
         self._regroup = Regroup(group_rows(self._schema))
         self._writer = pq.ParquetWriter(
             pa.PythonFile(file, mode="w"),
             self._schema,
-            compression=compression,
+            compression=options.compression,
             version="2.6",
             write_page_checksum=True,
         )
@@ -151,7 +149,7 @@ FORMATS = (
     Format(
         name="parquet",
         suffixes=(".parquet", ".pq"),
-        magic=b"PAR1",
+        magic=(b"PAR1",),
         about="Apache Parquet: compressed columns, page checksums, settings in the metadata",
         reader=ParquetReader,
         writer=ParquetWriter,

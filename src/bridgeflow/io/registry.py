@@ -13,7 +13,18 @@ from types import MappingProxyType
 from typing import Any
 
 from bridgeflow.errors import nearest
-from bridgeflow.io.base import ColumnNulls, Compression, Format, Sink, Source, SourceOptions, writing
+from bridgeflow.io.base import (
+    ColumnNulls,
+    Compression,
+    Format,
+    OnOverflow,
+    Sink,
+    SinkDtype,
+    SinkOptions,
+    Source,
+    SourceOptions,
+    writing,
+)
 from bridgeflow.io.commit import Overwrite
 from bridgeflow.io.files import Roots, data_error, open_regular
 from bridgeflow.io.mapped import Identity
@@ -26,7 +37,7 @@ def formats() -> Mapping[str, Format]:
     """Every format by name.
 
     >>> sorted(formats())
-    ['arrow', 'arrow_stream', 'npy', 'parquet']
+    ['arrow', 'arrow_stream', 'npy', 'parquet', 'wav']
     """
     package = import_module(__package__)
     modules = (import_module(f"{__package__}.{module.name}") for module in iter_modules(package.__path__))
@@ -108,6 +119,8 @@ def open_sink(
     format: str | None = None,
     overwrite: Overwrite = False,
     compression: Compression | None = None,
+    dtype: SinkDtype | None = None,
+    on_overflow: OnOverflow = "raise",
     settings: Mapping[str, Any] | None = None,
     roots: Roots = None,
 ) -> Iterator[Sink]:
@@ -120,7 +133,12 @@ def open_sink(
         format: its format, by name; `None` for what its suffix says.
         overwrite: whether an existing file may be replaced; `"same"`: only if it holds the same bytes, and so stays.
         compression: one of the format's words; `None` for the format's own choice.
-        settings: plain values to store in the file (Parquet and Arrow; an npy file has no room for them).
+        dtype: element type that every column is written in, nearest values; `None` for what they are. `"int24"` (wav):
+            counts of int32 whose lowest byte falls away.
+        on_overflow: `"raise"` refuses values out of the range of `dtype`, `"saturate"` takes the nearest and counts
+            them in `Sink.saturated`. NaN has no integer and is always an error.
+        settings: plain values to store in the file (Parquet and Arrow; npy has no room for them, and wav for `fs`
+            alone, the sampling rate in Hz, which it needs).
         roots: folders beneath which the file must lie, all links followed; `None` for anywhere.
 
     Raises:
@@ -138,9 +156,8 @@ def open_sink(
         (5, 360.0)
     """
     form = format_of(path, format)
-    with writing(
-        Path(path), form, overwrite=overwrite, compression=compression, settings=settings or {}, roots=roots
-    ) as sink:
+    options = SinkOptions(compression=compression, dtype=dtype, on_overflow=on_overflow, settings=settings or {})
+    with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
         yield sink
 
 
@@ -153,5 +170,7 @@ def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) 
     if other is not None:
         raise data_error(path, f"is no {form.name} file: it begins like {other.name}", f"read it as {other.name}")
     raise data_error(
-        path, f"is no {form.name} file: it begins with {head!r}", f"a {form.name} file begins with {form.magic!r}"
+        path,
+        f"is no {form.name} file: it begins with {head!r}",
+        f"a {form.name} file begins with {' or '.join(map(repr, form.magic))}",
     )

@@ -1,0 +1,197 @@
+"""The chunks of a wav file: where the samples are and what they are, every declared size held against the file.
+
+Layout: Microsoft's "Multiple channel audio data and WAVE files"; RF64 and BW64, whose sizes have 64 bits, are EBU Tech
+3306 and ITU-R BS.2088.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["ENCODINGS", "Samples", "header", "left_justified", "parse"]
+
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+_GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")
+_CODECS = {2: "Microsoft ADPCM", 6: "A-law", 7: "mu-law", 17: "IMA ADPCM", 49: "GSM 6.10", 80: "MPEG", 85: "MP3"}
+
+ENCODINGS = {"uint8": (PCM, 8), "int16": (PCM, 16), "int24": (PCM, 24), "int32": (PCM, 32)}
+ENCODINGS |= {"float32": (FLOAT, 32), "float64": (FLOAT, 64)}
+"""What a sample can be: the format's tag and bits. A wav's 8 bits are unsigned, all other integers signed."""
+
+_UNSET = 0xFFFFFFFF
+RIFF_LIMIT = 0xFFFFFFFE
+"""Most bytes that a 32-bit size says; files beyond it become RF64."""
+
+_ALIGNED = 16
+_MAX_CHUNKS = 10_000
+_DS64 = struct.Struct("<4sIQQQI")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """The samples of a file.
+
+    Attributes:
+        encoding: a word of `ENCODINGS`.
+        rate: sampling rate in Hz.
+        channels: samples per frame; frames: how many there are.
+        begin: the byte where the first one begins.
+    """
+
+    encoding: str
+    rate: int
+    channels: int
+    frames: int
+    begin: int
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a frame."""
+        return self.channels * ENCODINGS[self.encoding][1] // 8
+
+
+def parse(data: memoryview) -> Samples:
+    """Walk over the chunks.
+
+    Raises:
+        ValueError: not what a wav file may be, or a size that the file does not have.
+        struct.error: the file ends within a field.
+    """
+    kind, size, form = struct.unpack_from("<4sI4s", data)
+    if form != b"WAVE":
+        raise ValueError(f"a {kind.decode('latin-1')} file of form {form!r}, not WAVE")
+    wide = _Wide(data) if kind in (b"RF64", b"BW64") else None
+    whole = wide.riff if wide is not None and size == _UNSET else size
+    if whole + 8 != len(data):
+        if wide is None and size in (0, _UNSET):
+            raise ValueError(f"its size was left open ({size:#x}): it was piped, or its writer did not finish")
+        what = "something follows" if whole + 8 < len(data) else "cut off"
+        raise ValueError(f"it declares {whole + 8:,} bytes and has {len(data):,}: {what}")
+    encoding: tuple[str, int, int] | None = None
+    samples: tuple[int, int] | None = None
+    for name, begin, length in _chunks(data, wide):
+        if name == b"fmt ":
+            if encoding is not None:
+                raise ValueError("two fmt chunks")
+            encoding = _encoding(data[begin : begin + length])
+        elif name == b"data":
+            if encoding is None or samples is not None:
+                raise ValueError("two data chunks" if samples else "a data chunk before the fmt chunk that explains it")
+            samples = begin, length
+    if encoding is None or samples is None:
+        raise ValueError(f"it has no {'fmt' if encoding is None else 'data'} chunk")
+    word, rate, channels = encoding
+    found = Samples(encoding=word, rate=rate, channels=channels, frames=0, begin=samples[0])
+    frames, rest = divmod(samples[1], found.frame_bytes)
+    if rest:
+        raise ValueError(f"{samples[1]:,} bytes of samples are no whole number of frames of {found.frame_bytes}")
+    return Samples(encoding=word, rate=rate, channels=channels, frames=frames, begin=samples[0])
+
+
+class _Wide:
+    """The sizes of 64 bits that RF64 keeps in its first chunk."""
+
+    def __init__(self, data: memoryview) -> None:
+        name, length, self.riff, self.data, _, entries = _DS64.unpack_from(data, 12)
+        if name != b"ds64":
+            raise ValueError("RF64 without its ds64 chunk")
+        if length < 28 + 12 * entries:
+            raise ValueError(f"a ds64 chunk of {length} bytes has no room for {entries} entries")
+        table = data[48 : 20 + length]
+        self._table = [struct.unpack_from("<4sQ", table, 12 * index) for index in range(entries)]
+
+    def size(self, name: bytes) -> int | None:
+        """The size of the next chunk of this name; `None` where the table has none."""
+        if name == b"data":
+            return int(self.data)
+        place = next((index for index, (known, _) in enumerate(self._table) if known == name), None)
+        return None if place is None else int(self._table.pop(place)[1])
+
+
+def _chunks(data: memoryview, wide: _Wide | None) -> Iterator[tuple[bytes, int, int]]:
+    """Name, first byte and length of each chunk; one of odd length is followed by a byte, which the last may lack."""
+    position, count = 12, 0
+    while position < len(data):
+        name, length = struct.unpack_from("<4sI", data, position)
+        if wide is not None and length == _UNSET:
+            length = wide.size(bytes(name)) or 0
+        begin, count = position + 8, count + 1
+        if begin + length > len(data):
+            raise ValueError(f"the chunk {name!r} of {length:,} bytes at byte {position} goes beyond the end")
+        if count > _MAX_CHUNKS:
+            raise ValueError(f"more than {_MAX_CHUNKS:,} chunks")
+        yield bytes(name), begin, length
+        position = begin + length
+        if length % 2 and position < len(data):
+            position += 1
+
+
+def _encoding(chunk: memoryview) -> tuple[str, int, int]:
+    """Encoding, sampling rate and channels, from a fmt chunk whose fields must agree with each other."""
+    if len(chunk) not in (16, 18, 40):
+        raise ValueError(f"a fmt chunk of {len(chunk)} bytes")
+    tag, channels, rate, byte_rate, frame, bits = struct.unpack_from("<HHIIHH", chunk)
+    extra = struct.unpack_from("<H", chunk, 16)[0] if len(chunk) > 16 else 0
+    if extra not in (0, 22) or len(chunk) != (16 if len(chunk) == 16 else 18 + extra):
+        raise ValueError(f"a fmt chunk of {len(chunk)} bytes with an extension of {extra}")
+    if tag == EXTENSIBLE:
+        if not extra:
+            raise ValueError("WAVE_FORMAT_EXTENSIBLE without its extension")
+        valid, _, tag, tail = struct.unpack_from("<HIH14s", chunk, 18)
+        if tail != _GUID_TAIL:
+            raise ValueError("a subformat that is neither PCM nor float")
+        if not 0 < valid <= bits:
+            raise ValueError(f"{valid} valid bits in samples of {bits}")
+    word = next((word for word, known in ENCODINGS.items() if known == (tag, bits)), None)
+    if word is None:
+        raise ValueError(f"samples of {bits} bits in {_CODECS.get(tag, f'format {tag}')}; PCM and float are read")
+    if not channels or not rate:
+        raise ValueError(f"{channels} channels at {rate} Hz")
+    if frame != channels * bits // 8 or byte_rate != rate * frame:
+        raise ValueError(
+            f"{channels} channels of {bits} bits at {rate} Hz, yet {frame} a frame and {byte_rate} a second"
+        )
+    return word, rate, channels
+
+
+def header(samples: Samples) -> bytes:
+    """All that stands before the samples; its length depends on encoding and channels alone.
+
+    A chunk of padding keeps the place of RF64's sizes, so that only the end has to know whether they are needed;
+    another lets the samples begin where they can be read in place.
+    """
+    tag, bits = ENCODINGS[samples.encoding]
+    frame, extension = samples.frame_bytes, b""
+    if samples.channels > 2:
+        speakers = 0  # which is which is not known
+        extension = struct.pack("<HHIH14s", 22, bits, speakers, tag, _GUID_TAIL)
+    elif tag == FLOAT:
+        extension = struct.pack("<H", 0)
+    shown = EXTENSIBLE if samples.channels > 2 else tag
+    fields = (shown, samples.channels, samples.rate, samples.rate * frame, frame, bits)
+    described = struct.pack("<4sIHHIIHH", b"fmt ", 16 + len(extension), *fields) + extension
+    if tag == FLOAT:
+        described += struct.pack("<4sII", b"fact", 4, min(samples.frames, _UNSET))
+    behind = 12 + _DS64.size + len(described) + 8
+    if behind % _ALIGNED:
+        fill = -(behind + 8) % _ALIGNED
+        described += struct.pack("<4sI", b"JUNK", fill) + bytes(fill)
+    data = samples.frames * frame
+    riff = 4 + _DS64.size + len(described) + 8 + data + data % 2
+    if riff > RIFF_LIMIT:
+        start = struct.pack("<4sI4s", b"RF64", _UNSET, b"WAVE") + _DS64.pack(b"ds64", 28, riff, data, samples.frames, 0)
+        return start + described + struct.pack("<4sI", b"data", _UNSET)
+    start = struct.pack("<4sI4s", b"RIFF", riff, b"WAVE") + _DS64.pack(b"JUNK", 28, 0, 0, 0, 0)
+    return start + described + struct.pack("<4sI", b"data", data)
+
+
+def left_justified(packed: Any) -> Any:
+    """24-bit samples `[..., 3]` as int32 `[...]` whose lowest byte is 0, as `scipy.io.wavfile` reads them."""
+    wide = np.zeros((*packed.shape[:-1], 4), np.uint8)
+    wide[..., 1:] = packed
+    return wide.view("<i4")[..., 0]
