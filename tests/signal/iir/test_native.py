@@ -218,6 +218,29 @@ class TestOut:
         same_bits(mine, y)
         same_bits(room[place], y)
 
+    @pytest.mark.parametrize("isa", ISAS)
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8", "complex64"])
+    @pytest.mark.parametrize("how", [FULL, SINGLE], ids=["float64", "float32"])
+    def test_backwards_through_memory(self, isa, dtype, how):
+        """Tiles whole and broken off, rows that fill vectors and that do not: the bits of a copy in order."""
+        for shape in ((16, 1), (32, 131), (16, 128), (9, 300), (3, 127), (40, 30), (1, 200), (2, 9)):
+            x = data(shape, dtype)
+            turned = x[:, ::-1]
+            y, zf = native.sosfilt(sections(3), turned.copy(), None, how, instruction_set=isa)
+            room = np.zeros_like(y)
+            seen, state = native.sosfilt(sections(3), turned, None, how, room[:, ::-1], instruction_set=isa)
+            same_bits(seen, y)
+            same_bits(np.ascontiguousarray(room[:, ::-1]), y)
+            same_bits(state, zf)
+            mixed, _ = native.sosfilt(sections(3), turned, None, how, instruction_set=isa)  # backwards in, forwards out
+            same_bits(mixed, y)
+
+    def test_backwards_beyond_the_cache(self):
+        """Where lines are asked for ahead of time, too."""
+        x = data((300, 4000))
+        y, _ = native.sosfilt(sections(2), x[:, ::-1].copy(), None, FULL)
+        same_bits(native.sosfilt(sections(2), x[:, ::-1], None, FULL, np.zeros_like(x)[:, ::-1])[0], y)
+
     def test_an_overlap_does_no_harm(self):
         buffer = data((9, 410))
         x, out = buffer[:, :400], buffer[:, 3:403]

@@ -192,12 +192,12 @@ constexpr index tile_samples = 128;
 constexpr index strip_bytes = 1 << 15, most_strip = 4 * tile_samples;
 constexpr index far = 1 << 22;  // bytes: about where an array is no longer at hand in the outer cache
 
-// How the rows of a group lie in memory: each along time; as the two parts of complex numbers along time; side by side (runs
-// of one vector at least); or anyhow.
+// How the rows of a group lie in memory: each along time, forwards or backwards; as the two parts of complex numbers along
+// time; side by side (runs of one vector at least); or anyhow.
 enum class Layout { along_time, pairs, side_by_side, scattered };
 
 Layout layout_of(const char* const* row, int rows, index step, index size, int run) {
-    if (step == size) return Layout::along_time;
+    if (step == size || step == -size) return Layout::along_time;
     bool pairs = rows % 2 == 0, runs = rows % run == 0;
     for (int r = 1; r < rows; ++r) {
         const bool follows = row[r] - row[r - 1] == size;
@@ -205,6 +205,15 @@ Layout layout_of(const char* const* row, int rows, index step, index size, int r
     }
     return runs ? Layout::side_by_side : pairs ? Layout::pairs : Layout::scattered;
 }
+
+// The samples of a stretch of time in the order of memory.
+struct Direction {
+    const index first, sign;
+
+    Direction(bool backwards, index samples) : first(backwards ? samples - 1 : 0), sign(backwards ? -1 : 1) {}
+
+    INLINE index at(index in_memory) const { return first + sign * in_memory; }
+};
 
 // What elements of type T are while they are transposed: something of 4 or 8 bytes that holds them exactly.
 template <class T>
@@ -218,17 +227,19 @@ template <class In, class C>
 void load_tile(const char* const* row, int rows, index step, Layout layout, index time, index samples, C* tile) {
     using E = Carrier<In>;
     constexpr int N = rows_at_once<E, C>, P = per_lane<E>, W = lanes<C>;
+    // Where time runs backwards through memory, memory is read forwards all the same, and the tile filled from its end.
+    const Direction go(layout == Layout::along_time && step < 0, samples);
     index done = 0;
     if (layout == Layout::along_time && rows % N == 0) {
         done = samples / P * P;
         for (int r = 0; r < rows; r += N) {
             const char* from[N];  // or the compiler, fearing for `row`, reads it again after every store
-            for (int i = 0; i < N; ++i) from[i] = row[r + i] + time * step;
+            for (int i = 0; i < N; ++i) from[i] = row[r + i] + (time + go.first) * step;
             for (index t = 0; t < done; t += P) {
                 Vec<E, N> column[P];
-                for (int i = 0; i < P; ++i) column[i] = gather<In, E, N>(from + i, t * step);
+                for (int i = 0; i < P; ++i) column[i] = gather<In, E, N>(from + i, t * index(sizeof(In)));
                 transpose<E, N>(column);
-                for (int i = 0; i < P; ++i) store(tile + (t + i) * rows + r, convert<Vec<C, N>>(column[i]));
+                for (int i = 0; i < P; ++i) store(tile + go.at(t + i) * rows + r, convert<Vec<C, N>>(column[i]));
             }
         }
     } else if (layout == Layout::side_by_side) {
@@ -249,28 +260,32 @@ void load_tile(const char* const* row, int rows, index step, Layout layout, inde
         return;
     }
     for (int r = 0; r < rows; ++r) {
-        for (index t = done; t < samples; ++t) tile[t * rows + r] = C(load_one<In>(row[r] + (time + t) * step));
+        for (index u = done; u < samples; ++u) {
+            const index t = go.at(u);
+            tile[t * rows + r] = C(load_one<In>(row[r] + (time + t) * step));
+        }
     }
 }
 
 template <class Out, class C>
 void store_tile(char* const* row, int rows, index step, Layout layout, index time, index samples, const C* tile) {
     constexpr int N = rows_at_once<Out, C>, P = per_lane<Out>, W = lanes<C>;
+    const Direction go(layout == Layout::along_time && step < 0, samples);
     index done = 0;
     if (layout == Layout::along_time && rows % N == 0) {
         done = samples / N * N;
         for (int r = 0; r < rows; r += N) {
             char* to[N];
-            for (int i = 0; i < N; ++i) to[i] = row[r + i] + time * step;
+            for (int i = 0; i < N; ++i) to[i] = row[r + i] + (time + go.first) * step;
             for (index t = 0; t < done; t += N) {
                 Vec<Out, N> column[N / P][P];
                 for (int q = 0; q < N / P; ++q) {
                     for (int i = 0; i < P; ++i) {
-                        column[q][i] = convert<Vec<Out, N>>(load<Vec<C, N>>(tile + (t + q * P + i) * rows + r));
+                        column[q][i] = convert<Vec<Out, N>>(load<Vec<C, N>>(tile + go.at(t + q * P + i) * rows + r));
                     }
                     transpose<Out, N>(column[q]);
                 }
-                scatter<Out, N>(to, t * step, column);
+                scatter<Out, N>(to, t * index(sizeof(Out)), column);
             }
         }
     } else if (layout == Layout::side_by_side) {
@@ -291,7 +306,10 @@ void store_tile(char* const* row, int rows, index step, Layout layout, index tim
         return;
     }
     for (int r = 0; r < rows; ++r) {
-        for (index t = done; t < samples; ++t) store_one<Out>(row[r] + (time + t) * step, Out(tile[t * rows + r]));
+        for (index u = done; u < samples; ++u) {
+            const index t = go.at(u);
+            store_one<Out>(row[r] + (time + t) * step, Out(tile[t * rows + r]));
+        }
     }
 }
 
@@ -701,12 +719,12 @@ private:
         if (samples <= 0 || layout == Layout::scattered || job.rows * job.samples * size < far) return nothing;
         // Every so many rows begin a line; the table then has room for several of its successors.
         const int every = layout == Layout::along_time ? 1 : layout == Layout::pairs ? 2 : int(least(rows, 64 / size));
-        const index next = layout == Layout::side_by_side ? step : 64;
+        const index next = layout == Layout::side_by_side ? step : step < 0 ? -64 : 64;
         for (int r = 0; r < rows; ++r) {
             lines.line[r] = row[r * every % rows] + time * step + r * every / rows * next;
         }
         lines.step = every * next;
-        lines.lines = layout == Layout::side_by_side ? rows / every * samples : rows / every * (samples * step / 64);
+        lines.lines = layout == Layout::side_by_side ? rows / every * samples : rows / every * (samples * (step < 0 ? -step : step) / 64);
         lines.at_once = (lines.lines + samples - 1) / samples;
         return lines;
     }
