@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import traceback
@@ -319,7 +320,19 @@ def _errors(as_json: bool, debug: bool) -> Iterator[None]:
             traceback.print_exc()
         code, message = verdict
         _say_error(as_json, message, error)
+        if code in {INTERRUPTED, TERMINATED}:
+            _end_if_busy(error, code)
         raise typer.Exit(code) from None
+
+
+def _end_if_busy(error: BaseException, code: int) -> None:
+    """End at once where work goes on that nobody may wait for: what is committed stays, the rest was never visible."""
+    from bridgeflow.engines.attended import was_left_running
+
+    if was_left_running(error):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:

@@ -11,7 +11,7 @@ from bridgeflow.errors import ConfigError, DataError, KeyNotFound
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
-from bridgeflow.transforms import Cast, Clone, Scale, SignalFilter, ToNumpy, ToTensor
+from bridgeflow.transforms import Cast, Clone, Resample, Scale, SignalFilter, ToNumpy, ToTensor
 
 VALUES = np.arange(4000, dtype=np.uint16)
 
@@ -147,3 +147,87 @@ def test_what_comes_out_must_be_columns(made, monkeypatch):
     with pytest.raises(DataError, match="takes columns by name"):
         run_job(job)
     assert not job.sink.path.exists()
+
+
+# --- chunk by chunk ---
+
+
+@pytest.fixture
+def short_chunks(monkeypatch):
+    """Chunks of 1,000 rows of uint16."""
+    monkeypatch.setattr("bridgeflow.pipeline.job.CHUNK_NBYTES", 2000)
+
+
+def test_what_is_long_goes_through_in_chunks_with_the_bytes_of_the_whole(made, short_chunks, monkeypatch):
+    stages = (Scale(scale=0.005), SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0), ToTensor())
+    job = made(*stages)
+    told = []
+    result = run_job(job, progress=lambda *step: told.append(step))
+    assert (result.chunks, result.rows, result.samples) == (4, 4000, 4000)
+    assert set(result.took) == {"read", "transforms", "write"}
+    assert told == [*((f"chunk {number + 1}", number, 4) for number in range(4)), ("", 4, 4)]
+    in_chunks = job.sink.path.read_bytes()
+    monkeypatch.setattr("bridgeflow.pipeline.job.CHUNK_NBYTES", 1 << 20)
+    assert run_job(job, overwrite=True).chunks == 1
+    assert job.sink.path.read_bytes() == in_chunks
+
+
+@pytest.mark.parametrize(
+    ("stages", "report", "why"),
+    [
+        ((SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0, mode="zero_phase"),), None, "zero phase"),
+        ((Scale(),), JobReport(hum=60), "the report measures the whole recording"),
+    ],
+)
+def test_what_cannot_is_read_whole_and_says_so(made, short_chunks, stages, report, why):
+    job = made(*stages, report=report, source={"fs": 360.0})
+    with job.open() as source:
+        assert why in job.whole(job.plan(source))
+    assert run_job(job).chunks == 1
+
+
+def test_rows_of_examples_go_in_chunks_whatever_the_transforms(made, short_chunks):
+    batch = np.random.default_rng(0).normal(size=(50, 400)).astype("float32")
+    zero_phase = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0, mode="zero_phase")
+    job = made(zero_phase, Scale(scale=2.0), columns={"ecg": batch})
+    result = run_job(job)
+    assert result.chunks == 50
+    with open_source(job.sink.path) as source:
+        assert np.array_equal(source.read()["ecg"].to_numpy_ndarray(), zero_phase(batch) * 2)
+
+
+def test_several_channels_of_a_recording(made, short_chunks):
+    stereo = np.random.default_rng(0).normal(size=(2000, 2))
+    notch = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0)
+    job = made(notch, columns={"ecg": stereo}, source={"rows": "instants"})
+    assert run_job(job).chunks == 16
+    with open_source(job.sink.path) as source:
+        assert np.array_equal(source.read()["ecg"].to_numpy_ndarray(), notch(stereo.T).T)
+
+
+def test_copies_are_counted_over_all_chunks(made, short_chunks):
+    result = run_job(made(ToTensor(copy="always"), Scale()))
+    copied = [copy for copy in result.copies if copy.stage == "stage 1 (ToTensor)"]
+    assert [(copy.place, copy.nbytes) for copy in copied] == [("$.ecg", 8000)]
+
+
+def test_an_error_in_a_chunk_leads_to_its_line_and_leaves_nothing(made, short_chunks):
+    values = np.zeros(3000)
+    values[2007] = np.nan
+    job = made(SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0), columns={"ecg": values})
+    with pytest.raises(DataError, match=r"^job.yaml:4:5: stage 1 \(SignalFilter\), \$.ecg: .*2007"):
+        run_job(replace(job, places=("job.yaml:4:5",)))
+    assert sorted(path.name for path in job.sink.path.parent.iterdir()) == ["in.arrow"]
+
+
+def test_columns_that_will_differ_in_length_are_refused_before_they_are_read(made, monkeypatch):
+    monkeypatch.setattr("bridgeflow.io.Source.read", lambda self: pytest.fail("read"))
+    job = made(Resample(from_hz=2, to_hz=1, keys=("a",)), columns={"a": VALUES, "b": VALUES})
+    with pytest.raises(DataError, match=r"different lengths \(a 2000, b 4000\)"):
+        run_job(job)
+
+
+def test_a_job_with_shards_is_for_another_function(made):
+    job = made(Scale())
+    with pytest.raises(ConfigError, match="run_shards"):
+        run_job(replace(job, sink=replace(job.sink, shards=True)))

@@ -14,7 +14,7 @@ import pytest
 
 from bridgeflow.errors import DataError
 from bridgeflow.io import publish
-from bridgeflow.io.commit import owned, seal, unseal
+from bridgeflow.io.commit import owned, remove_leftovers, seal, unseal
 
 
 def put(path, content, **options):
@@ -171,9 +171,10 @@ def test_a_folder_has_one_owner_who_is_named(tmp_path):
         with pytest.raises(DataError, match=rf"is being written by another run \(process {os.getpid()}\)"):
             owned(tmp_path / "out").__enter__()
         assert (tmp_path / "out" / ".lock").read_text() == f"{os.getpid()}\n"
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()  # nothing was put into it
     with owned(tmp_path / "out"):
-        pass
+        (tmp_path / "out" / "a").touch()
+    assert [entry.name for entry in (tmp_path / "out").iterdir()] == ["a"]
 
 
 def test_leftovers_of_a_killed_run_go(tmp_path):
@@ -181,6 +182,7 @@ def test_leftovers_of_a_killed_run_go(tmp_path):
     (tmp_path / ".lock").write_text("123\n")
     (tmp_path / "a").write_bytes(b"whole")
     with owned(tmp_path):
+        remove_leftovers(tmp_path)
         assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "a"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
 

@@ -41,7 +41,7 @@ ROWS = {
     "smoothing": Compose([MedianFilter(kernel_size=5), SavgolFilter(window_length=9, polyorder=2)]),
     "rates": Compose([Resample(from_hz=FS, to_hz=250.0), Decimate(q=2, ftype="fir")]),
     "windows": Compose(
-        [Resample(from_hz=FS, to_hz=250.0), Window(**CUT), Detrend(), SignalFilter(**{**NOTCH, "fs": 250.0})]
+        [Resample(from_hz=FS, to_hz=250.0), Window(**CUT), MedianFilter(), SignalFilter(**{**NOTCH, "fs": 250.0})]
     ),
     "spectra": Spectrogram(fs=FS, hop=16, nperseg=64),
     "average": Welch(fs=FS, nperseg=64),
@@ -139,7 +139,7 @@ def test_columns_of_a_recording_and_what_stands_beside_them():
 def test_rows_of_examples_are_whole_in_time():
     """Where chunks are rows, a stage carries nothing, and one that needs whole recordings has them."""
     batch = np.random.default_rng(0).normal(size=(10, 400))
-    row = Compose([SignalFilter(**NOTCH, mode="zero_phase"), Detrend(), ToTensor()])
+    row = Compose([SignalFilter(**NOTCH, mode="zero_phase"), MedianFilter(), ToTensor()])
     assert not row.streams
     streams = Streams(row, axis=0)
     parts = [streams.push(Chunk(start=0, data=batch[:3])), streams.push(Chunk(start=3, data=batch[3:3]))]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from bridgeflow.bridge import to_numpy, trace
-from bridgeflow.errors import BridgeflowError, DataError
-from bridgeflow.io import Receipt, open_sink
-from bridgeflow.io.files import data_error
+from bridgeflow.engines.attended import Halt, attend
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError
+from bridgeflow.io import Receipt, Source, open_sink
+from bridgeflow.io.base import Columns, Sink
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
+from bridgeflow.pipeline.passage import Passage
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
@@ -24,12 +26,16 @@ from bridgeflow.transforms.runner import Runner, Stage
 __all__ = ["CopyMade", "Hum", "Pair", "Progress", "Result", "run_job"]
 
 Progress = Callable[[str, int, int], None]
-"""Called before each step with its name, its number from 0, and how many there are; at the end with an empty name."""
+"""Called before each step with its name, its number from 0, and how many there are; at the end with an empty name. A
+step is a stage where all is done at once, and a chunk where it is done chunk by chunk."""
+
+_WRITE_ROWS: Final = 1 << 20
+"""Rows that are written between two looks at whether to go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopyMade:
-    """A copy that a crossing made: in which stage, of which column, how many bytes, and why."""
+    """A copy that a crossing made, of each chunk maybe: in which stage, of which column, how many bytes, and why."""
 
     stage: str
     place: str
@@ -65,6 +71,7 @@ class Result:
         rows, samples: rows of the source, and values in all its columns together.
         fs: sampling rate in Hz, where known; seconds: how long the recording is, or all examples together.
         took: seconds that each step took.
+        chunks: in how many pieces the rows went through; 1 where they were read whole.
         crossings: how many there were; copies: those that copied, and why.
         hum: measured where the report asks for it.
         pair: the reported column, where a report is asked for.
@@ -81,6 +88,7 @@ class Result:
     hum: Hum | None
     pair: Pair | None = field(repr=False)
     receipt: Receipt
+    chunks: int = 1
 
     @property
     def rate(self) -> float:
@@ -89,40 +97,71 @@ class Result:
 
 
 def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = None) -> Result:
-    """Run a job: read the source whole, carry its columns through the transforms, publish the sink.
+    """Run a job: carry the columns of the source through the transforms, publish the sink.
 
-    The output appears complete or not at all, and what can be refused is refused before data is read.
+    What is long and can stream goes through chunk by chunk, in memory that does not grow with it; everything else is
+    read whole. The output appears complete or not at all, and what can be refused is refused before data is read.
 
     Args:
         overwrite: whether existing outputs may be replaced.
         progress: told before each step.
 
     Raises:
+        ConfigError: the sink is a folder of shards, which is for `bridgeflow.engines.shards.run_shards`.
         DataError: the source, the outputs or the data are not as the job says.
         BridgeflowError: what a transform refuses.
         OSError: the disk is full or broken.
     """
+    if job.sink.shards:
+        raise ConfigError(
+            "the sink of this job is a folder of shards: run it with bridgeflow.engines.shards.run_shards"
+        )
     job.check_outputs(overwrite=overwrite)
+    results: list[Result] = []
+    halt = Halt()
     with job.open() as source:
-        settings = job.settings(job.plan(source))
-        clock = _Clock(["read", *(_label(*stage) for stage in enumerate(job.transform.stages, 1)), "write"], progress)
+        run = _FileRun(job, source, overwrite, progress, halt)
+        attend([lambda: results.append(run.result())], halt)
+    return results[0]
+
+
+class _FileRun:
+    """One run of a job from file to file."""
+
+    def __init__(self, job: Job, source: Source, overwrite: bool, progress: Progress | None, halt: Halt) -> None:
+        self._job = job
+        self._source = source
+        self._overwrite = overwrite
+        self._progress = progress or (lambda name, number, total: None)
+        self._halt = halt
+        plan = job.plan(source)
+        self._settings = job.settings(plan)
+        self._chunk_rows = source.rows if job.whole(plan) else min(job.chunk_rows(source), source.rows)
+
+    def result(self) -> Result:
+        """Do it."""
+        return self._at_once() if self._chunk_rows == self._source.rows else self._in_chunks()
+
+    def _at_once(self) -> Result:
+        job, source = self._job, self._source
+        layout = job.layout(source)
+        clock = _Clock(
+            ["read", *(_label(*stage) for stage in enumerate(job.transform.stages, 1)), "write"], self._progress
+        )
         with trace() as crossings:
             with clock.step():
                 read = source.read()
-            made, before = _transform(job, read, clock)
+            made, before = _transform(job, layout.opened(read), clock, self._halt)
         # Measured before anything is written: what cannot be reported must not leave half of its results behind.
-        pair = _pair(job, before, made, settings.get("fs"))
+        pair = _pair(job, before, made, self._settings.get("fs"))
         hum = None if pair is None else _hum(job, pair)
         with trace() as last_crossings, clock.step():
-            receipt = _write(job, made, settings, overwrite=overwrite)
+            axes = job.transform.out_axes(layout.specs(job.specs(source)), axis=layout.axis)
+            receipt = self._write(lambda sink: self._write_all(sink, layout.closed(made, axes)))
         clock.done()
-        fs = job.source.fs or source.fs
         exchanges = [*crossings, *last_crossings]
-        return Result(
-            rows=source.rows,
+        return self._told(
             samples=sum(map(_size, read.values())),
-            fs=fs,
-            seconds=None if fs is None else max(map(_length, source.specs.values())) / fs,
             took=clock.took,
             crossings=len(exchanges),
             copies=_copies(exchanges),
@@ -131,18 +170,91 @@ def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = No
             receipt=receipt,
         )
 
+    def _in_chunks(self) -> Result:
+        job, source, rows = self._job, self._source, self._chunk_rows
+        passage = Passage(job.transform, job.layout(source), job.specs(source), name=source.path.name)
+        chunks = -(-source.rows // rows)
+        took = dict.fromkeys(("read", "transforms", "write"), 0.0)
+        samples = crossings = 0
+        copies: dict[CopyMade, int] = {}
+
+        def write(sink: Sink) -> None:
+            nonlocal samples, crossings
+            begun = False
+            pieces = source.chunks(rows)
+            for number in range(chunks):
+                self._halt.check()
+                self._progress(f"chunk {number + 1}", number, chunks)
+                with trace() as made_here:
+                    with _timed(took, "read"):
+                        columns = next(pieces)
+                    samples += sum(map(_size, columns.values()))
+                    with _timed(took, "transforms"):
+                        try:
+                            columns = passage.push(columns, last=number == chunks - 1)
+                        except BridgeflowError as error:
+                            raise job.located(error) from error
+                    with _timed(took, "write"):
+                        if not begun or any(map(len, columns.values())):
+                            sink.write(columns)
+                            begun = True
+                crossings += len(made_here)
+                for copy in _copies(made_here):
+                    key = replace(copy, nbytes=None)
+                    copies[key] = copies.get(key, 0) + (copy.nbytes or 0)
+
+        receipt = self._write(write)
+        self._progress("", chunks, chunks)
+        return self._told(
+            samples=samples,
+            took=took,
+            crossings=crossings,
+            copies=tuple(replace(copy, nbytes=nbytes) for copy, nbytes in copies.items()),
+            hum=None,
+            pair=None,
+            receipt=receipt,
+            chunks=chunks,
+        )
+
+    def _told(self, **facts: Any) -> Result:
+        source = self._source
+        fs = self._job.source.fs or source.fs
+        seconds = None if fs is None else max(map(_length, source.specs.values())) / fs
+        return Result(rows=source.rows, fs=fs, seconds=seconds, **facts)
+
+    def _write(self, write: Callable[[Sink], None]) -> Receipt:
+        sink = self._job.sink
+        with open_sink(
+            sink.path,
+            format=sink.format,
+            overwrite=self._overwrite,
+            compression=sink.compression,
+            settings=self._settings,
+            roots=self._job.roots,
+        ) as output:
+            write(output)
+        assert output.receipt is not None
+        return output.receipt
+
+    def _write_all(self, sink: Sink, columns: Columns) -> None:
+        rows = max(map(len, columns.values()), default=0)
+        for start in range(0, max(rows, 1), _WRITE_ROWS):
+            self._halt.check()
+            sink.write({name: column[start : start + _WRITE_ROWS] for name, column in columns.items()})
+
 
 def _label(number: int, stage: Any) -> str:
     """What `Compose` calls the stage."""
     return f"stage {number} ({type(stage).__name__})"
 
 
-def _transform(job: Job, columns: Any, clock: _Clock) -> tuple[Any, Any]:
+def _transform(job: Job, columns: Any, clock: _Clock, halt: Halt) -> tuple[Any, Any]:
     """The columns after the last stage, and those that the report calls "before"."""
     wanted = None if job.report is None else job.report.before
     before = columns if job.report and wanted is None else None
     for number, stage in enumerate(job.transform.stages, 1):
         label = _label(number, stage)
+        halt.check()
         with clock.step():
             try:
                 columns = (Runner([Stage(label, stage)]) if isinstance(stage, LeafTransform) else stage)(columns)
@@ -153,24 +265,6 @@ def _transform(job: Job, columns: Any, clock: _Clock) -> tuple[Any, Any]:
         if before is None and type(stage).__name__ == wanted:
             before = columns
     return columns, before
-
-
-def _write(job: Job, columns: Any, settings: dict[str, Any], *, overwrite: bool) -> Receipt:
-    if not isinstance(columns, dict):
-        problem = f"takes columns by name, and the transforms make {type(columns).__name__} of them"
-        raise data_error(job.sink.path, problem, "end with a dict of arrays")
-    sink = job.sink
-    with open_sink(
-        sink.path,
-        format=sink.format,
-        overwrite=overwrite,
-        compression=sink.compression,
-        settings=settings,
-        roots=job.roots,
-    ) as output:
-        output.write(columns)
-    assert output.receipt is not None
-    return output.receipt
 
 
 def _pair(job: Job, before: Any, after: Any, fs: float | None) -> Pair | None:
@@ -227,13 +321,20 @@ def _length(spec: ArraySpec) -> int:
     return (spec.shape[0] or 0) * ((spec.time or 0) if spec.ndim > 1 else 1)
 
 
+@contextmanager
+def _timed(took: dict[str, float], name: str) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    took[name] += perf_counter() - start
+
+
 class _Clock:
     """Times each step and tells who wants to know."""
 
-    def __init__(self, names: list[str], progress: Progress | None) -> None:
+    def __init__(self, names: list[str], progress: Progress) -> None:
         self.took: dict[str, float] = {}
         self._names = names
-        self._tell = progress or (lambda name, number, total: None)
+        self._tell = progress
 
     @contextmanager
     def step(self) -> Iterator[None]:

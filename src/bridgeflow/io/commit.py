@@ -22,7 +22,20 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 from bridgeflow.errors import DataError
 from bridgeflow.io.files import Roots, data_error, open_folder, open_regular
 
-__all__ = ["Overwrite", "Receipt", "owned", "publish", "refuse_existing", "seal", "sha256_of", "unseal"]
+__all__ = [
+    "Overwrite",
+    "Receipt",
+    "abandon",
+    "canonical",
+    "owned",
+    "publish",
+    "refuse_existing",
+    "remove_leftovers",
+    "seal",
+    "sha256_of",
+    "sync_folder",
+    "unseal",
+]
 
 Overwrite: TypeAlias = bool | Literal["same"]
 """Whether an existing file may be replaced; `"same"`: it is taken for this one if it holds the same bytes."""
@@ -38,6 +51,10 @@ class Receipt:
     path: Path
     nbytes: int
     sha256: str
+
+
+_OPEN: set[Path] = set()
+"""Hidden neighbours that this process is writing."""
 
 
 class Publication:
@@ -80,6 +97,7 @@ def publish(
         publication = Publication(target, _open_part(target, part, folder))
         with publication.file as file:
             try:
+                _OPEN.add(target.parent / part)
                 yield publication
                 file.flush()
                 os.fsync(file.fileno())
@@ -88,8 +106,17 @@ def publish(
             except BaseException:
                 _remove(part, folder)  # while the lock is held, so that it is ours
                 raise
+            finally:
+                _OPEN.discard(target.parent / part)
         os.fsync(folder)
         publication.receipt = receipt
+
+
+def abandon() -> None:
+    """Remove what this process is writing: for the moment before it ends without waiting for those who write."""
+    for part in tuple(_OPEN):
+        with suppress(OSError):
+            os.unlink(part)
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: Overwrite) -> None:
@@ -198,7 +225,7 @@ def _remove(part: str, folder: int) -> None:
 
 @contextmanager
 def owned(folder: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[int]:
-    """Own a folder while the block runs: made where it is missing, locked against other runs, leftovers removed.
+    """Own a folder while the block runs: made where it is missing, locked against other runs.
 
     Yields:
         The folder's descriptor.
@@ -207,6 +234,7 @@ def owned(folder: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[in
         DataError: another run owns it; names its process. Or it lies outside the roots.
     """
     target = Path(os.path.abspath(folder))
+    is_new = not target.exists()
     with (
         open_folder(target / LOCK, roots=roots) as opened,
         os.fdopen(_lock(target, opened), "w+b", buffering=0) as lock,
@@ -214,15 +242,18 @@ def owned(folder: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[in
         try:
             lock.truncate(0)
             lock.write(f"{os.getpid()}\n".encode())
-            _remove_parts(opened)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
             os.fsync(opened)  # what is found in it is there to stay
             yield opened
         finally:
             _remove(LOCK, opened)  # while it is held, so that it is ours
+            if is_new:
+                with suppress(OSError):
+                    os.rmdir(target)  # where the job has failed before there was anything to keep
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -248,11 +279,11 @@ def _lock(folder: Path, opened: int) -> int:
         os.close(lock)
 
 
-def _remove_parts(folder: int) -> None:
-    """What killed runs were writing; whoever owns the folder is the only one who writes there."""
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed runs were writing in a folder of shards, which is for its owner to do."""
     for name in os.listdir(folder):
         if name.startswith(".") and name.endswith(".part"):
-            _remove(name, folder)
+            os.unlink(folder / name)
 
 
 # --- records ---

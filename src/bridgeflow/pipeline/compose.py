@@ -319,11 +319,13 @@ def _obstacle_here(label: str, stage: Transform, spec: Any, axes: Mapping[str, i
     recipe, specs = compile_recipe(spec, is_spec, stage.keys)
     obstacles = []
     for place, one in zip(recipe.places, specs, strict=True):
-        axis = getattr(stage, "axis", -1)
+        core = stage.core_ndim
         if axes[place] >= one.ndim - 1:
             obstacles.append(stage.stream_obstacle)
-        elif not isinstance(axis, int) or (axis if axis >= 0 else one.ndim + axis) <= axes[place]:
-            obstacles.append(f"{label} works along axis {axis}, along which the pieces of {place} follow each other")
+        elif core is None:
+            obstacles.append(f"{label} does not say (core_ndim) that it treats the pieces of {place} each alone")
+        elif one.ndim - core <= axes[place]:
+            obstacles.append(f"{label} looks across the pieces of {place}")
     return "; ".join(dict.fromkeys(filter(None, obstacles)))
 
 

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bridgeflow import __version__
 from bridgeflow.errors import BridgeflowError, DataError, nearest
-from bridgeflow.io import ColumnNulls, Compression, Roots, Source, open_source, refuse_existing, refuse_overlap
+from bridgeflow.io import (
+    ColumnNulls,
+    Compression,
+    Recording,
+    Roots,
+    Source,
+    open_source,
+    recordings,
+    refuse_existing,
+    refuse_overlap,
+)
 from bridgeflow.io.files import data_error
+from bridgeflow.io.listing import has_pattern
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.spec import ArraySpec
+from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of
+from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
 
 __all__ = ["Job", "JobReport", "JobSink", "JobSource"]
+
+CHUNK_NBYTES: Final = 8 << 20
+"""Bytes of input that go through the transforms at a time."""
+
+SHARD_CHUNKS: Final = 8
+"""Chunks whose results become one shard, where a job does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,10 +43,12 @@ class JobSource:
     """What is read.
 
     Args:
-        path, format: the file; `format=None` for what its suffix says.
+        path, format: the file, or the folder or pattern of many; `format=None` for what the suffix says.
         columns: names to read; `None` for all.
         fs: sampling rate in Hz; `None` for what the file says.
         nulls: `"error"`, or `"keep"` to hand them on.
+        rows: what a row is, where it holds several numbers: `"instants"` of a recording, or `"examples"`; `None` for
+            instants in wav files, examples in others.
     """
 
     path: Path
@@ -35,6 +56,19 @@ class JobSource:
     columns: tuple[str, ...] | None = None
     fs: float | None = None
     nulls: ColumnNulls = "error"
+    rows: RowsAre | None = None
+
+    @property
+    def is_many(self) -> bool:
+        """Whether the path is a folder or a pattern."""
+        return self.folder is not None
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of many, or of a pattern the one in which all that it matches must lie; `None` for a file."""
+        if has_pattern(self.path):
+            return next(parent for parent in self.path.parents if not has_pattern(parent))
+        return self.path if self.path.is_dir() else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +76,17 @@ class JobSink:
     """What is written.
 
     Args:
-        path, format: the file; `format=None` for what its suffix says.
+        path, format: the file, or with `shards` the folder; `format=None` for what its suffix says.
         compression: one of the format's words; `None` for the format's own choice.
+        shards: write a folder of shards, each committed by itself, so that a job that was killed goes on where it was.
+        shard_rows: rows of a recording whose results become one shard; `None` for some 64 MiB of input.
     """
 
     path: Path
     format: str | None = None
     compression: Compression | None = None
+    shards: bool = False
+    shard_rows: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +119,7 @@ class Job:
         roots: folders beneath which every file of the job must lie, links followed; `None` for anywhere.
         inputs: further files that no output may replace (the configuration), by what they are.
         places: where each transform is written ("job.yaml:5:5"), for messages; empty for jobs made in Python.
+        threads: how many recordings to work on at a time; `None` for as many as there are processors, at most 8.
     """
 
     source: JobSource
@@ -90,6 +129,7 @@ class Job:
     roots: Roots = None
     inputs: Mapping[str, Path] = field(default_factory=dict)
     places: tuple[str, ...] = ()
+    threads: int | None = None
 
     @property
     def outputs(self) -> dict[str, Path]:
@@ -101,21 +141,42 @@ class Job:
         """Refuse outputs that would destroy something.
 
         Raises:
-            DataError: an output is an input or another output, lies inside one, or exists and may not be replaced.
+            DataError: an output is an input or another output, lies inside one, or exists and may not be replaced; or
+                many recordings are to become one file, or to be reported on.
         """
-        refuse_overlap(self.outputs, {"source": self.source.path, **self.inputs})
+        refuse_overlap(self.outputs, {"source": self.source.folder or self.source.path, **self.inputs})
+        if self.sink.shards:
+            if self.report is not None:
+                raise DataError("report: a report is about one file, and this job writes a folder of shards; remove it")
+            if overwrite:
+                problem = "a folder of shards is not overwritten: the same job goes on with it"
+                raise data_error(self.sink.path, problem, "delete it, or write to another folder")
+            if self.sink.path.exists() and not self.sink.path.is_dir():
+                raise data_error(self.sink.path, "is no folder", "name a folder for the shards")
+            return
+        if self.source.is_many:
+            remedy = f"name a folder, with a slash at its end: {self.sink.path.stem}/"
+            raise data_error(self.sink.path, "is one file, and the source is many recordings", remedy)
         for path in self.outputs.values():
             refuse_existing(path, overwrite=overwrite)
 
-    def open(self) -> Source:
-        """Open the source.
+    def recordings(self) -> tuple[Recording, ...]:
+        """The files to be read, in the order of their names.
+
+        Raises:
+            DataError: there are none, or too many, or one lies outside the roots.
+        """
+        return recordings(self.source.path, format=self.source.format, roots=self.roots)
+
+    def open(self, path: Path | None = None) -> Source:
+        """Open the source, or this one of its recordings.
 
         Raises:
             DataError: it cannot be read, has no rows, or says another sampling rate than the job.
         """
         wanted = self.source
         source = open_source(
-            wanted.path, format=wanted.format, columns=wanted.columns, nulls=wanted.nulls, roots=self.roots
+            path or wanted.path, format=wanted.format, columns=wanted.columns, nulls=wanted.nulls, roots=self.roots
         )
         if source.rows == 0:
             source.close()
@@ -133,24 +194,56 @@ class Job:
             BridgeflowError: a transform cannot handle a column or selects one that is not there, what comes out is no
                 columns, or the report is about a column that does not come out.
         """
-        specs = {name: replace(spec, fs=self.source.fs or spec.fs) for name, spec in source.specs.items()}
+        layout = self.layout(source)
+        specs = layout.specs(self.specs(source))
         try:
-            plan = self.transform.plan(specs)
+            plan = self.transform.plan(specs, axis=layout.axis)
         except BridgeflowError as error:
             raise self.located(error) from error
         self.rate(plan)
         if isinstance(plan.result, dict):
             self.report_column(plan.result)
+            lengths = lengths_of(plan.result, self.transform.out_axes(specs, axis=layout.axis))
+            if len(set(lengths.values())) > 1:
+                raise data_error(self.sink.path, different_lengths(lengths))
         return plan
 
+    def specs(self, source: Source) -> dict[str, ArraySpec]:
+        """What each column of the source is, with the sampling rate that the job says."""
+        return {name: replace(spec, fs=self.source.fs or spec.fs) for name, spec in source.specs.items()}
+
+    def layout(self, source: Source) -> Layout:
+        """What a row of the source is."""
+        flat = all(spec.ndim < 2 for spec in source.specs.values())
+        return Layout(self.source.rows or ("instants" if flat or source.format.name == "wav" else "examples"))
+
+    def chunk_rows(self, source: Source) -> int:
+        """Rows that go through the transforms at a time: as many as a fixed budget of memory holds, on any machine."""
+        specs = source.specs.values()
+        width = sum((itemsize(spec.dtype) or 16) * math.prod(n or 1 for n in spec.shape[1:]) for spec in specs)
+        rows = max(CHUNK_NBYTES // width, 1)
+        return rows if self.sink.shard_rows is None else min(rows, self.sink.shard_rows)
+
+    def shard_rows(self, source: Source) -> int:
+        """Rows of a recording whose results become one shard."""
+        return self.sink.shard_rows or SHARD_CHUNKS * self.chunk_rows(source)
+
+    def whole(self, plan: Plan) -> str:
+        """Why a recording must be read whole; empty where it can go through in chunks."""
+        if plan.obstacles:
+            return "; ".join(dict.fromkeys(plan.obstacles))
+        if self.report is not None and (self.report.hum is not None or self.report.png is not None):
+            return "the report measures the whole recording"
+        return ""
+
     def rate(self, plan: Plan) -> float | None:
-        """The sampling rate in Hz of what comes out; `None` where nobody knows it.
+        """The sampling rate in Hz of what comes out; `None` where no column knows it.
 
         Raises:
             DataError: the columns differ in it, and a file has one.
         """
         columns = plan.result.values() if isinstance(plan.result, dict) else ()
-        rates = {spec.fs for spec in columns if isinstance(spec, ArraySpec)}
+        rates = {spec.fs for spec in columns if isinstance(spec, ArraySpec)} - {None}
         if len(rates) > 1:
             raise data_error(
                 self.sink.path, f"columns at {' and '.join(map(str, rates))} Hz", "write a file for each rate"
@@ -181,12 +274,16 @@ class Job:
         placed.file = str(self.source.path)
         return placed
 
-    def settings(self, plan: Plan) -> dict[str, Any]:
-        """What is stored with the result: enough to make it again, and nothing that differs from run to run."""
+    def settings(self, plan: Plan, source: str | None = None) -> dict[str, Any]:
+        """What is stored with the result: enough to make it again, and nothing that differs from run to run.
+
+        Args:
+            source: the name of the recording; `None` for that of the one file.
+        """
         fs = self.rate(plan)
         return {
             "bridgeflow": __version__,
             **({"fs": fs} if fs is not None else {}),
-            "source": self.source.path.name,
+            "source": source or self.source.path.name,
             "transforms": self.transform.to_config()["Compose"]["stages"],
         }

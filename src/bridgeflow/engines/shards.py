@@ -1,0 +1,561 @@
+"""Many recordings, or a long one, to a folder of shards that survives whatever kills the job.
+
+A shard is the result of a stretch of one recording. It is written under a hidden name, brought to the disk and given
+its name, which says where it comes from; then a record in the log says its hash, and the state with which the recording
+goes on behind it. That record is the commit: what has one is never made again, what has none is made anew with the same
+bytes. The manifest comes last. Nothing in names or bytes depends on time, machine, number of threads, or on how often
+the job was killed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+from typing import Any, Final
+
+from bridgeflow import __version__
+from bridgeflow.engines.attended import Halt, attend
+from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.io import Recording, Source, format_of, open_sink, open_source, shown
+from bridgeflow.io.commit import canonical, owned, publish, remove_leftovers, seal, sha256_of, sync_folder, unseal
+from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
+from bridgeflow.pipeline.passage import Passage
+from bridgeflow.signal.iir.engine import why_unavailable
+
+__all__ = ["Moving", "Shard", "ShardsResult", "Watch", "run_shards"]
+
+MANIFEST: Final = "manifest.json"
+LOG: Final = "log"
+_JOB: Final = "job.json"
+_VERSION: Final = 1
+_MOST_THREADS: Final = 8
+_LARGEST_RECORD: Final = 1 << 30
+_PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moving:
+    """How far a job has got.
+
+    Attributes:
+        done, total: bytes of input behind it, and in all; recordings, of: likewise recordings.
+        rate: bytes of input a second; left: seconds that are left at that rate; 0 and `None` where it has not begun.
+    """
+
+    done: int
+    total: int
+    recordings: int
+    of: int
+    rate: float
+    left: float | None
+
+
+Watch = Callable[[Moving], None]
+"""Told now and then how far a job has got, and once at the end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """A committed shard: its file, the stretch of the recording that it comes from, its rows, size and SHA-256."""
+
+    name: str
+    recording: str
+    start: int
+    end: int
+    rows: int
+    nbytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardsResult:
+    """What a job with shards did.
+
+    Attributes:
+        path: the folder.
+        shards: all that the manifest lists.
+        recordings: how many there are; rows_in: their rows in all.
+        made: shards that this run wrote; kept: those that an earlier run had committed.
+        took: seconds.
+        digest: SHA-256 of configuration, versions and inputs, in hexadecimal.
+        was_complete: whether all was there already, and nothing was touched.
+    """
+
+    path: Path
+    shards: tuple[Shard, ...] = field(repr=False)
+    recordings: int
+    rows_in: int
+    made: int
+    kept: int
+    took: float
+    digest: str
+    was_complete: bool
+
+    @property
+    def rows(self) -> int:
+        """Rows in all shards."""
+        return sum(shard.rows for shard in self.shards)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(shard.nbytes for shard in self.shards)
+
+
+def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None) -> ShardsResult:
+    """Run a job whose sink is a folder of shards, or go on with it where an earlier run was stopped.
+
+    Args:
+        overwrite: refused: the same job goes on with its folder, another one gets another.
+        watch: told how far it has got.
+
+    Raises:
+        DataError: the source, the outputs or the data are not as the job says; another run owns the folder (its process
+            is named); the folder holds the results of another job, or of nobody knows what.
+        BridgeflowError: what a transform refuses.
+        OSError: the disk is full or broken. What was committed stays; the next run goes on from there.
+    """
+    began = monotonic()
+    job.check_outputs(overwrite=overwrite)
+    recordings = job.recordings()
+    with job.open(recordings[0].path) as source:  # refused here, or after all inputs were read
+        job.settings(job.plan(source), source=recordings[0].name)
+    folder = job.sink.path
+    if (folder / MANIFEST).exists():
+        return _complete(job, recordings, _identity(job, recordings), began)
+    with owned(folder, roots=job.roots) as opened:
+        identity = _identity(job, recordings)
+        if (folder / MANIFEST).exists():  # its owner has just gone
+            return _complete(job, recordings, identity, began)
+        _claim(folder, opened, identity, job.roots)
+        run = _Run(job, recordings, identity.digest, watch)
+        run.all()
+        shards, rows_in = run.committed()
+        _publish_record(folder / MANIFEST, _manifest(identity, shards, rows_in), job.roots)
+    return ShardsResult(
+        path=folder,
+        shards=shards,
+        recordings=len(recordings),
+        rows_in=sum(rows_in.values()),
+        made=run.made,
+        kept=len(shards) - run.made,
+        took=monotonic() - began,
+        digest=identity.digest,
+        was_complete=False,
+    )
+
+
+# --- what is to be done, and whether it is what was begun ---
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """What the results depend on, part by part, and its SHA-256."""
+
+    parts: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(canonical(self.parts)).hexdigest()
+
+
+def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
+    """Configuration, versions, and the bytes of all inputs; no path, time or number of threads."""
+    hashes: dict[int, str] = {}
+    waiting = iter(range(len(recordings)))
+    halt, lock = Halt(), Lock()
+
+    def hash_some() -> None:
+        while True:
+            halt.check()
+            with lock:
+                number = next(waiting, None)
+            if number is None:
+                return
+            hashes[number] = sha256_of(recordings[number].path, roots=job.roots)
+
+    attend([hash_some] * min(_threads(job), len(recordings)), halt)
+    source, sink = job.source, job.sink
+    return _Identity(
+        {
+            "configuration": {
+                "source": {
+                    "format": source.format,
+                    "columns": None if source.columns is None else list(source.columns),
+                    "fs": source.fs,
+                    "nulls": source.nulls,
+                    "rows": source.rows,
+                },
+                "transforms": job.transform.to_config()["Compose"]["stages"],
+                "sink": {
+                    "format": format_of(sink.path, sink.format).name,
+                    "compression": sink.compression,
+                    "shard_rows": sink.shard_rows,
+                },
+                "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
+            },
+            "versions": {"bridgeflow": __version__, "native": why_unavailable("native") is None, **_versions()},
+            "inputs": [
+                {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number]}
+                for number, one in enumerate(recordings)
+            ],
+        }
+    )
+
+
+def _versions() -> dict[str, str]:
+    """Packages whose arithmetic or encoding the bytes depend on."""
+    found = {}
+    for name in _PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _threads(job: Job) -> int:
+    return job.threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+
+
+def _complete(job: Job, recordings: Sequence[Recording], identity: _Identity, began: float) -> ShardsResult:
+    """The result of a run that found everything done."""
+    folder = job.sink.path
+    manifest = _read_record(folder / MANIFEST, job.roots)
+    _require_same(folder, manifest, identity)
+    shards = tuple(Shard(**shard) for shard in manifest["shards"])
+    for shard in shards:
+        _require_there(folder, shard)
+    return ShardsResult(
+        path=folder,
+        shards=shards,
+        recordings=len(recordings),
+        rows_in=sum(one["rows"] for one in manifest["recordings"]),
+        made=0,
+        kept=len(shards),
+        took=monotonic() - began,
+        digest=identity.digest,
+        was_complete=True,
+    )
+
+
+def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None:
+    """Make the folder this job's, or see that it is."""
+    log = folder / LOG
+    if (log / _JOB).exists():
+        _require_same(folder, _read_record(log / _JOB, roots), identity)
+        remove_leftovers(folder)
+        remove_leftovers(log)
+        sync_folder(log)  # a record that is found is there to stay
+        return
+    foreign = [name for name in os.listdir(folder) if name not in {".lock", LOG}]
+    foreign += [f"{LOG}/{name}" for name in (os.listdir(log) if log.is_dir() else ()) if name != f".{_JOB}.part"]
+    if foreign:
+        some = ", ".join(map(shown, sorted(foreign)[:3]))
+        raise data_error(folder, f"holds files that no job of ours has put there ({some})", "name an empty folder")
+    log.mkdir(exist_ok=True)
+    os.fsync(opened)
+    _publish_record(log / _JOB, {"version": _VERSION, "digest": identity.digest, **identity.parts}, roots)
+
+
+def _require_same(folder: Path, record: dict[str, Any], identity: _Identity) -> None:
+    """Refuse to mix the results of two jobs; say what is not the same."""
+    if record.get("digest") == identity.digest:
+        return
+    differ = "; ".join(_differences(record, identity.parts))
+    raise data_error(
+        folder, f"holds the results of another job ({differ})", "write to another folder, or delete this one"
+    )
+
+
+def _differences(record: dict[str, Any], parts: dict[str, Any]) -> Iterator[str]:
+    for part in ("configuration", "versions"):
+        then, now = record.get(part, {}), parts[part]
+        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        if keys:
+            yield f"{part}: {', '.join(keys)}"
+    then, now = ({one["name"]: one["sha256"] for one in some["inputs"]} for some in (record, parts))
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if names:
+        yield f"inputs: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
+
+
+def _manifest(identity: _Identity, shards: Sequence[Shard], rows_in: dict[str, int]) -> dict[str, Any]:
+    return {
+        "version": _VERSION,
+        "digest": identity.digest,
+        **identity.parts,
+        "recordings": [{"name": name, "rows": rows} for name, rows in rows_in.items()],
+        "shards": [vars(shard) for shard in shards],
+        "rows": sum(shard.rows for shard in shards),
+    }
+
+
+# --- records ---
+
+
+def _publish_record(path: Path, record: dict[str, Any], roots: Roots) -> None:
+    with publish(path, overwrite="same", roots=roots) as output:
+        output.file.write(seal(record))
+
+
+def _read_record(path: Path, roots: Roots) -> dict[str, Any]:
+    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
+        return unseal(file.read(_LARGEST_RECORD), shown(path))
+
+
+def _require_there(folder: Path, shard: Shard) -> None:
+    """What is committed must be there, whole; its hash is for its readers to ask about."""
+    path = folder / shard.name
+    if not path.is_file() or path.stat().st_size != shard.nbytes:
+        found = f"has {path.stat().st_size:,} bytes" if path.is_file() else "is gone"
+        problem = f"{found}, and the log says {shard.nbytes:,}"
+        raise data_error(path, problem, "somebody changed the folder: delete it and run the job again")
+
+
+def _stem(name: str) -> str:
+    """The name of a recording as part of file names: letters and digits that every file system knows."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)[:100]
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+# --- the work ---
+
+
+@dataclass
+class _Log:
+    """What is committed of one recording of `rows`: its shards, where it goes on, in which state, and if it is done."""
+
+    shards: list[Shard] = field(default_factory=list)
+    records: int = 0
+    rows: int = 0
+    end: int = 0
+    state: dict[str, Any] | None = None
+    last: bool = False
+
+
+class _Run:
+    """One run of a job in a folder that it owns."""
+
+    def __init__(self, job: Job, recordings: Sequence[Recording], digest: str, watch: Watch | None) -> None:
+        self._job = job
+        self._folder = job.sink.path
+        self._recordings = recordings
+        self._digest = digest
+        self._watch = watch
+        self._suffix = format_of(job.sink.path, job.sink.format).suffixes[0]
+        self._halt = Halt()
+        self._lock = Lock()
+        self._waiting = iter(range(len(recordings)))
+        self._done = dict.fromkeys(range(len(recordings)), 0.0)  # bytes of each recording
+        self._finished = 0
+        self.made = 0
+        self._logs = [self._read_log(one) for one in recordings]
+        self._began = monotonic()
+        self._before = 0.0
+
+    def all(self) -> None:
+        """Commit all shards of all recordings."""
+        for number, log in enumerate(self._logs):
+            self._advance(number, log.end, log.last, rows=log.rows)
+        self._before = sum(self._done.values())
+        errors: list[tuple[int, BaseException]] = []
+        works = [lambda: self._some(errors)] * min(_threads(self._job), len(self._recordings))
+        attend(works, self._halt, tick=self._tell)
+        if errors:
+            raise min(errors, key=lambda one: one[0])[1]
+        self._tell()
+
+    def committed(self) -> tuple[tuple[Shard, ...], dict[str, int]]:
+        """All shards in order, and the rows of each recording that they come from."""
+        rows = {one.name: log.end for one, log in zip(self._recordings, self._logs, strict=True)}
+        return tuple(shard for log in self._logs for shard in log.shards), rows
+
+    def _some(self, errors: list[tuple[int, BaseException]]) -> None:
+        """One recording after the other, until there is none left."""
+        while True:
+            self._halt.check()
+            with self._lock:
+                number = next(self._waiting, None)
+            if number is None:
+                return
+            try:
+                self._recording(number)
+            except (BridgeflowError, OSError) as error:
+                errors.append((number, error))
+                self._halt.set()
+
+    def _recording(self, number: int) -> None:
+        recording, log, job = self._recordings[number], self._logs[number], self._job
+        if log.last:
+            return
+        with job.open(recording.path) as source:
+            plan = job.plan(source)
+            settings = job.settings(plan, source=recording.name)
+            if job.whole(plan):
+                self._shard(number, source, 0, source.rows, settings, self._whole(source))
+                return
+            passage = Passage(job.transform, job.layout(source), job.specs(source), name=recording.name)
+            if log.state is not None:
+                passage.load_state_dict(log.state)
+            rows = job.shard_rows(source)
+            for start in range(log.end, source.rows, rows):
+                end = min(start + rows, source.rows)
+                pieces = self._pieces(number, source, passage, start, end)
+                self._shard(number, source, start, end, settings, pieces, passage)
+
+    def _pieces(self, number: int, source: Source, passage: Passage, start: int, end: int) -> Iterator[Any]:
+        """What becomes certain of a stretch, chunk by chunk."""
+        rows = self._job.chunk_rows(source)
+        for position, columns in zip(range(start, end, rows), source.chunks(rows, start=start, stop=end), strict=True):
+            self._halt.check()
+            upto = min(position + rows, end)
+            try:
+                yield passage.push(columns, last=upto == source.rows)
+            except BridgeflowError as error:
+                raise self._located(error, source) from error
+            self._advance(number, upto, False, rows=source.rows)
+
+    def _whole(self, source: Source) -> Iterator[Any]:
+        """What the transforms make of a recording that they need whole."""
+        job, layout = self._job, self._job.layout(source)
+        try:
+            made = job.transform(layout.opened(source.read()))
+        except BridgeflowError as error:
+            raise self._located(error, source) from error
+        axes = job.transform.out_axes(layout.specs(job.specs(source)), axis=layout.axis)
+        columns = layout.closed(made, axes)
+        self._halt.check()
+        yield columns
+
+    def _located(self, error: BridgeflowError, source: Source) -> BridgeflowError:
+        """The error with the recording that it is about."""
+        located = self._job.located(error)
+        placed = DataError(f"{shown(source.path)}: {located}")
+        placed.file = shown(source.path)
+        return placed
+
+    def _shard(
+        self,
+        number: int,
+        source: Source,
+        start: int,
+        end: int,
+        settings: dict[str, Any],
+        pieces: Iterator[Any],
+        passage: Passage | None = None,
+    ) -> None:
+        """Write one shard, and the record that commits it with the state behind it."""
+        recording, log, job = self._recordings[number], self._logs[number], self._job
+        stem = _stem(recording.name)
+        name = f"part-{stem}-{start:012d}-{end:012d}-{self._digest[:8]}{self._suffix}"
+        sink = None
+        with ExitStack() as stack:
+            for columns in pieces:
+                if not any(map(len, columns.values())):
+                    continue
+                if sink is None:  # a stretch of which nothing comes out has no file
+                    sink = stack.enter_context(
+                        open_sink(
+                            self._folder / name,
+                            format=job.sink.format,
+                            overwrite="same",
+                            compression=job.sink.compression,
+                            settings=settings,
+                            roots=job.roots,
+                        )
+                    )
+                sink.write(columns)
+        shard = None
+        if sink is not None:
+            assert sink.receipt is not None
+            self._require_rows(sink.receipt.path, sink.rows)
+            shard = Shard(
+                name=name,
+                recording=recording.name,
+                start=start,
+                end=end,
+                rows=sink.rows,
+                nbytes=sink.receipt.nbytes,
+                sha256=sink.receipt.sha256,
+            )
+        last = end == source.rows
+        record = {
+            "version": _VERSION,
+            "digest": self._digest,
+            "recording": recording.name,
+            "number": log.records,
+            "start": start,
+            "end": end,
+            "rows": source.rows,
+            "last": last,
+            "shard": None if shard is None else vars(shard),
+            "state": None if last or passage is None else passage.state_dict(),
+        }
+        _publish_record(self._folder / LOG / f"{stem}-{log.records:06d}.json", record, job.roots)
+        with self._lock:
+            log.records += 1
+            log.end, log.last = end, last
+            if shard is not None:
+                log.shards.append(shard)
+                self.made += 1
+        self._advance(number, end, last, rows=source.rows)
+
+    def _require_rows(self, path: Path, rows: int) -> None:
+        """What was written must read as what was meant."""
+        with open_source(path, format=self._job.sink.format, nulls="keep", roots=self._job.roots) as written:
+            if written.rows != rows:
+                raise data_error(path, f"holds {written.rows} rows where {rows} were written", "check the disk")
+
+    # --- what is there ---
+
+    def _read_log(self, recording: Recording) -> _Log:
+        """What earlier runs have committed of a recording."""
+        log, stem = _Log(), _stem(recording.name)
+        while (path := self._folder / LOG / f"{stem}-{log.records:06d}.json").exists():
+            record = _read_record(path, self._job.roots)
+            expected = (self._digest, recording.name, log.records, log.end, False)
+            found = (*(record.get(key) for key in ("digest", "recording", "number", "start")), log.last)
+            if found != expected:
+                raise data_error(path, "does not go with the records before it", "delete the folder and run again")
+            if record["shard"] is not None:
+                shard = Shard(**record["shard"])
+                _require_there(self._folder, shard)
+                log.shards.append(shard)
+            log.records += 1
+            log.end, log.rows, log.last, log.state = (record[key] for key in ("end", "rows", "last", "state"))
+        return log
+
+    # --- progress ---
+
+    def _advance(self, number: int, end: int, last: bool, *, rows: int) -> None:
+        with self._lock:
+            self._finished += last
+            self._done[number] = self._recordings[number].nbytes * end / max(rows, 1)
+
+    def _tell(self) -> None:
+        if self._watch is None:
+            return
+        with self._lock:
+            done, finished = sum(self._done.values()), self._finished
+        total = sum(one.nbytes for one in self._recordings)
+        rate = (done - self._before) / max(monotonic() - self._began, 1e-9)
+        self._watch(
+            Moving(
+                done=int(done),
+                total=total,
+                recordings=finished,
+                of=len(self._recordings),
+                rate=rate,
+                left=(total - done) / rate if rate > 0 else None,
+            )
+        )

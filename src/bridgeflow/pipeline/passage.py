@@ -1,0 +1,179 @@
+"""Passages: rows of a file on their way through transforms into rows of another.
+
+In files the row comes first; transforms want time last. Where a row is an instant, as in recordings, the axis of rows
+is time and moves; where a row is an example, a whole piece of signal, everything stays where it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of, to_numpy
+from bridgeflow.errors import DataError
+from bridgeflow.pipeline.checkpoint import pack, unpack
+from bridgeflow.pipeline.compose import Compose, joined, len_along
+from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.plan import is_spec
+from bridgeflow.tree import place
+
+__all__ = ["Layout", "Passage", "RowsAre"]
+
+Columns: TypeAlias = dict[str, Any]
+
+RowsAre: TypeAlias = Literal["instants", "examples"]
+"""What a row of a file is: an instant of a recording, `[time, ...]`, or an example, a whole piece, `[rows, ..., time]`.
+"""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How columns of a file and arrays of transforms go together.
+
+    Args:
+        rows: what a row is. Columns of one number a row are the same to both: their one axis is time.
+    """
+
+    rows: RowsAre
+
+    @property
+    def axis(self) -> int:
+        """The axis of rows in the arrays that transforms are given."""
+        return -1 if self.rows == "instants" else 0
+
+    def specs(self, columns: Mapping[str, ArraySpec]) -> dict[str, ArraySpec]:
+        """What transforms are given of columns described by these."""
+        return {name: self._moved(spec) for name, spec in columns.items()}
+
+    def _moved(self, spec: ArraySpec) -> ArraySpec:
+        if self.axis == 0 or spec.ndim < 2:
+            return spec
+        return spec.fresh(kind="numpy", shape=(*spec.shape[1:], spec.shape[0]), fs=spec.fs)
+
+    def opened(self, columns: Mapping[str, Any]) -> Columns:
+        """The arrays that transforms are given: views with time last."""
+        if self.axis == 0:
+            return dict(columns)
+        return {name: column if _is_flat(column) else _time_last(column) for name, column in columns.items()}
+
+    def closed(self, result: Any, axes: Mapping[str, int]) -> Columns:
+        """Columns for a file: the axis of rows first again.
+
+        Args:
+            result: what the transforms made.
+            axes: where rows are in each of its arrays; see `Compose.out_axes`. Time is last where nothing is known.
+
+        Raises:
+            DataError: what came out are no columns by name.
+        """
+        if not isinstance(result, dict):
+            raise DataError(
+                f"a file takes columns by name, and the transforms make {type(result).__name__} of them; "
+                "end with a dict of arrays"
+            )
+        for name, value in result.items():
+            if kind_of(value) is None:
+                what = f"is {type(value).__name__}, not an array with rows"
+                raise DataError(f"the transforms make a column {name!r} that {what}; leave it out")
+        return {name: _rows_first(value, axes.get(place([name]), self.axis)) for name, value in result.items()}
+
+
+class Passage:
+    """One recording, or one set of examples, on its way in chunks; not for several threads at once.
+
+    Args:
+        transform: what all rows go through; it must stream.
+        layout: what rows are.
+        specs: what each column is; its number of rows does not matter.
+        name: of the stream, for errors.
+
+    Rows that come out are columns of equal length: what has come of one column and not yet of another is held back.
+    """
+
+    def __init__(self, transform: Compose, layout: Layout, specs: Mapping[str, ArraySpec], *, name: str) -> None:
+        self._layout = layout
+        self._name = name
+        self._streams = Streams(transform, axis=layout.axis)
+        self._axes = transform.out_axes(layout.specs(specs), axis=layout.axis)
+        self._held: Columns = {}
+
+    @property
+    def position(self) -> int:
+        """The row that comes next."""
+        return self._streams.position(self._name)
+
+    def push(self, columns: Columns, *, last: bool = False) -> Columns:
+        """The next rows: those that have become certain, maybe none; with the last, all that are left.
+
+        Raises:
+            DataError: the transforms have made columns of different lengths in the end.
+            BridgeflowError: what a transform refuses.
+        """
+        chunk = Chunk(stream=self._name, start=self.position, data=self._layout.opened(columns), last=last)
+        made = self._layout.closed(self._streams.push(chunk), self._axes)
+        together = {
+            name: joined([self._held[name], part], 0) if name in self._held else part for name, part in made.items()
+        }
+        lengths = {name: len_along(part, 0) for name, part in together.items()}
+        ready = min(lengths.values(), default=0)
+        if last and len(set(lengths.values())) > 1:
+            raise DataError(different_lengths(lengths))
+        self._held = {name: _own(part[ready:]) for name, part in together.items() if lengths[name] > ready}
+        return {name: part[:ready] for name, part in together.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the passage has got to, as plain values that JSON can hold."""
+        return {"streams": self._streams.state_dict(), "held": pack(self._held)}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on where the passage that was saved had got to."""
+        self._streams.load_state_dict(saved["streams"])
+        self._held = unpack(saved["held"])
+
+
+def different_lengths(lengths: Mapping[str, int]) -> str:
+    """The message about columns that cannot stand in one file."""
+    found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    return (
+        f"the transforms make columns of different lengths ({found}), and a file has one; "
+        "window or resample them alike, or leave columns out with `columns` of the source"
+    )
+
+
+def lengths_of(specs: Any, axes: Mapping[str, int]) -> dict[str, int]:
+    """How many rows each column will have, of those of which that is known."""
+    if not isinstance(specs, dict):
+        return {}
+    found = {}
+    for name, spec in specs.items():
+        axis = axes.get(place([name]))
+        rows = spec.shape[axis] if is_spec(spec) and axis is not None and spec.shape else None
+        found.update({} if rows is None else {name: rows})
+    return found
+
+
+def _is_flat(column: Any) -> bool:
+    """Whether a row is one number, or no array at all."""
+    return (column.ndim if isinstance(column, np.ndarray) else 1 + len(getattr(column.type, "shape", ()))) < 2
+
+
+def _time_last(column: Any) -> Any:
+    return np.moveaxis(to_numpy(column), 0, -1)
+
+
+def _rows_first(value: Any, axis: int) -> Any:
+    """The array with this axis first, as a view; other values as they are, for the sink to refuse."""
+    if kind_of(value) not in {"numpy", "torch"} or value.ndim < 2 or axis % value.ndim == 0:
+        return value
+    return np.moveaxis(value, axis, 0) if isinstance(value, np.ndarray) else value.movedim(axis, 0)
+
+
+def _own(rows: Any) -> Any:
+    """Held rows in memory of their own: a view would keep its whole chunk alive."""
+    if kind_of(rows) == "torch":
+        return rows.clone()
+    return rows.copy() if isinstance(rows, np.ndarray) else rows
