@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, TypeAlias, get_args
 
 __all__ = [
+    "Across",
     "Action",
     "Bfloat16",
     "Copy",
@@ -19,6 +20,9 @@ __all__ = [
     "parse_word",
     "words",
 ]
+
+Across: TypeAlias = Literal["thread", "process"]
+"""Who shares a buffer: the threads of one process, or also other processes, through memory that has no owner."""
 
 Kind: TypeAlias = Literal["torch", "numpy", "arrow", "pil", "dlpack", "capsule"]
 """Whose memory a value is."""
@@ -70,6 +74,7 @@ Reason: TypeAlias = Literal[
     "offsets",
     "overlap",
     "permutation",
+    "process-owned",
     "ragged",
     "read-only",
     "subclass",

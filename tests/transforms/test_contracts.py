@@ -69,7 +69,13 @@ EXAMPLES: dict[str, list[Transform]] = {
     "SavgolFilter": [SavgolFilter(window_length=9, polyorder=2), SavgolFilter(window_length=6, polyorder=1)],
     "Scale": [Scale(scale=0.005, offset=-5.12), Scale(dtype="float64"), Scale(scale=3.0, dtype="float16")],
     "Scipy": [Scipy("signal.medfilt", kernel_size=5), Scipy("stats.iqr"), Scipy("fft.rfft"), Scipy("signal.wiener")],
-    "SharedView": [SharedView(), SharedView(copy="always"), SharedView(writable=False)],
+    "SharedView": [
+        SharedView(),
+        SharedView(copy="always"),
+        SharedView(writable=False),
+        SharedView(across="process"),
+        SharedView(across="process", copy="always", writable=False),
+    ],
     "SignalFilter": [SignalFilter(**BUTTER), SignalFilter(**BUTTER, mode="zero_phase")],
     "Spectrogram": [
         Spectrogram(fs=100.0, nperseg=16, hop=4, scale_to="psd"),

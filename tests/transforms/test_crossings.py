@@ -34,6 +34,7 @@ class TestOptions:
             lambda: ToTensor(ragged="cut"),  # type: ignore[arg-type]
             lambda: ToTensor(layout="WHC"),  # type: ignore[arg-type]
             lambda: SharedView(copy="maybe"),  # type: ignore[arg-type]
+            lambda: SharedView(across="network"),  # type: ignore[arg-type]
         ],
     )
     def test_wrong_words_are_refused_when_made(self, make: Any):
@@ -233,3 +234,25 @@ class TestSharedView:
     def test_pickles_by_value(self):
         shared = pickle.loads(pickle.dumps(SharedView()(np.arange(3.0))))
         assert shared.tensor.tolist() == [0.0, 1.0, 2.0]
+
+    def test_across_processes_it_is_one_copy_and_pickles_as_a_handle(self):
+        x = {"ecg": np.zeros((4, 100_000), "float32"), "label": 3}
+        transform = SharedView(across="process")
+        plan = transform.explain(x)
+        assert plan.total_bytes == 1_600_000
+        assert {step.reason for step in plan.steps if step.action == "copy"} == {"process-owned"}
+        with trace() as record:
+            shared = transform(x)["ecg"]
+        assert record.total_bytes == plan.total_bytes
+        sent = pickle.dumps(shared)
+        assert len(sent) < 1000
+        pickle.loads(sent).tensor[1, 2] = 5
+        assert shared.numpy[1, 2] == 5
+        assert SharedView(across="process", copy="never")(shared.numpy).numpy[1, 2] == 5
+        with pytest.raises(CopyRefused, match="belongs to this process alone"):
+            SharedView(across="process", copy="never")(x)
+
+    def test_across_processes_follows_its_configuration(self):
+        transform = SharedView(across="process", writable=False)
+        assert SharedView.from_config(transform.to_config()) == transform
+        assert transform.to_config()["SharedView"]["across"] == "process"

@@ -12,14 +12,15 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import CopyRefused, NoRoute
-from bridgeflow.policy import Copy, parse_copy
-from bridgeflow.spec import ArraySpec
+from bridgeflow.memory import Segment, segment_of
+from bridgeflow.policy import Across, Copy, parse_copy, parse_word
+from bridgeflow.spec import ArraySpec, Exchange
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
-__all__ = ["Shared", "share"]
+__all__ = ["Shared", "into_segment", "share"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,10 +33,15 @@ class Shared:
 
     `writable` is honoured by the NumPy face (`flags.writeable`) and the Arrow face (whose buffers are never mutable);
     torch has no read-only tensors, so the tensor of a read-only buffer is there on your promise not to write to it.
+
+    `across="process"`: the buffer stands in anonymous shared memory, and a pickle holds a handle of it instead of the
+    bytes. Whoever receives a writable one shares the memory. One that is not writable is mapped copy-on-write, here as
+    there: a stray write through the tensor harms nobody else.
     """
 
     numpy: Any
     writable: bool
+    across: Across = "thread"
 
     @cached_property
     def tensor(self) -> torch.Tensor:
@@ -57,6 +63,8 @@ class Shared:
         return device
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.across == "process" and (place := segment_of(self.numpy)) is not None:
+            return _reopened, (*place, self.numpy.shape, self.numpy.dtype, self.writable)
         return _restored, (np.ascontiguousarray(self.numpy), self.writable)
 
 
@@ -70,6 +78,11 @@ def _restored(numpy: Any, writable: bool) -> Shared:
     return Shared(numpy if writable else _frozen(numpy), writable)
 
 
+def _reopened(segment: Segment, offset: int, shape: tuple[int, ...], dtype: Any, writable: bool) -> Shared:
+    x = segment.array(shape, dtype, offset)
+    return Shared(x if writable else _frozen(x), writable, "process")
+
+
 def check_owner(spec: ArraySpec, policy: Copy, *, lent: bool = False) -> None:
     """Refuse to share memory that another library owns and may move; `lent` if an ndarray is known to look at it."""
     if (lent or spec.kind in ("torch", "dlpack")) and policy == "never":
@@ -80,7 +93,9 @@ def check_owner(spec: ArraySpec, policy: Copy, *, lent: bool = False) -> None:
         )
 
 
-def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = None) -> Shared:
+def share(
+    x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = None, across: Across = "thread"
+) -> Shared:
     """One buffer with three faces, `.tensor`, `.numpy` and `.arrow`, all over the same memory.
 
     Args:
@@ -89,10 +104,13 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
             not move; strided and byte-swapped memory is copied once into C order.
         copy: `"auto"`, `"never"` (the buffer of `x` itself, or `CopyRefused`) or `"always"`.
         writable: `None` keeps what the memory is; `True` copies read-only memory; `False` marks the faces read-only.
+        across: `"process"` copies `x` once into anonymous shared memory, unless it stands there already; the result
+            pickles as a handle of constant size, for processes of this machine and user.
 
     Raises:
         CopyRefused: `copy="never"`, and the three faces cannot stand on the memory of `x`.
         NoRoute: one of the faces does not exist for the value (text, sparse, 0-d, ...).
+        OutOfSharedMemory: `across="process"`, and that much memory, or a file descriptor for it, cannot be had.
 
     >>> import numpy as np
     >>> x = np.zeros(3)
@@ -100,13 +118,34 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
     >>> faces.tensor[1] = 5
     >>> x, faces.arrow[1].as_py()
     (array([0., 5., 0.]), 5.0)
+
+    >>> import pickle
+    >>> large = share(np.zeros(1_000_000), across="process")
+    >>> there = pickle.loads(pickle.dumps(large))  # in another process, as a rule
+    >>> there.tensor[0] = 7
+    >>> large.numpy[0], len(pickle.dumps(large)) < 1000
+    (np.float64(7.0), True)
     """
     policy = parse_copy(copy)
+    parse_word(across, Across, field="across")
     if isinstance(x, Shared):
         x = x.numpy
     spec = describe(x)
     if spec.shape == ():
         raise NoRoute("zero-dim", "a value without axes has no Arrow array to stand beside it", "share(x.reshape(1))")
+    array = (
+        _between_processes(x, policy, writable) if across == "process" else _between_threads(x, spec, policy, writable)
+    )
+    shared = Shared(array, bool(array.flags.writeable), across)
+    try:
+        _ = shared.tensor, shared.arrow
+    except CopyRefused as refusal:
+        detail = refusal.detail.removeprefix('copy="never", but ')
+        raise NoRoute(refusal.reason, f"no memory serves all three faces: {detail}", refusal.remedy) from None
+    return shared
+
+
+def _between_threads(x: Any, spec: ArraySpec, policy: Copy, writable: bool | None) -> Any:
     lent = _lent(x)
     check_owner(spec, policy, lent=lent)
     if lent or spec.kind in ("torch", "dlpack"):
@@ -117,13 +156,57 @@ def share(x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = 
         if ACTIVE:
             record(plan.exchange())
         array = np.array(array, array.dtype.newbyteorder("="), order="C")
-    shared = Shared(array, bool(array.flags.writeable))
-    try:
-        _ = shared.tensor, shared.arrow
-    except CopyRefused as refusal:
-        detail = refusal.detail.removeprefix('copy="never", but ')
-        raise NoRoute(refusal.reason, f"no memory serves all three faces: {detail}", refusal.remedy) from None
-    return shared
+    return array
+
+
+def _between_processes(x: Any, policy: Copy, writable: bool | None) -> Any:
+    place = None if policy == "always" else _place_in_segment(x, writable)
+    if place is not None:
+        segment, offset, wanted = *place, x
+    else:
+        if policy == "never":
+            raise _owned_by_the_process()
+        wanted = to_numpy(x, bfloat16="ml_dtypes")
+        native = wanted.dtype.newbyteorder("=")
+        segment, offset = Segment(wanted.size * native.itemsize), 0
+        segment.array(wanted.shape, native)[...] = wanted
+        if ACTIVE:
+            record(into_segment(describe(wanted)))
+    if writable is False and segment.access == "shared":
+        segment = segment.private()
+    array = segment.array(wanted.shape, wanted.dtype.newbyteorder("="), offset)
+    closed = writable is False or (place is not None and not x.flags.writeable)
+    return _frozen(array) if closed else array
+
+
+def _place_in_segment(x: Any, writable: bool | None) -> tuple[Segment, int] | None:
+    """Where in a segment `x` stands; `None` for other memory, and for such as what is asked for cannot stand on."""
+    place = segment_of(x) if type(x) is np.ndarray else None
+    if place is None or not (x.flags.c_contiguous and x.dtype.isnative):
+        return None
+    # What was written to private pages is here alone: only memory that was never to be written to goes on from there.
+    fitting = not x.flags.writeable or place[0].access == "shared"
+    return place if fitting and (writable is not True or x.flags.writeable) else None
+
+
+def into_segment(spec: ArraySpec) -> Exchange:
+    """The copy of an ndarray into memory that processes share."""
+    return Exchange(
+        source=spec,
+        target=spec.fresh(),
+        action="copy",
+        nbytes=spec.expected_nbytes(),
+        reason="process-owned",
+        detail="copied into memory that processes share",
+    )
+
+
+def _owned_by_the_process() -> CopyRefused:
+    return CopyRefused(
+        "process-owned",
+        'copy="never", but the memory belongs to this process alone',
+        'pass copy="auto", or make the array in shared memory: share(np.empty(...), across="process").numpy',
+    )
 
 
 def _lent(x: Any) -> bool:

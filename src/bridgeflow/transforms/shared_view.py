@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from bridgeflow.bridge import Route, route, share
-from bridgeflow.bridge.shared import check_owner
-from bridgeflow.policy import Copy, parse_copy
+from bridgeflow.bridge.shared import check_owner, into_segment
+from bridgeflow.policy import Across, Copy, parse_copy, parse_word
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
 from bridgeflow.transforms.registry import register
@@ -21,8 +21,8 @@ class SharedView(LeafTransform):
     """Arrays as `Shared`: one buffer with the faces `.tensor`, `.numpy` and `.arrow`, all over the same memory.
 
     What is written through one face is read through the others. The memory is NumPy's or Arrow's and is only wrapped by
-    torch, so nothing that torch does later can move it. A `Shared` pickles by value, and any stage that follows takes
-    it as an array (through DLPack).
+    torch, so nothing that torch does later can move it. Any stage that follows takes a `Shared` as an array (through
+    DLPack). It pickles by value; with `across="process"` it stands in anonymous shared memory and pickles as a handle.
 
     Args:
         keys: paths of the arrays to share; `None` for all.
@@ -30,10 +30,13 @@ class SharedView(LeafTransform):
             `"never"` raises for it, `"always"` gives memory of its own.
         writable: `None` keeps what the memory is, `True` copies read-only memory, `False` marks the NumPy and Arrow
             faces read-only (torch has no such mark: do not write to the tensor then).
+        across: `"process"` copies once into memory that processes share, unless the array stands there already (which
+            a plan cannot see). Who receives a read-only one has it copy-on-write.
 
     Raises:
         CopyRefused: `copy="never"`, and the faces cannot stand on the memory that came in.
         NoRoute: one of the faces does not exist for the array.
+        OutOfSharedMemory: `across="process"`, and that much shared memory cannot be had.
 
     >>> import numpy as np
     >>> x = np.zeros(3)
@@ -47,20 +50,27 @@ class SharedView(LeafTransform):
 
     copy: Copy = "auto"
     writable: bool | None = None
+    across: Across = "thread"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "copy", parse_copy(self.copy))
+        parse_word(self.across, Across, field="across")
 
     def apply(self, x: Any) -> Any:
         """The buffer with its faces."""
-        return share(x, copy=self.copy, writable=self.writable)
+        return share(x, copy=self.copy, writable=self.writable, across=self.across)
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """The NumPy face, handed on by DLPack."""
-        return replace(self._routes(spec)[-1].target, kind="dlpack")
+        return replace(self.exchanges(spec)[-1].target, kind="dlpack")
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """Into memory that can be shared, this machine's byte order, and C order, each where need be."""
+        if self.across == "process" and self.copy != "never":
+            first = route(spec, "numpy", bfloat16="ml_dtypes").exchange()
+            last = into_segment(first.target)
+            closed = self.writable is False
+            return first, replace(last, target=replace(last.target, writable=not closed))
         return tuple(one.exchange() for one in self._routes(spec))
 
     def _routes(self, spec: ArraySpec) -> tuple[Route, ...]:
