@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow._optional import loaded, require
+from bridgeflow._optional import require
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
 from bridgeflow.errors import DataError, at_place
 from bridgeflow.policy import parse_word
@@ -208,8 +208,7 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
                 'pass ragged="list", or, where only the last axis differs, ragged="pad"'
             )
         rows = tuple(_padded(row, max(shape[-1] for shape in shapes)) for row in rows)
-    torch = loaded("torch")
-    return np.stack(rows) if torch is None or isinstance(rows[0], np.ndarray) else torch.stack(rows)
+    return np.stack(rows) if kind == "numpy" else require("torch", needed_for="a batch of tensors").stack(rows)
 
 
 def _padded(row: Any, length: int) -> Any:

@@ -130,8 +130,15 @@ class SignalDataset:
         return self.__getitems__([self._number(index)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Samples:
-        """The samples of several rows, made as one batch, which `collate` hands on without a copy."""
-        made = self._made(self._rows(indices), apart=True)
+        """`samples`, for PyTorch's `DataLoader`."""
+        return self.samples(indices)
+
+    def samples(self, indices: Iterable[int], *, seed: int | None = None, epoch: int | None = None) -> Samples:
+        """The samples of several rows as a list, made as one batch, which `collate` hands on without a copy.
+
+        Args and errors as for `batch`.
+        """
+        made = self._made(self._rows(indices), seed=seed, epoch=epoch, apart=True)
         return Samples(made.samples, lambda: made.batch(self.ragged))
 
     def batch(self, indices: Iterable[int] | slice, *, seed: int | None = None, epoch: int | None = None) -> Any:

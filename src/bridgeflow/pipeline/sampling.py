@@ -7,17 +7,18 @@ nothing depends on how many workers there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from bridgeflow.errors import DataError
 from bridgeflow.pipeline.randomness import parse_seed, philox
 from bridgeflow.policy import parse_word
 
-__all__ = ["Order", "Permutation", "Shuffle", "Uneven"]
+__all__ = ["BatchSampler", "Order", "Permutation", "Shuffle", "Uneven", "parse_state"]
 
 Shuffle: TypeAlias = Literal["none", "exact", "windowed"]
 """Rows as they stand; any row at any place, each order equally likely; blocks of rows shuffled, and rows among those of
@@ -190,6 +191,76 @@ class Order:
         if self.shuffle == "windowed" and self.rows:
             return _Windows(self, epoch)
         return lambda positions: positions
+
+
+class BatchSampler:
+    """An order as a batch sampler for `torch.utils.data.DataLoader`, with a state for `torchdata`'s.
+
+    Each complete pass is the next epoch; `set_epoch` chooses one.
+
+    Args:
+        order: which rows, in which batches.
+        epoch: of the first pass.
+
+    >>> sampler = BatchSampler(Order(rows=5, batch_size=2))
+    >>> list(sampler)
+    [[0, 1], [2, 3], [4]]
+    """
+
+    def __init__(self, order: Order, epoch: int = 0) -> None:
+        self.order = order
+        self.epoch = parse_seed(epoch, field="epoch")
+        self._position = 0
+        self._resumes = False
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first = self._position if self._resumes else 0
+        self._position, self._resumes = first, False
+        for rows in self.order.batches(self.epoch, first):
+            self._position += 1
+            yield rows.tolist()
+        self.epoch, self._position = self.epoch + 1, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Make `epoch` the next pass's; a restored position in the same epoch stays."""
+        number = parse_seed(epoch, field="epoch")
+        if number != self.epoch:
+            self.epoch, self._position, self._resumes = number, 0, False
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, batches given out, and what they belong to, as plain values."""
+        return {"version": 1, "epoch": self.epoch, "batch": self._position, "of": self.order.settings()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Let the next pass go on where the state was taken.
+
+        Raises:
+            DataError: the state is of another order, or is none.
+        """
+        self.epoch, self._position = parse_state(state, self.order.settings(), len(self))
+        self._resumes = True
+
+
+def parse_state(state: object, identity: Mapping[str, Any], batches: int) -> tuple[int, int]:
+    """Epoch and batch of a position in an order.
+
+    Raises:
+        DataError: the state belongs to something else, or is none.
+    """
+    told = state if isinstance(state, Mapping) else {}
+    version, epoch, batch, of = (told.get(name) for name in ("version", "epoch", "batch", "of"))
+    if version != 1 or type(epoch) is not int or type(batch) is not int or not isinstance(of, Mapping):
+        raise DataError(f"load_state_dict: {str(state)[:100]} is no state of a loader; pass what state_dict() gave")
+    differing = [name for name, value in identity.items() if of.get(name) != value]
+    if differing:
+        both = ", ".join(f"{name}={of.get(name)!r} (here {identity[name]!r})" for name in differing)
+        raise DataError(f"load_state_dict: the state was taken with {both}; its position means nothing here")
+    if not 0 <= batch <= batches or not 0 <= epoch < 1 << 64:
+        raise DataError(f"load_state_dict: batch {batch} of {batches} in epoch {epoch}: the state was changed")
+    return epoch, batch
 
 
 class _Windows:

@@ -1,0 +1,399 @@
+"""The same batches at any number of threads and workers, from any point on, once per epoch; and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridgeflow import Compose, Scale, SignalFilter
+from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.io import open_sink
+from bridgeflow.pipeline.collate import Batch, collate
+from bridgeflow.pipeline.dataset import SignalDataset
+from bridgeflow.pipeline.loader import Ahead, Loader
+from bridgeflow.pipeline.randomness import generators
+
+ROWS = 53
+BUTTER: dict[str, Any] = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4, "keys": "ecg"}
+WAYS: list[dict[str, Any]] = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch": 4}, {"workers": 2}]
+
+
+def jitter(sample: dict[str, Any]) -> dict[str, Any]:
+    """A random transform of the plainest kind; the first rows take longest."""
+    (rng,) = generators()
+    time.sleep(0.002 * (int(sample["row"]) < 5))
+    return {**sample, "shift": rng.integers(1 << 60)}
+
+
+def refuse(sample: dict[str, Any]) -> dict[str, Any]:
+    if int(sample["row"]) == 17:
+        raise ZeroDivisionError("row 17")
+    return sample
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("loader")
+    ecg = np.random.default_rng(0).standard_normal((ROWS, 2, 32), dtype=np.float32)
+    for suffix in ("arrow", "parquet"):
+        with open_sink(folder / f"all.{suffix}") as sink:
+            sink.write({"ecg": ecg, "row": np.arange(ROWS)})
+    return {suffix: folder / f"all.{suffix}" for suffix in ("arrow", "parquet")}
+
+
+@pytest.fixture
+def dataset(files: dict[str, Path]) -> SignalDataset:
+    return SignalDataset(files["arrow"], Compose([SignalFilter(**BUTTER), jitter]))
+
+
+def rows(batches: Any) -> list[list[int]]:
+    return [batch["row"].tolist() for batch in batches]
+
+
+def flat(batches: Any) -> list[int]:
+    return [row for batch in rows(batches) for row in batch]
+
+
+def assert_same(seen: list[Any], wanted: list[Any]) -> None:
+    assert len(seen) == len(wanted)
+    for one, other in zip(seen, wanted, strict=True):
+        assert list(one) == list(other)
+        for name in other:
+            assert one[name].dtype == other[name].dtype
+            assert one[name].tolist() == other[name].tolist()
+
+
+@contextmanager
+def nothing_left() -> Iterator[None]:
+    """No thread, child or descriptor more than before."""
+
+    def alive() -> tuple[int, int]:
+        gc.collect()
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("bridgeflow-loader")]
+        return len(threads), len(os.listdir("/proc/self/fd"))
+
+    before = alive()
+    yield
+    assert alive() == before
+
+
+class TestBatches:
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    @pytest.mark.parametrize("shuffle", [False, True, "windowed"])
+    def test_are_stacked_samples(self, dataset: SignalDataset, way: dict[str, Any], shuffle: Any):
+        loader = Loader(dataset, 7, shuffle=shuffle, seed=3, window=16, **way)
+        twin = SignalDataset(dataset.source, dataset.transform, seed=3)
+        for epoch in range(2):
+            twin.set_epoch(epoch)
+            batches = list(loader)
+            assert sorted(flat(batches)) == list(range(ROWS))
+            assert_same(batches, [collate([twin[row] for row in batch]) for batch in rows(batches)])
+            assert all(type(batch) is Batch for batch in batches)
+        loader.close()
+
+    def test_of_every_epoch_differ(self, dataset: SignalDataset):
+        loader = Loader(dataset, 7, shuffle=True)
+        first, second = list(loader), list(loader)
+        assert rows(first) != rows(second)
+        shifts = [
+            {int(r): int(s) for b in e for r, s in zip(b["row"], b["shift"], strict=True)} for e in (first, second)
+        ]
+        assert all(shifts[0][row] != shifts[1][row] for row in range(ROWS))
+        loader.set_epoch(0)
+        assert_same(list(loader), first)
+
+    @pytest.mark.parametrize("shuffle", [True, False])
+    def test_of_parquet_are_those_of_arrow(self, files: dict[str, Path], shuffle: bool):
+        loaders = [Loader(SignalDataset(path), 7, shuffle="windowed" if shuffle else False) for path in files.values()]
+        assert_same(list(loaders[0]), list(loaders[1]))
+
+    def test_are_shuffled_as_the_source_allows(self, files: dict[str, Path]):
+        exact, windowed = (Loader(SignalDataset(files[name]), 7, shuffle=True) for name in ("arrow", "parquet"))
+        assert (exact.order.shuffle, windowed.order.shuffle) == ("exact", "windowed")
+        assert sorted(flat(windowed)) == list(range(ROWS))
+
+    def test_can_be_left_incomplete(self, dataset: SignalDataset):
+        assert [len(batch) for batch in rows(Loader(dataset, 10, drop_last=True))] == [10] * 5
+        assert len(Loader(dataset, 10, drop_last=True)) == 5
+        assert len(Loader(dataset, 10)) == 6
+
+    def test_are_shared_among_ranks(self, dataset: SignalDataset):
+        shares = [flat(Loader(dataset, 4, shuffle=True, rank=rank, world=3, uneven="drop")) for rank in range(3)]
+        assert [len(share) for share in shares] == [17] * 3
+        assert len({row for share in shares for row in share}) == 51
+
+    def test_by_a_collate_of_ones_own(self, dataset: SignalDataset):
+        for way in WAYS:
+            loader = Loader(dataset, 10, collate=lambda samples: [int(s["row"]) for s in samples], **way)
+            assert list(loader) == [list(range(start, min(start + 10, ROWS))) for start in range(0, ROWS, 10)]
+            loader.close()
+
+    def test_tell_how_many_are_to_come(self, dataset: SignalDataset):
+        batches = iter(Loader(dataset, 10))
+        next(batches)
+        assert len(batches) == 5  # type: ignore[arg-type]
+
+    def test_of_an_empty_source(self, tmp_path: Path):
+        with open_sink(tmp_path / "none.arrow") as sink:
+            sink.write({"x": np.zeros((0, 3))})
+        loader = Loader(SignalDataset(tmp_path / "none.arrow"), 4, shuffle=True)
+        assert (len(loader), list(loader)) == (0, [])
+
+    def test_larger_than_a_slot(self, files: dict[str, Path]):
+        loader = Loader(SignalDataset(files["arrow"], repeated), 20, workers=1)
+        assert [tuple(batch["big"].shape) for batch in loader] == [(20, 200_000), (20, 200_000), (13, 200_000)]
+        loader.close()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("context", ["spawn", "forkserver"])
+    def test_from_workers_started_otherwise(self, dataset: SignalDataset, context: Any):
+        with_workers = Loader(dataset, 7, shuffle=True, workers=2, context=context)
+        assert_same(list(with_workers), list(Loader(dataset, 7, shuffle=True)))
+        with_workers.close()
+
+
+def repeated(sample: dict[str, Any]) -> dict[str, Any]:
+    return {"big": sample["row"].repeat(200_000).float()}
+
+
+class TestState:
+    @pytest.mark.parametrize("shuffle", [True, "windowed", False])
+    def test_restored_at_every_step(self, files: dict[str, Path], shuffle: Any):
+        """Two generations deep, through JSON, with the number of threads changed between."""
+        dataset = SignalDataset(files["arrow"], jitter)
+        whole = Loader(dataset, 10, shuffle=shuffle, seed=2)
+        wanted = [batch for _ in range(3) for batch in whole]
+        steps = len(whole)
+        for step in range(2 * steps + 1):
+            first = Loader(dataset, 10, shuffle=shuffle, seed=2, threads=step % 3)
+            seen = take(first, step)
+            second = Loader(dataset, 10, shuffle=shuffle, seed=2, threads=(step + 1) % 3)
+            second.load_state_dict(json.loads(json.dumps(first.state_dict())))
+            assert second.state_dict() == first.state_dict()
+            seen += take(second, 2)
+            third = Loader(dataset, 10, shuffle=shuffle, seed=2)
+            third.load_state_dict(json.loads(json.dumps(second.state_dict())))
+            seen += take(third, 3 * steps - len(seen))
+            assert_same(seen, wanted)
+
+    def test_with_the_number_of_workers_changed_between(self, dataset: SignalDataset):
+        wanted = list(Loader(dataset, 6, shuffle=True))
+        state, seen = None, []
+        for way in ({"workers": 2}, {"threads": 2}, {"workers": 1, "prefetch": 1}, {"threads": 0}):
+            loader = Loader(dataset, 6, shuffle=True, **way)
+            if state is not None:
+                loader.load_state_dict(state)
+            seen += take(loader, 2)
+            state = loader.state_dict()
+            loader.close()
+        assert_same(seen, wanted[:8])
+
+    @given(data=st.data())
+    def test_any_interleaving_of_steps_and_restores(self, files: dict[str, Path], data: st.DataObject):
+        dataset = SignalDataset(files["arrow"], columns=["row"])
+        options: dict[str, Any] = {
+            "shuffle": data.draw(st.sampled_from([True, False, "windowed"])),
+            "drop_last": data.draw(st.booleans()),
+            "world": data.draw(st.integers(1, 3)),
+            "window": data.draw(st.integers(1, 60)),
+        }
+        size = data.draw(st.integers(1, 60))
+        whole = Loader(dataset, size, **options, threads=0)
+        wanted = [batch for _ in range(4) for batch in rows(whole)]
+        loader, seen = Loader(dataset, size, **options, threads=0), []
+        for steps in data.draw(st.lists(st.integers(0, 6), max_size=6)):
+            seen += rows(take(loader, min(steps, len(wanted) - len(seen))))
+            state = loader.state_dict()
+            loader = Loader(dataset, size, **options, threads=0)
+            loader.load_state_dict(state)
+        assert seen == wanted[: len(seen)]
+
+    def test_made_ahead_does_not_count(self, dataset: SignalDataset):
+        loader = Loader(dataset, 4, threads=2, prefetch=5)
+        batches = iter(loader)
+        next(batches)
+        time.sleep(0.05)
+        assert loader.state_dict()["batch"] == 1
+
+    def test_a_pass_begins_anew_unless_restored(self, dataset: SignalDataset):
+        loader = Loader(dataset, 10, shuffle=True)
+        first = rows(take(loader, 2))
+        assert rows(take(loader, 2)) == first
+        loader.load_state_dict(loader.state_dict())
+        assert loader.state_dict()["batch"] == 2
+        loader.set_epoch(0)  # what a training loop says at the start of each epoch, of the restored one too
+        assert rows(take(loader, 1)) != first[:1]
+        loader.load_state_dict(loader.state_dict())
+        loader.set_epoch(1)
+        assert loader.state_dict()["batch"] == 0
+
+    def test_an_old_pass_does_not_move_the_position(self, dataset: SignalDataset):
+        loader = Loader(dataset, 10)
+        old = iter(loader)
+        next(old)
+        new = iter(loader)
+        list(old)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 0)
+        next(new)
+        assert loader.state_dict()["batch"] == 1
+
+    @pytest.mark.parametrize(
+        ("other", "message"),
+        [
+            ({"seed": 1}, r"taken with seed=0 \(here 1\)"),
+            ({"batch_size": 5}, r"batch_size=6 \(here 5\)"),
+            ({"shuffle": True}, r"shuffle='none' \(here 'exact'\)"),
+            ({"drop_last": True}, "drop_last=False"),
+            ({"world": 2, "rank": 1}, r"rank=0 \(here 1\), world=1 \(here 2\)"),
+        ],
+    )
+    def test_of_another_order_is_refused(self, dataset: SignalDataset, other: dict[str, Any], message: str):
+        state = Loader(dataset, 6).state_dict()
+        with pytest.raises(DataError, match=message):
+            Loader(dataset, **{"batch_size": 6, **other}).load_state_dict(state)
+
+    def test_of_another_dataset_is_refused(self, files: dict[str, Path], dataset: SignalDataset):
+        with pytest.raises(DataError, match="taken with dataset="):
+            Loader(SignalDataset(files["parquet"]), 6).load_state_dict(Loader(dataset, 6).state_dict())
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [{"version": 2}, {"epoch": "1"}, {"epoch": -1}, {"batch": 100}, {"batch": -1}, {"batch": True}, {"of": None}],
+    )
+    def test_that_is_none_is_refused(self, dataset: SignalDataset, spoil: dict[str, Any]):
+        loader = Loader(dataset, 6)
+        with pytest.raises(DataError, match="load_state_dict"):
+            loader.load_state_dict(loader.state_dict() | spoil)
+        with pytest.raises(DataError, match="no state of a loader"):
+            loader.load_state_dict({})
+
+
+def take(loader: Loader, count: int) -> list[Any]:
+    """So many batches, over as many epochs as that takes."""
+    made: list[Any] = []
+    while len(made) < count:
+        for batch in loader:
+            made.append(batch)
+            if len(made) == count:
+                break
+    return made
+
+
+class TestEnds:
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_in_the_middle(self, dataset: SignalDataset, way: dict[str, Any]):
+        with nothing_left():
+            loader = Loader(dataset, 4, **way)
+            assert len(take(loader, 1)) == 1
+            assert rows(take(loader, 2)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+            loader.close()
+            del loader
+
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_by_an_error_in_its_place(self, files: dict[str, Path], way: dict[str, Any]):
+        with nothing_left():
+            loader = Loader(SignalDataset(files["arrow"], refuse), 5, **way)
+            batches = iter(loader)
+            assert [next(batches)["row"].tolist()[0] for _ in range(3)] == [0, 5, 10]
+            with pytest.raises(ZeroDivisionError, match="row 17"):
+                next(batches)
+            assert loader.state_dict()["batch"] == 3
+            loader.close()
+            del loader, batches
+
+    def test_of_a_dropped_iterator(self, dataset: SignalDataset):
+        with nothing_left():
+            batches = iter(Loader(dataset, 4, threads=3))
+            next(batches)
+            assert any(thread.name.startswith("bridgeflow-loader") for thread in threading.enumerate())
+            del batches
+
+    @pytest.mark.parametrize("way", ["threads=2", pytest.param("workers=1", marks=pytest.mark.slow)])
+    def test_of_the_program(self, files: dict[str, Path], way: str):
+        """An iterator that is still alive keeps no program from ending."""
+        code = (
+            "from bridgeflow.pipeline.dataset import SignalDataset\nfrom bridgeflow.pipeline.loader import Loader\n"
+            f"batches = iter(Loader(SignalDataset({str(files['arrow'])!r}), 4, {way}))\nnext(batches)\nprint('end')"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
+
+    def test_an_error_of_the_tasks_ends_the_threads(self):
+        def tasks() -> Iterator[int]:
+            yield 1
+            raise KeyError("tasks")
+
+        with nothing_left(), pytest.raises(KeyError, match="tasks"):
+            list(Ahead(lambda task: task, tasks(), threads=1, ahead=1))
+
+
+class TestAhead:
+    @given(count=st.integers(0, 30), threads=st.integers(1, 4), ahead=st.integers(1, 6))
+    def test_keeps_the_order(self, count: int, threads: int, ahead: int):
+        assert list(Ahead(lambda task: task * 2, iter(range(count)), threads=threads, ahead=ahead)) == [
+            2 * number for number in range(count)
+        ]
+
+    def test_runs_no_further_ahead_than_told(self):
+        begun: list[int] = []
+        results = Ahead(lambda task: begun.append(task) or task, iter(range(100)), threads=2, ahead=3)
+        next(results)
+        time.sleep(0.05)
+        assert max(begun) <= 3
+        results.close()
+        assert list(results) in ([], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"shuffle": "yes"}, ValueError, "shuffle must be True, False, 'exact' or 'windowed', got 'yes'"),
+        ({"workers": -1}, ValueError, "workers must be a whole number of at least 0, got -1"),
+        ({"threads": 1.5}, ValueError, "threads must be"),
+        ({"prefetch": 0}, ValueError, "prefetch must be a whole number of at least 1"),
+        ({"seed": "0"}, ValueError, "seed must be"),
+        ({"device": "nowhere"}, NoRoute, "torch knows no device"),
+        ({"device": "meta"}, NoRoute, "batches can go to the CPU and to CUDA devices"),
+    ],
+)
+def test_refuses_what_makes_no_sense(
+    dataset: SignalDataset, options: dict[str, Any], error: type[Exception], message: str
+):
+    with pytest.raises(error, match=message):
+        Loader(dataset, **{"batch_size": 4, **options})
+
+
+def test_takes_signal_datasets_alone():
+    with pytest.raises(TypeError, match="needs a SignalDataset, got a list"):
+        Loader([1, 2], 1)  # type: ignore[arg-type]
+
+
+def test_on_the_cpu_a_device_changes_nothing(dataset: SignalDataset):
+    assert_same(list(Loader(dataset, 9, device="cpu")), list(Loader(dataset, 9)))
+
+
+def test_a_batch_may_be_written_to_without_reaching_the_next_epoch(files: dict[str, Path]):
+    for transform in (None, Scale(scale=2.0, keys="ecg")):
+        for way in WAYS:
+            loader = Loader(SignalDataset(files["arrow"], transform), 9, **way)
+            before = [batch["ecg"].clone() for batch in loader]
+            for batch in loader:
+                batch["ecg"].zero_()
+            assert all(torch.equal(batch["ecg"], one) for batch, one in zip(loader, before, strict=True))
+            loader.close()
