@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from bridgeflow.bridge import to_numpy as to_numpy
     from bridgeflow.bridge import to_tensor as to_tensor
     from bridgeflow.bridge import trace as trace
+    from bridgeflow.pipeline import Batch as Batch
     from bridgeflow.pipeline import Compose as Compose
+    from bridgeflow.pipeline import Loader as Loader
+    from bridgeflow.pipeline import SignalDataset as SignalDataset
+    from bridgeflow.pipeline import collate as collate
     from bridgeflow.transforms import Cast as Cast
     from bridgeflow.transforms import Clone as Clone
     from bridgeflow.transforms import Decimate as Decimate
@@ -54,7 +58,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "bridgeflow.bridge": ("Masked", "Shared", "describe", "share", "to_arrow", "to_numpy", "to_tensor", "trace"),
     "bridgeflow.errors": ("BridgeflowError", "ConfigError", "CopyRefused", "DataError", "KeyNotFound", "NoRoute"),
-    "bridgeflow.pipeline": ("Compose",),
+    "bridgeflow.pipeline": ("Batch", "Compose", "Loader", "SignalDataset", "collate"),
     "bridgeflow.spec": ("ArraySpec", "Exchange"),
     "bridgeflow.transforms": (
         "Cast",

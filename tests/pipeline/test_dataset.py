@@ -31,7 +31,7 @@ from bridgeflow import (
 from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import DataError, NonFinite, NoRoute
 from bridgeflow.io import open_sink, open_source
-from bridgeflow.pipeline.collate import collate
+from bridgeflow.pipeline.batches import collate
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.randomness import generators
 from bridgeflow.transforms import Transform, registry

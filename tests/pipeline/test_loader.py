@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from bridgeflow import Compose, Scale, SignalFilter
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.io import open_sink
-from bridgeflow.pipeline.collate import Batch, collate
+from bridgeflow.pipeline.batches import Batch, collate
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.loader import Ahead, Loader
 from bridgeflow.pipeline.randomness import generators

@@ -21,7 +21,7 @@ import pyarrow as pa
 from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
-from bridgeflow.pipeline.collate import Parts, RaggedRows, Samples, Values, finish, stack
+from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, stack
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.randomness import Generators, current, parse_seed
 from bridgeflow.policy import Nulls, parse_word, words

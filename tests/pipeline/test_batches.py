@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import default_collate
 
 from bridgeflow.errors import DataError
-from bridgeflow.pipeline.collate import Batch, Parts, Samples, Values, collate, finish, stack
+from bridgeflow.pipeline.batches import Batch, Parts, Samples, Values, collate, finish, stack
 
 
 class Pair(NamedTuple):
