@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bridgeflow.memory.mapping import Access, Descriptor
 from bridgeflow.memory.packing import Packed, pack, unpack
-from bridgeflow.memory.ring import Lease, Ring, Slot, empty, making
+from bridgeflow.memory.ring import Lease, Ring, Slot, empty, in_slot, making
 from bridgeflow.memory.segment import Segment, segment_of
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Segment",
     "Slot",
     "empty",
+    "in_slot",
     "making",
     "pack",
     "segment_of",

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from bridgeflow.memory.mapping import Access, Mapping
 from bridgeflow.memory.segment import Segment
 
-__all__ = ["ALIGNMENT", "Lease", "Ring", "Slot", "empty", "making"]
+__all__ = ["ALIGNMENT", "Lease", "Ring", "Slot", "empty", "in_slot", "making"]
 
 ALIGNMENT: Final = 64
 """Bytes: a cache line, what vector units and Arrow like."""
@@ -204,6 +204,11 @@ def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float64) -> np.n
     (2, 3)
     """
     lengths = (shape,) if isinstance(shape, int) else tuple(shape)
-    slot = _MAKING.get()
-    made = None if slot is None else slot.empty(lengths, dtype)
+    made = in_slot(lengths, dtype)
     return np.empty(lengths, dtype) if made is None else made
+
+
+def in_slot(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray[Any, Any] | None:
+    """The same where a batch is being made and its slot has room; `None` for the caller to find memory elsewhere."""
+    slot = _MAKING.get()
+    return None if slot is None else slot.empty(shape, dtype)
