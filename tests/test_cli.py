@@ -511,3 +511,88 @@ def test_interrupted_it_leaves_nothing(folder, number, code):
 def test_python_m_bridgeflow_is_the_command_line():
     ran = subprocess.run([sys.executable, "-m", "bridgeflow", "list"], capture_output=True, text=True, check=True)
     assert "SignalFilter" in ran.stdout
+
+
+# --- many recordings ---
+
+
+MANY = """\
+version: 1
+source: {parquet: in/, columns: [ecg], fs: 360}
+transforms:
+  - Scale: {keys: [ecg], scale: 0.005, offset: -5.12}
+  - SignalFilter: {keys: [ecg], design: notch, w0: 60, Q: 30}
+sink: {parquet: out/, shard_rows: 2000}
+"""
+
+
+@pytest.fixture
+def many(folder):
+    """The recording three times, and a job for all of them."""
+    for name in ("a", "b", "c"):
+        (folder / "in").mkdir(exist_ok=True)
+        (folder / "in" / f"{name}.parquet").write_bytes((folder / "in.parquet").read_bytes())
+    (folder / "job.yaml").write_text(MANY)
+    return folder
+
+
+def test_many_recordings_run_say_what_they_did_and_touch_nothing_the_second_time(many):
+    done = bridgeflow("run", "job.yaml", "--threads", "2")
+    assert done.exit_code == 0, done.output
+    assert "in: 3 recordings, 21,600 rows" in done.stdout
+    assert "out: 12 shards\n" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("[100 %] 3 of 3 recordings, ")
+    before = {**state(many / "out" / "log"), "": sorted(os.listdir(many / "out"))}
+    again = bridgeflow("run", "job.yaml")
+    assert again.exit_code == 0
+    assert "12 shards, all of them there already: nothing was touched" in again.stdout
+    assert {**state(many / "out" / "log"), "": sorted(os.listdir(many / "out"))} == before
+
+
+def test_many_recordings_for_machines(many):
+    said = json.loads(bridgeflow("run", "job.yaml", "--json").stdout)
+    assert (said["recordings"], said["rows"], said["shards"]) == (3, 21_600, 12)
+    assert (said["made"], said["kept"], said["was_complete"]) == (12, 0, False)
+    (many / "out" / "manifest.json").unlink()
+    (many / "out" / "log" / "b-000003.json").unlink()
+    said = json.loads(bridgeflow("run", "job.yaml", "--json").stdout)
+    assert (said["made"], said["kept"], said["was_complete"]) == (1, 11, False)
+
+
+def test_check_and_explain_of_many_recordings(many):
+    done = bridgeflow("check", "job.yaml")
+    assert done.exit_code == 0, done.output
+    assert "in: 3 recordings, 21,600 rows of ecg" in done.stdout
+    assert "in chunks of 2,000 rows; a shard for each 2,000 rows" in done.stdout
+    assert not (many / "out").exists()
+    done = bridgeflow("explain", "job.yaml")
+    assert "the first of 3 recordings" in done.stdout
+    assert json.loads(bridgeflow("explain", "job.yaml", "--json").stdout)["recordings"] == 3
+
+
+def test_explain_says_what_is_read_whole_and_why(folder):
+    done = bridgeflow("explain", "job.yaml")
+    assert "runs on the whole recording at once: SignalFilter: zero phase filters backwards" in done.stdout
+    (folder / "job.yaml").write_text(JOB.replace(", mode: zero_phase", ""))
+    assert "runs at once: 7,200 rows are one chunk" in bridgeflow("explain", "job.yaml").stdout
+
+
+def test_what_many_recordings_cannot(many):
+    (many / "job.yaml").write_text(MANY.replace("out/, shard_rows: 2000", "out.parquet"))
+    assert "is one file, and the source is many recordings; name a folder" in refused("run", "job.yaml")
+    assert "--threads is for several recordings" in refused("run", "job.yaml", "--threads", "2")
+    (many / "job.yaml").write_text(MANY)
+    assert "a folder of shards is not overwritten" in refused("run", "job.yaml", "--overwrite")
+    (many / "job.yaml").write_text(MANY + "report: {hum: 60}\n")
+    assert "a report is about one file" in refused("check", "job.yaml")
+    (many / "job.yaml").write_text(MANY.replace("out/", "in/out/"))
+    assert "lies inside the source" in refused("run", "job.yaml")
+    assert sorted(path.name for path in (many / "in").iterdir()) == ["a.parquet", "b.parquet", "c.parquet"]
+
+
+def test_progress_in_words():
+    from bridgeflow.cli import _moving_words
+    from bridgeflow.engines.shards import Moving
+
+    moving = Moving(done=50, total=100, recordings=1, of=4, rate=5 * 2**20, left=75.3)
+    assert _moving_words(moving) == "1 of 4 recordings, 5.0 MiB/s, 1 min 15 s left"

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -19,8 +20,10 @@ from bridgeflow.errors import BridgeflowError, MissingDependency
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Progress, Result
+    from bridgeflow.engines.shards import Moving, ShardsResult, Watch
+    from bridgeflow.io import Source
     from bridgeflow.pipeline.job import Job
-    from bridgeflow.transforms import SignalFilter
+    from bridgeflow.transforms import Plan, SignalFilter
 
 __all__ = ["app", "main"]
 
@@ -48,6 +51,18 @@ Roots = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+Threads = Annotated[
+    Optional[int],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--threads",
+        min=1,
+        max=256,
+        metavar="N",
+        help="Recordings to work on at a time, for a folder of shards; by default what the configuration says, or as "
+        "many as there are processors, at most 8.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
@@ -63,19 +78,42 @@ def main() -> None:
 
 @app.command()
 def run(
-    file: File, overwrite: Overwrite = False, root: Roots = None, as_json: Json = False, debug: Debug = False
+    file: File,
+    overwrite: Overwrite = False,
+    root: Roots = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
-    """Run a job; show progress, then what was done."""
+    """Run a job; show progress, then what was done. Where it was stopped, a folder of shards goes on."""
     with _errors(as_json, debug), _terminable():
-        from bridgeflow.config import load_job
+        job = _load(file, root, threads)
+        if job.sink.shards:
+            from bridgeflow.engines.shards import run_shards
+
+            with _watching(quiet=as_json) as watch:
+                done = run_shards(job, overwrite=overwrite, watch=watch)
+            _say(as_json, _shards_facts(job, done), _shards_lines(job, done))
+            return
         from bridgeflow.engines.local import run_job
 
-        job = load_job(file, roots=root)
         _require_picture(job)
         with _progress(quiet=as_json) as progress:
             result = run_job(job, overwrite=overwrite, progress=progress)
         picture = _draw(job, result, overwrite=overwrite)
         _say(as_json, _run_facts(job, result, picture), _run_lines(job, result, picture))
+
+
+def _load(file: Path, root: list[Path] | None, threads: int | None = None) -> Job:
+    from dataclasses import replace
+
+    from bridgeflow.config import load_job
+    from bridgeflow.errors import ConfigError
+
+    job = load_job(file, roots=root)
+    if threads is not None and not job.sink.shards:
+        raise ConfigError("--threads is for several recordings side by side, and the sink of this job is one file")
+    return job if threads is None else replace(job, threads=threads)
 
 
 @app.command()
@@ -84,37 +122,57 @@ def check(
 ) -> None:
     """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs."""
     with _errors(as_json, debug):
-        from bridgeflow.config import load_job
-
-        job = load_job(file, roots=root)
+        job = _load(file, root)
         _require_picture(job)
         job.check_outputs(overwrite=overwrite)
-        with job.open() as source:
-            plan = job.plan(source)
-            facts = {"rows": source.rows, "columns": list(source.specs), "stages": len(job.transform.stages)}
-            lines = [
-                ("reads", f"{_shown(source.path)}: {source.rows:,} rows of {', '.join(source.specs)}"),
-                ("stages", f"{len(job.transform.stages)}, {plan.summary()}"),
-                ("writes", ", ".join(map(_shown, job.outputs.values()))),
-            ]
+        recordings = job.recordings()
+        rows, columns, summary, how = 0, [""], "", ""
+        for one in recordings:
+            with job.open(one.path) as source:
+                plan = job.plan(source)
+                rows += source.rows
+                if one is recordings[0]:
+                    columns, summary, how = list(source.specs), plan.summary(), _how(job, source, plan)
+        many = f"{len(recordings):,} recordings, " if job.source.is_many else ""
+        lines = [
+            ("reads", f"{_shown(job.source.path)}: {many}{rows:,} rows of {', '.join(columns)}"),
+            ("stages", f"{len(job.transform.stages)}, {summary}"),
+            ("runs", how),
+            ("writes", ", ".join(map(_shown, job.outputs.values()))),
+        ]
+        stages = len(job.transform.stages)
+        facts = {"recordings": len(recordings), "rows": rows, "columns": columns, "stages": stages, "runs": how}
         _say(as_json, {"ok": True, **facts}, [*lines, ("", "all fine")])
 
 
 @app.command()
 def explain(file: File, root: Roots = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Print the plan: stage by stage what will be a view, a copy or a move, and why."""
+    """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks."""
     with _errors(as_json, debug):
-        from bridgeflow.config import load_job
-
-        job = load_job(file, roots=root)
-        with job.open() as source:
+        job = _load(file, root)
+        first, *others = job.recordings()
+        with job.open(first.path) as source:
             plan = job.plan(source)
+            how = _how(job, source, plan)
         if as_json:
             names = ("stage", "place", "from", "to", "action", "bytes", "why")
             steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
-            _print_json({"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles)})
+            facts = {"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles), "runs": how}
+            _print_json({"recording": str(first.path), "recordings": 1 + len(others), **facts})
         else:
-            typer.echo(str(plan))
+            typer.echo(f"{plan}\nruns {how}")
+            if others:
+                typer.echo(f"this is {_shown(first.path)}, the first of {1 + len(others):,} recordings")
+
+
+def _how(job: Job, source: Source, plan: Plan) -> str:
+    """Whether the rows go through in chunks, or why not."""
+    if reason := job.whole(plan):
+        return f"on the whole recording at once: {reason}"
+    rows = job.chunk_rows(source)
+    shards = f"; a shard for each {job.shard_rows(source):,} rows" if job.sink.shards else ""
+    at_once = source.rows <= rows and not job.sink.shards
+    return f"at once: {source.rows:,} rows are one chunk" if at_once else f"in chunks of {rows:,} rows{shards}"
 
 
 @plot.command(
@@ -416,6 +474,8 @@ def _run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]
         "copies": [asdict(copy) for copy in result.copies],
         "hum": None if result.hum is None else asdict(result.hum),
         "sink": {**asdict(result.receipt), "path": str(result.receipt.path)},
+        "chunks": result.chunks,
+        "saturated": result.saturated,
         "picture": None if picture is None else str(picture),
     }
 
@@ -443,9 +503,43 @@ def _run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str
             f"{_shown(result.receipt.path)}: {result.receipt.nbytes:,} bytes, SHA-256 {result.receipt.sha256[:12]}",
         )
     )
+    lines += _saturated_lines(result.saturated)
     if picture is not None:
         lines.append(("picture", _shown(picture)))
     return lines
+
+
+def _saturated_lines(count: int) -> list[tuple[str, str]]:
+    return [("saturated", f"{count:,} values out of the range of the sink's dtype")] if count else []
+
+
+def _shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
+    return {
+        "ok": True,
+        "source": str(job.source.path.resolve()),
+        "recordings": result.recordings,
+        "rows": result.rows_in,
+        "sink": {"path": str(result.path), "rows": result.rows, "nbytes": result.nbytes, "digest": result.digest},
+        "shards": len(result.shards),
+        "made": result.made,
+        "kept": result.kept,
+        "saturated": result.saturated,
+        "seconds": result.took,
+        "was_complete": result.was_complete,
+    }
+
+
+def _shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
+    kept = f", {result.kept:,} of them by an earlier run" if result.kept else ""
+    if result.was_complete:
+        kept = ", all of them there already: nothing was touched"
+    return [
+        ("read", f"{_shown(job.source.path)}: {result.recordings:,} recordings, {result.rows_in:,} rows"),
+        ("time", f"{result.took:.2f} s: {result.rows_in / max(result.took, 1e-9):,.0f} rows/s"),
+        ("wrote", f"{_shown(result.path)}: {len(result.shards):,} shards{kept}"),
+        ("", f"{result.rows:,} rows, {result.nbytes:,} bytes, job {result.digest[:8]}"),
+        *_saturated_lines(result.saturated),
+    ]
 
 
 def _copy_lines(result: Result) -> list[tuple[str, str]]:
@@ -502,6 +596,48 @@ def _progress(*, quiet: bool) -> Iterator[Progress]:
         yield (
             lambda name, number, total: typer.echo(f"[{number + 1}/{total}] {_step(name)}", err=True) if name else None
         )
+
+
+@contextmanager
+def _watching(*, quiet: bool) -> Iterator[Watch]:
+    """A bar with rate and time left on a terminal, a line every few seconds otherwise; on standard error."""
+    if quiet:
+        yield lambda moving: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as Bar
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("")
+            yield lambda moving: bar.update(
+                task, description=_moving_words(moving), completed=moving.done, total=max(moving.total, 1)
+            )
+    else:
+        yield _Lines()
+
+
+class _Lines:
+    """Progress as lines: the first after two seconds, then as the work goes on, ever more rarely."""
+
+    def __init__(self) -> None:
+        self._began = monotonic()
+        self._next = 2.0
+
+    def __call__(self, moving: Moving) -> None:
+        passed = monotonic() - self._began
+        if passed >= self._next or moving.recordings == moving.of:
+            self._next = max(passed * 1.5, passed + 5)
+            percent = 100 * moving.done / max(moving.total, 1)
+            typer.echo(f"[{percent:.0f} %] {_moving_words(moving)}", err=True)
+
+
+def _moving_words(moving: Moving) -> str:
+    """Recordings done, rate, and time left."""
+    rate = f", {moving.rate / 2**20:,.1f} MiB/s" if moving.rate else ""
+    left = "" if moving.left is None or moving.recordings == moving.of else f", {_duration(round(moving.left))} left"
+    return f"{moving.recordings:,} of {moving.of:,} recordings{rate}{left}"
 
 
 def _say(as_json: bool, facts: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:

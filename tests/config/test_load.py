@@ -228,3 +228,74 @@ def test_a_configuration_that_cannot_be_opened(tmp_path):
     ]:
         with pytest.raises(DataError, match=problem):
             load_job(path)
+
+
+# --- many recordings, folders of shards ---
+
+
+FOLDERS = JOB.replace("in.parquet", "recordings").replace("out.parquet", "shards/, shard_rows: 500")
+
+
+def test_a_slash_at_the_end_of_the_sink_means_a_folder_of_shards():
+    job = parse(FOLDERS + "threads: 3\n")
+    assert (job.sink.shards, job.sink.shard_rows, job.threads) == (True, 500, 3)
+    assert job.sink.path == Path("/data/shards")
+    plain = parse(JOB)
+    assert (plain.sink.shards, plain.sink.shard_rows, plain.threads) == (False, None, None)
+
+
+@pytest.mark.parametrize("path", ["a/*.parquet", "**/x?.parquet", "a/[ab].parquet"])
+def test_the_path_of_a_source_may_be_a_pattern(path):
+    assert parse(FOLDERS.replace("recordings", repr(path))).source.path == Path("/data", path)
+
+
+def test_how_rows_are_read_and_written():
+    text = JOB.replace("fs: 360", "fs: 360, rows: instants").replace(
+        "out.parquet", "out.parquet, dtype: int16, on_overflow: saturate"
+    )
+    job = parse(text)
+    assert (job.source.rows, job.sink.dtype, job.sink.on_overflow) == ("instants", "int16", "saturate")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ("shard_rows: 500", "shard_rows: 0", "sink.shard_rows: expected a number of at least 1, got 0"),
+        ("shard_rows: 500", "shard_rows: 1.5", "sink.shard_rows: expected a whole number, got 1.5"),
+        ("shard_rows: 500", "shard_rows: true", "sink.shard_rows: expected a whole number, got True"),
+        ("shards/", "shards", "sink.shard_rows: is for a folder of shards, whose path ends with a slash; 'shards' is one"),
+        ("shards/", "sh*rds/", "a path is taken as it is written, so * (a pattern) has no place"),
+        ("threads: 2", "threads: 0", "threads: expected a number from 1 to 256, got 0"),
+        ("threads: 2", "threads: two", "threads: expected a number from 1 to 256, got 'two'"),
+        ("threads: 2", "threads: true", "threads: expected a number from 1 to 256, got True"),
+        ("shards/, shard_rows: 500", "out.parquet", "threads: threads work on several recordings side by side"),
+        ("fs: 360", "fs: 360, rows: samples", "source.rows: expected 'instants' or 'examples', got 'samples'"),
+        ("shard_rows: 500", "dtype: int17", "sink.dtype: expected "),
+        ("shard_rows: 500", "on_overflow: wrap", "sink.on_overflow: expected 'raise' or 'saturate', got 'wrap'"),
+    ],
+)  # fmt: skip
+def test_mistakes_about_folders(before, after, problem):
+    text = FOLDERS + "threads: 2\n"
+    assert text.count(before) == 1
+    assert problem in refusal(text.replace(before, after))
+
+
+def test_the_first_of_many_recordings_says_the_rate(tmp_path):
+    for name, rate in (("a", 100), ("b", 200)):
+        with open_sink(tmp_path / "in" / f"{name}.parquet", settings={"fs": rate}) as sink:
+            sink.write({"ecg": np.zeros(10)})
+    text = FILTER.replace("fs: 360", "").replace("in.parquet, ", "in/").replace("out.parquet", "out/")
+    path = tmp_path / "job.yaml"
+    path.write_text(text)
+    assert load_job(path).transform.stages[0].fs == 100
+
+
+def test_recordings_that_links_bring_in_from_beyond_the_roots_are_refused(tmp_path):
+    (tmp_path / "job" / "in").mkdir(parents=True)
+    (tmp_path / "secret.parquet").write_bytes(b"PAR1")
+    (tmp_path / "job" / "in" / "a.parquet").symlink_to(tmp_path / "secret.parquet")
+    options = {"folder": tmp_path / "job", "roots": (tmp_path / "job",), "name": "job.yaml"}
+    for source in ("in", "in/*.parquet"):
+        job = parse_job(JOB.replace("in.parquet", source).replace("out.parquet", "out/").encode(), **options)
+        with pytest.raises(DataError, match="lies outside of"):
+            job.recordings()

@@ -17,20 +17,21 @@ from typing import Any
 from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_document, shown
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
 from bridgeflow.errors import BridgeflowError, ConfigError, nearest
-from bridgeflow.io import formats, open_source
+from bridgeflow.io import formats, open_source, recordings
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
+from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.registry import lookup, names
 
 __all__ = ["load_job", "parse_job"]
 
 VERSION = 1
-_SECTIONS = ("version", "source", "transforms", "sink", "report")
+_SECTIONS = ("version", "source", "transforms", "sink", "report", "threads")
 _LONGEST_PATH = 1024
-_NEVER_EXPANDED = {"~": "~ (a home)", "$": "$ (a variable)", "://": "a URL", "*": "* (a pattern)", "?": "? (a pattern)"}
+_NEVER_EXPANDED = {"~": "~ (a home)", "$": "$ (a variable)", "://": "a URL"}
+_PATTERNS = {"*": "* (a pattern)", "?": "? (a pattern)"}
 
 
 def load_job(path: str | os.PathLike[str], *, roots: Sequence[str | os.PathLike[str]] | None = None) -> Job:
@@ -94,6 +95,7 @@ class _Loader:
             roots=self.roots,
             inputs=self.inputs,
             places=places,
+            threads=self._threads(sink),
         )
 
     # --- sections ---
@@ -115,7 +117,14 @@ class _Loader:
         self._map(["source"], "a map such as `{parquet: in.parquet}`")
         section = parse_section(self.document, ["source"], SourceSection, list(formats()))
         format, path = self._format_and_path("source")
-        return JobSource(path=path, format=format, columns=section.columns, fs=section.fs, nulls=section.nulls)
+        return JobSource(
+            path=path,
+            format=format,
+            columns=section.columns,
+            fs=section.fs,
+            nulls=section.nulls,
+            rows=section.rows,
+        )
 
     def _sink(self) -> JobSink:
         self._map(["sink"], "a map such as `{parquet: out.parquet}`")
@@ -125,7 +134,35 @@ class _Loader:
         if section.compression is not None and section.compression not in takes:
             known = " or ".join(map(repr, takes))
             raise self.document.error(["sink", "compression"], f"{format} takes {known}, got {section.compression!r}")
-        return JobSink(path=path, format=format, compression=section.compression)
+        writes = formats()[format].writer.dtypes
+        if section.dtype is not None and section.dtype not in writes:
+            known = " or ".join(map(repr, writes))
+            raise self.document.error(["sink", "dtype"], f"{format} takes {known}, got {section.dtype!r}")
+        shards = self._map(["sink"])[format].plain().endswith("/")
+        if section.shard_rows is not None and not shards:
+            problem = f"is for a folder of shards, whose path ends with a slash; {path.name!r} is one file"
+            raise self.document.error(["sink", "shard_rows"], problem, at_key=True)
+        return JobSink(
+            path=path,
+            format=format,
+            compression=section.compression,
+            dtype=section.dtype,
+            on_overflow=section.on_overflow,
+            shards=shards,
+            shard_rows=section.shard_rows,
+        )
+
+    def _threads(self, sink: JobSink) -> int | None:
+        """How many recordings to work on at a time, where the file says it."""
+        node = self._map([]).get("threads")
+        if node is None:
+            return None
+        if type(node.value) is not int or not 1 <= node.value <= MAX_THREADS:
+            raise self.document.error(["threads"], f"expected a number from 1 to {MAX_THREADS}, got {shown(node)}")
+        if not sink.shards:
+            problem = "threads work on several recordings side by side, and this sink is one file; leave them out"
+            raise self.document.error(["threads"], problem, at_key=True)
+        return node.value
 
     def _report(self, transform: Compose) -> JobReport:
         self._map(["report"], "a map")
@@ -159,13 +196,14 @@ class _Loader:
         return Compose(made), places
 
     def _rate_of(self, source: JobSource) -> Callable[[], float | None]:
-        """The sampling rate for transforms that want one and are not told: the source's, or what its file says."""
+        """The sampling rate for transforms that want one and are not told: the source's, or that of its first file."""
 
         @cache
         def rate() -> float | None:
             if source.fs is not None:
                 return source.fs
-            with open_source(source.path, format=source.format, columns=source.columns, roots=self.roots) as opened:
+            path = recordings(source.path, format=source.format, roots=self.roots)[0].path
+            with open_source(path, format=source.format, columns=source.columns, roots=self.roots) as opened:
                 return opened.fs
 
         return rate
@@ -242,8 +280,8 @@ class _Loader:
         return named[0], self._path([section, named[0]], node.value)
 
     def _path(self, steps: Steps, text: str) -> Path:
-        """A path as it is written, beneath the configuration's folder."""
-        for sign, what in _NEVER_EXPANDED.items():
+        """A path as it is written, beneath the configuration's folder; that of a source may be a pattern."""
+        for sign, what in (_NEVER_EXPANDED if steps[0] == "source" else {**_NEVER_EXPANDED, **_PATTERNS}).items():
             if sign in text:
                 problem = f"a path is taken as it is written, so {what} has no place in {text!r}"
                 raise self.document.error(steps, problem)

@@ -11,13 +11,15 @@ from pydantic_core import ErrorDetails
 
 from bridgeflow.config.document import Document, Steps, shown
 from bridgeflow.errors import ConfigError, nearest
-from bridgeflow.io import ColumnNulls, Compression
+from bridgeflow.io import ColumnNulls, Compression, OnOverflow, SinkDtype
+from bridgeflow.pipeline.passage import RowsAre
 
 __all__ = ["ReportSection", "Section", "SinkSection", "SourceSection", "parse_section"]
 
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Hertz: TypeAlias = Annotated[float, Field(gt=0, le=1e12)]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=1e9)]
+Rows: TypeAlias = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class Section(BaseModel):
@@ -27,7 +29,9 @@ class Section(BaseModel):
 
 
 class SourceSection(Section):
-    """What is read: one `format: path` (see `bridgeflow list`), and what to know about it."""
+    """What is read: one `format: path` (see `bridgeflow list`), and what to know about it. The path is that of a file,
+    of a folder of recordings, or a pattern (`*`, `?`, `[a-z]`, `**` for folders below).
+    """
 
     columns: Annotated[tuple[Word, ...], Field(min_length=1)] | None = Field(
         None,
@@ -41,13 +45,31 @@ class SourceSection(Section):
         "error",
         description="`error` refuses columns with nulls; `keep` hands them to a transform that says what they become.",
     )
+    rows: RowsAre | None = Field(
+        None,
+        description="What a row of several numbers is: `instants` of a recording, whose channels they are, or "
+        "`examples`, pieces of signal. Where left out, instants in wav files and examples in others.",
+    )
 
 
 class SinkSection(Section):
-    """What is written: one `format: path`. An existing file is replaced on the word of the command line alone."""
+    """What is written: one `format: path`. An existing file is replaced on the word of the command line alone. A path
+    that ends with a slash is a folder of shards, which a job that was stopped goes on with.
+    """
 
     compression: Compression | None = Field(
         None, description="One of the format's words; where left out, the format's own choice."
+    )
+    dtype: SinkDtype | None = Field(
+        None, description="Element type that every column is written in; where left out, what the transforms make."
+    )
+    on_overflow: OnOverflow = Field(
+        "raise", description="What becomes of values that `dtype` cannot hold: an error, or the nearest it can."
+    )
+    shard_rows: Rows | None = Field(
+        None,
+        description="For a folder: rows of a recording whose results become one shard; where left out, some 64 MiB "
+        "of input.",
     )
 
 
@@ -109,6 +131,7 @@ def _expected(error: ErrorDetails) -> str:
     limits = error.get("ctx", {})
     words = {
         "float_type": "a number",
+        "int_type": "a whole number",
         "string_type": "text",
         "tuple_type": "a list",
         "greater_than": "a number above {gt:g}",

@@ -6,6 +6,7 @@ from typing import Any
 
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, section_schema
 from bridgeflow.io import formats
+from bridgeflow.pipeline.job import MAX_THREADS
 from bridgeflow.transforms import registry
 
 __all__ = ["config_schema"]
@@ -30,6 +31,13 @@ def config_schema() -> dict[str, Any]:
             "transforms": {"type": "array", "items": {"$ref": "#/$defs/transform"}},
             "sink": section_schema(SinkSection, list(formats())),
             "report": section_schema(ReportSection),
+            "threads": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MAX_THREADS,
+                "description": "For a folder of shards: recordings to work on at a time; where left out, as many as "
+                "there are processors, at most 8. The bytes that are written do not depend on it.",
+            },
         },
         "required": ["version", "source", "sink"],
         "additionalProperties": False,

@@ -72,6 +72,7 @@ class Result:
         fs: sampling rate in Hz, where known; seconds: how long the recording is, or all examples together.
         took: seconds that each step took.
         chunks: in how many pieces the rows went through; 1 where they were read whole.
+        saturated: values that the sink's `dtype` could not hold, and that became the nearest it can.
         crossings: how many there were; copies: those that copied, and why.
         hum: measured where the report asks for it.
         pair: the reported column, where a report is asked for.
@@ -89,6 +90,7 @@ class Result:
     pair: Pair | None = field(repr=False)
     receipt: Receipt
     chunks: int = 1
+    saturated: int = 0
 
     @property
     def rate(self) -> float:
@@ -157,7 +159,7 @@ class _FileRun:
         hum = None if pair is None else _hum(job, pair)
         with trace() as last_crossings, clock.step():
             axes = job.transform.out_axes(layout.specs(job.specs(source)), axis=layout.axis)
-            receipt = self._write(lambda sink: self._write_all(sink, layout.closed(made, axes)))
+            written = self._write(lambda sink: self._write_all(sink, layout.closed(made, axes)))
         clock.done()
         exchanges = [*crossings, *last_crossings]
         return self._told(
@@ -167,7 +169,7 @@ class _FileRun:
             copies=_copies(exchanges),
             hum=hum,
             pair=pair,
-            receipt=receipt,
+            **written,
         )
 
     def _in_chunks(self) -> Result:
@@ -203,7 +205,7 @@ class _FileRun:
                     key = replace(copy, nbytes=None)
                     copies[key] = copies.get(key, 0) + (copy.nbytes or 0)
 
-        receipt = self._write(write)
+        written = self._write(write)
         self._progress("", chunks, chunks)
         return self._told(
             samples=samples,
@@ -212,29 +214,32 @@ class _FileRun:
             copies=tuple(replace(copy, nbytes=nbytes) for copy, nbytes in copies.items()),
             hum=None,
             pair=None,
-            receipt=receipt,
             chunks=chunks,
+            **written,
         )
 
     def _told(self, **facts: Any) -> Result:
         source = self._source
         fs = self._job.source.fs or source.fs
-        seconds = None if fs is None else max(map(_length, source.specs.values())) / fs
+        instants = self._job.layout(source).rows == "instants"
+        long = source.rows if instants else max(map(_length, source.specs.values()))
+        seconds = None if fs is None else long / fs
         return Result(rows=source.rows, fs=fs, seconds=seconds, **facts)
 
-    def _write(self, write: Callable[[Sink], None]) -> Receipt:
+    def _write(self, write: Callable[[Sink], None]) -> dict[str, Any]:
         sink = self._job.sink
         with open_sink(
             sink.path,
             format=sink.format,
             overwrite=self._overwrite,
             compression=sink.compression,
+            dtype=sink.dtype,
+            on_overflow=sink.on_overflow,
             settings=self._settings,
             roots=self._job.roots,
         ) as output:
             write(output)
-        assert output.receipt is not None
-        return output.receipt
+        return {"receipt": output.receipt, "saturated": output.saturated}
 
     def _write_all(self, sink: Sink, columns: Columns) -> None:
         rows = max(map(len, columns.values()), default=0)

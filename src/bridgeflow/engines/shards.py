@@ -65,7 +65,9 @@ Watch = Callable[[Moving], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A committed shard: its file, the stretch of the recording that it comes from, its rows, size and SHA-256."""
+    """A committed shard: its file, the stretch of the recording that it comes from, its rows, size and SHA-256, and how
+    many values the sink's `dtype` could not hold, which became the nearest it can.
+    """
 
     name: str
     recording: str
@@ -74,6 +76,7 @@ class Shard:
     rows: int
     nbytes: int
     sha256: str
+    saturated: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,11 @@ class ShardsResult:
     def nbytes(self) -> int:
         """Bytes of all shards."""
         return sum(shard.nbytes for shard in self.shards)
+
+    @property
+    def saturated(self) -> int:
+        """Values that the sink's `dtype` could not hold."""
+        return sum(shard.saturated for shard in self.shards)
 
 
 def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None) -> ShardsResult:
@@ -199,6 +207,8 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
                 "sink": {
                     "format": format_of(sink.path, sink.format).name,
                     "compression": sink.compression,
+                    "dtype": sink.dtype,
+                    "on_overflow": sink.on_overflow,
                     "shard_rows": sink.shard_rows,
                 },
                 "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
@@ -470,6 +480,8 @@ class _Run:
                             format=job.sink.format,
                             overwrite="same",
                             compression=job.sink.compression,
+                            dtype=job.sink.dtype,
+                            on_overflow=job.sink.on_overflow,
                             settings=settings,
                             roots=job.roots,
                         )
@@ -487,6 +499,7 @@ class _Run:
                 rows=sink.rows,
                 nbytes=sink.receipt.nbytes,
                 sha256=sink.receipt.sha256,
+                saturated=sink.saturated,
             )
         last = end == source.rows
         record = {

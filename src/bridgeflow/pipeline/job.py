@@ -14,8 +14,10 @@ from bridgeflow.errors import BridgeflowError, DataError, nearest
 from bridgeflow.io import (
     ColumnNulls,
     Compression,
+    OnOverflow,
     Recording,
     Roots,
+    SinkDtype,
     Source,
     open_source,
     recordings,
@@ -33,6 +35,9 @@ __all__ = ["Job", "JobReport", "JobSink", "JobSource"]
 
 CHUNK_NBYTES: Final = 8 << 20
 """Bytes of input that go through the transforms at a time."""
+
+MAX_THREADS: Final = 256
+"""Most threads that a job may ask for."""
 
 SHARD_CHUNKS: Final = 8
 """Chunks whose results become one shard, where a job does not say."""
@@ -78,6 +83,8 @@ class JobSink:
     Args:
         path, format: the file, or with `shards` the folder; `format=None` for what its suffix says.
         compression: one of the format's words; `None` for the format's own choice.
+        dtype: element type that every column is written in; `None` for what the transforms make.
+        on_overflow: what becomes of values that `dtype` cannot hold.
         shards: write a folder of shards, each committed by itself, so that a job that was killed goes on where it was.
         shard_rows: rows of a recording whose results become one shard; `None` for some 64 MiB of input.
     """
@@ -85,6 +92,8 @@ class JobSink:
     path: Path
     format: str | None = None
     compression: Compression | None = None
+    dtype: SinkDtype | None = None
+    on_overflow: OnOverflow = "raise"
     shards: bool = False
     shard_rows: int | None = None
 
