@@ -142,7 +142,11 @@ class TestWhatIsInSharedMemoryAlready:
         assert pickle.loads(pickle.dumps(share(x[:, 1], across="process"))).numpy.tolist() == [1, 5, 9]
 
 
-@pytest.mark.parametrize("x", [np.array(1.0), np.array(["a"]), np.array([None]), pa.array([1, None])], ids=repr)
+@pytest.mark.parametrize(
+    "x",
+    [np.array(1.0), np.array(["a"]), np.array([None]), pa.array([1, None])],
+    ids=["0-d", "text", "objects", "nulls"],
+)
 def test_what_has_no_face_is_refused_and_leaves_nothing(x: Any):
     before = census()
     with pytest.raises(NoRoute):
