@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.signal._memory import empty_tensor
 from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir import blocks, derivatives
@@ -200,7 +201,7 @@ def _compute(
     if zi is not None:
         work = getattr(torch, precision)
         state = zi.detach().resolve_conj().resolve_neg().to(work.to_complex() if x.is_complex() else work).numpy()
-    y = torch.empty(x.shape, dtype=float_dtype(values, double=False))
+    y = empty_tensor(tuple(x.shape), float_dtype(values, double=False), x.device)
     time = slice(None, None, -1 if reverse else 1)
     _, zf = load(name).sosfilt(sections, values.numpy()[..., time], state, Pass(precision), y.numpy()[..., time])
     return y.to(float_dtype(x, double=False)), torch.from_numpy(zf).to(float_dtype(x, double=True))

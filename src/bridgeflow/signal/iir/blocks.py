@@ -39,6 +39,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bridgeflow.errors import NoRoute
+from bridgeflow.signal._memory import empty_tensor
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir.engine import Precision
 from bridgeflow.signal.iir.realisation import Matrix, powers, realise
@@ -88,7 +89,7 @@ def filter_tensor(
     (tensor([0.0000, 0.5000, 1.5000, 2.5000]), tensor([[1.5000, 0.0000]], dtype=torch.float64))
     """
     x = x.detach().resolve_conj()
-    y = torch.empty(x.shape, dtype=float_dtype(x, double=False), device=x.device)
+    y = empty_tensor(tuple(x.shape), float_dtype(x, double=False), x.device)
     state = torch.zeros((len(sos), *x.shape[:-1], 2), dtype=float_dtype(x, double=True), device=x.device)
     if zi is not None:
         state.copy_(zi.detach())

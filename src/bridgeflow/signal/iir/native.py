@@ -21,6 +21,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._memory import empty
 from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal.iir.engine import Array, Pass, Precision, result_dtype, rounded
 
@@ -92,7 +93,7 @@ def plain_pass(
         zf: likewise, or `None`.
         clean: whether zf is finite throughout.
     """
-    y = np.empty(x.shape, x.dtype if x.dtype.char in "fd" else np.float64)
+    y = empty(x.shape, x.dtype if x.dtype.char in "fd" else np.float64)
     single = settings.precision == "float32"
     zf = np.empty((len(sos), *x.shape[:-1], 2), np.float32 if single else np.float64) if state else None
     many = threads() if x.size > _SMALL else 1
@@ -238,7 +239,7 @@ def _target(x: Array, dtype: np.dtype[Any], work: np.dtype[Any], out: Array | No
     if wanted.char not in _WRITTEN or not wanted.isnative:
         return np.empty(x.shape, work)
     if out is None or out.dtype != wanted or (np.may_share_memory(x, out) and not _same_place(x, out)):
-        return np.empty(x.shape, wanted)
+        return empty(x.shape, wanted)
     return out
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from bridgeflow.signal._memory import empty
 from bridgeflow.signal.iir.engine import why_unavailable
 from bridgeflow.signal.iir.native import threads
 
@@ -45,7 +46,7 @@ def run_native(
 ) -> Array:
     """`run` by the kernel; `isa` names an instruction set, for tests."""
     rows = np.ascontiguousarray(x).reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
-    y = np.empty((*x.shape[:-1], outputs), x.dtype)
+    y = empty((*x.shape[:-1], outputs), x.dtype)
     if y.size:
         _native.run(rows, y.reshape(len(rows), outputs), table, up, down, phase, first, threads(), isa)
     return y
