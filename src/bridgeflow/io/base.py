@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, TypeAlias
+from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from bridgeflow.errors import BridgeflowError, DataError, nearest
 from bridgeflow.io.commit import Overwrite, Receipt, publish
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype, fit
 from bridgeflow.io.files import Roots, data_error, shown
-from bridgeflow.io.mapped import HeldFile, Identity
+from bridgeflow.io.mapped import Held
 from bridgeflow.policy import parse_word, words
 from bridgeflow.spec import ArraySpec
 
@@ -59,6 +59,15 @@ SETTINGS_KEY = b"bridgeflow"
 """The schema metadata entry that holds the settings as JSON."""
 
 
+class Part(NamedTuple):
+    """One of the files of a source: its name among them, its path, and its rows in the source, `start` to `stop`."""
+
+    name: str
+    path: Path
+    start: int
+    stop: int
+
+
 class Reader(ABC):
     """Reads one format. The methods may raise whatever the format's library raises; `Source` makes a `DataError` of it.
 
@@ -71,7 +80,10 @@ class Reader(ABC):
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
         random_access: whether rows are read without decoding others: `take` costs what it gives.
-        file: the open file.
+        file: what is read from.
+        parts: the files that several are; empty for one.
+        format: the one of all files that several are; `None` where they differ.
+        given: what to open instead of what was given, in another process; `None` for the same.
     """
 
     rows: int
@@ -79,11 +91,10 @@ class Reader(ABC):
     settings: Settings
     seekable: bool = True
     random_access: bool = False
-    file: HeldFile
-
-    @abstractmethod
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
-        """Check the open file and learn its schema. The descriptor is closed by the caller when this returns."""
+    file: Held
+    parts: tuple[Part, ...] = ()
+    format: Format | None = None
+    given: Any = None
 
     @abstractmethod
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
@@ -156,21 +167,24 @@ class Format:
         suffixes: file name endings that mean this format.
         magic: how its files begin, in one of these ways.
         about: one line for `bridgeflow list`.
-        reader, writer: the classes that do the work.
+        reader: makes the reader of an open file (its descriptor, closed by the caller afterwards; its path; the columns
+            to read, all for `None`), which checks the file and learns its schema.
+        writer: the class that writes.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     about: str
-    reader: type[Reader]
+    reader: Callable[[int, Path, Sequence[str] | None], Reader]
     writer: type[Writer]
 
 
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """How a source is to be opened, apart from its path and format: the arguments of `open_source`."""
+    """How a source is to be opened: the arguments of `open_source`."""
 
+    format: str | None = None
     columns: tuple[str, ...] | None = None
     nulls: ColumnNulls = "error"
     roots: Roots = None
@@ -180,8 +194,10 @@ class Source:
     """Columns to read; made by `open_source`. One source serves many threads, and pickles by its path.
 
     Attributes:
-        path, format: what is read.
+        path: what is read: a file, a folder or a pattern; of arrays in memory a name in angle brackets.
+        format: of the file, or of all files; `None` where they differ, and for arrays in memory.
         name: what messages call it.
+        parts: the files that it consists of, with their rows; empty for arrays in memory.
         rows: number of rows.
         fs: sampling rate in Hz, where the file says it.
         specs: what each column is: dtype, shape `(rows, ...)`, and `fs`.
@@ -190,16 +206,21 @@ class Source:
         random_access: whether rows are read without decoding others, so that `take` costs what it gives.
     """
 
-    def __init__(self, path: Path, format: Format, descriptor: int, options: SourceOptions) -> None:
+    def __init__(
+        self, given: Any, path: Path, format: Format | None, options: SourceOptions, make: Callable[[], Reader]
+    ) -> None:
         self.path = path
-        self.format = format
+        self.format: Format | None = format
         self.name = shown(path)
+        self._given = given
         self._options = options
         self._keep_nulls = parse_word(options.nulls, ColumnNulls, field="nulls") == "keep"
         with self._typed_errors():
-            self._reader = format.reader(descriptor, path, options.columns)
+            self._reader = make()
+        self.format = format or self._reader.format
         self.rows = self._reader.rows
         self.settings = self._reader.settings
+        self.parts = self._reader.parts or ((Part(path.stem, path, 0, self.rows),) if format else ())
         self.seekable = self._reader.seekable
         self.random_access = self._reader.random_access
         self.fs = float(self.settings["fs"]) if "fs" in self.settings else None
@@ -295,17 +316,23 @@ class Source:
         return f"<Source {self.name}: {self.rows:,} rows of {', '.join(self.specs)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        from bridgeflow.io.registry import reopen
+        from bridgeflow.io.opening import reopen
 
-        return reopen, (os.path.abspath(self.path), self.format.name, self._options, self._reader.file.identity)
+        given = self._given if self._reader.given is None else self._reader.given
+        return reopen, (given, self._options, self.identity)
 
-    def require_identity(self, identity: Identity) -> None:
-        """Refuse a file that is another than it was, or was written to since.
+    @property
+    def identity(self) -> Any:
+        """What tells the files apart from others and from later states of themselves; `None` for what is in memory."""
+        return self._reader.file.identity
+
+    def require_identity(self, identity: Any) -> None:
+        """Refuse files that are others than they were, or were written to since.
 
         Raises:
             DataError: device, inode, size or time of change differ.
         """
-        if self._reader.file.identity != identity:
+        if self.identity != identity:
             raise data_error(
                 self.path, "is not the file that was opened first, or has changed since", "let no job write its inputs"
             )
@@ -357,7 +384,7 @@ class Source:
             raise
         except Exception as error:  # pyarrow's errors share no base with those of its file layer, struct or NumPy
             said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            problem = f"cannot be read as {self.format.name} ({said})"
+            problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({said})"
             raise data_error(self.path, problem, "the file is damaged or cut off; write it again") from error
 
 

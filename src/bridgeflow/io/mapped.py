@@ -20,7 +20,7 @@ import numpy as np
 
 from bridgeflow.io.files import data_error
 
-__all__ = ["COPIED_BELOW", "HeldFile", "Identity", "MappedFile"]
+__all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
 
 COPIED_BELOW = 1 << 20
 """Bytes below which a copy costs less than a map: about 0.1 ms, which goes into page faults otherwise."""
@@ -73,18 +73,36 @@ class _Pages:
             unmap(self._address, self._length)
 
 
-class HeldFile:
-    """A file kept open for reading, whatever becomes of its name.
+class Held:
+    """What a source reads from.
 
     Attributes:
         path: its name, for messages.
-        identity: which file it is, and its size and time of change when it was opened.
+        identity: what it was when it was opened; `None` for what is in memory.
+    """
+
+    def __init__(self, path: Path, identity: Any = None) -> None:
+        self.path = path
+        self.identity = identity
+        self.closed = False
+
+    def require_unchanged(self) -> None:
+        """Refuse to read on in what is not as it was when it was opened."""
+
+    def close(self) -> None:
+        """Let go of it; arrays over it stay valid."""
+        self.closed = True
+
+
+class HeldFile(Held):
+    """A file kept open for reading, whatever becomes of its name.
+
+    Attributes:
         descriptor: a duplicate of the caller's.
     """
 
     def __init__(self, descriptor: int, path: Path) -> None:
-        self.path = path
-        self.identity = Identity.of(descriptor)
+        super().__init__(path, Identity.of(descriptor))
         self.descriptor = os.dup(descriptor)  # child programs do not inherit it, like all that Python opens
         self._close = finalize(self, os.close, self.descriptor)
 
@@ -98,13 +116,9 @@ class HeldFile:
         if Identity.of(self.descriptor) != self.identity:
             raise data_error(self.path, "has changed since it was opened", "open it again when its writer is done")
 
-    @property
-    def closed(self) -> bool:
-        """Whether `close` was called."""
-        return not self._close.alive
-
     def close(self) -> None:
         """Let go of the file; arrays over it stay valid."""
+        super().close()
         self._close()
 
 

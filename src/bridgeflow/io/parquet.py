@@ -32,6 +32,8 @@ _THRIFT_LIMIT = 16 << 20
 class ParquetReader(PieceReader):
     """Reads through the descriptor, whatever becomes of the name meanwhile; pages are held against their checksums."""
 
+    file: HeldFile
+
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
         file = HeldFile(descriptor, path)
         self._metadata: Any = None

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.io.base import Columns, Reader
-from bridgeflow.io.mapped import HeldFile, MappedFile
+from bridgeflow.io.mapped import Held, MappedFile
 from bridgeflow.io.plain import gather, join, nothing, over, own, row_width, rows_of
 
 __all__ = ["PieceReader"]
@@ -37,9 +37,9 @@ class PieceReader(Reader):
     A subclass calls `_begin` in its `__init__` and says with `_load` how a piece is read.
     """
 
-    file: HeldFile
+    file: Held
 
-    def _begin(self, file: HeldFile, fields: Sequence[pa.Field], piece_rows: Sequence[int]) -> None:
+    def _begin(self, file: Held, fields: Sequence[pa.Field], piece_rows: Sequence[int]) -> None:
         self.file = file
         self._types = {field.name: field.type for field in fields}
         self._bounds = np.concatenate([[0], np.cumsum(piece_rows, dtype=np.int64)])
@@ -104,10 +104,10 @@ class PieceReader(Reader):
             return join(parts)
         (part,), (number, _, begin, end) = parts, spans[0]
         offset = int(self._offsets[name][number])
-        if offset == _ELSEWHERE:
-            return own(part)
         if not writable:
             return part
+        if offset == _ELSEWHERE:
+            return own(part)
         assert isinstance(self.file, MappedFile)
         width = row_width(part.type) or 0
         return over(part.type, len(part), self.file.private(offset + begin * width, offset + end * width))

@@ -1,0 +1,217 @@
+"""Many files of one schema as one source: their rows one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakSet
+
+import numpy as np
+
+from bridgeflow.io.base import Columns, Part, Reader, Settings
+from bridgeflow.io.commit import unseal
+from bridgeflow.io.files import Roots, data_error, open_regular, shown
+from bridgeflow.io.listing import recordings
+from bridgeflow.io.mapped import Held
+from bridgeflow.io.plain import gather, join
+from bridgeflow.spec import ArraySpec
+
+if TYPE_CHECKING:
+    from bridgeflow.io.base import Source
+
+__all__ = ["FolderReader", "Listed", "listed"]
+
+KEPT_OPEN = 64
+"""Files that are open at the same time."""
+
+MANIFEST, _JOB = "manifest.json", "job.json"
+_LARGEST_MANIFEST = 1 << 30
+
+_LIVE: WeakSet[FolderReader] = WeakSet()
+
+
+class Listed(NamedTuple):
+    """A file to read: its name among the others, its path, and its rows where a manifest says them."""
+
+    name: str
+    path: Path
+    rows: int | None
+
+
+class FolderReader(Reader):
+    """The rows of files that have the same columns, types and sampling rate.
+
+    Each file is opened once to check it, and kept open as long as few others were used since; one that has changed in
+    between is an error.
+    """
+
+    def __init__(self, path: Path, listed: Sequence[Listed], open: Callable[[Path], Source]) -> None:
+        files = [one.path for one in listed]
+        self._open = open
+        self._files = files
+        self._identities: list[Any] = []
+        self._forget()
+        settings: list[Settings] = []
+        specs: list[dict[str, ArraySpec]] = []
+        lengths: list[int] = []
+        for number in range(len(files)):
+            part = self._part(number)
+            specs.append(part.specs)
+            settings.append(part.settings)
+            lengths.append(part.rows)
+            self.format = part.format if not number or part.format is self.format else None
+            self.seekable = self.seekable and part.seekable
+            self.random_access = part.random_access and (self.random_access or not number)
+            _require_same(path, files[0], specs[0], files[number], part.specs)
+            if listed[number].rows not in (None, part.rows):
+                problem = f"has {part.rows:,} rows, and its folder's manifest says {listed[number].rows:,}"
+                raise data_error(files[number], problem, "run the job that wrote it again")
+        bounds = [0, *accumulate(lengths)]
+        self._bounds = np.array(bounds, np.int64)
+        self.rows = bounds[-1]
+        self.parts = tuple(map(Part, [one.name for one in listed], files, bounds, bounds[1:]))
+        self.specs = {name: _joined([one[name] for one in specs], self.rows) for name in specs[0]}
+        self.settings = {
+            key: value for key, value in settings[0].items() if all(key in s and s[key] == value for s in settings)
+        }
+        self.file = Held(path, tuple(self._identities))
+        _LIVE.add(self)
+
+    def _forget(self) -> None:
+        self._lock = Lock()
+        self._kept: OrderedDict[int, Source] = OrderedDict()
+
+    def _part(self, number: int) -> Source:
+        with self._lock:
+            source = self._kept.get(number)
+            if source is None:
+                source = self._kept[number] = self._open(self._files[number])
+                if number == len(self._identities):
+                    self._identities.append(source.identity)
+                source.require_identity(self._identities[number])
+                while len(self._kept) > KEPT_OPEN:
+                    self._kept.popitem(last=False)  # which closes it once nobody reads from it
+            self._kept.move_to_end(number)
+            return source
+
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """Rows within one file are what that file gives; others are put together, which copies."""
+        first = max(int(np.searchsorted(self._bounds, start, "right")) - 1, 0)
+        last = int(np.searchsorted(self._bounds, stop, "left"))
+        found = []
+        for number, part in enumerate(self.parts[first:last], first):
+            begin, end = max(start, part.start) - part.start, min(stop, part.stop) - part.start
+            if begin < end:
+                found.append(self._part(number).slice(begin, end, writable=writable))
+        return self._together(found) if found else self._part(0).slice(0, 0)
+
+    def take(self, indices: Any) -> Columns:
+        """The rows of each file at once, then all in the order asked for."""
+        if not len(indices):
+            return self._part(0).take(indices)
+        numbers = np.searchsorted(self._bounds, indices, "right") - 1
+        needed = np.unique(numbers)
+        local = indices - self._bounds[numbers]
+        if len(needed) == 1:
+            return self._part(int(needed[0])).take(local)
+        order = np.argsort(numbers, kind="stable")
+        groups = np.split(order, np.searchsorted(numbers[order], needed[1:]))
+        found = [self._part(int(number)).take(local[group]) for number, group in zip(needed, groups, strict=True)]
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return {name: gather(join([one[name] for one in found]), back) for name in self.specs}
+
+    def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
+        """Pieces within one file come as that file gives them, front to back."""
+        held: list[Columns] = []
+        count = 0
+        for number, part in enumerate(self.parts):
+            begin, end = max(start, part.start), min(stop, part.stop)
+            while begin < end:
+                if not held and end - begin >= rows:
+                    whole = begin + (end - begin) // rows * rows
+                    yield from self._part(number).chunks(rows, start=begin - part.start, stop=whole - part.start)
+                    begin = whole
+                    continue
+                cut = min(end, begin + rows - count)
+                held.append(self._part(number).slice(begin - part.start, cut - part.start))
+                begin, count = cut, count + cut - begin
+                if count == rows:
+                    yield self._together(held)
+                    held, count = [], 0
+        if held:
+            yield self._together(held)
+
+    def _together(self, held: Sequence[Columns]) -> Columns:
+        return held[0] if len(held) == 1 else {name: join([one[name] for one in held]) for name in self.specs}
+
+    def close(self) -> None:
+        """Close all files."""
+        super().close()
+        with self._lock:
+            self._kept.clear()
+
+
+def listed(path: Path, *, format: str | None, roots: Roots) -> list[Listed]:
+    """The files that a folder or a pattern means, in order. A folder with the results of a job means what its manifest
+    says, and as long as there is none, nothing yet.
+
+    Raises:
+        DataError: as `recordings`; a manifest that is damaged or lists what is not there; a job that has not finished.
+    """
+    if not path.is_dir() or not (path / _JOB).exists():
+        return [Listed(one.name, one.path, None) for one in recordings(path, format=format, roots=roots)]
+    if not (path / MANIFEST).exists():
+        raise data_error(path, "has the results of a job that has not finished", "run the job again: it goes on")
+    with os.fdopen(open_regular(path / MANIFEST, roots=roots), "rb") as file:
+        shards = unseal(file.read(_LARGEST_MANIFEST), shown(path / MANIFEST))["shards"]
+    return [_shard(path, shard, roots) for shard in shards]
+
+
+def _shard(folder: Path, shard: dict[str, Any], roots: Roots) -> Listed:
+    """A file of a manifest, which must lie in the folder itself and have the size that was written."""
+    path = folder / Path(shard["name"]).name
+    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
+        nbytes = os.fstat(file.fileno()).st_size
+    if nbytes != shard["nbytes"]:
+        problem = f"has {nbytes:,} bytes, and its folder's manifest says {shard['nbytes']:,}"
+        raise data_error(path, problem, "run the job that wrote it again")
+    return Listed(path.stem, path, shard["rows"])
+
+
+def _require_same(
+    path: Path, first: Path, expected: dict[str, ArraySpec], other: Path, found: dict[str, ArraySpec]
+) -> None:
+    """Refuse a file whose columns are others than the first file's."""
+    if list(found) != list(expected):
+        problem = f"has columns {', '.join(found)}, and {shown(first)} has {', '.join(expected)}"
+        raise data_error(other, problem, f"name files of one schema in {shown(path)}, or choose with `columns`")
+    for name, one in expected.items():
+        two = found[name]
+        if (one.dtype, one.shape[1:], one.layout, one.fs) != (two.dtype, two.shape[1:], two.layout, two.fs):
+            is_one, is_two = (f"{s.dtype} of {list(s.shape[1:])} at {s.fs} Hz" for s in (one, two))
+            raise data_error(other, f"is {is_two}, and in {shown(first)} {is_one}", "convert one of them", column=name)
+
+
+def _joined(specs: Sequence[ArraySpec], rows: int) -> ArraySpec:
+    counts = [spec.null_count for spec in specs]
+    nulls = None if None in counts else sum(count or 0 for count in counts)
+    shape = (rows, *specs[0].shape[1:])
+    joined = replace(
+        specs[0], shape=shape, null_count=nulls, writable=all(spec.writable for spec in specs), nbytes=None
+    )
+    return replace(joined, nbytes=joined.expected_nbytes() if specs[0].nbytes is not None else None)
+
+
+def _forget_in_child() -> None:
+    for reader in _LIVE:
+        reader._forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,149 @@
+"""Columns that are in memory already: tables, dicts of arrays, and what any library hands over as an Arrow capsule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from bridgeflow.bridge import describe, kind_of, to_numpy
+from bridgeflow.bridge.tracing import at
+from bridgeflow.errors import BridgeflowError
+from bridgeflow.io.base import Columns, Reader, parse_settings, pick_columns
+from bridgeflow.io.columns import column_spec
+from bridgeflow.io.files import data_error
+from bridgeflow.io.mapped import Held
+from bridgeflow.io.pieces import PieceReader
+from bridgeflow.io.plain import gather, own
+
+__all__ = ["memory_reader"]
+
+NAME = "values"
+"""What an array without a name is called."""
+
+
+def memory_reader(x: Any, path: Path, columns: Sequence[str] | None) -> Reader:
+    """The reader of columns in memory.
+
+    Args:
+        path: what messages call it.
+        columns: the columns to read; the one name of an array that has none.
+
+    Raises:
+        DataError: neither columns by name nor an Arrow array.
+    """
+    if isinstance(x, Mapping):
+        return ArraysReader(x, path, columns)
+    if hasattr(x, "schema") and isinstance(x, (pa.Table, pa.RecordBatch)):
+        return TableReader(x if isinstance(x, pa.Table) else pa.table(x), path, columns)
+    if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):
+        table, wanted = _imported(x, columns)
+        return TableReader(table, path, wanted)
+    remedy = "give a path, a table, a dict of arrays, or an object with __arrow_c_stream__ or __arrow_c_array__"
+    raise data_error(path, f"a {type(x).__name__} has no columns", remedy)
+
+
+def _imported(x: Any, columns: Sequence[str] | None) -> tuple[pa.Table, Sequence[str] | None]:
+    """What a capsule holds, as a table; an array that is no table becomes its one column."""
+    if isinstance(x, (pa.Array, pa.ChunkedArray)):
+        array = x
+    elif hasattr(x, "__arrow_c_stream__"):
+        try:
+            return pa.RecordBatchReader.from_stream(x).read_all(), columns
+        except (pa.ArrowInvalid, pa.ArrowTypeError):  # a stream of arrays, such as a column of polars
+            array = pa.chunked_array(x)
+    else:
+        array = pa.array(x)
+        if pa.types.is_struct(array.type) and not array.null_count:
+            return pa.Table.from_batches([pa.RecordBatch.from_struct_array(array)]), columns
+    name = columns[0] if columns is not None and len(columns) == 1 else NAME
+    return pa.table({name: array}), columns
+
+
+class TableReader(PieceReader):
+    """The record batches of a table; rows are copied when they are handed out to be written to."""
+
+    random_access = True
+
+    def __init__(self, table: pa.Table, path: Path, columns: Sequence[str] | None) -> None:
+        table.validate(full=True)
+        names = pick_columns(path, columns, table.column_names)
+        self.given = chosen = table.select(names)
+        self._batches = chosen.to_batches()
+        fields = list(chosen.schema)
+        nulls = {name: chosen.column(name).null_count for name in names}
+        self.specs = {field.name: column_spec(path, field, len(table), nulls[field.name]) for field in fields}
+        self.settings = parse_settings(path, table.schema.metadata)
+        self._begin(Held(path), fields, [batch.num_rows for batch in self._batches])
+
+    def _load(self, number: int) -> pa.RecordBatch:
+        return self._batches[number]
+
+
+class ArraysReader(Reader):
+    """Arrays by name: ndarrays and Arrow arrays stay what they are, all others become ndarrays."""
+
+    random_access = True
+
+    def __init__(self, arrays: Mapping[str, Any], path: Path, columns: Sequence[str] | None) -> None:
+        if not all(isinstance(name, str) for name in arrays):
+            raise data_error(path, "columns are named by text", "give every array such a name")
+        self.file = Held(path)
+        self.settings = {}
+        self._columns = {name: _array(path, name, arrays[name]) for name in pick_columns(path, columns, list(arrays))}
+        lengths = {name: len(column) for name, column in self._columns.items()}
+        if len(set(lengths.values())) != 1:
+            found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
+            raise data_error(path, f"needs columns of one length, got {found}", "choose with `columns`")
+        self.rows = next(iter(lengths.values()))
+        self.specs = {name: self._spec(path, name, column) for name, column in self._columns.items()}
+
+    def _spec(self, path: Path, name: str, column: Any) -> Any:
+        if isinstance(column, pa.Array):
+            return column_spec(path, pa.field(name, column.type), self.rows, column.null_count)
+        return replace(describe(column), writable=True)
+
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """Views, or where they are to be written to, copies."""
+        views = {name: column[start:stop] for name, column in self._columns.items()}
+        return {name: own(view) if writable else _frozen(view) for name, view in views.items()}
+
+    def take(self, indices: Any) -> Columns:
+        """Copies of the rows."""
+        return {name: gather(column, indices) for name, column in self._columns.items()}
+
+
+def _array(path: Path, name: str, x: Any) -> Any:
+    """A column as an ndarray or an Arrow array in one piece."""
+    if kind_of(x) is None:
+        raise data_error(path, f"is {type(x).__name__}, not an array", "make an array of it", column=name)
+    try:
+        with at(f"$.{name}", "source"):
+            array = x if isinstance(x, pa.Array) else _arrow_or_numpy(x)
+    except BridgeflowError as error:
+        raise data_error(path, f"has no rows to read: {error}", column=name) from error
+    if isinstance(array, pa.Array):
+        array.validate(full=True)
+    elif not array.ndim:
+        raise data_error(path, "is a single value without rows", "leave it out", column=name)
+    return array
+
+
+def _arrow_or_numpy(x: Any) -> Any:
+    if isinstance(x, pa.ChunkedArray):
+        return x.combine_chunks()
+    if kind_of(x) == "capsule":
+        table, _ = _imported(x, None)
+        return table.column(0).combine_chunks()
+    return to_numpy(x)
+
+
+def _frozen(column: Any) -> Any:
+    if isinstance(column, np.ndarray):
+        column = column.view()
+        column.flags.writeable = False
+    return column

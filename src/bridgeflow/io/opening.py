@@ -1,0 +1,170 @@
+"""Opening: a path, a folder, a pattern or arrays in memory to read columns from, and a file to write them to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from bridgeflow.io.base import (
+    ColumnNulls,
+    Compression,
+    Format,
+    OnOverflow,
+    Sink,
+    SinkDtype,
+    SinkOptions,
+    Source,
+    SourceOptions,
+    writing,
+)
+from bridgeflow.io.commit import Overwrite
+from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.folders import FolderReader, listed
+from bridgeflow.io.in_memory import memory_reader
+from bridgeflow.io.listing import has_pattern
+from bridgeflow.io.registry import format_of, formats
+
+__all__ = ["open_sink", "open_source", "reopen"]
+
+
+def open_source(
+    source: Any,
+    *,
+    format: str | None = None,
+    columns: Sequence[str] | None = None,
+    nulls: ColumnNulls = "error",
+    roots: Roots = None,
+) -> Source:
+    """Open files, or arrays in memory, to read columns from.
+
+    Args:
+        source: the path of a file; a folder or a pattern (see `recordings`), whose files must have one schema and are
+            read as one, in the order of their paths or of the folder's manifest; a table, record batch or dict of
+            arrays; or any object with `__arrow_c_stream__` or `__arrow_c_array__` (polars, DuckDB, pandas).
+        format: the format of the files, by name; `None` for what their suffixes say.
+        columns: the columns to read, in this order; `None` for all. What has no names (npy, wav, a single array) takes
+            them from here.
+        nulls: `"error"` refuses columns with nulls, `"keep"` hands them on.
+        roots: folders beneath one of which every file must lie, all links followed; `None` for anywhere.
+
+    Raises:
+        DataError: a file is missing, empty, of another format, cut off, damaged, or lacks a column; files differ in
+            their columns; what is in memory has no columns.
+
+    Example:
+        >>> import numpy as np, tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "lead.npy"
+        >>> np.save(path, np.arange(5, dtype=np.uint16))
+        >>> with open_source(path, columns=["ecg"]) as source:
+        ...     print(source.rows, source.specs["ecg"].dtype, source.read()["ecg"])
+        5 uint16 [0 1 2 3 4]
+        >>> open_source({"ecg": np.zeros((8, 360)), "label": np.arange(8)}).take([7, 0])["label"]
+        array([7, 0])
+    """
+    wanted = None if columns is None else tuple(columns)
+    options = SourceOptions(format=format, columns=wanted, nulls=nulls, roots=roots)
+    if not isinstance(source, (str, os.PathLike)):
+        if format is not None:
+            raise ValueError(f"format: a {type(source).__name__} in memory has none, got {format!r}")
+        path = Path(f"<{type(source).__name__}>")
+        return Source(source, path, None, options, lambda: memory_reader(source, path, wanted))
+    path, absolute = Path(source), os.path.abspath(source)
+    if os.path.isdir(path) or has_pattern(path):
+        return Source(absolute, path, None, options, lambda: _folder(path, options))
+    form = format_of(path, format)
+    descriptor = open_regular(path, roots=roots)
+    try:
+        _require_magic(path, form, descriptor)
+        return Source(absolute, path, form, options, lambda: form.reader(descriptor, path, wanted))
+    finally:
+        os.close(descriptor)
+
+
+def reopen(given: Any, options: SourceOptions, identity: Any) -> Source:
+    """The source that was pickled: the same files, unchanged.
+
+    Raises:
+        DataError: as `open_source`, and if another file has that name now, or a file has changed.
+    """
+    source = open_source(given, **{each.name: getattr(options, each.name) for each in fields(options)})
+    source.require_identity(identity)
+    return source
+
+
+def _folder(path: Path, options: SourceOptions) -> FolderReader:
+    """The reader of the files of a folder or pattern."""
+
+    def opened(file: Path) -> Source:
+        return open_source(
+            file, format=options.format, columns=options.columns, nulls=options.nulls, roots=options.roots
+        )
+
+    return FolderReader(path, listed(path, format=options.format, roots=options.roots), opened)
+
+
+@contextmanager
+def open_sink(
+    path: str | os.PathLike[str],
+    *,
+    format: str | None = None,
+    overwrite: Overwrite = False,
+    compression: Compression | None = None,
+    dtype: SinkDtype | None = None,
+    on_overflow: OnOverflow = "raise",
+    settings: Mapping[str, Any] | None = None,
+    roots: Roots = None,
+) -> Iterator[Sink]:
+    """Write a file that appears under its name, complete, when the block ends, and not at all when the block fails.
+
+    The bytes depend on the rows and the settings alone: not on the time, the machine, or how the rows were cut.
+
+    Args:
+        path: the file; its folder is made where it is missing.
+        format: its format, by name; `None` for what its suffix says.
+        overwrite: whether an existing file may be replaced; `"same"`: only if it holds the same bytes, and so stays.
+        compression: one of the format's words; `None` for the format's own choice.
+        dtype: element type that every column is written in, nearest values; `None` for what they are. `"int24"` (wav):
+            counts of int32 whose lowest byte falls away.
+        on_overflow: `"raise"` refuses values out of the range of `dtype`, `"saturate"` takes the nearest and counts
+            them in `Sink.saturated`. NaN has no integer and is always an error.
+        settings: plain values to store in the file (Parquet and Arrow; npy has no room for them, and wav for `fs`
+            alone, the sampling rate in Hz, which it needs).
+        roots: folders beneath which the file must lie, all links followed; `None` for anywhere.
+
+    Raises:
+        DataError: the file exists and may not be replaced, another run is writing it, it lies outside the roots, or it
+            cannot hold what is written.
+        OSError: the disk is full or broken.
+
+    Example:
+        >>> import numpy as np, tempfile, pathlib
+        >>> path = pathlib.Path(tempfile.mkdtemp()) / "lead.parquet"
+        >>> with open_sink(path, settings={"fs": 360}) as sink:
+        ...     sink.write({"ecg": np.zeros(3)})
+        ...     sink.write({"ecg": np.ones(2)})
+        >>> sink.rows, open_source(path).specs["ecg"].fs
+        (5, 360.0)
+    """
+    form = format_of(path, format)
+    options = SinkOptions(compression=compression, dtype=dtype, on_overflow=on_overflow, settings=settings or {})
+    with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
+        yield sink
+
+
+def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) -> None:
+    """Tell a file of another format apart from a damaged one: the remedy differs."""
+    head = os.pread(descriptor, 16, 0)
+    if head.startswith(form.magic):
+        return
+    other = next((each for each in formats().values() if head.startswith(each.magic)), None)
+    if other is not None:
+        raise data_error(path, f"is no {form.name} file: it begins like {other.name}", f"read it as {other.name}")
+    raise data_error(
+        path,
+        f"is no {form.name} file: it begins with {head!r}",
+        f"a {form.name} file begins with {' or '.join(map(repr, form.magic))}",
+    )
