@@ -249,9 +249,12 @@ class TestErrors:
 
     def test_a_task_that_cannot_be_pickled(self):
         with pool(lambda n: n) as made:
+            run = made.run([1, 2, lambda: None, 3])
+            assert [next(run), next(run)] == [1, 2]
             with pytest.raises((AttributeError, pickle.PicklingError), match="lambda"):
-                list(made.run([lambda: None]))
+                next(run)
             assert list(made.run([1])) == [1]
+            assert made._ring.free == made.slots
 
     @pytest.mark.parametrize(
         "options",
@@ -371,6 +374,52 @@ class TestLives:
     def test_torch_computes_with_so_many_threads(self, threads: int, seen: int):
         with pool(lambda _: torch.get_num_threads(), threads=threads, workers=1) as made:
             assert list(made.run([0])) == [seen]
+
+    def test_a_pool_made_in_a_thread_outlives_it(self):
+        made: list[WorkerPool] = []
+        thread = threading.Thread(target=lambda: made.append(pool()))
+        thread.start()
+        thread.join()
+        pids = made[0].pids
+        with made[0]:
+            for n, each in enumerate(made[0].run(range(10))):
+                check(each, n)
+            assert made[0].pids == pids
+
+    def test_two_pools_close_at_once_in_any_order(self):
+        """The second one's workers have inherited the first one's lines."""
+        first, second = pool(), pool()
+        list(first.run(range(3)))
+        list(second.run(range(3)))
+        pids = first.pids
+        began = time.monotonic()
+        first.close()
+        assert not any(map(alive, pids))
+        print(f"closed in {time.monotonic() - began:.3f} s")
+        for n, each in enumerate(second.run(range(5))):
+            check(each, n)
+        second.close()
+
+    def test_handlers_of_the_parent_stay_with_the_parent(self):
+        met: list[int] = []
+        before = signal.signal(signal.SIGTERM, lambda *_: met.append(os.getpid()))
+        try:
+            with pool(lambda _: signal.getsignal(signal.SIGTERM) is signal.SIG_DFL) as made:
+                assert list(made.run([0])) == [True]
+                os.kill(made.pids[0], signal.SIGTERM)
+                assert list(made.run(range(5))) == [True] * 5
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert not met
+
+    def test_workers_have_no_workers(self):
+        def nest(_: int) -> str:
+            with pytest.raises(CannotFork, match="is itself a worker") as refusal:
+                pool()
+            return str(refusal.value)
+
+        with pool(nest) as made:
+            assert "Loader(workers=0)" in next(made.run([0]))
 
     def test_cuda_in_use_is_refused_before_the_fork(self, monkeypatch: pytest.MonkeyPatch):
         before = census()

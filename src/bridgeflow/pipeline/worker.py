@@ -85,8 +85,7 @@ def work(
         inherited: the parent's ends of its workers' lines, which a fork brings along. Left open here, they would keep
             siblings from seeing that the parent has gone.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    _signals_of_its_own()
     for other in inherited:
         other.close()
     _end_with_the_parent(line, orders)
@@ -136,6 +135,16 @@ def _failed(ticket: int, error: BaseException) -> Failed:
             if type(pickle.loads(pickled)) is type(error):
                 return Failed(ticket, pickled, told)
     return Failed(ticket, pickle.dumps(WorkerFailed(f"{type(error).__name__}: {error}")), told)
+
+
+def _signals_of_its_own() -> None:
+    """Not the parent's handlers, which a fork brings along: what they do is the parent's business."""
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _limit_threads(threads: int | None) -> None:

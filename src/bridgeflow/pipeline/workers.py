@@ -54,8 +54,8 @@ class WorkerPool:
     A worker that dies costs nothing but time: its tasks are given to a new one, in the same order, each batch once. A
     task that has cost `attempts` workers raises `WorkerDied`. When the parent ends, however it ends, its workers end.
 
-    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. Of all methods only `close()`
-    may be called by another thread than the one that runs.
+    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. A pool serves one thread at
+    a time; only `close()` may be called by another.
 
     Args:
         fetch: makes the batch of a task. Pickled, unless workers are forked. Within it, `bridgeflow.memory.empty()`
@@ -69,7 +69,7 @@ class WorkerPool:
         threads: threads with which torch and Arrow compute in a worker; `None` leaves them as they are.
 
     Raises:
-        CannotFork: CUDA is in use here, and would not be usable in forked workers.
+        CannotFork: CUDA is in use here, and would not be usable in forked workers; or this is a worker process itself.
         OutOfSharedMemory: the ring cannot be had.
 
     >>> import numpy as np
@@ -157,11 +157,11 @@ class WorkerPool:
         self._check_open()
         self._running = True
         self._stillborn = 0
-        while len(self._workers) < self._count:  # none took the place of those that never began
-            self._start()
         source = _Source(tasks)
         order: deque[_Job] = deque()
         try:
+            while len(self._workers) < self._count:  # none took the place of those that never began
+                self._start()
             while (job := self._next(source, order)) is not None:
                 yield self._delivered(job)
             source.check()
@@ -200,9 +200,8 @@ class WorkerPool:
             self._feed(source, order)
             while order or not source.ended:
                 if order and order[0].outcome is not None:
-                    job = order.popleft()
                     self._feed(source, order)  # before the consumer goes away with the batch
-                    return job
+                    return order.popleft()
                 self._turn()  # there may be no task yet, while workers are busy with a run that was given up
                 self._feed(source, order)
         return None
@@ -216,12 +215,7 @@ class WorkerPool:
                 if not source.advance():
                     self._ring.give(slot)
                     break
-                try:
-                    payload = pickle.dumps(source.task, protocol=5)
-                except BaseException:
-                    self._ring.give(slot)
-                    raise
-                job = _Job(next(self._tickets), source.task, payload, slot)
+                job = _Job(next(self._tickets), source.task, source.pickled, slot)
                 self._jobs[job.ticket] = job
                 order.append(job)
             else:
@@ -351,19 +345,21 @@ class WorkerPool:
 
 
 class _Source:
-    """The tasks of a run. An error of the iterable is raised when everything before it has been handed over."""
+    """The tasks of a run. What goes wrong with one is raised when everything before it has been handed over."""
 
     def __init__(self, tasks: Iterable[Any]) -> None:
         self._tasks = iter(tasks)
+        self._error: Exception | None = None
         self.ended = False
-        self._error: BaseException | None = None
         self.task: Any = None
+        self.pickled = b""
 
     def advance(self) -> bool:
-        """Whether there is another task; it is then `task`."""
+        """Whether there is another task, which is then `task`, and `pickled`."""
         if not self.ended:
             try:
                 self.task = next(self._tasks)
+                self.pickled = pickle.dumps(self.task, protocol=5)
                 return True
             except StopIteration:
                 self.ended = True
@@ -372,7 +368,7 @@ class _Source:
         return False
 
     def check(self) -> None:
-        """Raise what the iterable raised."""
+        """Raise what ended the tasks before their time."""
         if self._error is not None:
             raise self._error
 
@@ -430,7 +426,7 @@ class _Worker:
     def messages(self) -> Iterator[Ready | Done | Failed]:
         """What it has said since the last time."""
         try:
-            while received := self.line.recv(1 << 20):
+            while received := self.line.recv(1 << 16):
                 self._inbox += received
             self._closed = True
         except BlockingIOError:
@@ -477,6 +473,11 @@ class _Worker:
         self._process.close()
         return exitcode
 
+    def hang_up(self) -> None:
+        """End it when it looks for the next task, also if some other fork of this process holds a copy of the line."""
+        with suppress(OSError):
+            self.line.shutdown(socket.SHUT_RDWR)
+
     def let_go(self) -> None:
         """Close what connects to it."""
         self.line.close()
@@ -491,7 +492,7 @@ def _end_all(workers: list[_Worker], owner: int) -> None:
             worker.let_go()
         return
     for worker in workers:
-        worker.line.close()  # which ends it when it looks for the next task
+        worker.hang_up()
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _GRACE_SECONDS
         for worker in workers:
@@ -507,6 +508,11 @@ def _closed() -> BridgeflowError:
 
 
 def _check_fork(method: StartMethod) -> None:
+    if multiprocessing.current_process().daemon:
+        raise CannotFork(
+            "this process is itself a worker (of a pool or of a DataLoader), and those may not have children; use no "
+            "workers in here: Loader(workers=0)"
+        )
     torch = loaded("torch")
     if method == "fork" and torch is not None and torch.cuda.is_initialized():
         raise CannotFork(
