@@ -54,8 +54,8 @@ class WorkerPool:
     A worker that dies costs nothing but time: its tasks are given to a new one, in the same order, each batch once. A
     task that has cost `attempts` workers raises `WorkerDied`. When the parent ends, however it ends, its workers end.
 
-    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. A pool serves one thread at
-    a time; only `close()` may be called by another.
+    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. A pool serves one thread
+    at a time; only `close()` may be called by another.
 
     Args:
         fetch: makes the batch of a task. Pickled, unless workers are forked. Within it, `bridgeflow.memory.empty()`
