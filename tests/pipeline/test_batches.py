@@ -130,7 +130,7 @@ def test_put_together_again_it_is_what_it_was():
 
 def test_samples_hand_their_batch_to_collate():
     batch = Batch(x=torch.zeros(2))
-    assert collate(Samples([1, 2], lambda: batch)) is batch
+    assert collate(Samples(2, lambda: [1, 2], lambda: batch)) is batch
 
 
 class TestBatch:

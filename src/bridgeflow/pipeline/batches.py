@@ -12,13 +12,13 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow._optional import require
+from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
 from bridgeflow.errors import DataError, at_place
 from bridgeflow.policy import parse_word
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves
 
-__all__ = ["Batch", "Parts", "RaggedRows", "Samples", "Values", "collate", "finish", "stack"]
+__all__ = ["Batch", "Parts", "RaggedRows", "Samples", "Values", "collate", "finish", "is_flat", "stack"]
 
 RaggedRows: TypeAlias = Literal["error", "pad", "list"]
 """Arrays of unequal length in one batch: an error, completed with zeros at the end, or left as they are in a list."""
@@ -64,12 +64,15 @@ class Samples(Sequence[Any]):
     """The samples of a batch: a list to any code, the batch itself to `collate`.
 
     Args:
-        samples: one after the other.
+        count: how many.
+        samples: gives them one after the other, when they are first asked for.
         batch: makes all of them as one.
     """
 
-    def __init__(self, samples: Sequence[Any], batch: Callable[[], Any]) -> None:
-        self._samples = samples
+    def __init__(self, count: int, samples: Callable[[], Sequence[Any]], batch: Callable[[], Any]) -> None:
+        self._count = count
+        self._make = samples
+        self._made: Sequence[Any] | None = None
         self._batch = batch
 
     @property
@@ -78,10 +81,12 @@ class Samples(Sequence[Any]):
         return self._batch()
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return self._count
 
     def __getitem__(self, number: Any) -> Any:
-        return self._samples[number]
+        if self._made is None:
+            self._made = self._make()
+        return self._made[number]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(self),)
@@ -159,8 +164,17 @@ def stack(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
 
 def finish(data: Any) -> Any:
     """Structure of arrays and `Values` as a batch."""
+    if is_flat(data):
+        return Batch({name: _finished(leaf) if type(leaf) is Values else leaf for name, leaf in data.items()})
     made = map_leaves(_finished, data, lambda leaf: isinstance(leaf, Values))
     return Batch(made) if type(made) is dict else made
+
+
+def is_flat(data: Any) -> bool:
+    """Whether data is a dict of nothing but arrays and `Values`: the everyday case, worth a short way."""
+    torch = loaded("torch")
+    plain = {Values, np.ndarray, None if torch is None else torch.Tensor}
+    return type(data) is dict and all(type(leaf) in plain for leaf in data.values())
 
 
 def _any_leaf(leaf: object) -> bool:

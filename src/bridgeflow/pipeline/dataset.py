@@ -21,7 +21,7 @@ import pyarrow as pa
 from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
-from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, stack
+from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, stack
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.randomness import Generators, current, parse_seed
 from bridgeflow.policy import Nulls, parse_word, words
@@ -65,12 +65,7 @@ class SignalDataset:
         DataError: the source cannot be read; a row cannot be part of a batch.
         ValueError: a word that is none.
 
-    >>> import pathlib, tempfile
-    >>> from bridgeflow.io import open_sink
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "examples.arrow"
-    >>> with open_sink(path) as sink:
-    ...     sink.write({"ecg": np.arange(6.0).reshape(3, 2), "label": np.array([0, 1, 0])})
-    >>> dataset = SignalDataset(path)
+    >>> dataset = SignalDataset({"ecg": np.arange(6.0).reshape(3, 2), "label": np.array([0, 1, 0])})
     >>> dataset[1]
     {'ecg': tensor([2., 3.], dtype=torch.float64), 'label': tensor(1)}
     >>> dataset.batch([2, 0])["ecg"]
@@ -139,7 +134,7 @@ class SignalDataset:
         Args and errors as for `batch`.
         """
         made = self._made(self._rows(indices), seed=seed, epoch=epoch, apart=True)
-        return Samples(made.samples, lambda: made.batch(self.ragged))
+        return Samples(made.count, lambda: made.samples, lambda: made.batch(self.ragged))
 
     def batch(self, indices: Iterable[int] | slice, *, seed: int | None = None, epoch: int | None = None) -> Any:
         """The samples of several rows as one batch: a dict as `Batch`, with arrays `[batch, ...]`.
@@ -403,7 +398,7 @@ class _Segment:
         Args:
             whole: whether the result will be taken apart into samples.
         """
-        leaves = leaves_of(data, is_leaf)
+        leaves = data if is_flat(data) else leaves_of(data, is_leaf)
         signature = tuple((place, type(leaf), leaf.ndim) for place, leaf in leaves.items())
         verdict = self._verdicts.get(signature)
         if verdict is None:

@@ -15,7 +15,6 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from bridgeflow._optional import require
 from bridgeflow.errors import NoRoute
-from bridgeflow.pipeline.collate import Batch
 from bridgeflow.tree import compile_recipe
 
 __all__ = ["Backend", "Lane", "PinnedLane", "lane_to"]
@@ -24,9 +23,10 @@ _ALIGNED: Final = 64
 
 
 class Sent(NamedTuple):
-    """A batch whose copy may still be under way, and the event that tells when it is there."""
+    """A batch whose copies may still be under way, which of its tensors they are, and the event that tells the end."""
 
     batch: Any
+    copies: Sequence[Any]
     arrived: Any
 
 
@@ -125,15 +125,14 @@ class PinnedLane(Lane):
                 arrived.record(self._stream)
                 slot.emptied.record(self._stream)
         made = recipe.put(batch, moved)
-        return Sent(Batch(made) if type(batch) is Batch else made, arrived)
+        return Sent(made, moved, arrived)
 
     def receive(self, sent: Sent) -> Any:
         """The batch: what this thread's stream is given from now on waits for the copy."""
         stream = self._backend.current()
         stream.wait_event(sent.arrived)
-        _, tensors = compile_recipe(sent.batch, self._is_tensor)
-        for tensor in tensors:
-            tensor.record_stream(stream)
+        for tensor in sent.copies:
+            tensor.record_stream(stream)  # its memory is the side stream's, and may go back there only after this one
         return sent.batch
 
     def _staged(self, slot: _Slot, tensors: Sequence[Any]) -> list[Any]:
@@ -150,12 +149,9 @@ class PinnedLane(Lane):
             staged.append(place.copy_(tensor))
         return staged
 
-    def _is_tensor(self, leaf: object) -> bool:
-        return isinstance(leaf, self._torch.Tensor)
-
     def _travels(self, leaf: Any) -> bool:
         """Whether a tensor is in the host's memory as plain numbers."""
-        if not self._is_tensor(leaf) or leaf.device.type != "cpu":
+        if not isinstance(leaf, self._torch.Tensor) or leaf.device.type != "cpu":
             return False
         if leaf.layout is not self._torch.strided:
             raise NoRoute("layout", f"a {leaf.layout} tensor cannot be staged", "convert it in the transform")

@@ -61,12 +61,8 @@ class Loader:
         ValueError: a number out of its range, a word that is none.
         NoRoute: a device that this machine lacks.
 
-    >>> import numpy as np, pathlib, tempfile
-    >>> from bridgeflow.io import open_sink
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "examples.arrow"
-    >>> with open_sink(path) as sink:
-    ...     sink.write({"ecg": np.zeros((5, 2, 100), "float32"), "label": np.arange(5)})
-    >>> loader = Loader(SignalDataset(path), 2, shuffle=True, seed=1)
+    >>> examples = {"ecg": np.zeros((5, 2, 100), "float32"), "label": np.arange(5)}
+    >>> loader = Loader(SignalDataset(examples), 2, shuffle=True, seed=1)
     >>> [batch["label"].tolist() for batch in loader]
     [[4, 0], [1, 2], [3]]
     """
