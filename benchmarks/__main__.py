@@ -17,7 +17,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", help="run only benchmarks whose file or title contains one of these")
-    parser.add_argument("--seconds", type=float, default=2.0, help="how long to measure each (default: 2)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="how long to measure each (default: 0.5)")
     arguments = parser.parse_args()
 
     console = Console()

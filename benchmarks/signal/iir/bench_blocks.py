@@ -30,16 +30,6 @@ def shapes(shape: str, kind: str) -> Race:
     return against_scipy(shape, kind, sections=4, threads=2)
 
 
-@benchmark("blocks [512, 4096] {kind}, {sections} sections, 2 threads", kind=KINDS, sections=[1, 2, 6])
-def sections(kind: str, sections: int) -> Race:
-    return against_scipy("[512, 4096]", kind, sections, threads=2)
-
-
-@benchmark("blocks [512, 4096] {kind}, 4 sections, 1 thread", kind=KINDS)
-def one_thread(kind: str) -> Race:
-    return against_scipy("[512, 4096]", kind, sections=4, threads=1)
-
-
 def against_scipy(shape: str, kind: str, sections: int, threads: int) -> Race:
     dtype, precision = KINDS[kind]
     sos = scipy.signal.butter(2 * sections, 0.2, output="sos")

@@ -38,7 +38,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         return np.empty(shape, kind)
     if (here := in_slot(shape, kind)) is not None:
         return here
-    return _bytes(size).view(kind).reshape(shape)
+    made: np.ndarray[Any, Any] = _bytes(size).view(kind).reshape(shape)
+    return made
 
 
 def empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:
