@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -139,7 +139,9 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
         job.settings(job.plan(source), source=recordings[0].name)
     folder = job.sink.path
     if (folder / MANIFEST).exists():
-        return _complete(job, recordings, _identity(job, recordings), began)
+        done = _complete(job, recordings, _identity(job, recordings), began)
+        _tidy(folder, job.roots)
+        return done
     with owned(folder, roots=job.roots) as opened:
         identity = _identity(job, recordings)
         if (folder / MANIFEST).exists():  # its owner has just gone
@@ -256,6 +258,15 @@ def _complete(job: Job, recordings: Sequence[Recording], identity: _Identity, be
         digest=identity.digest,
         was_complete=True,
     )
+
+
+def _tidy(folder: Path, roots: Roots) -> None:
+    """Remove what a run left that was killed between the manifest and its own end; touch nothing where that is none."""
+    places = [place for place in (folder, folder / LOG) if place.is_dir()]
+    if any(name.startswith(".") for place in places for name in os.listdir(place)):
+        with suppress(DataError), owned(folder, roots=roots):  # unless it is just about to do so itself
+            for place in places:
+                remove_leftovers(place)
 
 
 def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None:

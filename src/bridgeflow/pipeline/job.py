@@ -224,7 +224,10 @@ class Job:
     def layout(self, source: Source) -> Layout:
         """What a row of the source is."""
         flat = all(spec.ndim < 2 for spec in source.specs.values())
-        return Layout(self.source.rows or ("instants" if flat or source.format.name == "wav" else "examples"))
+        return Layout(
+            self.source.rows
+            or ("instants" if flat or (source.format is not None and source.format.name == "wav") else "examples")
+        )
 
     def chunk_rows(self, source: Source) -> int:
         """Rows that go through the transforms at a time: as many as a fixed budget of memory holds, on any machine."""

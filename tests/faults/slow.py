@@ -1,0 +1,44 @@
+"""The command line with transforms that take their time: `python -m tests.faults.slow SECONDS STUCK run job.yaml`.
+
+Each chunk takes so many seconds; with STUCK (1), it takes them in one call that no check of ours can interrupt.
+"""
+
+import sys
+import time
+from threading import Event
+
+from bridgeflow import cli
+from bridgeflow.engines.attended import Halt
+from bridgeflow.pipeline.passage import Passage
+
+
+def main() -> None:
+    seconds, stuck = float(sys.argv[1]), sys.argv[2] == "1"
+    sys.argv = ["bridgeflow", *sys.argv[3:]]
+    push, pause = Passage.push, Event()
+    halts = []
+    begun = Halt.__init__
+
+    def remembered(self):
+        begun(self)
+        halts.append(self)
+
+    def slow(self, columns, *, last=False):
+        made = push(self, columns, last=last)
+        if stuck:
+            time.sleep(seconds)
+        else:
+            end = time.monotonic() + seconds
+            while time.monotonic() < end:
+                pause.wait(0.01)
+                for halt in halts:
+                    halt.check()
+        return made
+
+    Halt.__init__ = remembered
+    Passage.push = slow
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()
