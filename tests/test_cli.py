@@ -104,7 +104,7 @@ def test_the_same_job_gives_the_same_bytes(folder):
     assert {name: (folder / name).read_bytes() for name in first} == first
 
 
-@pytest.mark.parametrize("format", ["parquet", "arrow", "arrow_stream", "npy", "wav"])
+@pytest.mark.parametrize("format", ["parquet", "arrow", "arrow_stream", "npy", "npz", "wav"])
 def test_every_format_in_and_out(folder, format):
     settings = {"fs": 360} if format == "wav" else None
     with (

@@ -19,69 +19,120 @@ from bridgeflow.io.base import Columns, Compression, Format, Reader, SinkOptions
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import MappedFile
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "MAX_HEADER", "ArrayBytes", "NpyWriter", "npy_header", "require_rows"]
 
 NAME = "values"
 """What the one column is called where the reader does not say; the format itself has no name for it."""
 
 _NUMBERS = "biufcmM"
-_MAX_HEADER = 10_000
+MAX_HEADER = 10_000
+
+
+class ArrayBytes:
+    """An array in npy's form: what its header says, held against the bytes that there are.
+
+    Args:
+        data: the bytes, header and all, `[n]` uint8.
+        file, offset: the mapped file whose bytes from `offset` on these are; `None` where they were decoded.
+        path, column: its name, for messages.
+
+    Attributes:
+        array: a read-only view of the values.
+    """
+
+    def __init__(
+        self,
+        data: np.ndarray,
+        path: Path,
+        *,
+        file: MappedFile | None = None,
+        offset: int = 0,
+        column: str | None = None,
+    ) -> None:
+        head = BytesIO(data[: MAX_HEADER + 64].tobytes())
+        shape, fortran, dtype = npy_header(head, path, column)
+        begin = head.tell()
+        expected, found = prod(shape) * dtype.itemsize, len(data) - begin
+        if expected != found:
+            what = "too few: cut off" if found < expected else "too many: something follows the array"
+            problem = f"its header promises {expected:,} bytes of values, the file holds {found:,} ({what})"
+            raise data_error(path, problem, "write it again with np.save", column=column)
+        self.array: np.ndarray = np.ndarray(shape, dtype, data, begin, order="F" if fortran else "C")
+        self.array.flags.writeable = False
+        self._file = file
+        self._begin = offset + begin
+        self._fortran = fortran and len(shape) > 1
+
+    def slice(self, start: int, stop: int, *, writable: bool) -> np.ndarray:
+        """Rows as a view of the map; in Fortran order, where rows do not lie together, a copy unless all are asked for.
+
+        Bytes that were decoded, and those off the grid of their type, are copied.
+        """
+        view = self.array[start:stop]
+        if not view.flags.aligned:
+            return view.copy()
+        if not writable:
+            return view
+        if self._file is None or (self._fortran and len(view) < len(self.array)):
+            return view.copy(order="C")
+        begin = self._begin + (0 if self._fortran else start * self.array.strides[0])
+        memory = self._file.private(begin, begin + view.nbytes)
+        return np.ndarray(view.shape, view.dtype, memory, order="F" if self._fortran else "C")
+
+
+def npy_header(head: BytesIO, path: Path, column: str | None = None) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran order, and element type, which must be a number's.
+
+    Raises:
+        DataError: an array of something else, or a version or shape that cannot be.
+        ValueError: no such header.
+    """
+    version = npy.read_magic(head)
+    read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
+    if read is None:  # 3.0 exists for the names of structured types alone
+        problem = f"has npy version {version[0]}.{version[1]}"
+        raise data_error(path, problem, "1.0 and 2.0 hold plain arrays", column=column)
+    shape, fortran, dtype = read(head, max_header_size=MAX_HEADER)
+    if dtype.hasobject or dtype.kind not in _NUMBERS:
+        remedy = "no pickles are opened" if dtype.hasobject else "store one array of numbers"
+        raise data_error(path, f"holds {dtype} elements, not numbers", remedy, column=column)
+    if any(length < 0 for length in shape):
+        raise data_error(path, f"has shape {shape}", "no length can be negative", column=column)
+    return shape, fortran, dtype
+
+
+def require_rows(path: Path, shape: tuple[int, ...], column: str | None = None) -> None:
+    """Refuse a single value, which has no rows."""
+    if not shape:
+        raise data_error(path, f"has shape {shape}", "an array needs at least one axis: the rows", column=column)
 
 
 class NpyReader(Reader):
-    """A private map of the file: arrays over it may be written to, and the file stays as it is."""
+    """A map of the file, whose one array takes its name from the caller."""
 
     file: MappedFile
+    random_access = True
 
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
         if columns is not None and len(columns) != 1:
             raise data_error(path, f"holds one array, got {len(columns)} names for it", "give it one name")
         self._name = NAME if columns is None else columns[0]
         self.file = MappedFile(descriptor, path)
-        head = BytesIO(self.file.data[: _MAX_HEADER + 64].tobytes())
-        shape, fortran, dtype = self._header(path, head)
-        self._begin = head.tell()
-        if dtype.hasobject or dtype.kind not in _NUMBERS:
-            remedy = "no pickles are opened" if dtype.hasobject else "store one array of numbers"
-            raise data_error(path, f"holds {dtype} elements, not numbers", remedy)
-        if not shape or any(length < 0 for length in shape):
-            raise data_error(path, f"has shape {shape}", "an array needs at least one axis: the rows")
-        expected, found = prod(shape) * dtype.itemsize, len(self.file.data) - self._begin
-        if expected != found:
-            what = "too few: cut off" if found < expected else "too many: something follows the array"
-            problem = f"its header promises {expected:,} bytes of values, the file holds {found:,} ({what})"
-            raise data_error(path, problem, "write it again with np.save")
-        self._fortran = fortran and len(shape) > 1
-        self._array: np.ndarray = np.ndarray(shape, dtype, self.file.data, self._begin, order="F" if fortran else "C")
-        self.rows = shape[0]
-        self.specs = {self._name: replace(describe(self._array), writable=True)}
+        self._bytes = ArrayBytes(self.file.data, path, file=self.file)
+        require_rows(path, self._bytes.array.shape)
+        self.rows = len(self._bytes.array)
+        self.specs = {self._name: replace(describe(self._bytes.array), writable=True)}
         self.settings = {}
-        self.random_access = True
-
-    def _header(self, path: Path, head: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-        version = npy.read_magic(head)
-        read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
-        if read is None:  # 3.0 exists for the names of structured types alone
-            raise data_error(path, f"has npy version {version[0]}.{version[1]}", "1.0 and 2.0 hold plain arrays")
-        shape, fortran, dtype = read(head, max_header_size=_MAX_HEADER)
-        return shape, fortran, dtype
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
-        """A view of the map; in Fortran order, where rows do not lie together, a copy unless all are asked for."""
+        """A view of the map."""
         self.file.require_unchanged()
-        view = self._array[start:stop]
-        if writable and self._fortran and len(view) < self.rows:
-            view = view.copy(order="C")
-        elif writable:
-            begin = self._begin + (0 if self._fortran else start * self._array.strides[0])
-            memory = self.file.private(begin, begin + view.nbytes)
-            view = np.ndarray(view.shape, view.dtype, memory, order="F" if self._fortran else "C")
-        return {self._name: view}
+        return {self._name: self._bytes.slice(start, stop, writable=writable)}
 
     def take(self, indices: np.ndarray) -> Columns:
         """Rows gathered from the map."""
         self.file.require_unchanged()
-        return {self._name: self._array[indices]}
+        return {self._name: self._bytes.array[indices]}
 
 
 class NpyWriter(Writer):

@@ -22,7 +22,7 @@ def formats() -> Mapping[str, Format]:
     """Every format by name.
 
     >>> sorted(formats())
-    ['arrow', 'arrow_stream', 'npy', 'parquet', 'wav']
+    ['arrow', 'arrow_stream', 'npy', 'npz', 'parquet', 'wav']
     """
     package = import_module(__package__)
     modules = (import_module(f"{__package__}.{module.name}") for module in iter_modules(package.__path__))
