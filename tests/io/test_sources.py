@@ -247,7 +247,8 @@ def manifest_of(folder, **changes):
 
 def test_a_manifest_is_trusted_and_not_a_glob(tmp_path):
     folder = folder_of(tmp_path / "a")
-    (folder / "job.json").write_text("{}")
+    (folder / "log").mkdir()
+    (folder / "log" / "job.json").write_text("{}")
     with pytest.raises(DataError, match="has the results of a job that has not finished; run the job again"):
         open_source(folder)
     (folder / "manifest.json").write_bytes(seal(manifest_of(folder)))

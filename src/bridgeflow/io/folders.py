@@ -30,7 +30,7 @@ __all__ = ["FolderReader", "Listed", "listed"]
 KEPT_OPEN = 64
 """Files that are open at the same time."""
 
-MANIFEST, _JOB = "manifest.json", "job.json"
+MANIFEST, _JOB = "manifest.json", "log/job.json"
 _LARGEST_MANIFEST = 1 << 30
 
 _LIVE: WeakSet[FolderReader] = WeakSet()
