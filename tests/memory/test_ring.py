@@ -119,6 +119,23 @@ class TestLeases:
             assert (ring.slot(number).bytes() == value).all()
             del batch
 
+    def test_what_somebody_keeps_of_a_slot_is_his_own(self):
+        ring = Ring(2, 8192)
+        slot = ring.slot(1)
+        kept = slot.empty((8192,), "u1")
+        assert kept is not None
+        kept[:] = 1
+        ring.seclude(1, slot.used)
+        assert (ring.slot(1).bytes() == 1).all()  # the batch as it was made
+        ring.slot(1).bytes()[:] = 2
+        assert (kept == 1).all()
+        kept[0] = 3
+        assert ring.slot(1).bytes()[0] == 2
+        assert not ring.slot(0).bytes().any()
+        before = census()
+        del kept, slot
+        assert census().mappings < before.mappings
+
 
 class TestAllocation:
     def test_empty_is_numpys_outside_of_a_worker(self):

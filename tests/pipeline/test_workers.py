@@ -157,21 +157,41 @@ class TestSlots:
             assert (refusal.value.batch_nbytes, refusal.value.slot_nbytes) == (8200, 8192)
             assert [each.size for each in made.run([3, 4])] == [3, 4]
 
-    def test_memory_that_fetch_keeps_would_be_overwritten(self):
+    def test_memory_that_fetch_keeps_becomes_its_own(self):
+        """A cache in the worker neither changes with later batches nor sees what the consumer writes."""
+        kept: dict[int, Any] = {}
+
+        def cached(n: int) -> Any:
+            if n not in kept:
+                kept[n] = memory.empty((100, 100))
+                kept[n][:] = n
+            assert all((x == key).all() for key, x in kept.items())
+            return {"x": kept[n], "part": kept[n][1:3], "kept": len(kept)}
+
+        with pool(cached, workers=1, slot_nbytes=100_000) as made:
+            for n, each in enumerate(made.run([*range(20), *range(20)])):
+                assert (each["x"] == n % 20).all()
+                assert (each["part"] == n % 20).all()
+                assert each["kept"] == min(n + 1, 20)
+                each["x"][:] = -1
+                each["part"][:] = -1
+
+    def test_memory_kept_by_a_fetch_that_failed_too(self):
         kept: list[Any] = []
 
-        def hoard(n: int) -> Any:
-            x = memory.empty(10)
+        def fetch(n: int) -> Any:
+            x = memory.empty(100)
             x[:] = n
-            if n == 2:
-                kept.append(x[1:])
-            return x
+            if n == 0:
+                kept.append(x)
+                raise KeyError("none")
+            return {"x": x, "kept": kept[0].tolist()}
 
-        with pool(hoard, workers=1) as made:
-            run = made.run(range(5))
-            assert [next(run)[0] for _ in range(2)] == [0, 1]
-            with pytest.raises(WorkerFailed, match="keeps an array"):
-                next(run)
+        with pool(fetch, workers=1, slots=2) as made:
+            with pytest.raises(KeyError):
+                list(made.run([0]))
+            for each in made.run(range(1, 6)):
+                assert each["kept"] == [0.0] * 100
 
     def test_memory_in_a_cycle_is_found(self):
         def cycle(n: int) -> Any:

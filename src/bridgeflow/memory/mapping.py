@@ -21,6 +21,7 @@ Access: TypeAlias = Literal["shared", "private"]
 """Writes reach every process that maps the memory; or they stay here, on pages copied when first written to."""
 
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
+_MAP_FIXED: Final = 0x10
 _MAP_NORESERVE: Final = 0x4000
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -37,26 +38,32 @@ class Mapping:
     """The pages of a file descriptor in this process, until the last array over them dies.
 
     Args:
-        descriptor: what to map from its start; kept alive beside the mapping.
+        descriptor: what to map; kept alive beside the mapping.
         nbytes: length, at least 1.
         access: `"shared"`, or `"private"` for copy-on-write.
+        offset: where it begins, on a page's boundary.
 
     Raises:
         OSError: the address space or the number of mappings is used up.
     """
 
-    def __init__(self, descriptor: Descriptor, nbytes: int, access: Access) -> None:
+    def __init__(self, descriptor: Descriptor, nbytes: int, access: Access, offset: int = 0) -> None:
         self.descriptor = descriptor
         self.nbytes = nbytes
         self.access: Access = access
-        flags = mmap.MAP_SHARED if access == "shared" else mmap.MAP_PRIVATE | _MAP_NORESERVE
-        address = _mmap(None, nbytes, mmap.PROT_READ | mmap.PROT_WRITE, flags, descriptor.fd, 0)
-        if address is None or address == _MAP_FAILED:
+        self._offset = offset
+        self.address = self._map(None, 0)
+        # At exit the kernel unmaps: other exit handlers and threads may still look at the memory.
+        weakref.finalize(self, _munmap, self.address, nbytes).atexit = False
+
+    def _map(self, address: int | None, flags: int) -> int:
+        flags |= mmap.MAP_SHARED if self.access == "shared" else mmap.MAP_PRIVATE | _MAP_NORESERVE
+        rights = mmap.PROT_READ | mmap.PROT_WRITE
+        mapped = _mmap(address, self.nbytes, rights, flags, self.descriptor.fd, self._offset)
+        if mapped is None or mapped == _MAP_FAILED:
             number = ctypes.get_errno() or errno.ENOMEM
             raise OSError(number, os.strerror(number))
-        self.address: int = address
-        # At exit the kernel unmaps: other exit handlers and threads may still look at the memory.
-        weakref.finalize(self, _munmap, address, nbytes).atexit = False
+        return int(mapped)
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -71,6 +78,13 @@ class Mapping:
         if _madvise(self.address + start, nbytes, mmap.MADV_DONTNEED) != 0:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
+
+    def seclude(self, nbytes: int) -> None:
+        """Part from the shared memory: arrays over the first `nbytes` go on with their values, on private pages."""
+        values = self.bytes()[:nbytes].copy()
+        self.access = "private"
+        self._map(self.address, _MAP_FIXED)
+        self.bytes()[:nbytes] = values
 
 
 class Descriptor:

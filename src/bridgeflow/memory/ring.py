@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bridgeflow.memory.mapping import Access, Mapping
+from bridgeflow.memory.mapping import Mapping
 from bridgeflow.memory.segment import Segment
 
 __all__ = ["ALIGNMENT", "Lease", "Ring", "Slot", "empty", "in_slot", "making"]
@@ -67,6 +67,7 @@ class Ring:
         self.segment = segment
         self.slots = slots
         self.slot_nbytes = slot_nbytes
+        self._mappings = [self._mapped(number) for number in range(slots)]
         self._free = deque(range(slots))
         self._leased: dict[int, weakref.ref[Lease]] = {}
         # Leases die in any thread, at any moment: appending to a deque needs no lock.
@@ -99,14 +100,27 @@ class Ring:
         When the last of them has died the slot is free again. Over a private mapping, what the consumer has written is
         dropped then, so that the next lease shows what the producer writes next.
         """
-        lease = Lease(self.segment.mapping, number * self.slot_nbytes, self.slot_nbytes)
+        lease = Lease(self._mappings[number])
         self._leased[number] = weakref.ref(lease)
         weakref.finalize(lease, self._returned.append, number).atexit = False
         return lease
 
     def slot(self, number: int) -> Slot:
         """A slot to write to."""
-        return Slot(self.segment.mapping, number * self.slot_nbytes, self.slot_nbytes)
+        return Slot(self._mappings[number])
+
+    def seclude(self, number: int, nbytes: int) -> None:
+        """Let arrays over the first `nbytes` of a slot, which somebody here keeps, stand on memory of their own.
+
+        They keep their values, and neither see nor disturb what others do with the slot.
+        """
+        self._mappings[number].seclude(nbytes)
+        self._mappings[number] = self._mapped(number)
+
+    def _mapped(self, number: int) -> Mapping:
+        """A slot has a mapping of its own, which ends with the last array over it."""
+        whole = self.segment.mapping
+        return Mapping(whole.descriptor, self.slot_nbytes, whole.access, number * self.slot_nbytes)
 
     def private(self) -> Ring:
         """The same slots, mapped copy-on-write: what consumers write into their leases stays in this process."""
@@ -117,7 +131,7 @@ class Ring:
             number = self._returned.popleft()
             del self._leased[number]
             if self.segment.access == "private":
-                self.segment.mapping.forget(number * self.slot_nbytes, self.slot_nbytes)
+                self._mappings[number].forget(0, self.slot_nbytes)
             self._free.append(number)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -134,21 +148,16 @@ def _reopened(segment: Segment, slots: int, slot_nbytes: int) -> Ring:
 
 
 class _Part:
-    """A part of a mapping that NumPy can look at. Arrays keep the object alive, and so its end is theirs."""
+    """A slot as NumPy sees it. Arrays keep the object alive, and so its end is theirs."""
 
-    def __init__(self, mapping: Mapping, start: int, nbytes: int) -> None:
+    def __init__(self, mapping: Mapping) -> None:
         self._mapping = mapping
-        self.address = mapping.address + start
-        self.nbytes = nbytes
-
-    @property
-    def access(self) -> Access:
-        """Whether what is written here is seen by others."""
-        return self._mapping.access
+        self.address = mapping.address
+        self.nbytes = mapping.nbytes
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        return {"data": (self.address, False), "shape": (self.nbytes,), "typestr": "|u1", "version": 3}
+        return self._mapping.__array_interface__
 
     def bytes(self) -> np.ndarray[Any, np.dtype[np.uint8]]:
         """All of it, uint8 `[nbytes]`."""
@@ -162,9 +171,9 @@ class Lease(_Part):
 class Slot(_Part):
     """A slot while a batch is made in it: arrays are cut from it one behind the other, each on a cache line."""
 
-    def __init__(self, mapping: Mapping, start: int, nbytes: int) -> None:
-        super().__init__(mapping, start, nbytes)
-        self._used = 0
+    def __init__(self, mapping: Mapping) -> None:
+        super().__init__(mapping)
+        self.used = 0
         self._lock = threading.Lock()
 
     def empty(self, shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray[Any, Any] | None:
@@ -172,10 +181,10 @@ class Slot(_Part):
         kind = np.dtype(dtype)
         needed = prod(shape) * kind.itemsize
         with self._lock:
-            start = -(-self._used // ALIGNMENT) * ALIGNMENT
+            start = -(-self.used // ALIGNMENT) * ALIGNMENT
             if kind.hasobject or start + needed > self.nbytes:
                 return None
-            self._used = start + needed
+            self.used = start + needed
         made: np.ndarray[Any, Any] = np.ndarray(tuple(shape), kind, self.bytes(), start)
         return made
 
@@ -197,8 +206,8 @@ def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float64) -> np.n
     """`np.empty`, in memory that the result of a worker process can be handed over in without a copy.
 
     In a worker of `bridgeflow.pipeline.WorkerPool`, while it makes a batch, the array lies in the batch's slot of the
-    shared ring as long as there is room; anywhere else this is `np.empty`. An array from here belongs to the batch that
-    is being made: memory to be kept from one batch to the next is `np.empty`'s.
+    shared ring as long as there is room; anywhere else this is `np.empty`. Who keeps such an array when its batch has
+    been handed over has it for himself from then on, at the price of a copy.
 
     >>> empty((2, 3), "float32").shape
     (2, 3)

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from bridgeflow._optional import loaded
 from bridgeflow.errors import WorkerFailed
-from bridgeflow.memory import Packed, Ring, Slot, making, pack
+from bridgeflow.memory import Packed, Ring, making, pack
 
 __all__ = ["FRAME", "TASK", "Done", "Failed", "Orders", "Ready", "work"]
 
@@ -105,25 +105,20 @@ def work(
 
 
 def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ring, number: int) -> Done | Failed:
-    try:
-        packed, slot = _made(fetch, task, ring, number)
-        if slot() is not None:
-            gc.collect()  # what still looks at the slot may hang in a cycle
-            if slot() is not None:
-                raise WorkerFailed(
-                    "fetch keeps an array that memory.empty() gave it for the batch, whose memory belongs to whoever "
-                    "receives the batch; keep a copy, or allocate with np.empty what is to stay"
-                )
-    except BaseException as error:
-        return _failed(ticket, error)
-    return Done(ticket, packed)
-
-
-def _made(fetch: Callable[[Any], Any], task: memoryview, ring: Ring, number: int) -> tuple[Packed, weakref.ref[Slot]]:
-    """The batch, packed, and a reference to its slot that is dead unless somebody still looks at the memory."""
     slot = ring.slot(number)
-    with making(slot):
-        return pack(fetch(pickle.loads(task)), slot), weakref.ref(slot)
+    watched = weakref.ref(slot)
+    answer: Done | Failed
+    try:
+        with making(slot):
+            answer = Done(ticket, pack(fetch(pickle.loads(task)), slot))
+    except BaseException as error:
+        answer = _failed(ticket, error)
+    del slot
+    if watched() is not None:
+        gc.collect(0)  # it may hang in a cycle
+    if (kept := watched()) is not None:  # somebody keeps an array over it, and it will be the consumer's
+        ring.seclude(number, kept.used)
+    return answer
 
 
 def _failed(ticket: int, error: BaseException) -> Failed:
