@@ -27,6 +27,7 @@ from bridgeflow.pipeline.batches import Batch, collate
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.loader import Ahead, Loader
 from bridgeflow.pipeline.randomness import generators
+from bridgeflow.signal.iir.native import threads as compute_threads
 
 ROWS = 53
 BUTTER: dict[str, Any] = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4, "keys": "ecg"}
@@ -348,6 +349,16 @@ class TestAhead:
         assert list(Ahead(lambda task: task * 2, iter(range(count)), threads=threads, ahead=ahead)) == [
             2 * number for number in range(count)
         ]
+
+    def test_threads_share_the_processor(self):
+        before = torch.get_num_threads()
+        torch.set_num_threads(4)
+        try:
+            assert list(Ahead(lambda task: compute_threads(), iter(range(3)), threads=2, ahead=3)) == [2, 2, 2]
+            assert list(Ahead(lambda task: compute_threads(), iter(range(3)), threads=8, ahead=3)) == [1, 1, 1]
+            assert compute_threads() == 4
+        finally:
+            torch.set_num_threads(before)
 
     def test_runs_no_further_ahead_than_told(self):
         begun: list[int] = []

@@ -20,6 +20,8 @@ from bridgeflow.pipeline.device import Lane, lane_to
 from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import BatchSampler, Order, Shuffle, Uneven, parse_state
 from bridgeflow.pipeline.workers import StartMethod, WorkerPool
+from bridgeflow.signal.iir.native import threads as compute_threads
+from bridgeflow.signal.iir.native import work_side_by_side
 
 __all__ = ["Loader"]
 
@@ -47,8 +49,8 @@ class Loader:
         drop_last: leave out a last batch that would be smaller.
         window: for windowed shuffling: among so many rows each moves freely; `None` for about 64 MiB of them.
         workers: processes that make batches; 0 for none.
-        threads: threads of this process that make batches where there are no workers; 0 makes each when it is asked
-            for.
+        threads: threads of this process that make batches where there are no workers, and share torch's number of
+            threads among them; `None` for so many, up to 4; 0 makes each batch when it is asked for.
         prefetch: batches that each thread or worker has under way or ready.
         context: how workers are started: `"fork"`, `"spawn"`, `"forkserver"`.
         device: where tensors are wanted, such as `"cuda"`: they are staged in pinned memory and copied beside the
@@ -77,7 +79,7 @@ class Loader:
         drop_last: bool = False,
         window: int | None = None,
         workers: int = 0,
-        threads: int = 1,
+        threads: int | None = None,
         prefetch: int = 2,
         context: StartMethod = "fork",
         device: Any = None,
@@ -91,6 +93,7 @@ class Loader:
                 f"Loader: needs a SignalDataset, got a {type(dataset).__name__}; other datasets go with "
                 "torch.utils.data.DataLoader, which takes ours too"
             )
+        threads = min(4, compute_threads()) if threads is None else threads
         counts: dict[str, tuple[Any, int]] = {
             "workers": (workers, 0),
             "threads": (threads, 0),
@@ -290,7 +293,9 @@ class Ahead(Iterator[Any]):
         self._function = function
         self._tasks = tasks
         self._ahead = ahead
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="bridgeflow-loader")
+        self._pool = ThreadPoolExecutor(
+            threads, "bridgeflow-loader", initializer=work_side_by_side, initargs=(threads,)
+        )
         self._futures: deque[Future[Any]] = deque()
         self._end = weakref.finalize(self, _shut_down, self._pool, self._futures)
         self._fill()

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
@@ -42,6 +43,7 @@ __all__ = [
     "threads",
     "tolerance",
     "unavailable",
+    "work_side_by_side",
 ]
 
 Parallel: TypeAlias = Literal["time"]
@@ -122,8 +124,26 @@ def tolerance(sos: Array, precision: Precision = "float64") -> float:
     return float(np.finfo(precision).eps) * (16 + distance**-2)
 
 
+_SIDE_BY_SIDE: ContextVar[int] = ContextVar("bridgeflow_side_by_side", default=1)
+
+
+def work_side_by_side(callers: int) -> None:
+    """Tell, from one of so many threads that filter at the same time, to leave the others their share of the processor.
+
+    Holds for this thread (its context) from now on.
+    """
+    _SIDE_BY_SIDE.set(callers)
+
+
 def threads() -> int:
-    """As many as torch uses, if it is loaded; else `OMP_NUM_THREADS`, or one per processor that this process has."""
+    """As many as torch uses, if it is loaded; else `OMP_NUM_THREADS`, or one per processor that this process has.
+
+    Shared by those who work side by side, but at least one.
+    """
+    return max(1, _all_threads() // _SIDE_BY_SIDE.get())
+
+
+def _all_threads() -> int:
     torch = loaded("torch")
     if torch is not None:
         return int(torch.get_num_threads())
