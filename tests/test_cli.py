@@ -596,3 +596,15 @@ def test_progress_in_words():
 
     moving = Moving(done=50, total=100, recordings=1, of=4, rate=5 * 2**20, left=75.3)
     assert _moving_words(moving) == "1 of 4 recordings, 5.0 MiB/s, 1 min 15 s left"
+
+
+def test_verify(many):
+    bridgeflow("run", "job.yaml")
+    done = bridgeflow("verify", "out")
+    assert done.exit_code == 0, done.output
+    assert "12 shards, 21,600 rows" in done.stdout
+    shard = next((many / "out").glob("part-*"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    assert shard.name in refused("verify", "out")

@@ -175,6 +175,25 @@ def _how(job: Job, source: Source, plan: Plan) -> str:
     return f"at once: {source.rows:,} rows are one chunk" if at_once else f"in chunks of {rows:,} rows{shards}"
 
 
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.", show_default=False)],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Read a folder of shards again, and hold every byte to the hashes in its manifest."""
+    with _errors(as_json, debug), _terminable():
+        from bridgeflow.engines.shards import verify_shards
+
+        shards = verify_shards(folder)
+        rows, nbytes = sum(shard.rows for shard in shards), sum(shard.nbytes for shard in shards)
+        lines = [
+            ("read", f"{_shown(folder)}: {len(shards):,} shards, {rows:,} rows, {nbytes:,} bytes"),
+            ("", "all as written"),
+        ]
+        _say(as_json, {"ok": True, "shards": len(shards), "rows": rows, "nbytes": nbytes}, lines)
+
+
 @plot.command(
     "filter",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from bridgeflow.engines.shards import run_shards
+from bridgeflow.engines.shards import run_shards, verify_shards
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.commit import owned, unseal
@@ -336,3 +336,74 @@ def test_states_in_the_log_are_plain_text(job):
     stream = record["state"]["streams"]["streams"]["a"]
     assert stream["position"] == 2000
     assert json.loads((job.sink.path / "log" / "a-000002.json").read_text())["state"] is None
+
+
+# --- what others do with the folder ---
+
+
+def test_a_folder_of_shards_is_a_source(job):
+    result = run_shards(job)
+    ecg, beat = read(result)
+    with open_source(result.path) as source:
+        assert source.rows == result.rows
+        assert np.array_equal(source.read()["beat"].to_numpy(), beat)
+        assert np.array_equal(source.take([source.rows - 1, 0])["ecg"].to_numpy_ndarray(), ecg[[-1, 0]])
+
+
+def test_the_next_job_goes_through_shards_as_if_the_recording_had_never_been_cut(job, tmp_path, data):
+    """A filter behind another one, each in a job of its own: the state must not begin anew at each shard."""
+    first = replace(job, transform=Compose([Scale(scale=0.005, keys=("ecg",))]))
+    run_shards(first)
+    second = replace(
+        first,
+        source=JobSource(path=first.sink.path, format="arrow"),
+        transform=Compose([NOTCH]),
+        sink=replace(job.sink, path=tmp_path / "second", shard_rows=1700),
+    )
+    assert [one.name for one in second.recordings()] == ["a", "b", "c"]
+    result = run_shards(second)
+    assert [(shard.start, shard.end) for shard in result.shards][:2] == [(0, 1700), (1700, 2500)]
+    with open_source(result.path) as source:
+        found = source.read()["ecg"].to_numpy()
+    whole = Compose([Scale(scale=0.005), replace(NOTCH, keys=None)])
+    assert np.array_equal(found, np.concatenate([whole(columns["ecg"]) for columns in data.values()]))
+    assert run_shards(second).was_complete
+
+
+def test_an_unfinished_folder_is_no_source(job, tmp_path):
+    run_shards(job)
+    (job.sink.path / "manifest.json").unlink()
+    second = replace(
+        job, source=replace(job.source, path=job.sink.path), sink=replace(job.sink, path=tmp_path / "second")
+    )
+    with pytest.raises(DataError, match="a job that has not finished; run the job again"):
+        run_shards(second)
+
+
+def test_verify_finds_every_changed_byte(job):
+    result = run_shards(job)
+    assert verify_shards(result.path) == result.shards
+    shard = result.path / result.shards[4].name
+    content = shard.read_bytes()
+    for place in range(0, len(content), max(len(content) // 20, 1)):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        shard.write_bytes(changed)
+        with pytest.raises(DataError, match="and the manifest says"):
+            verify_shards(result.path)
+    shard.write_bytes(content[:-1])
+    with pytest.raises(DataError, match="bytes, and the log says"):
+        verify_shards(result.path)
+
+
+def test_values_that_do_not_fit_are_counted_through_a_resume(job):
+    loud = replace(
+        job,
+        transform=Compose([Scale(scale=100.0, keys=("ecg",))]),
+        sink=replace(job.sink, dtype="int16", on_overflow="saturate"),
+    )
+    count = run_shards(loud).saturated
+    assert count > 1000
+    (loud.sink.path / "manifest.json").unlink()
+    (loud.sink.path / "log" / "c-000004.json").unlink()
+    assert run_shards(loud).saturated == count

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable, Sequence
-from threading import Event, Thread
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Any, Final
 
 from bridgeflow.io.commit import abandon
 
-__all__ = ["GRACE", "Halt", "Stopped", "attend", "was_left_running"]
+__all__ = ["GRACE", "Halt", "Memory", "Stopped", "attend", "was_left_running"]
 
 GRACE: Final = 1.2
 """Seconds that work has to end once it was told to, before it is left where it is."""
@@ -37,6 +38,36 @@ class Halt:
         """Raise `Stopped` where the work is to end; to be called between pieces of it."""
         if self._event.is_set():
             raise Stopped
+
+
+class Memory:
+    """A budget that work on several threads shares: who needs more than is left waits for the others.
+
+    Args:
+        nbytes: the budget. Who asks for more than all of it works alone.
+    """
+
+    def __init__(self, nbytes: int) -> None:
+        self._left = nbytes
+        self._users = 0
+        self._changed = Condition()
+
+    @contextmanager
+    def of(self, nbytes: int, check: Callable[[], None]) -> Iterator[None]:
+        """Have so many bytes of it while the block runs; `check` may end the wait by raising."""
+        with self._changed:
+            while self._users and nbytes > self._left:
+                self._changed.wait(_TICK)
+                check()
+            self._users += 1
+            self._left -= nbytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._users -= 1
+                self._left += nbytes
+                self._changed.notify_all()
 
 
 def attend(works: Sequence[Callable[[], None]], halt: Halt, *, tick: Callable[[], None] | None = None) -> None:

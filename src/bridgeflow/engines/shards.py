@@ -22,23 +22,35 @@ from time import monotonic
 from typing import Any, Final
 
 from bridgeflow import __version__
-from bridgeflow.engines.attended import Halt, attend
+from bridgeflow.engines.attended import Halt, Memory, attend
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import Recording, Source, format_of, open_sink, open_source, shown
-from bridgeflow.io.commit import canonical, owned, publish, remove_leftovers, seal, sha256_of, sync_folder, unseal
-from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io import recordings as files_of
+from bridgeflow.io.commit import (
+    JOB_RECORD,
+    MANIFEST,
+    canonical,
+    owned,
+    publish,
+    read_record,
+    remove_leftovers,
+    seal,
+    sha256_of,
+    sync_folder,
+)
+from bridgeflow.io.files import Roots, data_error
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
 from bridgeflow.pipeline.passage import Passage
 from bridgeflow.signal.iir.engine import why_unavailable
 
-__all__ = ["Moving", "Shard", "ShardsResult", "Watch", "run_shards"]
+__all__ = ["Moving", "Shard", "ShardsResult", "Watch", "run_shards", "verify_shards"]
 
-MANIFEST: Final = "manifest.json"
 LOG: Final = "log"
-_JOB: Final = "job.json"
+_JOB: Final = Path(JOB_RECORD).name
 _VERSION: Final = 1
 _MOST_THREADS: Final = 8
-_LARGEST_RECORD: Final = 1 << 30
+_WHOLE_TIMES: Final = 6
+"""Times the bytes of a recording that are taken for what it needs when it goes through whole."""
 _PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
 
 
@@ -164,6 +176,23 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
     )
 
 
+def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tuple[Shard, ...]:
+    """Read every shard of a finished job again and hold it to the hash in the manifest.
+
+    Raises:
+        DataError: there is no manifest, or it is damaged; a shard is gone or is not the one that was written.
+    """
+    path = Path(folder)
+    shards = tuple(Shard(**shard) for shard in read_record(path / MANIFEST, roots=roots)["shards"])
+    for shard in shards:
+        _require_there(path, shard)
+        found = sha256_of(path / shard.name, roots=roots)
+        if found != shard.sha256:
+            problem = f"has the SHA-256 {found[:12]}, and the manifest says {shard.sha256[:12]}"
+            raise data_error(path / shard.name, problem, "its bytes have changed: delete the folder, run the job again")
+    return shards
+
+
 # --- what is to be done, and whether it is what was begun ---
 
 
@@ -191,7 +220,7 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
                 number = next(waiting, None)
             if number is None:
                 return
-            hashes[number] = sha256_of(recordings[number].path, roots=job.roots)
+            hashes[number] = _hash(recordings[number], job.roots)
 
     attend([hash_some] * min(_threads(job), len(recordings)), halt)
     source, sink = job.source, job.sink
@@ -224,6 +253,12 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
     )
 
 
+def _hash(recording: Recording, roots: Roots) -> str:
+    """The SHA-256 of a recording's file; of several, that of theirs."""
+    hashes = [sha256_of(one.path, roots=roots) for one in files_of(recording.path, roots=roots)]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
 def _versions() -> dict[str, str]:
     """Packages whose arithmetic or encoding the bytes depend on."""
     found = {}
@@ -242,7 +277,7 @@ def _threads(job: Job) -> int:
 def _complete(job: Job, recordings: Sequence[Recording], identity: _Identity, began: float) -> ShardsResult:
     """The result of a run that found everything done."""
     folder = job.sink.path
-    manifest = _read_record(folder / MANIFEST, job.roots)
+    manifest = read_record(folder / MANIFEST, roots=job.roots)
     _require_same(folder, manifest, identity)
     shards = tuple(Shard(**shard) for shard in manifest["shards"])
     for shard in shards:
@@ -273,7 +308,7 @@ def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None
     """Make the folder this job's, or see that it is."""
     log = folder / LOG
     if (log / _JOB).exists():
-        _require_same(folder, _read_record(log / _JOB, roots), identity)
+        _require_same(folder, read_record(log / _JOB, roots=roots), identity)
         remove_leftovers(folder)
         remove_leftovers(log)
         sync_folder(log)  # a record that is found is there to stay
@@ -329,11 +364,6 @@ def _publish_record(path: Path, record: dict[str, Any], roots: Roots) -> None:
         output.file.write(seal(record))
 
 
-def _read_record(path: Path, roots: Roots) -> dict[str, Any]:
-    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
-        return unseal(file.read(_LARGEST_RECORD), shown(path))
-
-
 def _require_there(folder: Path, shard: Shard) -> None:
     """What is committed must be there, whole; its hash is for its readers to ask about."""
     path = folder / shard.name
@@ -375,6 +405,7 @@ class _Run:
         self._watch = watch
         self._suffix = format_of(job.sink.path, job.sink.format).suffixes[0]
         self._halt = Halt()
+        self._memory = Memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
         self._lock = Lock()
         self._waiting = iter(range(len(recordings)))
         self._done = dict.fromkeys(range(len(recordings)), 0.0)  # bytes of each recording
@@ -423,7 +454,9 @@ class _Run:
             plan = job.plan(source)
             settings = job.settings(plan, source=recording.name)
             if job.whole(plan):
-                self._shard(number, source, 0, source.rows, settings, self._whole(source))
+                nbytes = sum(spec.expected_nbytes() or 0 for spec in source.specs.values())
+                with self._memory.of(_WHOLE_TIMES * nbytes, self._halt.check):
+                    self._shard(number, source, 0, source.rows, settings, self._whole(source))
                 return
             passage = Passage(job.transform, job.layout(source), job.specs(source), name=recording.name)
             if log.state is not None:
@@ -546,7 +579,7 @@ class _Run:
         """What earlier runs have committed of a recording."""
         log, stem = _Log(), _stem(recording.name)
         while (path := self._folder / LOG / f"{stem}-{log.records:06d}.json").exists():
-            record = _read_record(path, self._job.roots)
+            record = read_record(path, roots=self._job.roots)
             expected = (self._digest, recording.name, log.records, log.end, False)
             found = (*(record.get(key) for key in ("digest", "recording", "number", "start")), log.last)
             if found != expected:

@@ -20,15 +20,18 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
 from bridgeflow.errors import DataError
-from bridgeflow.io.files import Roots, data_error, open_folder, open_regular
+from bridgeflow.io.files import Roots, data_error, open_folder, open_regular, shown
 
 __all__ = [
+    "JOB_RECORD",
+    "MANIFEST",
     "Overwrite",
     "Receipt",
     "abandon",
     "canonical",
     "owned",
     "publish",
+    "read_record",
     "refuse_existing",
     "remove_leftovers",
     "seal",
@@ -39,6 +42,12 @@ __all__ = [
 
 Overwrite: TypeAlias = bool | Literal["same"]
 """Whether an existing file may be replaced; `"same"`: it is taken for this one if it holds the same bytes."""
+
+MANIFEST = "manifest.json"
+"""The file in a folder of shards that lists them, in order, once all are there; sealed."""
+
+JOB_RECORD = "log/job.json"
+"""The file in a folder of shards that says whose they are, there from the beginning; sealed."""
 
 LOCK = ".lock"
 """The file in a folder that its owner holds a lock on; gone when nobody writes there."""
@@ -52,6 +61,8 @@ class Receipt:
     nbytes: int
     sha256: str
 
+
+_LARGEST_RECORD = 1 << 30
 
 _OPEN: set[Path] = set()
 """Hidden neighbours that this process is writing."""
@@ -302,6 +313,16 @@ def seal(record: Mapping[str, Any]) -> bytes:
     """
     sealed = {**record, "sha256": hashlib.sha256(canonical(dict(record))).hexdigest()}
     return json.dumps(sealed, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1).encode() + b"\n"
+
+
+def read_record(path: Path, *, roots: Roots = None) -> dict[str, Any]:
+    """The record in a sealed file.
+
+    Raises:
+        DataError: no such file, or it is damaged.
+    """
+    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
+        return unseal(file.read(_LARGEST_RECORD), shown(path))
 
 
 def unseal(data: bytes, name: str) -> dict[str, Any]:

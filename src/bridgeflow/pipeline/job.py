@@ -24,6 +24,7 @@ from bridgeflow.io import (
     refuse_existing,
     refuse_overlap,
 )
+from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
 from bridgeflow.io.files import data_error
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.pipeline.compose import Compose
@@ -170,12 +171,15 @@ class Job:
             refuse_existing(path, overwrite=overwrite)
 
     def recordings(self) -> tuple[Recording, ...]:
-        """The files to be read, in the order of their names.
+        """The recordings to be read, in the order of their names; those of a folder of shards as they were before.
 
         Raises:
             DataError: there are none, or too many, or one lies outside the roots.
         """
-        return recordings(self.source.path, format=self.source.format, roots=self.roots)
+        path = self.source.path
+        if path.is_dir() and (path / JOB_RECORD).exists():
+            return _sharded(path, self.roots)
+        return recordings(path, format=self.source.format, roots=self.roots)
 
     def open(self, path: Path | None = None) -> Source:
         """Open the source, or this one of its recordings.
@@ -299,3 +303,19 @@ class Job:
             "source": source or self.source.path.name,
             "transforms": self.transform.to_config()["Compose"]["stages"],
         }
+
+
+def _sharded(folder: Path, roots: Roots) -> tuple[Recording, ...]:
+    """The recordings whose results a folder of shards holds; each goes on from shard to shard."""
+    if not (folder / MANIFEST).exists():
+        raise data_error(folder, "has the results of a job that has not finished", "run the job again: it goes on")
+    if any(sign in str(folder) for sign in "*?["):
+        raise data_error(folder, "has signs of a pattern in its name", "rename it")
+    found: dict[str, Recording] = {}
+    for shard in read_record(folder / MANIFEST, roots=roots)["shards"]:
+        name, before = shard["recording"], found.get(shard["recording"])
+        stretch = f"-{shard['start']:012d}-{shard['end']:012d}-"
+        several = shard["name"].replace(stretch, f"-{'?' * 12}-{'?' * 12}-")
+        path = folder / (shard["name"] if before is None else several)
+        found[name] = Recording(name, path, shard["nbytes"] + (before.nbytes if before else 0))
+    return tuple(found.values())

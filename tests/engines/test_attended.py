@@ -1,0 +1,96 @@
+"""Work in the background: all of it is waited for, its errors arrive, and an interrupt is not held up by it."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from bridgeflow.bridge import to_tensor, trace
+from bridgeflow.engines.attended import Halt, Memory, Stopped, attend, was_left_running
+
+
+def test_all_works_are_done_side_by_side():
+    meeting = threading.Barrier(3, timeout=10)
+    done = []
+    attend([lambda: done.append(meeting.wait())] * 3, Halt())
+    assert sorted(done) == [0, 1, 2]
+
+
+def test_the_first_error_in_order_arrives_and_ends_the_others():
+    halt = Halt()
+    both = threading.Barrier(2, timeout=10)
+
+    def fails(message):
+        both.wait()
+        raise ValueError(message)
+
+    def goes_on():
+        while True:
+            halt.check()
+            time.sleep(0.001)
+
+    with pytest.raises(ValueError, match="first"):
+        attend([goes_on, lambda: fails("first"), lambda: fails("second")], halt)
+
+
+def test_what_asks_is_told_to_end_and_waited_for():
+    halt, ended = Halt(), []
+
+    def works():
+        try:
+            while True:
+                halt.check()
+                time.sleep(0.001)
+        finally:
+            ended.append(True)
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        attend([works], halt, tick=interrupt)
+    assert ended == [True]
+    assert not was_left_running(caught.value)
+
+
+def test_what_does_not_ask_is_left_running(monkeypatch):
+    monkeypatch.setattr("bridgeflow.engines.attended.GRACE", 0.05)
+    release = threading.Event()
+
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        attend([lambda: release.wait(10)], Halt(), tick=interrupt)
+    release.set()
+    assert was_left_running(caught.value)
+
+
+def test_crossings_in_the_background_are_traced():
+    with trace() as crossings:
+        attend([lambda: to_tensor(np.arange(3.0))], Halt())
+    assert len(crossings) == 1
+
+
+def test_a_budget_is_shared_and_whoever_needs_more_than_all_of_it_works_alone():
+    memory, inside, most = Memory(100), [], []
+
+    def works(nbytes):
+        for _ in range(20):
+            with memory.of(nbytes, lambda: None):
+                inside.append(nbytes)
+                most.append(tuple(inside))
+                inside.remove(nbytes)
+
+    attend([lambda n=n: works(n) for n in (40, 60, 70, 500)], Halt())
+    assert all(sum(one) <= 100 or one == (500,) for one in most)
+    assert len(most) == 80
+
+
+def test_a_wait_for_memory_can_be_ended():
+    memory, halt = Memory(10), Halt()
+    with memory.of(10, halt.check):
+        halt.set()
+        with pytest.raises(Stopped), memory.of(1, halt.check):
+            pass
