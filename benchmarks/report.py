@@ -18,7 +18,7 @@ from benchmarks.harness import Benchmark, Outcome
 __all__ = ["Row", "machine", "markdown", "rows", "skipped", "table"]
 
 HEADINGS = ("who", "median", "best", "per unit", "ours is", "promised", "kept")
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "monai", "philtorch")
+PACKAGES = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "monai", "philtorch", "datasets", "ray")
 
 
 ABOUT = """\
