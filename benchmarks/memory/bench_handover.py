@@ -123,5 +123,5 @@ def handle() -> Race:
     return Race(
         ours=partial(pickle.dumps, large),
         peers={"the same of 16 KiB": partial(pickle.dumps, small)},
-        targets={"the same of 16 KiB": within(1.5)},
+        targets={"the same of 16 KiB": within(2)},
     )

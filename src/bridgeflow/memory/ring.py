@@ -68,7 +68,7 @@ class Ring:
         self.slots = slots
         self.slot_nbytes = slot_nbytes
         self._mappings = [self._mapped(number) for number in range(slots)]
-        self._free = deque(range(slots))
+        self._free = list(reversed(range(slots)))
         self._leased: dict[int, weakref.ref[Lease]] = {}
         # Leases die in any thread, at any moment: appending to a deque needs no lock.
         self._returned: deque[int] = deque()
@@ -88,7 +88,7 @@ class Ring:
     def take(self) -> int | None:
         """A free slot, from now on taken; `None` where there is none."""
         self._collect()
-        return self._free.popleft() if self._free else None
+        return self._free.pop() if self._free else None  # the one used last, which caches may still hold
 
     def give(self, number: int) -> None:
         """A slot that was taken is free again."""
