@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 import torch
 
-from bridgeflow import signal
+from bridgeflow import SignalFilter, signal
 from bridgeflow.errors import ConfigError
 
 T = np.arange(4000) / 100
@@ -56,3 +56,40 @@ def test_a_mistake_is_one_line():
         signal.butter_lowpass_filter(T, cutoff=60, fs=100)
     with pytest.raises(ValueError, match="mode must be one of 'causal', 'zero_phase'"):
         signal.notch_filter(T, w0=10, fs=100, mode="both")
+
+
+class TestCompiled:
+    """Filters are solved while the graph is made, and are constants in it; designs are built before."""
+
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 60)))
+
+    @pytest.fixture(autouse=True)
+    def _afresh(self):
+        torch._dynamo.reset()
+
+    @pytest.mark.parametrize("options", [{}, {"mode": "zero_phase", "padlen": 15}], ids=["causal", "zero phase"])
+    @pytest.mark.parametrize(("run", "btype", "cutoff", "kept"), FILTERS)
+    def test_in_one_graph(self, run, btype, cutoff, kept, options):
+        def filtered(x):
+            return run(x, cutoff=cutoff, fs=100, **options) + 1
+
+        made = torch.compile(filtered, fullgraph=True, backend="eager")(self.x)
+        torch.testing.assert_close(made, filtered(self.x))
+
+    def test_the_notch_too(self):
+        made = torch.compile(lambda x: signal.notch_filter(x, 50, 500), fullgraph=True, backend="eager")(self.x)
+        torch.testing.assert_close(made, signal.notch_filter(self.x, 50, 500))
+
+    def test_a_design_is_built_outside(self):
+        def filtered(x):
+            return signal.sosfilt(signal.Butter(order=2, cutoff=10.0, fs=100.0), x)
+
+        def transformed(x):
+            return SignalFilter(design="butter", order=2, cutoff=10.0, fs=100.0)(x)
+
+        for run in (filtered, transformed):
+            with pytest.raises(Exception, match="cannot be built inside a function that torch") as caught:
+                torch.compile(run, fullgraph=True, backend="eager")(self.x)
+            assert caught.type.__module__.startswith("torch._dynamo")
+            torch._dynamo.reset()
+            torch.testing.assert_close(torch.compile(run, backend="eager")(self.x), run(self.x))  # a break in the graph

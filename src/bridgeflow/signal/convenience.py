@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from bridgeflow.policy import parse_word
 from bridgeflow.signal.design import Butter, IirFilter, Notch
-from bridgeflow.signal.iir import sosfilt, sosfiltfilt
+from bridgeflow.signal.iir import is_tracing, sosfilt, sosfiltfilt, traced_sections
 
 __all__ = [
     "Mode",
@@ -53,7 +53,7 @@ def butter_lowpass_filter(
     >>> bool(np.abs(y - slow)[100:-100].max() < 0.01)
     True
     """
-    return _run(Butter(order=order, cutoff=cutoff, btype="lowpass", fs=fs), x, axis, mode, options)
+    return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="lowpass", fs=fs)
 
 
 def butter_highpass_filter(
@@ -65,7 +65,7 @@ def butter_highpass_filter(
     >>> bool(abs(butter_highpass_filter(np.ones(1000), cutoff=1, fs=100)[-1]) < 1e-6)
     True
     """
-    return _run(Butter(order=order, cutoff=cutoff, btype="highpass", fs=fs), x, axis, mode, options)
+    return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="highpass", fs=fs)
 
 
 def butter_bandpass_filter(
@@ -86,7 +86,7 @@ def butter_bandpass_filter(
     >>> bool(abs(butter_bandpass_filter(np.ones(1000), cutoff=(1, 20), fs=100)[-1]) < 1e-6)
     True
     """
-    return _run(Butter(order=order, cutoff=cutoff, btype="bandpass", fs=fs), x, axis, mode, options)
+    return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="bandpass", fs=fs)
 
 
 def butter_bandstop_filter(
@@ -105,7 +105,7 @@ def butter_bandstop_filter(
     >>> butter_bandstop_filter(np.ones(1000), cutoff=(10, 20), fs=100)[-1].round(6)
     np.float64(1.0)
     """
-    return _run(Butter(order=order, cutoff=cutoff, btype="bandstop", fs=fs), x, axis, mode, options)
+    return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="bandstop", fs=fs)
 
 
 def notch_filter(
@@ -125,9 +125,10 @@ def notch_filter(
     >>> bool(np.abs(notch_filter(hum, w0=50, fs=500))[-500:].max() < 1e-3)
     True
     """
-    return _run(Notch(w0=w0, Q=Q, fs=fs), x, axis, mode, options)
+    return _run(x, axis, mode, options, Notch, w0=w0, Q=Q, fs=fs)
 
 
-def _run(design: IirFilter, x: Any, axis: int, mode: Mode, options: dict[str, Any]) -> Any:
+def _run(x: Any, axis: int, mode: Mode, options: dict[str, Any], design: type[IirFilter], **fields: Any) -> Any:
     parse_word(mode, Mode, field="mode")
-    return (sosfilt if mode == "causal" else sosfiltfilt)(design, x, axis, **options)
+    made = traced_sections(design.__name__, **fields) if is_tracing() else design(**fields)
+    return (sosfilt if mode == "causal" else sosfiltfilt)(made, x, axis, **options)

@@ -14,6 +14,7 @@ from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal.causal import CausalFilter, Initial
 from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import DESIGNS, Design, make_design
+from bridgeflow.signal.design.base import refuse_while_traced
 from bridgeflow.signal.iir.engine import EngineName, Parallel, Precision
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
@@ -142,6 +143,7 @@ class SignalFilter(LeafTransform):
     parallel: Parallel | None = None
 
     def __post_init__(self) -> None:
+        refuse_while_traced("SignalFilter")
         parse_word(self.mode, Mode, field="SignalFilter: mode")
         for field in fields(self):
             if field.name not in {"keys", "design"}:

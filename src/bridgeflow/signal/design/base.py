@@ -12,10 +12,21 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError, UnstableFilter
 from bridgeflow.policy import words
 
-__all__ = ["Array", "Design", "FirFilter", "IirFilter", "is_symmetric", "quadratic_roots", "solved", "whole_delay"]
+__all__ = [
+    "Array",
+    "Design",
+    "FirFilter",
+    "IirFilter",
+    "is_symmetric",
+    "quadratic_roots",
+    "refuse_while_traced",
+    "solved",
+    "whole_delay",
+]
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -38,6 +49,7 @@ class Design:
     fs: float | None = None
 
     def __post_init__(self) -> None:
+        refuse_while_traced("a design")
         if self.fs is not None:
             self._set(fs=self._positive("fs"))
         self._parse()
@@ -225,12 +237,30 @@ class FirFilter(Design):
         return gain
 
 
+def refuse_while_traced(what: str) -> None:
+    """Filters are solved by SciPy, of which a compiler knows nothing.
+
+    Raises:
+        ConfigError: `torch.compile` or `torch.export` is tracing.
+    """
+    if (torch := loaded("torch")) is not None and torch.compiler.is_dynamo_compiling():
+        raise ConfigError(
+            f"{what} cannot be built inside a function that torch.compile or torch.export traces: build it before, and "
+            "use it inside; butter_lowpass_filter and its sisters may stay inside"
+        )
+
+
 def solved(design: Design) -> Array:
     """The coefficients of a design, read-only; equal designs share them."""
     try:
         coefficients: Array = design.__dict__["_solved"]
     except KeyError:
-        coefficients = design.__dict__["_solved"] = _solve(design)
+        solve = _solve
+        if loaded("torch._dynamo") is not None:  # behind a break in its graph, torch.compile would try this frame too
+            import torch
+
+            solve = torch.compiler.disable(_solve)  # type: ignore[no-untyped-call]
+        coefficients = design.__dict__["_solved"] = solve(design)
     return coefficients
 
 

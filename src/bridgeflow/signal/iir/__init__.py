@@ -35,10 +35,12 @@ __all__ = [
     "Parallel",
     "Precision",
     "default_padlen",
+    "is_tracing",
     "sections_of",
     "sosfilt",
     "sosfilt_zi",
     "sosfiltfilt",
+    "traced_sections",
 ]
 
 
@@ -100,7 +102,7 @@ def sosfilt(
         done = _short_way(sos, x, axis, zi, settings)
         if done is not None:
             return done
-    if _tracing():
+    if is_tracing():
         from bridgeflow.signal.iir import traced
 
         return traced.sosfilt(sos, x, axis, zi, engine, settings, nonfinite, out)
@@ -183,7 +185,7 @@ def sosfiltfilt(
     if nonfinite != "propagate":
         parse_word(nonfinite, Nonfinite, field="nonfinite")
     settings = make_pass(precision, scale, offset)
-    if _tracing():
+    if is_tracing():
         from bridgeflow.signal.iir import traced
 
         return traced.sosfiltfilt(sos, x, axis, padtype, padlen, engine, settings, nonfinite)
@@ -251,9 +253,17 @@ def _check(given: Array) -> Array:
     return given.astype(np.float64, copy=False)
 
 
-def _tracing() -> bool:
+def is_tracing() -> bool:
+    """Whether `torch.compile` or `torch.export` is looking."""
     torch = loaded("torch")
     return torch is not None and torch.compiler.is_compiling()
+
+
+def traced_sections(design: str, **fields: Any) -> Any:
+    """The sections of a design by its class name, as a constant of what is being traced."""
+    from bridgeflow.signal.iir import traced
+
+    return traced.constant_sections(design, **fields)
 
 
 def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:

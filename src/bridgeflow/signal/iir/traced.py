@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from bridgeflow.errors import ConfigError
+from bridgeflow.signal import design as designs
 from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.design import IirFilter
@@ -19,7 +20,7 @@ from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.engine import Pass
 from bridgeflow.signal.torch_ops import sosfilt_tensor, sosfiltfilt_tensor
 
-__all__ = ["sosfilt", "sosfiltfilt"]
+__all__ = ["constant_sections", "sosfilt", "sosfiltfilt"]
 
 
 def sosfilt(
@@ -73,3 +74,14 @@ _designed = cast(
     Callable[[IirFilter], torch.Tensor],
     torch.compiler.assume_constant_result(_solved_tensor),  # type: ignore[no-untyped-call]
 )
+
+
+def _built_tensor(design: str, **fields: Any) -> torch.Tensor:
+    return _solved_tensor(cast(IirFilter, getattr(designs, design)(**fields)))
+
+
+constant_sections = cast(
+    Callable[..., torch.Tensor],
+    torch.compiler.assume_constant_result(_built_tensor),  # type: ignore[no-untyped-call]
+)
+"""The sections of a design, by its class name: built while tracing, a constant from then on."""
