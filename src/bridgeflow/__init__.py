@@ -18,11 +18,17 @@ if TYPE_CHECKING:
     from bridgeflow.bridge import to_numpy as to_numpy
     from bridgeflow.bridge import to_tensor as to_tensor
     from bridgeflow.bridge import trace as trace
+    from bridgeflow.config import load_job as load_job
+    from bridgeflow.engines.local import run_job as run_job
+    from bridgeflow.engines.shards import run_shards as run_shards
+    from bridgeflow.engines.shards import verify_shards as verify_shards
     from bridgeflow.pipeline import Batch as Batch
     from bridgeflow.pipeline import Compose as Compose
     from bridgeflow.pipeline import Loader as Loader
     from bridgeflow.pipeline import SignalDataset as SignalDataset
     from bridgeflow.pipeline import collate as collate
+    from bridgeflow.pipeline.stream import Chunk as Chunk
+    from bridgeflow.pipeline.stream import Streams as Streams
     from bridgeflow.transforms import Cast as Cast
     from bridgeflow.transforms import Clone as Clone
     from bridgeflow.transforms import Decimate as Decimate
@@ -57,8 +63,12 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "bridgeflow.bridge": ("Masked", "Shared", "describe", "share", "to_arrow", "to_numpy", "to_tensor", "trace"),
+    "bridgeflow.config": ("load_job",),
+    "bridgeflow.engines.local": ("run_job",),
+    "bridgeflow.engines.shards": ("run_shards", "verify_shards"),
     "bridgeflow.errors": ("BridgeflowError", "ConfigError", "CopyRefused", "DataError", "KeyNotFound", "NoRoute"),
     "bridgeflow.pipeline": ("Batch", "Compose", "Loader", "SignalDataset", "collate"),
+    "bridgeflow.pipeline.stream": ("Chunk", "Streams"),
     "bridgeflow.spec": ("ArraySpec", "Exchange"),
     "bridgeflow.transforms": (
         "Cast",

@@ -42,6 +42,7 @@ from bridgeflow.io.files import Roots, data_error
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
 from bridgeflow.pipeline.passage import Passage
 from bridgeflow.signal.iir.engine import why_unavailable
+from bridgeflow.signal.iir.native import work_side_by_side
 
 __all__ = ["Moving", "Shard", "ShardsResult", "Watch", "run_shards", "verify_shards"]
 
@@ -421,8 +422,8 @@ class _Run:
             self._advance(number, log.end, log.last, rows=log.rows)
         self._before = sum(self._done.values())
         errors: list[tuple[int, BaseException]] = []
-        works = [lambda: self._some(errors)] * min(_threads(self._job), len(self._recordings))
-        attend(works, self._halt, tick=self._tell)
+        threads = min(_threads(self._job), len(self._recordings))
+        attend([lambda: self._some(errors, threads)] * threads, self._halt, tick=self._tell)
         if errors:
             raise min(errors, key=lambda one: one[0])[1]
         self._tell()
@@ -432,8 +433,9 @@ class _Run:
         rows = {one.name: log.end for one, log in zip(self._recordings, self._logs, strict=True)}
         return tuple(shard for log in self._logs for shard in log.shards), rows
 
-    def _some(self, errors: list[tuple[int, BaseException]]) -> None:
-        """One recording after the other, until there is none left."""
+    def _some(self, errors: list[tuple[int, BaseException]], threads: int) -> None:
+        """One recording after the other, until there is none left; one of so many threads that do this."""
+        work_side_by_side(threads)
         while True:
             self._halt.check()
             with self._lock:
