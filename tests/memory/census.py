@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+gc.freeze()  # the libraries' own objects: no collection below need walk them
+
 
 class Census(NamedTuple):
     """Counts for this process."""

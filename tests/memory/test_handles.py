@@ -223,6 +223,16 @@ def test_who_does_not_know_the_token_gets_nothing():
     assert first(pickle.loads(pickle.dumps(segment))) == 1
 
 
+def test_who_calls_and_says_nothing_keeps_nobody_waiting():
+    segment = made(4)
+    kept = pickle.dumps(segment)
+    with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as half_way:
+        silent.connect(handles._desk.address)
+        half_way.connect(handles._desk.address)
+        half_way.sendall(b"half")
+        assert in_a_child(lambda: first(pickle.loads(kept))) == 4
+
+
 def test_what_is_no_segment_is_not_mapped():
     """A forged handle may lead to a file that could shrink under our feet."""
     plain = Descriptor(os.memfd_create("bridgeflow"))

@@ -15,6 +15,7 @@ import errno
 import os
 import resource
 import secrets
+import selectors
 import socket
 import struct
 import threading
@@ -107,7 +108,8 @@ class _Ticket(NamedTuple):
                 line.connect(self.address)
                 line.sendall(self.token)
                 answer, fds, _, _ = socket.recv_fds(line, 1, 1, socket.MSG_CMSG_CLOEXEC)
-                if fds:
+                found = Descriptor(fds[0]) if fds else None
+                if found is not None:
                     line.sendall(_GOT_IT)
         except ConnectionError as error:
             raise StaleHandle(f"{_gone(self.pid)} ({error})") from error
@@ -115,8 +117,8 @@ class _Ticket(NamedTuple):
             raise StaleHandle(f"process {self.pid}, which sent a handle, does not answer; is it stopped?") from error
         except OSError as error:
             raise OutOfSharedMemory(needed=0, number=error.errno or errno.EMFILE, available=None) from error
-        if fds:
-            return Descriptor(fds[0])
+        if found is not None:
+            return found
         if answer == _HERE_IT_IS:  # the kernel drops what finds no place in the table of open files
             raise OutOfSharedMemory(needed=0, number=errno.EMFILE, available=None)
         raise StaleHandle(_gone(self.pid))
@@ -222,7 +224,7 @@ class _Desk:
         try:
             listener.bind(b"\0bridgeflow-" + secrets.token_hex(8).encode())
             listener.listen(128)
-            listener.settimeout(KEPT_SECONDS / 10)
+            listener.setblocking(False)
         except OSError:
             listener.close()
             raise
@@ -232,33 +234,69 @@ class _Desk:
         return self.address
 
     def _serve(self, listener: socket.socket) -> None:
+        """Answer whoever calls, many at a time, so that one who is stopped in the midst of it keeps nobody waiting."""
+        selector = selectors.PollSelector()
+        selector.register(listener, selectors.EVENT_READ)
+        calls: dict[socket.socket, _Call] = {}
         while True:
-            try:
-                line, _ = listener.accept()
-            except TimeoutError:
-                self.expire(KEPT_SECONDS)
-                continue
-            except OSError:
-                # Out of descriptors, perhaps: whoever waits will be served when some are free again.
-                time.sleep(0.01)
-                continue
-            with line:
-                try:
-                    self._answer(line)
-                except OSError:
-                    continue  # the other side has gone, and has been told nothing
+            for key, _ in selector.select(_PATIENCE):
+                if key.fileobj is listener:
+                    call = _accepted(listener)
+                    if call is not None:
+                        calls[call.line] = call
+                        selector.register(call.line, selectors.EVENT_READ)
+                else:
+                    call = calls[key.fileobj]  # type: ignore[index]
+                    call.over = self._advance(call)
+            now = time.monotonic()
+            for call in [each for each in calls.values() if each.over or each.since < now - _PATIENCE]:
+                selector.unregister(call.line)
+                del calls[call.line]
+                call.line.close()
+            self.expire(KEPT_SECONDS)
 
-    def _answer(self, line: socket.socket) -> None:
-        line.settimeout(_PATIENCE)
-        _, user, _ = _PEER.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-        token = line.recv(_TOKEN_NBYTES, socket.MSG_WAITALL)
-        descriptor = self.find(token) if user in (os.geteuid(), 0) else None
-        if descriptor is None:
-            line.sendall(_NOT_HERE)
-            return
-        socket.send_fds(line, [_HERE_IT_IS], [descriptor.fd])
-        if line.recv(1) == _GOT_IT:
-            self.fetched(token)
+    def _advance(self, call: _Call) -> bool:
+        """One step of an exchange: a token is answered with its descriptor, and that with a word of thanks."""
+        try:
+            said = call.line.recv(_TOKEN_NBYTES)
+            if call.token:
+                if said == _GOT_IT:
+                    self.fetched(call.token)
+                return True
+            descriptor = self.find(said)
+            if descriptor is None:
+                call.line.send(_NOT_HERE)
+                return True
+            socket.send_fds(call.line, [_HERE_IT_IS], [descriptor.fd])
+            call.token = said
+            return False
+        except OSError:
+            return True  # the other side has gone
+
+
+class _Call:
+    """Somebody who asks for a descriptor, and the token that was answered."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self.line = line
+        self.since = time.monotonic()
+        self.token = b""
+        self.over = False
+
+
+def _accepted(listener: socket.socket) -> _Call | None:
+    """Who calls, if it is a process of this user."""
+    try:
+        line, _ = listener.accept()
+    except OSError:
+        time.sleep(0.01)  # out of descriptors, perhaps: who calls will be answered when some are free again
+        return None
+    _, user, _ = _PEER.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    if user not in (os.geteuid(), 0):
+        line.close()
+        return None
+    line.setblocking(False)
+    return _Call(line)
 
 
 _desk = _Desk()
