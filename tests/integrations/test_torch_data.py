@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, Subset, default_collate
+from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
 from bridgeflow import Batch, Compose, Loader, SignalDataset, SignalFilter, collate
 from bridgeflow.errors import DataError
@@ -70,9 +70,31 @@ class TestDataLoader:
         theirs = DataLoader(dataset, 5, collate_fn=collate, num_workers=1, multiprocessing_context=context)
         assert_same(list(theirs), list(Loader(dataset, 5)))
 
-    def test_gives_the_same_by_its_own_collation(self, path: Path):
-        dataset = SignalDataset(path, BUTTER)
-        assert_same([dict(batch) for batch in Loader(dataset, 5)], list(DataLoader(dataset, 5)))
+    @pytest.mark.parametrize("workers", [0, 1])
+    @pytest.mark.parametrize("transform", [BUTTER, noisy])
+    def test_gives_the_same_by_its_own_collation(self, path: Path, transform: Any, workers: int):
+        dataset = SignalDataset(path, transform)
+        assert_same(list(Loader(dataset, 5)), list(DataLoader(dataset, 5, num_workers=workers)))
+
+    def test_gives_the_same_sample_by_sample(self, path: Path):
+        class Plain(Dataset[Any]):
+            """Hides `__getitems__`, and what class samples are of."""
+
+            def __init__(self) -> None:
+                self.rows = SignalDataset(path, BUTTER)
+
+            def __len__(self) -> int:
+                return len(self.rows)
+
+            def __getitem__(self, row: int) -> Any:
+                return dict(self.rows[row])
+
+        assert_same(list(Loader(SignalDataset(path, BUTTER), 5)), list(DataLoader(Plain(), 5)))
+
+    def test_makes_tensors_of_ndarrays(self, path: Path):
+        (batch,) = DataLoader(SignalDataset(path, BUTTER, kind="numpy"), ROWS)
+        (wanted,) = Loader(SignalDataset(path, BUTTER), ROWS)
+        assert torch.equal(batch["ecg"], wanted["ecg"])
 
     def test_takes_the_order_of_a_loader(self, dataset: SignalDataset):
         loader = Loader(dataset, 5, shuffle=True, seed=3, drop_last=True)
@@ -86,9 +108,12 @@ class TestDataLoader:
             theirs.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
             assert_same(list(theirs), list(loader))
 
-    def test_a_batch_is_made_once_and_not_copied(self, path: Path, monkeypatch: pytest.MonkeyPatch):
+    @pytest.mark.parametrize("options", [{"collate_fn": collate}, {}])
+    def test_a_batch_is_made_once_and_not_copied(
+        self, path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ):
         monkeypatch.setattr(torch, "stack", None)
-        assert len(list(DataLoader(SignalDataset(path, BUTTER), 5, collate_fn=collate))) == 5
+        assert len(list(DataLoader(SignalDataset(path, BUTTER), 5, **options))) == 5
 
     @pytest.mark.parametrize("collate_fn", [collate, default_collate])
     def test_namedtuples_stay_what_they_are(self, path: Path, collate_fn: Any):

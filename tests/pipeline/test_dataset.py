@@ -331,7 +331,7 @@ def in_another_process(dataset: SignalDataset) -> Any:
 
 
 class TestElsewhere:
-    @pytest.mark.parametrize("context", ["fork", "spawn"])
+    @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
     def test_in_another_process(self, files: dict[str, Path], context: str):
         dataset = SignalDataset(files["ecg"], SignalFilter(**BUTTER))
         wanted = in_another_process(dataset)

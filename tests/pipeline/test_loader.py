@@ -317,6 +317,14 @@ class TestEnds:
             loader.close()
             del loader, batches
 
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_not_by_a_stop_iteration_of_a_transform(self, files: dict[str, Path], way: dict[str, Any]):
+        """`next()` on something exhausted must not pass for the end of the epoch."""
+        loader = Loader(SignalDataset(files["arrow"], lambda sample: next(iter(()))), 5, **way)
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            list(loader)
+        loader.close()
+
     def test_of_a_dropped_iterator(self, dataset: SignalDataset):
         with nothing_left():
             batches = iter(Loader(dataset, 4, threads=3))

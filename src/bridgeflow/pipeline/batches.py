@@ -6,7 +6,7 @@ plain numbers, arrays of unequal length. `Values` is neither an array nor a cont
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -18,7 +18,19 @@ from bridgeflow.errors import DataError, at_place
 from bridgeflow.policy import parse_word
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves
 
-__all__ = ["Batch", "Parts", "RaggedRows", "Samples", "Values", "collate", "finish", "is_flat", "stack"]
+__all__ = [
+    "Batch",
+    "Parts",
+    "RaggedRows",
+    "Sample",
+    "Samples",
+    "Values",
+    "collate",
+    "finish",
+    "is_flat",
+    "known_to_torch",
+    "stack",
+]
 
 RaggedRows: TypeAlias = Literal["error", "pad", "list"]
 """Arrays of unequal length in one batch: an error, completed with zeros at the end, or left as they are in a list."""
@@ -43,6 +55,10 @@ class Batch(dict[str, Any]):
     def _with(self, function: Callable[[Any], Any]) -> Batch:
         torch = require("torch", needed_for="a batch of tensors")
         return Batch(map_leaves(function, dict(self), lambda leaf: isinstance(leaf, torch.Tensor)))
+
+
+class Sample(dict[str, Any]):
+    """A row by column name; otherwise a dict. By its class PyTorch's `default_collate` knows how to batch it."""
 
 
 class Values:
@@ -86,7 +102,10 @@ class Samples(Sequence[Any]):
     def __getitem__(self, number: Any) -> Any:
         if self._made is None:
             self._made = self._make()
-        return self._made[number]
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(self._count))]
+        sample = self._made[number]
+        return Sample(sample) if type(sample) is dict else sample
 
     def __reduce__(self) -> tuple[Any, ...]:
         return list, (list(self),)
@@ -147,6 +166,20 @@ def collate(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
     return samples.batch if isinstance(samples, Samples) else finish(stack(samples, ragged=ragged))
 
 
+def known_to_torch() -> None:
+    """Let PyTorch's `default_collate` put our samples together as `collate` does, if it is loaded."""
+    module = loaded("torch.utils.data._utils.collate")
+    if module is not None:
+        module.default_collate_fn_map.setdefault(Sample, _default_collate)
+
+
+def _default_collate(samples: Sequence[Any], *, collate_fn_map: object = None) -> Any:
+    """`collate`, and ndarrays as tensors, as PyTorch has it."""
+    return map_leaves(
+        to_tensor, collate(samples), lambda leaf: isinstance(leaf, np.ndarray) and leaf.dtype.kind in "biufc"
+    )
+
+
 def stack(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
     """The samples as one structure of arrays and `Values`."""
     if not len(samples):
@@ -167,7 +200,7 @@ def finish(data: Any) -> Any:
     if is_flat(data):
         return Batch({name: _finished(leaf) if type(leaf) is Values else leaf for name, leaf in data.items()})
     made = map_leaves(_finished, data, lambda leaf: isinstance(leaf, Values))
-    return Batch(made) if type(made) is dict else made
+    return Batch(made) if type(made) in (dict, Sample) else made
 
 
 def is_flat(data: Any) -> bool:
@@ -178,8 +211,8 @@ def is_flat(data: Any) -> bool:
 
 
 def _any_leaf(leaf: object) -> bool:
-    """Every leaf counts; namedtuples and dataclasses are asked about because they could be arrays."""
-    return not (isinstance(leaf, tuple) or is_dataclass(leaf)) or kind_of(leaf) is not None
+    """Every leaf counts; containers that are no plain ones are asked about because they could be arrays."""
+    return not (isinstance(leaf, (tuple, list, Mapping)) or is_dataclass(leaf)) or kind_of(leaf) is not None
 
 
 def _leaves_like(recipe: Recipe, samples: Sequence[Any], number: int) -> list[Any]:

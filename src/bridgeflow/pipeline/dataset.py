@@ -21,7 +21,7 @@ import pyarrow as pa
 from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
-from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, stack
+from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, known_to_torch, stack
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.randomness import Generators, current, parse_seed
 from bridgeflow.policy import Nulls, parse_word, words
@@ -125,7 +125,8 @@ class SignalDataset:
         return self.__getitems__([self._number(index)])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> Samples:
-        """`samples`, for PyTorch's `DataLoader`."""
+        """`samples`, for PyTorch's `DataLoader`, whose own collation takes them for what they are."""
+        known_to_torch()
         return self.samples(indices)
 
     def samples(self, indices: Iterable[int], *, seed: int | None = None, epoch: int | None = None) -> Samples:
@@ -299,15 +300,15 @@ class SignalDataset:
         return tuple(_Segment(tuple(run), as_one) for as_one, run in runs)
 
     def _through(self, made: _Made, generators: Generators, *, apart: bool) -> _Made:
-        rows = made
-        for segment in self._segments:
-            whole = apart or segment is not self._segments[-1]
+        rows, segments = made, self._segments
+        for segment in segments:
+            whole = apart or segment is not segments[-1]
             if segment.takes_batches and made.stack() and segment.fits(made.data, whole=whole):
                 try:
                     with current(generators):
                         made = _Made(segment.function(made.data), made.count)
                 except Exception:
-                    for one in self._segments:  # tells which row it is, where one alone is to blame
+                    for one in segments:  # tells which row it is, where one alone is to blame
                         rows = self._apart(one, rows, generators.afresh())
                     raise
             else:

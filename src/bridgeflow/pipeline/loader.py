@@ -191,7 +191,7 @@ class Loader:
         tasks = self._tasks(epoch, first)
         if self._threads:
             return Ahead(function, tasks, threads=self._threads, ahead=self._threads * self._prefetch)
-        return map(function, tasks)
+        return (function(task) for task in tasks)
 
     def _tasks(self, epoch: int, first: int) -> Iterator[Task]:
         for number, rows in enumerate(self.order.batches(epoch, first), first):
@@ -308,6 +308,9 @@ class Ahead(Iterator[Any]):
         try:
             result = future.result()
             self._fill()
+        except StopIteration as error:  # which would look like the end
+            self.close()
+            raise RuntimeError("StopIteration was raised while a batch was made") from error
         except BaseException:
             self.close()
             raise
