@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bridgeflow.signal.iir import native
 from bridgeflow.signal.iir.engine import Pass
+from tests.signal.iir.filters import EASY, HARD
 
 if native._missing is not None:
     pytest.skip(f"built without the native engine: {native._missing}", allow_module_level=True)
@@ -319,6 +320,26 @@ class TestNumbers:
         assert y.shape == shape
         np.testing.assert_allclose(y, expected, rtol=1e-6)
         np.testing.assert_allclose(zf, state, rtol=1e-12)
+
+
+class TestRecursionInFloat32:
+    """As exact as is stated, for filters that are easy on rounding and filters that are not."""
+
+    @pytest.mark.parametrize("name", [*EASY, *HARD])
+    def test_within_the_stated_bound(self, name):
+        sos = {**EASY, **HARD}[name]
+        time = np.arange(20_000)
+        noise = data(20_000)
+        signals = [noise, np.ones(20_000), noise + 1000, np.sin(0.02 * time), (time == 0) * 1.0]
+        x = np.array(signals, np.float32)
+        y, _ = native.sosfilt(sos, x, None, SINGLE)
+        exact = scipy.signal.sosfilt(sos, x.astype(np.float64))
+        full_scale = np.maximum(np.abs(x), np.abs(exact)).max(axis=-1)
+        assert np.all(np.abs(y - exact).max(axis=-1) <= native.tolerance(sos, "float32") * full_scale)
+
+    def test_the_bound_says_where_nothing_is_left(self):
+        assert native.tolerance(EASY["butter 4"], "float32") < 2e-5
+        assert native.tolerance(HARD["high-pass 0.05 Hz at 1 kHz"], "float32") > 1
 
 
 class TestLargeIndices:

@@ -111,6 +111,10 @@ def instruction_sets() -> list[str]:
 def tolerance(sos: Array, precision: Precision = "float64") -> float:
     """How far `parallel="time"` may be from the same row in one piece, as a fraction of the largest of |x| and |y|.
 
+    For `precision="float32"` it is also how far the recursion may be from exact arithmetic with the given coefficients:
+    there states and coefficients have 24 bits, in SciPy's coordinates, so a corner below a thousandth of the sampling
+    rate leaves few digits or none (`precision="float64"` or `engine="blocks"` keep them).
+
     With d the distance of the closest pole from the unit circle, it is eps (16 + 1 / d^2): rounding the states where
     segments meet costs as much as any other rounding until d is about 1e-4, and is then the larger part.
 
