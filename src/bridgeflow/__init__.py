@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bridgeflow.pipeline import Compose as Compose
     from bridgeflow.pipeline import Loader as Loader
     from bridgeflow.pipeline import SignalDataset as SignalDataset
+    from bridgeflow.pipeline import WorkerPool as WorkerPool
     from bridgeflow.pipeline import collate as collate
     from bridgeflow.pipeline.stream import Chunk as Chunk
     from bridgeflow.pipeline.stream import Streams as Streams
@@ -67,7 +68,7 @@ _EXPORTS = {
     "bridgeflow.engines.local": ("run_job",),
     "bridgeflow.engines.shards": ("run_shards", "verify_shards"),
     "bridgeflow.errors": ("BridgeflowError", "ConfigError", "CopyRefused", "DataError", "KeyNotFound", "NoRoute"),
-    "bridgeflow.pipeline": ("Batch", "Compose", "Loader", "SignalDataset", "collate"),
+    "bridgeflow.pipeline": ("Batch", "Compose", "Loader", "SignalDataset", "WorkerPool", "collate"),
     "bridgeflow.pipeline.stream": ("Chunk", "Streams"),
     "bridgeflow.spec": ("ArraySpec", "Exchange"),
     "bridgeflow.transforms": (
@@ -103,7 +104,7 @@ _EXPORTS = {
     ),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
-_MODULES = ("nn", "signal")
+_MODULES = ("memory", "nn", "signal")
 
 __all__ = sorted([*_HOME, *_MODULES])
 
