@@ -420,6 +420,27 @@ class TestLives:
             check(each, n)
         second.close()
 
+    def test_a_fork_of_the_parent_has_no_part_in_it(self):
+        """It can neither use the workers nor end them, and its end is not the parent's."""
+        with pool() as made:
+            run = made.run(range(20))
+            check(next(run), 0)
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    with pytest.raises(BridgeflowError, match="belongs to process"):
+                        next(made.run(range(3)))
+                    run.close()
+                    made.close()
+                    status = 0
+                finally:
+                    os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            for n, each in enumerate(run, 1):
+                check(each, n)
+            assert n == 19
+
     def test_handlers_of_the_parent_stay_with_the_parent(self):
         met: list[int] = []
         before = signal.signal(signal.SIGTERM, lambda *_: met.append(os.getpid()))

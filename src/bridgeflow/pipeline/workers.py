@@ -118,7 +118,8 @@ class WorkerPool:
         self._turns = threading.RLock()  # held by a run while it waits; close() in another thread waits for it
         self._wake = Descriptor(os.eventfd(0, os.EFD_CLOEXEC))
         self._workers: list[_Worker] = []
-        self._end = weakref.finalize(self, _end_all, self._workers, os.getpid())
+        self._owner = os.getpid()
+        self._end = weakref.finalize(self, _end_all, self._workers, self._owner)
         self._count = workers
         for _ in range(workers):
             self._start()
@@ -152,9 +153,9 @@ class WorkerPool:
             Exception: what `fetch` raised, with the worker's traceback as a note; `WorkerFailed` where it cannot be
                 pickled.
         """
+        self._check_open()
         if self._running:
             raise BridgeflowError("WorkerPool: one run at a time; finish or close() the one before")
-        self._check_open()
         self._running = True
         self._stillborn = 0
         source = _Source(tasks)
@@ -179,7 +180,9 @@ class WorkerPool:
 
         Batches that were handed over stay as they are.
         """
-        if self._end.alive:
+        if os.getpid() != self._owner:
+            self._end()
+        elif self._end.alive:
             os.eventfd_write(self._wake.fd, 1)
             with self._turns:
                 self._end()
@@ -340,6 +343,10 @@ class WorkerPool:
         self._workers.append(_Worker(process, here))
 
     def _check_open(self) -> None:
+        if os.getpid() != self._owner:
+            raise BridgeflowError(
+                f"WorkerPool: it belongs to process {self._owner}, of which this is a fork; make another one in here"
+            )
         if not self._end.alive:
             raise _closed()
 
