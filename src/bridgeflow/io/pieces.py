@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from bridgeflow.io.base import Columns, Reader
 from bridgeflow.io.mapped import Held, MappedFile
-from bridgeflow.io.plain import gather, join, nothing, over, own, row_width, rows_of
+from bridgeflow.io.plain import gather, gather_from, join, nothing, over, own, row_width, rows_of
 
 __all__ = ["PieceReader"]
 
@@ -135,13 +135,8 @@ class PieceReader(Reader):
             return gather(self._piece(int(needed[0])).column(name), local)
         order = np.argsort(numbers, kind="stable")
         groups = np.split(order, np.searchsorted(numbers[order], needed[1:]))
-        parts = [
-            gather(self._piece(int(number)).column(name), local[group])
-            for number, group in zip(needed, groups, strict=True)
-        ]
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return gather(join(parts), back)
+        columns = [self._piece(int(number)).column(name) for number in needed]
+        return gather_from(columns, [local[group] for group in groups], groups)
 
 
 def _nbytes(pieces: Iterable[pa.RecordBatch]) -> int:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from bridgeflow.bridge.arrow_numpy import levels
 from bridgeflow.bridge.private import private_buffer
 
-__all__ = ["adopt", "gather", "join", "nothing", "over", "own", "row_width", "rows_of"]
+__all__ = ["adopt", "gather", "gather_from", "join", "nothing", "over", "own", "row_width", "rows_of"]
 
 _MAX_WIDTH = 1 << 30
 
@@ -110,6 +110,20 @@ def gather(column: Any, indices: Any) -> Any:
     if rows is None:
         return column.take(pa.array(indices))
     return over(column.type, len(indices), rows[indices])
+
+
+def gather_from(columns: Sequence[Any], chosen: Sequence[Any], places: Sequence[Any]) -> Any:
+    """The rows `chosen[i]` of the i-th column at `places[i]`, which fill one column, in memory for one caller."""
+    pieces = [rows_of(column) for column in columns]
+    count = sum(map(len, places))
+    if any(piece is None for piece in pieces):
+        back = np.empty(count, np.int64)
+        back[np.concatenate(places)] = np.arange(count)
+        return gather(join([gather(column, rows) for column, rows in zip(columns, chosen, strict=True)]), back)
+    made = np.empty(count, pieces[0].dtype)
+    for piece, rows, place in zip(pieces, chosen, places, strict=True):
+        made[place] = piece[rows]
+    return over(columns[0].type, count, made)
 
 
 def join(columns: Sequence[Any]) -> Any:
