@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from bridgeflow.io.base import Columns, Compression, Format, SinkOptions, Writer, parse_settings, pick_columns
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
 from bridgeflow.io.mapped import HeldFile
+from bridgeflow.io.parquet_footer import check_pages, groups_of, null_counts, protect, require_intact
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import adopt, gather, join
 
@@ -36,6 +38,8 @@ class ParquetReader(PieceReader):
 
     def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
         file = HeldFile(descriptor, path)
+        self._described = groups_of(require_intact(_from(descriptor), file.identity.nbytes))
+        self._checked: set[int] = set()
         self._metadata: Any = None
         opened = self._open(file)
         self._metadata, schema = opened.metadata, opened.schema_arrow
@@ -45,7 +49,7 @@ class ParquetReader(PieceReader):
         self._large = np.array([group.total_byte_size > _LARGE_GROUP for group in groups], bool)
         if self.rows != self._metadata.num_rows:
             raise ValueError(f"{self._metadata.num_rows:,} rows by its footer, {self.rows:,} in its row groups")
-        nulls = self._declared_nulls(groups)
+        nulls = null_counts(self._described or [])
         self.specs = {field.name: column_spec(path, field, self.rows, nulls.get(field.name)) for field in fields}
         self.settings = parse_settings(path, schema.metadata)
 
@@ -61,17 +65,14 @@ class ParquetReader(PieceReader):
             thrift_container_size_limit=_THRIFT_LIMIT,
         )
 
-    def _declared_nulls(self, groups: Sequence[Any]) -> dict[str, int]:
-        """Nulls by column, of those whose statistics tell in every row group."""
-        counts: dict[str, int | None] = {}
-        for group in groups:
-            for column in map(group.column, range(group.num_columns)):
-                known = column.statistics.null_count if column.is_stats_set else None
-                before = counts.get(column.path_in_schema, 0)
-                counts[column.path_in_schema] = None if known is None or before is None else before + known
-        return {name: count for name, count in counts.items() if count is not None}
+    def _check(self, number: int) -> None:
+        """Hold what the pages of a row group declare against the file, the first time. Twice at once does no harm."""
+        if number not in self._checked and self._described is not None:
+            check_pages(_from(self.file.descriptor), self._described[number])
+            self._checked.add(number)
 
     def _load(self, number: int) -> pa.RecordBatch:
+        self._check(number)
         with self._open(self.file) as opened:
             table = opened.read_row_group(number, columns=list(self._types))
         return pa.record_batch([single(table.column(name)) for name in self._types], names=list(self._types))
@@ -80,6 +81,8 @@ class ParquetReader(PieceReader):
         """Decodes the row groups that hold the rows, or of large ones no more than is needed."""
         if stop - start == self.rows:
             self.file.require_unchanged()
+            for number in range(len(self._large)):
+                self._check(number)
             with self._open(self.file) as opened:
                 table = opened.read(columns=list(self._types))
             return {name: adopt(single(table.column(name))) for name in self._types}
@@ -110,9 +113,18 @@ class ParquetReader(PieceReader):
         base = int(self._bounds[first - 1])
         groups = list(range(first - 1, min(last, len(self._bounds) - 1)))
         with self._open(self.file) as opened:
-            decoded = opened.iter_batches(min(rows, _BATCH_ROWS), row_groups=groups, columns=list(self._types))
-            for piece in cut(between(decoded, start - base, stop - base), rows):
+            for piece in cut(between(self._decoded(opened, groups, rows), start - base, stop - base), rows):
                 yield {name: adopt(piece[name]) for name in self._types}
+
+    def _decoded(self, opened: pq.ParquetFile, groups: Sequence[int], rows: int) -> Iterator[pa.RecordBatch]:
+        for number in groups:
+            self._check(number)
+            yield from opened.iter_batches(min(rows, _BATCH_ROWS), row_groups=[number], columns=list(self._types))
+
+
+def _from(descriptor: int) -> Callable[[int, int], bytes]:
+    """A function that reads so many bytes from a position on."""
+    return lambda count, position: os.pread(descriptor, count, position)
 
 
 class ParquetWriter(Writer):
@@ -122,6 +134,7 @@ class ParquetWriter(Writer):
 
     def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         self._path = path
+        self._file = file
         self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
         self._regroup = Regroup(group_rows(self._schema))
         self._writer = pq.ParquetWriter(
@@ -138,10 +151,11 @@ class ParquetWriter(Writer):
             self._write(group)
 
     def finish(self) -> None:
-        """Write the last row group and the footer."""
+        """Write the last row group, and the footer with its checksum."""
         for group in self._regroup.rest():
             self._write(group)
         self._writer.close()
+        protect(self._file)
 
     def _write(self, group: pa.RecordBatch) -> None:
         self._writer.write_table(pa.Table.from_batches([group]), row_group_size=group.num_rows)
