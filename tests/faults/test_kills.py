@@ -79,6 +79,14 @@ def test_killed_after_every_commit_by_processes_with_other_numbers_of_threads(se
     assert generations >= 3
 
 
+def owns(folder, pid):
+    """Whether a process has taken the folder."""
+    try:
+        return (folder / ".lock").read_text() == f"{pid}\n"
+    except FileNotFoundError:
+        return False
+
+
 def random_kills(make, reference, format, count, seed):
     files, _ = reference(format)
     chance, kills, whole = random.Random(seed), 0, 0
@@ -88,10 +96,9 @@ def random_kills(make, reference, format, count, seed):
         with subprocess.Popen(
             command, env=ENVIRONMENT, cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE
         ) as run:
-            deadline = time.monotonic() + 60
-            while not (folder / "out").exists() and run.poll() is None and time.monotonic() < deadline:
+            while not owns(folder / "out", run.pid) and run.poll() is None:
                 time.sleep(0.001)  # most of the time goes into starting up
-            time.sleep(chance.uniform(0, 0.05))
+            time.sleep(chance.uniform(0, 0.06))
             run.kill()
             run.communicate()
         kills += run.returncode == KILL

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
+from bridgeflow.bridge import describe
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.stream import Chunk, Streams
@@ -19,6 +21,7 @@ from bridgeflow.transforms import (
     Cast,
     Decimate,
     Detrend,
+    LeafTransform,
     MedianFilter,
     Resample,
     SavgolFilter,
@@ -186,6 +189,40 @@ def test_windows_of_examples_do_not_let_a_stage_along_them_through():
         Streams(row).push(Chunk(start=0, data={"a": X, "b": X}))
     assert not row.streams
     assert Compose([Window(**CUT, keys=("a",)), Detrend(keys=("a",))]).streams
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quiet(LeafTransform):
+    """Says nothing of the axes it looks at."""
+
+    def apply(self, x):
+        return x - x.mean()
+
+    def out_spec(self, spec):
+        return spec.fresh()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Across(Quiet):
+    """Looks at the last two axes."""
+
+    core_ndim = 2
+
+
+@pytest.mark.parametrize(
+    ("stage", "why"),
+    [
+        (Quiet(), r"stage 2 \(Quiet\) does not say \(core_ndim\)"),
+        (Across(), r"stage 2 \(Across\) looks across the pieces"),
+    ],
+)
+def test_behind_windows_a_stage_must_treat_each_alone(stage, why):
+    row = Compose([Window(**CUT), stage])
+    with pytest.raises(CannotStream, match=why):
+        Streams(row).push(Chunk(start=0, data=X))
+    assert why[:7] in str(row.plan(describe(X)).obstacles)
+    with pytest.raises(CannotStream, match=why.replace("stage 2", "stage 1")):
+        Streams(stage, axis=0).push(Chunk(start=0, data=X.reshape(20, 30)))
 
 
 def test_states_go_to_equal_transforms_only():
