@@ -323,6 +323,11 @@ class Refuses:
         return n
 
 
+def threads_of_torch(_: int) -> int:
+    torch.ones(1000, 1000).sin().sum()
+    return torch.get_num_threads()
+
+
 class TestLives:
     def test_a_run_given_up_half_way_leaves_the_pool_ready(self):
         with pool() as made:
@@ -390,10 +395,17 @@ class TestLives:
                 check(each, n)
             assert made.pids == (pid,)
 
-    @pytest.mark.parametrize(("threads", "seen"), [(1, 1), (2, 2)])
-    def test_torch_computes_with_so_many_threads(self, threads: int, seen: int):
-        with pool(lambda _: torch.get_num_threads(), threads=threads, workers=1) as made:
-            assert list(made.run([0])) == [seen]
+    def test_torch_computes_with_one_thread_unless_told_otherwise(self):
+        torch.ones(1000, 1000).sin().sum()  # the parent's threads are at work before the fork
+        with pool(threads_of_torch, workers=1) as made:
+            assert list(made.run([0])) == [1]
+        with pool(threads_of_torch, workers=1, threads=2, context="forkserver") as made:
+            assert list(made.run([0])) == [2]
+
+    @pytest.mark.parametrize("threads", [None, 2])
+    def test_several_threads_do_not_survive_a_fork(self, threads: int | None):
+        with pytest.raises(CannotFork, match='pass threads=1, or context="spawn"'):
+            pool(threads=threads)
 
     def test_a_pool_made_in_a_thread_outlives_it(self):
         made: list[WorkerPool] = []

@@ -66,10 +66,11 @@ class WorkerPool:
         context: how processes are started.
         ahead: tasks that a worker has at hand, the one it works on included.
         attempts: workers that one task may cost.
-        threads: threads with which torch and Arrow compute in a worker; `None` leaves them as they are.
+        threads: threads with which torch and Arrow compute in a worker, `None` for as many as they like; 1 if forked.
 
     Raises:
-        CannotFork: CUDA is in use here, and would not be usable in forked workers; or this is a worker process itself.
+        CannotFork: CUDA is in use here, or several threads are asked for, which forked workers could not use; or this
+            is a worker process itself.
         OutOfSharedMemory: the ring cannot be had.
 
     >>> import numpy as np
@@ -108,7 +109,7 @@ class WorkerPool:
         slots = workers * ahead + 2 if slots is None else slots
         self._lent_at_most = slots - min(workers * ahead, slots - 1)
         self.copied = 0
-        _check_fork(context)
+        _check_fork(context, threads)
         self._ring = Ring(slots, slot_nbytes)
         self._tickets = count()
         self._jobs: dict[int, _Job] = {}
@@ -319,7 +320,7 @@ class WorkerPool:
     # --- processes ---
 
     def _start(self) -> None:
-        _check_fork(self._method)
+        _check_fork(self._method, self._threads)
         context = multiprocessing.get_context(self._method)
         forked = self._method == "fork"
         fetch = self._fetch if forked else pickle.dumps(self._fetch, protocol=5)
@@ -514,14 +515,21 @@ def _closed() -> BridgeflowError:
     return BridgeflowError("WorkerPool: it is closed; make another one to run more tasks")
 
 
-def _check_fork(method: StartMethod) -> None:
+def _check_fork(method: StartMethod, threads: int | None) -> None:
     if multiprocessing.current_process().daemon:
         raise CannotFork(
             "this process is itself a worker (of a pool or of a DataLoader), and those may not have children; use no "
             "workers in here: Loader(workers=0)"
         )
     torch = loaded("torch")
-    if method == "fork" and torch is not None and torch.cuda.is_initialized():
+    if method != "fork" or torch is None:
+        return
+    if threads != 1:  # OpenMP's threads do not come along, and the child would wait for them for ever
+        raise CannotFork(
+            f"threads={threads}: a forked worker cannot compute with several threads, since torch's are the parent's; "
+            'pass threads=1, or context="spawn" or "forkserver"'
+        )
+    if torch.cuda.is_initialized():
         raise CannotFork(
             "CUDA is in use in this process, and what is forked from it could not use it; make the pool before CUDA is "
             'touched, or pass context="spawn" or "forkserver"'
