@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["Benchmark", "MissingPeer", "Outcome", "Race", "Target", "benchmark", "discover", "faster", "need", "within"]
 
@@ -66,6 +66,8 @@ class Race:
             between different computations proves nothing.
         threads: torch threads for all contestants.
         self_timed: the contestants return the seconds that count, instead of being timed from outside.
+        unit: `"byte"` where they return, instead of seconds, how much memory they needed.
+        rounds: how often everyone runs at least.
     """
 
     ours: Contestant
@@ -76,8 +78,12 @@ class Race:
     agree: Callable[[Any, Any], object] | None = None
     threads: int = 1
     self_timed: bool = False
+    unit: Literal["s", "byte"] = "s"
+    rounds: int = MIN_ROUNDS
 
     def __post_init__(self) -> None:
+        if self.unit != "s" and not self.self_timed:
+            raise ValueError("only seconds can be measured from outside; contestants that measure are self_timed")
         if unknown := set(self.targets) - set(self.peers):
             raise ValueError(f"targets name no peer: {sorted(unknown)}; peers are {sorted(self.peers)}")
 
@@ -174,7 +180,7 @@ def measure(race: Race, *, seconds: float) -> Outcome:
         timers = [_timer(each, self_timed=race.self_timed) for each in contestants]
         rounds: list[list[float]] = []
         start = timeit.default_timer()
-        while len(rounds) < MIN_ROUNDS or timeit.default_timer() - start < seconds:
+        while len(rounds) < race.rounds or timeit.default_timer() - start < seconds:
             first = len(rounds) % len(timers)
             took = {i: timers[i]() for i in (*range(first, len(timers)), *range(first))}
             rounds.append([took[i] for i in range(len(timers))])

@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.harness import Benchmark, Outcome
+from benchmarks.harness import Benchmark, Outcome, Race
 
 __all__ = ["Row", "machine", "markdown", "rows", "skipped", "table"]
 
@@ -52,17 +52,18 @@ def rows(outcome: Outcome) -> list[Row]:
     lines = [
         Row(
             "**bridgeflow**",
-            *_times(outcome.ours, race.work),
-            promised="" if limit is None else f"<= {_seconds(limit)}",
+            *_measured(outcome.ours, race),
+            promised="" if limit is None else f"<= {_amount(limit, race)}",
             kept=None if limit is None else statistics.median(outcome.ours) <= limit,
         )
     ]
     for peer, times in outcome.peers.items():
         speedup = outcome.speedup(peer)
         target = race.targets.get(peer)
-        words = f"{_number(speedup)}x faster" if speedup >= 1 else f"{_number(1 / speedup)}x its time"
+        better, its = ("faster", "time") if race.unit == "s" else ("less", "memory")
+        words = f"{_number(speedup)}x {better}" if speedup >= 1 else f"{_number(1 / speedup)}x its {its}"
         promised, kept = ("", None) if target is None else (target.words, target.met(speedup))
-        lines.append(Row(peer, *_times(times, race.work), words, promised, kept))
+        lines.append(Row(peer, *_measured(times, race), words, promised, kept))
     return lines
 
 
@@ -117,10 +118,14 @@ def _processor() -> str:
     return platform.processor() or "unknown processor"
 
 
-def _times(times: Sequence[float], work: tuple[int, str] | None) -> tuple[str, str, str]:
-    median = statistics.median(times)
-    per_unit = "" if work is None else f"{_number(median * 1e9 / work[0])} ns/{work[1]}"
-    return _seconds(median), _seconds(min(times)), per_unit
+def _measured(values: Sequence[float], race: Race) -> tuple[str, str, str]:
+    median = statistics.median(values)
+    per_unit = "" if race.work is None else f"{_number(median * 1e9 / race.work[0])} ns/{race.work[1]}"
+    return _amount(median, race), _amount(min(values), race), per_unit
+
+
+def _amount(value: float, race: Race) -> str:
+    return _seconds(value) if race.unit == "s" else f"{_number(value / 2**20)} MiB"
 
 
 def _seconds(seconds: float) -> str:

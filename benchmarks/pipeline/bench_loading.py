@@ -168,3 +168,33 @@ def epoch(suffix: str, precision: str) -> Race:
         threads=2,
         self_timed=True,
     )
+
+
+def first(make: Callable[[Path, int], Epoch], path: Path, workers: int) -> Callable[[], float]:
+    """Seconds from a path to the first batch, workers started and ended."""
+
+    def run() -> float:
+        start = perf_counter()
+        batches = iter(make(path, workers)())
+        next(batches)
+        return perf_counter() - start
+
+    return run
+
+
+def ours_with(path: Path, workers: int) -> Epoch:
+    from bridgeflow import Loader, SignalDataset, SignalFilter
+
+    batches = Loader(SignalDataset(path, transform=SignalFilter(**TRANSFORM)), BATCH, workers=workers)
+    return lambda: batches
+
+
+@benchmark("from a path to the first batch of 64 x [8, 1024], arrow file, {workers} workers", workers=[0, 2])
+def first_batch(workers: int) -> Race:
+    path = file("arrow")
+    return Race(
+        ours=first(ours_with, path, workers),
+        peers={"Dataset, scipy, DataLoader": first(plain, path, workers)},
+        threads=2,
+        self_timed=True,
+    )

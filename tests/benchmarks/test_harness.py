@@ -114,3 +114,24 @@ def test_report_shows_losses():
     page = report.markdown([(Benchmark("signal.bench_x", "A title", lambda: race), [mine, a, b])])
     assert "## A title" in page
     assert "| a | 1 us | 1 us | 250 ns/sample | 2x its time | <= 1.5x its time | **NO** |" in page
+
+
+def test_memory_is_reported_in_mebibytes():
+    race = Race(
+        ours=says(3 << 20),
+        peers={"a": says(2 << 20)},
+        targets={"a": within(1.1)},
+        self_timed=True,
+        unit="byte",
+        rounds=2,
+    )
+    outcome = measure(race, seconds=0)
+    assert len(outcome.ours) == 2
+    mine, a = report.rows(outcome)
+    assert mine.cells()[1] == "3 MiB"
+    assert a.cells()[4:] == ("1.5x its memory", "<= 1.1x its time", "NO")
+
+
+def test_memory_is_not_measured_from_outside():
+    with pytest.raises(ValueError, match="self_timed"):
+        Race(ours=says(1), unit="byte")
