@@ -15,11 +15,11 @@ from weakref import WeakSet
 import numpy as np
 
 from bridgeflow.io.base import Columns, Part, Reader, Settings
-from bridgeflow.io.commit import unseal
+from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
 from bridgeflow.io.files import Roots, data_error, open_regular, shown
 from bridgeflow.io.listing import recordings
 from bridgeflow.io.mapped import Held
-from bridgeflow.io.plain import gather, join
+from bridgeflow.io.plain import gather_from, join
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ __all__ = ["FolderReader", "Listed", "listed"]
 KEPT_OPEN = 64
 """Files that are open at the same time."""
 
-MANIFEST, _JOB = "manifest.json", "log/job.json"
-_LARGEST_MANIFEST = 1 << 30
 
 _LIVE: WeakSet[FolderReader] = WeakSet()
 
@@ -123,9 +121,8 @@ class FolderReader(Reader):
         order = np.argsort(numbers, kind="stable")
         groups = np.split(order, np.searchsorted(numbers[order], needed[1:]))
         found = [self._part(int(number)).take(local[group]) for number, group in zip(needed, groups, strict=True)]
-        back = np.empty_like(order)
-        back[order] = np.arange(len(order))
-        return {name: gather(join([one[name] for one in found]), back) for name in self.specs}
+        every = [np.arange(len(group)) for group in groups]
+        return {name: gather_from([one[name] for one in found], every, groups) for name in self.specs}
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Pieces within one file come as that file gives them, front to back."""
@@ -165,12 +162,11 @@ def listed(path: Path, *, format: str | None, roots: Roots) -> list[Listed]:
     Raises:
         DataError: as `recordings`; a manifest that is damaged or lists what is not there; a job that has not finished.
     """
-    if not path.is_dir() or not (path / _JOB).exists():
+    if not path.is_dir() or not (path / JOB_RECORD).exists():
         return [Listed(one.name, one.path, None) for one in recordings(path, format=format, roots=roots)]
     if not (path / MANIFEST).exists():
         raise data_error(path, "has the results of a job that has not finished", "run the job again: it goes on")
-    with os.fdopen(open_regular(path / MANIFEST, roots=roots), "rb") as file:
-        shards = unseal(file.read(_LARGEST_MANIFEST), shown(path / MANIFEST))["shards"]
+    shards = read_record(path / MANIFEST, roots=roots)["shards"]
     return [_shard(path, shard, roots) for shard in shards]
 
 

@@ -114,8 +114,13 @@ def gather(column: Any, indices: Any) -> Any:
 
 def gather_from(columns: Sequence[Any], chosen: Sequence[Any], places: Sequence[Any]) -> Any:
     """The rows `chosen[i]` of the i-th column at `places[i]`, which fill one column, in memory for one caller."""
-    pieces = [rows_of(column) for column in columns]
     count = sum(map(len, places))
+    if isinstance(columns[0], np.ndarray):
+        array = np.empty((count, *columns[0].shape[1:]), columns[0].dtype)
+        for column, rows, place in zip(columns, chosen, places, strict=True):
+            array[place] = column[rows]
+        return array
+    pieces = [rows_of(column) for column in columns]
     if any(piece is None for piece in pieces):
         back = np.empty(count, np.int64)
         back[np.concatenate(places)] = np.arange(count)
