@@ -79,3 +79,87 @@ def test_settings_that_are_not_ours_are_refused(tmp_path, text):
     pq.write_table(pa.table({"ecg": pa.array([1], pa.int32())}, schema=schema), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="holds no settings of ours"):
         open_source(tmp_path / "a.parquet")
+
+
+FOREIGN = {
+    "number": pa.array(np.random.default_rng(1).normal(size=5000)),
+    "few": pa.array(np.arange(5000) % 3),
+    "gaps": pa.array([None if i % 7 == 0 else i for i in range(5000)]),
+    "text": pa.array([f"text {i % 100}" * (i % 3) for i in range(5000)]),
+    "long": pa.array(["x" * 3000, "y" * 3000] * 2500),
+    "lists": pa.array([list(range(i % 5)) for i in range(5000)]),
+    "flags": pa.array(np.arange(5000) % 2 == 0),
+    "fixed": pa.FixedSizeListArray.from_arrays(np.arange(10_000, dtype="float32"), 2),
+    "nested": pa.array([{"a": i, "b": [i]} for i in range(5000)]),
+    "nothing": pa.nulls(5000),
+}
+
+
+@pytest.mark.parametrize("version", ["1.0", "2.0"])
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"use_dictionary": False, "data_page_size": 1 << 10},
+        {"row_group_size": 777, "write_page_index": True, "write_page_checksum": True},
+        {"use_dictionary": False, "column_encoding": {"number": "BYTE_STREAM_SPLIT", "few": "DELTA_BINARY_PACKED"}},
+        {"write_statistics": False, "store_schema": False},
+    ],
+    ids=["plain", "small pages", "groups", "encodings", "bare"],
+)
+def test_what_others_write_is_not_taken_for_damaged(tmp_path, version, compression, options):
+    table = pa.table(FOREIGN)
+    pq.write_table(table, tmp_path / "a.parquet", data_page_version=version, compression=compression, **options)
+    expected = pq.read_table(tmp_path / "a.parquet")
+    with open_source(tmp_path / "a.parquet", nulls="keep") as source:
+        for name, column in source.read().items():
+            assert column.equals(expected[name].combine_chunks()), name
+        rows = source.slice(770, 1600)
+        assert all(rows[name].equals(expected[name].slice(770, 830).combine_chunks()) for name in rows)
+
+
+def test_nulls_by_our_own_look_at_the_footer(tmp_path):
+    """Judged by pyarrow's, for columns that are no lists."""
+    pq.write_table(pa.table(FOREIGN), tmp_path / "a.parquet", row_group_size=999)
+    metadata = pq.read_metadata(tmp_path / "a.parquet")
+    with open_source(tmp_path / "a.parquet", nulls="keep") as source:
+        for index in range(metadata.num_columns):
+            name = metadata.row_group(0).column(index).path_in_schema
+            if name in FOREIGN and name != "nothing":
+                groups = (metadata.row_group(group).column(index) for group in range(metadata.num_row_groups))
+                assert source.specs[name].null_count == sum(group.statistics.null_count for group in groups)
+
+
+def test_a_footer_too_large_to_be_looked_into_is_left_to_pyarrow(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"ecg": pa.array([1.0, None])}), tmp_path / "a.parquet")
+    monkeypatch.setattr("bridgeflow.io.parquet_footer._LARGEST", 10)
+    with open_source(tmp_path / "a.parquet", nulls="keep") as source:
+        assert source.specs["ecg"].null_count is None
+        assert source.read()["ecg"].to_pylist() == [1, None]
+
+
+def test_the_checksum_of_the_footer(tmp_path):
+    """Others read our files as ever; a name, a type or a setting that was changed is found."""
+    with open_sink(tmp_path / "a.parquet", settings={"fs": 360}) as sink:
+        sink.write({"ecg": np.arange(5, dtype=np.int16)})
+    assert pq.read_table(tmp_path / "a.parquet")["ecg"].to_pylist() == [0, 1, 2, 3, 4]
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for before, after in [(b"ecg", b"eeg"), (b'{"fs":360}', b'{"fs":350}')]:
+        assert before in whole
+        (tmp_path / "b.parquet").write_bytes(whole.replace(before, after))
+        assert pq.read_table(tmp_path / "b.parquet").num_rows == 5
+        with pytest.raises(DataError, match="the checksum of its footer does not fit"):
+            open_source(tmp_path / "b.parquet")
+
+
+def test_footers_that_contradict_themselves_do_not_end_the_process(tmp_path):
+    """pyarrow's view of the statistics aborts here; one that was cut, or whose tag was lost, is a foreign one."""
+    table = pa.table({"ecg": np.arange(5, dtype=np.int32)})
+    pq.write_table(table, tmp_path / "a.parquet", compression="none", store_schema=False)
+    whole = bytearray((tmp_path / "a.parquet").read_bytes())
+    at = whole.index(b"\x15\x02\x25\x02\x18\x03ecg")  # the type of the column in the schema: int32
+    whole[at + 1] = 0x0A  # double
+    (tmp_path / "a.parquet").write_bytes(whole)
+    with pytest.raises(DataError, match=r"a\.parquet: cannot be read as parquet"):
+        open_source(tmp_path / "a.parquet").read()

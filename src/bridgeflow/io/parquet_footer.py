@@ -24,8 +24,10 @@ _TAG = struct.Struct("<12sI")
 _LARGEST = 4 << 20
 """Bytes of a footer above which it is not looked into: Python takes about a second for so many."""
 
-_MOST = 40_000
-"""How many bytes a byte of a page can become; zstd does 32,000 at best."""
+_MOST, _ALWAYS = 40_000, 64 << 20
+"""How many bytes a byte of a page can become (zstd does 32,000 at best), and how many a page may become in any case:
+brotli knows no bound that would help.
+"""
 
 _STOP, _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT = 0, 1, 2, 3, 7, 8, 9, 10, 11, 12
 _DEEPEST = 32
@@ -107,7 +109,7 @@ def check_pages(read: Callable[[int, int], bytes], group: dict[int, Any]) -> Non
             packed, unpacked = head.get(3, -1), head.get(2, -1)
             count = next((head[kind].get(1, -1) for kind in (5, 7, 8) if kind in head), 0)
             position += size + packed
-            if packed < 0 or position > end or not 0 <= unpacked <= _MOST * packed + 1024:
+            if packed < 0 or position > end or not 0 <= unpacked <= _MOST * packed + _ALWAYS:
                 raise ValueError(f"a page of {name!r} declares {packed:,} bytes that become {unpacked:,}")
             if count < 0 or (7 in head and count > 8 * unpacked + 8):
                 raise ValueError(f"a page of {name!r} declares {count:,} values in {unpacked:,} bytes")
