@@ -126,10 +126,10 @@ def check(
         _require_picture(job)
         job.check_outputs(overwrite=overwrite)
         recordings = job.recordings()
-        rows, columns, summary, how = 0, [""], "", ""
+        rows, columns, summary, how, makes = 0, [""], "", "", None
         for one in recordings:
             with job.open(one.path) as source:
-                plan = job.plan(source)
+                plan, makes = job.plan_alike(source, makes)
                 rows += source.rows
                 if one is recordings[0]:
                     columns, summary, how = list(source.specs), plan.summary(), _how(job, source, plan)

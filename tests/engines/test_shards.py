@@ -237,7 +237,7 @@ def test_what_fails_before_the_first_shard_leaves_no_folder(job):
 
 
 def test_a_bad_recording_is_named_and_the_others_stay(job):
-    values = np.zeros(3000)
+    values = np.zeros(3000, np.float32)
     values[2222] = np.nan
     with open_sink(job.source.path / "b.parquet", settings={"fs": FS}, overwrite=True) as sink:
         sink.write({"ecg": values, "beat": np.zeros(3000, np.int8)})
@@ -245,6 +245,19 @@ def test_a_bad_recording_is_named_and_the_others_stay(job):
         run_shards(replace(job, threads=1))
     assert len(list((job.sink.path / "log").glob("a-*"))) == 3
     assert not (job.sink.path / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "fs", "what"),
+    [("float64", FS, r"ecg float64\[100\] at 360 Hz"), ("uint16", None, r"ecg float32\[100\],")],
+)
+def test_recordings_whose_shards_could_not_be_read_together(job, dtype, fs, what):
+    with open_sink(job.source.path / "b.parquet", settings={"fs": fs} if fs else {}, overwrite=True) as sink:
+        sink.write({"ecg": np.zeros(3000, dtype), "beat": np.zeros(3000, np.int8)})
+    with pytest.raises(
+        DataError, match=rf"b.parquet: gives {what}.*, and the first recording ecg float32\[100\] at 360 Hz"
+    ):
+        run_shards(job)
 
 
 def test_what_needs_the_whole_is_one_shard_of_each_recording(job, data):

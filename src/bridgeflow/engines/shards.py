@@ -149,7 +149,8 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
     job.check_outputs(overwrite=overwrite)
     recordings = job.recordings()
     with job.open(recordings[0].path) as source:  # refused here, or after all inputs were read
-        job.settings(job.plan(source), source=recordings[0].name)
+        plan, makes = job.plan_alike(source, None)
+        job.settings(plan, source=recordings[0].name)
     folder = job.sink.path
     if (folder / MANIFEST).exists():
         done = _complete(job, recordings, _identity(job, recordings), began)
@@ -160,7 +161,7 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
         if (folder / MANIFEST).exists():  # its owner has just gone
             return _complete(job, recordings, identity, began)
         _claim(folder, opened, identity, job.roots)
-        run = _Run(job, recordings, identity.digest, watch)
+        run = _Run(job, recordings, makes, identity.digest, watch)
         run.all()
         shards, rows_in = run.committed()
         _publish_record(folder / MANIFEST, _manifest(identity, shards, rows_in), job.roots)
@@ -398,8 +399,11 @@ class _Log:
 class _Run:
     """One run of a job in a folder that it owns."""
 
-    def __init__(self, job: Job, recordings: Sequence[Recording], digest: str, watch: Watch | None) -> None:
+    def __init__(
+        self, job: Job, recordings: Sequence[Recording], makes: dict[str, str], digest: str, watch: Watch | None
+    ) -> None:
         self._job = job
+        self._makes = makes
         self._folder = job.sink.path
         self._recordings = recordings
         self._digest = digest
@@ -453,7 +457,7 @@ class _Run:
         if log.last:
             return
         with job.open(recording.path) as source:
-            plan = job.plan(source)
+            plan, _ = job.plan_alike(source, self._makes)
             settings = job.settings(plan, source=recording.name)
             if job.whole(plan):
                 nbytes = sum(spec.expected_nbytes() or 0 for spec in source.specs.values())

@@ -31,6 +31,7 @@ from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
+from bridgeflow.tree import place
 
 __all__ = ["Job", "JobReport", "JobSink", "JobSource"]
 
@@ -220,6 +221,28 @@ class Job:
             if len(set(lengths.values())) > 1:
                 raise data_error(self.sink.path, different_lengths(lengths))
         return plan
+
+    def plan_alike(self, source: Source, first: dict[str, str] | None) -> tuple[Plan, dict[str, str]]:
+        """The plan for one of many recordings, and what a row of its results is, column by column.
+
+        Args:
+            first: what a row is of the first recording's; `None` for that one itself.
+
+        Raises:
+            DataError: a row is something else here, and all shards are to be read as one.
+        """
+        plan, layout = self.plan(source), self.layout(source)
+        axes = self.transform.out_axes(layout.specs(self.specs(source)), axis=layout.axis)
+        made = {}
+        for name, spec in plan.result.items() if isinstance(plan.result, dict) else ():
+            axis = axes.get(place([name]), 0)
+            row = [n for number, n in enumerate(spec.shape) if number != axis]
+            made[name] = f"{spec.dtype}{row if row else ''}" + ("" if spec.fs is None else f" at {spec.fs:g} Hz")
+        if first is not None and made != first:
+            here, there = (", ".join(f"{name} {row}" for name, row in one.items()) for one in (made, first))
+            remedy = "bring them to one rate and type, or give them jobs of their own"
+            raise data_error(source.path, f"gives {here}, and the first recording {there}", remedy)
+        return plan, made
 
     def specs(self, source: Source) -> dict[str, ArraySpec]:
         """What each column of the source is, with the sampling rate that the job says."""
