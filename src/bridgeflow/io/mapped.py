@@ -22,8 +22,8 @@ from bridgeflow.io.files import data_error
 
 __all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
 
-COPIED_BELOW = 1 << 20
-"""Bytes below which a copy costs less than a map: about 0.1 ms, which goes into page faults otherwise."""
+COPIED_BELOW = 4 << 20
+"""Bytes below which a copy costs less than a map, whose time goes into page faults: more so if it is written to."""
 
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _FAILED = ctypes.c_void_p(-1).value
