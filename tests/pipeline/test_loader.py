@@ -19,6 +19,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader
 
 from bridgeflow import Compose, Scale, SignalFilter
 from bridgeflow.errors import DataError, NoRoute
@@ -117,6 +118,27 @@ class TestBatches:
         assert all(shifts[0][row] != shifts[1][row] for row in range(ROWS))
         loader.set_epoch(0)
         assert_same(list(loader), first)
+
+    @given(data=st.data())
+    def test_are_those_of_torchs_loader_whatever_the_order(self, data: st.DataObject):
+        count = data.draw(st.integers(1, 60))
+        table = {"x": np.random.default_rng(0).standard_normal((count, 8)), "row": np.arange(count)}
+        dataset = SignalDataset(table, Scale(scale=3.0, keys="x"))
+        loader = Loader(
+            dataset,
+            data.draw(st.integers(1, 70)),
+            shuffle=data.draw(st.sampled_from([True, False, "windowed"])),
+            seed=data.draw(st.integers(0, 2**64 - 1)),
+            drop_last=data.draw(st.booleans()),
+            window=data.draw(st.integers(1, 80)),
+            world=2,
+            rank=data.draw(st.integers(0, 1)),
+            threads=data.draw(st.integers(0, 2)),
+        )
+        theirs = list(DataLoader(dataset, batch_sampler=loader.batch_sampler))
+        ours = list(loader)
+        assert_same(ours, theirs)
+        assert_same(ours, [collate([dataset[row] for row in batch]) for batch in rows(ours)])
 
     @pytest.mark.parametrize("shuffle", [True, False])
     def test_of_parquet_are_those_of_arrow(self, files: dict[str, Path], shuffle: bool):

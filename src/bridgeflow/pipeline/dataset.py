@@ -308,8 +308,9 @@ class SignalDataset:
                     with current(generators):
                         made = _Made(segment.function(made.data), made.count)
                 except Exception:
+                    again = generators.afresh()
                     for one in segments:  # tells which row it is, where one alone is to blame
-                        rows = self._apart(one, rows, generators.afresh())
+                        rows = self._apart(one, rows, again)
                     raise
             else:
                 made = self._apart(segment, made, generators)
