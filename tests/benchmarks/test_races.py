@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from benchmarks.harness import Benchmark, MissingPeer, discover
 
 
-@pytest.mark.parametrize("benchmark", discover(), ids=lambda each: f"{each.module}: {each.title}")
+def races() -> list[Any]:
+    """All; of the grid of shapes, sections and threads a sixth in the quick suite."""
+    chosen = []
+    for each in discover():
+        left_out = (
+            each.module.endswith("bench_grid") and "threads" in each.title and "2 sections, 1 thr" not in each.title
+        )
+        marks = [pytest.mark.slow] if left_out else []
+        chosen.append(pytest.param(each, id=f"{each.module}: {each.title}", marks=marks))
+    return chosen
+
+
+@pytest.mark.parametrize("benchmark", races())
 def test_race_runs_and_results_agree(benchmark: Benchmark):
     try:
         race = benchmark.build()
