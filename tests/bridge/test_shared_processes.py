@@ -172,7 +172,7 @@ def echo(line: Connection, faces: Shared) -> None:
     line.recv()
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_processes_of_every_kind_while_threads_of_torch_and_arrow_run(method: str):
     stop = threading.Event()
 
@@ -226,7 +226,7 @@ def together(samples: list[torch.Tensor]) -> Shared:
     return share(torch.stack(samples), across="process")
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_in_torchs_data_loader(method: str):
     data = Recordings()
     loader = torch.utils.data.DataLoader(
