@@ -35,12 +35,19 @@ scipy_rounds_each_operation = pytest.mark.skipif(
 )
 
 
-def sections(count, seed=0, *, palindromic=False):
-    """Random stable sections of different temper."""
+ZEROS = ["anywhere", "on the circle", "gain first", "gain last"]
+
+
+def sections(count, seed=0, zeros="anywhere"):
+    """Random stable sections of different temper; `zeros` of each kind that the kernel has code for."""
     rng = np.random.default_rng(seed)
     poles = rng.uniform(0.3, 0.97, count) * np.exp(1j * rng.uniform(0, np.pi, count))
     sos = np.c_[rng.standard_normal((count, 3)), np.ones(count), -2 * poles.real, abs(poles) ** 2]
-    if palindromic:
+    if zeros == "gain first":
+        sos[1:, 0] = 1
+    if zeros == "gain last":
+        sos[:-1, 0] = 1
+    if zeros != "anywhere":
         sos[:, 2] = sos[:, 0]
     return sos
 
@@ -68,7 +75,7 @@ def same_bits(a, b):
     np.testing.assert_array_equal(a, b, strict=True)
 
 
-filters = st.builds(sections, st.integers(1, 10), st.integers(0, 99), palindromic=st.booleans())
+filters = st.builds(sections, st.integers(1, 10), st.integers(0, 99), st.sampled_from(ZEROS))
 
 
 @st.composite
@@ -122,6 +129,27 @@ class TestBitsOfScipy:
         y = scipy.signal.sosfiltfilt(sos, x.astype(work), padtype=padtype, padlen=padlen)
         for isa in ISAS:
             same_bits(native.sosfiltfilt(sos, x, padtype, padlen, FULL, instruction_set=isa), y)
+
+    @pytest.mark.parametrize("zeros", ZEROS)
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
+    def test_every_kind_of_zeros(self, count, zeros):
+        sos, x = sections(count, 1, zeros), data((17, 200))
+        y, _ = reference(sos, x)
+        narrow, _ = reference(sos.astype(np.float32), x.astype(np.float32))
+        for isa in ISAS:
+            same_bits(native.sosfilt(sos, x, None, FULL, instruction_set=isa)[0], y)
+            same_bits(native.sosfilt(sos, x.astype(np.float32), None, SINGLE, instruction_set=isa)[0], narrow)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8"])
+    @pytest.mark.parametrize("rows", [1, 2])
+    @pytest.mark.parametrize("step", [1, -1, 2])
+    def test_long_rows(self, rows, dtype, step):
+        sos, x = sections(3, 2), data((rows, 2600 * abs(step)), dtype)[:, ::step]
+        y, zf = reference(sos, x)
+        for isa in ISAS:
+            mine, state = native.sosfilt(sos, x, None, FULL, instruction_set=isa)
+            same_bits(mine, y.astype(mine.dtype))
+            same_bits(state, zf)
 
 
 class TestBitsOfTheRowAlone:

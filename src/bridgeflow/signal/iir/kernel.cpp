@@ -189,6 +189,7 @@ constexpr int lanes = BRIDGEFLOW_VECTOR_BYTES / int(sizeof(C));
 constexpr int max_groups = 4;  // vectors of rows that are interleaved
 constexpr int max_rows = max_groups * BRIDGEFLOW_VECTOR_BYTES / int(sizeof(float));
 constexpr index tile_samples = 128;
+constexpr index few_samples = 1024;  // of one or two rows: a wavefront takes a while to fill and to drain
 constexpr index strip_bytes = 1 << 15, most_strip = 4 * tile_samples;
 constexpr index far = 1 << 22;  // bytes: about where an array is no longer at hand in the outer cache
 
@@ -230,7 +231,12 @@ void load_tile(const char* const* row, int rows, index step, Layout layout, inde
     // Where time runs backwards through memory, memory is read forwards all the same, and the tile filled from its end.
     const Direction go(layout == Layout::along_time && step < 0, samples);
     index done = 0;
-    if (layout == Layout::along_time && rows % N == 0) {
+    if (rows == 1 && step == index(sizeof(In))) {
+        done = samples / W * W;
+        for (index t = 0; t < done; t += W) {
+            store(tile + t, convert<Vec<C, W>>(convert<Vec<E, W>>(load<Vec<In, W>>(row[0] + (time + t) * step))));
+        }
+    } else if (layout == Layout::along_time && rows % N == 0) {
         done = samples / P * P;
         for (int r = 0; r < rows; r += N) {
             const char* from[N];  // or the compiler, fearing for `row`, reads it again after every store
@@ -272,20 +278,43 @@ void store_tile(char* const* row, int rows, index step, Layout layout, index tim
     constexpr int N = rows_at_once<Out, C>, P = per_lane<Out>, W = lanes<C>;
     const Direction go(layout == Layout::along_time && step < 0, samples);
     index done = 0;
-    if (layout == Layout::along_time && rows % N == 0) {
+    if (rows == 1 && step == index(sizeof(Out))) {
+        done = samples / W * W;
+        for (index t = 0; t < done; t += W) {
+            store(row[0] + (time + t) * step, convert<Vec<Out, W>>(load<Vec<C, W>>(tile + t)));
+        }
+    } else if (layout == Layout::along_time && rows % N == 0) {
         done = samples / N * N;
-        for (int r = 0; r < rows; r += N) {
-            char* to[N];
-            for (int i = 0; i < N; ++i) to[i] = row[r + i] + (time + go.first) * step;
-            for (index t = 0; t < done; t += N) {
-                Vec<Out, N> column[N / P][P];
-                for (int q = 0; q < N / P; ++q) {
-                    for (int i = 0; i < P; ++i) {
-                        column[q][i] = convert<Vec<Out, N>>(load<Vec<C, N>>(tile + go.at(t + q * P + i) * rows + r));
-                    }
-                    transpose<Out, N>(column[q]);
+        // Four rows at a time: eight that are a power of two apart push out each other's cache lines before they are full.
+        // (With float64 it would be two rows at a time, and take longer than that costs.)
+        if constexpr (P == 4) {
+            for (int r = 0; r < rows; r += P) {
+                char* to[P];
+                for (int i = 0; i < P; ++i) to[i] = row[r + i] + (time + go.first) * step;
+                const char* instant[N];
+                for (int i = 0; i < N; ++i) instant[i] = reinterpret_cast<const char*>(tile + go.at(i) * rows + r);
+                const index apart = go.sign * rows * index(sizeof(C));
+                for (index t = 0; t < done; t += N) {
+                    Vec<Out, N> column[P];
+                    for (int i = 0; i < P; ++i) column[i] = gather<C, Out, N>(instant + i, t * apart);
+                    transpose<Out, N>(column);
+                    for (int i = 0; i < P; ++i) store(to[i] + t * index(sizeof(Out)), column[i]);
                 }
-                scatter<Out, N>(to, t * index(sizeof(Out)), column);
+            }
+        } else {
+            for (int r = 0; r < rows; r += N) {
+                char* to[N];
+                for (int i = 0; i < N; ++i) to[i] = row[r + i] + (time + go.first) * step;
+                for (index t = 0; t < done; t += N) {
+                    Vec<Out, N> column[N / P][P];
+                    for (int q = 0; q < N / P; ++q) {
+                        for (int i = 0; i < P; ++i) {
+                            column[q][i] = convert<Vec<Out, N>>(load<Vec<C, N>>(tile + go.at(t + q * P + i) * rows + r));
+                        }
+                        transpose<Out, N>(column[q]);
+                    }
+                    scatter<Out, N>(to, t * index(sizeof(Out)), column);
+                }
             }
         }
     } else if (layout == Layout::side_by_side) {
@@ -340,9 +369,12 @@ using Cascade = void(const char* from, index from_step, char* to, index to_step,
 //
 // A step of one section waits for itself: product, difference and two sums, 12 to 16 cycles, while its nine operations take
 // about 2.5 of them. The sections of a cascade overlap by themselves, one sample apart; where they are few, G vectors of rows
-// take turns. Multiplications are the bottleneck, and zeros on the unit circle, which most designs have, save one of five:
-// there b2 == b0, so that the same product serves twice.
-template <class C, int S, int G, bool Palindromic, class T>
+// take turns. Zeros on the unit circle, which most designs have, save a product: there b2 == b0, so that the same serves
+// twice. And as designs put their gain into the first section, b0 == 1 in the others, where that product is x itself. (In
+// gradients the first section comes last.)
+enum class Zeros { anywhere, on_circle, gain_first, gain_last };
+
+template <class C, int S, int G, Zeros Where, class T>
 void cascade(const char* from, index from_step, char* to, index to_step, index samples, const C* coefficients, C* state,
              const Ahead& reads, const Ahead& writes) {
     constexpr int W = lanes<C>;
@@ -361,10 +393,11 @@ void cascade(const char* from, index from_step, char* to, index to_step, index s
             V x = convert<V>(load<Vec<T, W>>(from + g * W * index(sizeof(T))));
 #pragma GCC unroll 4
             for (int s = 0; s < S; ++s) {
-                const V b0_x = k[5 * s] * x;
+                const bool plain = (Where == Zeros::gain_first && s > 0) || (Where == Zeros::gain_last && s < S - 1);
+                const V b0_x = plain ? x : k[5 * s] * x;
                 const V y = b0_x + z1[s][g];
                 z1[s][g] = k[5 * s + 1] * x - k[5 * s + 3] * y + z2[s][g];
-                z2[s][g] = (Palindromic ? b0_x : k[5 * s + 2] * x) - k[5 * s + 4] * y;
+                z2[s][g] = (Where != Zeros::anywhere ? b0_x : k[5 * s + 2] * x) - k[5 * s + 4] * y;
                 x = y;
             }
             store(to + g * W * index(sizeof(T)), convert<Vec<T, W>>(x));
@@ -378,22 +411,22 @@ void cascade(const char* from, index from_step, char* to, index to_step, index s
 constexpr int max_unrolled = 4;
 
 // By sections, 1 to 4, and by groups: 1, 2, 4.
-template <class C, bool Palindromic>
+template <class C, Zeros Where>
 constexpr Cascade<C>* cascades[max_unrolled][3] = {
-    {cascade<C, 1, 1, Palindromic, C>, cascade<C, 1, 2, Palindromic, C>, cascade<C, 1, 4, Palindromic, C>},
-    {cascade<C, 2, 1, Palindromic, C>, cascade<C, 2, 2, Palindromic, C>},
-    {cascade<C, 3, 1, Palindromic, C>, cascade<C, 3, 2, Palindromic, C>},
-    {cascade<C, 4, 1, Palindromic, C>, cascade<C, 4, 2, Palindromic, C>},
+    {cascade<C, 1, 1, Where, C>, cascade<C, 1, 2, Where, C>, cascade<C, 1, 4, Where, C>},
+    {cascade<C, 2, 1, Where, C>, cascade<C, 2, 2, Where, C>},
+    {cascade<C, 3, 1, Where, C>, cascade<C, 3, 2, Where, C>},
+    {cascade<C, 4, 1, Where, C>, cascade<C, 4, 2, Where, C>},
 };
 
 // The same over a tile of float32, which is faster to load and store. With more sections the arithmetic has no time to spare
 // for conversions.
 constexpr int max_narrow = 2;
 
-template <class C, bool Palindromic>
+template <class C, Zeros Where>
 constexpr Cascade<C>* narrow_cascades[max_narrow][3] = {
-    {cascade<C, 1, 1, Palindromic, float>, cascade<C, 1, 2, Palindromic, float>, cascade<C, 1, 4, Palindromic, float>},
-    {cascade<C, 2, 1, Palindromic, float>, cascade<C, 2, 2, Palindromic, float>},
+    {cascade<C, 1, 1, Where, float>, cascade<C, 1, 2, Where, float>, cascade<C, 1, 4, Where, float>},
+    {cascade<C, 2, 1, Where, float>, cascade<C, 2, 2, Where, float>},
 };
 
 template <class C>
@@ -508,7 +541,7 @@ class Worker {
     const Job& job;
     const index x_size, y_size;
     char* memory = nullptr;
-    bool palindromic = true;
+    Zeros zeros;
     C *coefficients, *state, *tile, *edge;
     double* units;  // a tile before it is converted to C, where there is a scale
 
@@ -522,7 +555,8 @@ class Worker {
     Layout x_layout, y_layout;
     bool narrow;    // a tile of float32 around a recursion in float64: where both ends are float32, and nothing between
     index in_tile;  // bytes of an element
-    index strip;  // samples that all groups take their turn at
+    index length;  // samples of a tile
+    index strip;   // samples that all groups take their turn at
     Ahead lines_of_x, lines_of_y;
     const Ahead nothing{};
 
@@ -535,6 +569,7 @@ public:
         const bool few = last - first <= 2;
         const index most = few ? last - first : groups_for(last - first) * W;
         index kept = most;
+        length = few ? few_samples : tile_samples;
         strip = job.samples;
         if (!few && !job.both_ways) {
             groups = int(most / W), rows = int(most);
@@ -583,7 +618,7 @@ private:
         const index sizes[] = {
             index(sizeof(C)) * job.sections * 5 * W,
             index(sizeof(C)) * job.sections * 2 * kept,
-            index(sizeof(C)) * (job.both_ways ? padded : tile_samples) * r,
+            index(sizeof(C)) * (job.both_ways ? padded : length) * r,
             index(sizeof(C)) * (job.both_ways ? job.padlen + 1 : 0) * r,
             index(sizeof(double)) * (job.affine ? tile_samples : 0) * r,
         };
@@ -596,12 +631,16 @@ private:
         coefficients = reinterpret_cast<C*>(piece[0]), state = reinterpret_cast<C*>(piece[1]);
         tile = reinterpret_cast<C*>(piece[2]), edge = reinterpret_cast<C*>(piece[3]);
         units = reinterpret_cast<double*>(piece[4]);
+        bool on_circle = true, gain_first = true, gain_last = true;
         for (index s = 0; s < job.sections; ++s) {
-            palindromic = palindromic && job.sos[6 * s] == job.sos[6 * s + 2];
+            on_circle = on_circle && job.sos[6 * s] == job.sos[6 * s + 2];
+            gain_first = gain_first && (s == 0 || job.sos[6 * s] == 1);
+            gain_last = gain_last && (s == job.sections - 1 || job.sos[6 * s] == 1);
             for (int k = 0; k < 5; ++k) {
                 for (int w = 0; w < W; ++w) coefficients[(s * 5 + k) * W + w] = C(job.sos[s * 6 + (k < 3 ? k : k + 1)]);
             }
         }
+        zeros = !on_circle ? Zeros::anywhere : gain_first ? Zeros::gain_first : gain_last ? Zeros::gain_last : Zeros::on_circle;
         return true;
     }
 
@@ -691,6 +730,20 @@ private:
         }
     }
 
+    template <Zeros Where>
+    Cascade<C>* cascade_among(index sections) const {
+        return narrow ? narrow_cascades<C, Where>[sections - 1][groups / 2] : cascades<C, Where>[sections - 1][groups / 2];
+    }
+
+    Cascade<C>* cascade_of(index sections) const {
+        switch (zeros) {
+            case Zeros::anywhere: return cascade_among<Zeros::anywhere>(sections);
+            case Zeros::on_circle: return cascade_among<Zeros::on_circle>(sections);
+            case Zeros::gain_first: return cascade_among<Zeros::gain_first>(sections);
+            default: return cascade_among<Zeros::gain_last>(sections);
+        }
+    }
+
     // All sections over a stretch of time, as many at once as there is code for.
     void run_sections(const char* from, index from_step, char* to, index to_step, index samples, const Ahead& reads,
                       const Ahead& writes) {
@@ -703,9 +756,7 @@ private:
             if (groups == 0) {
                 wavefronts<C>[now > W][rows - 1](from, from_step, to, to_step, samples, k, z, int(now));
             } else {
-                const auto* table = narrow ? (palindromic ? narrow_cascades<C, true> : narrow_cascades<C, false>)
-                                           : (palindromic ? cascades<C, true> : cascades<C, false>);
-                table[now - 1][groups / 2](from, from_step, to, to_step, samples, k, z, done == 0 ? reads : nothing,
+                cascade_of(now)(from, from_step, to, to_step, samples, k, z, done == 0 ? reads : nothing,
                                            done == 0 ? writes : nothing);
             }
             from = to, from_step = to_step;
@@ -715,7 +766,7 @@ private:
 
     // The cache lines of a tile that begins at `time`, where the data are too large to be in the cache anyway.
     const Ahead& ahead(Ahead& lines, const char* const* row, Layout layout, index step, index size, index time) const {
-        const index samples = least(tile_samples, job.samples - time);
+        const index samples = least(length, job.samples - time);
         if (samples <= 0 || layout == Layout::scattered || job.rows * job.samples * size < far) return nothing;
         // Every so many rows begin a line; the table then has room for several of its successors.
         const int every = layout == Layout::along_time ? 1 : layout == Layout::pairs ? 2 : int(least(rows, 64 / size));
@@ -748,8 +799,8 @@ private:
         const bool to_y = job.y != nullptr && job.y_type == element && as_in_tile(y);
         char* const between = reinterpret_cast<char*>(tile);
         const index tile_step = in_tile * rows;
-        for (index time = begin; time < end; time += tile_samples) {
-            const index samples = least(tile_samples, end - time);
+        for (index time = begin; time < end; time += length) {
+            const index samples = least(length, end - time);
             if (!from_x && narrow) {
                 load_tile<float, float>(x, rows, job.x_step, x_layout, time, samples, reinterpret_cast<float*>(tile));
             } else if (!from_x) {
@@ -757,7 +808,7 @@ private:
             }
             run_sections(from_x ? x[0] + time * job.x_step : between, from_x ? job.x_step : tile_step,
                          to_y ? y[0] + time * job.y_step : between, to_y ? job.y_step : tile_step, samples,
-                         reads(time + (strip < job.samples ? strip : tile_samples)),
+                         reads(time + (strip < job.samples ? strip : length)),
                          writes(time + (strip < job.samples ? strip : 0)));
             if (job.y == nullptr || to_y) continue;
             if (narrow) {
@@ -783,8 +834,8 @@ private:
         C* const behind = tile + (pad + samples) * rows;
         for (index t = 0; t < pad; ++t) extend(behind + t * rows, edge + pad * rows, edge + (pad - 1 - t) * rows);
         filter(0, pad, nothing);
-        for (index time = 0; time < samples; time += tile_samples) {
-            const index now = least(tile_samples, samples - time);
+        for (index time = 0; time < samples; time += length) {
+            const index now = least(length, samples - time);
             load_samples(time, now, tile + (pad + time) * rows);
             filter(pad + time, pad + time + now, reads(time + now));
         }
@@ -797,7 +848,7 @@ private:
         };
         filter_back(pad + samples, samples + 2 * pad, nothing);
         for (index end = samples; end > 0;) {
-            const index begin = (end - 1) / tile_samples * tile_samples;
+            const index begin = (end - 1) / length * length;
             filter_back(pad + begin, pad + end, writes(begin));
             store_samples(begin, end - begin, tile + (pad + begin) * rows);
             end = begin;
