@@ -133,7 +133,7 @@ def check(
                 rows += source.rows
                 if one is recordings[0]:
                     columns, summary, how = list(source.specs), plan.summary(), _how(job, source, plan)
-        many = f"{len(recordings):,} recordings, " if job.source.is_many else ""
+        many = f"{_number(len(recordings), 'recording')}, " if job.source.is_many else ""
         lines = [
             ("reads", f"{_shown(job.source.path)}: {many}{rows:,} rows of {', '.join(columns)}"),
             ("stages", f"{len(job.transform.stages)}, {summary}"),
@@ -188,7 +188,7 @@ def verify(
         shards = verify_shards(folder)
         rows, nbytes = sum(shard.rows for shard in shards), sum(shard.nbytes for shard in shards)
         lines = [
-            ("read", f"{_shown(folder)}: {len(shards):,} shards, {rows:,} rows, {nbytes:,} bytes"),
+            ("read", f"{_shown(folder)}: {_number(len(shards), 'shard')}, {rows:,} rows, {nbytes:,} bytes"),
             ("", "all as written"),
         ]
         _say(as_json, {"ok": True, "shards": len(shards), "rows": rows, "nbytes": nbytes}, lines)
@@ -553,9 +553,9 @@ def _shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
     if result.was_complete:
         kept = ", all of them there already: nothing was touched"
     return [
-        ("read", f"{_shown(job.source.path)}: {result.recordings:,} recordings, {result.rows_in:,} rows"),
+        ("read", f"{_shown(job.source.path)}: {_number(result.recordings, 'recording')}, {result.rows_in:,} rows"),
         ("time", f"{result.took:.2f} s: {result.rows_in / max(result.took, 1e-9):,.0f} rows/s"),
-        ("wrote", f"{_shown(result.path)}: {len(result.shards):,} shards{kept}"),
+        ("wrote", f"{_shown(result.path)}: {_number(len(result.shards), 'shard')}{kept}"),
         ("", f"{result.rows:,} rows, {result.nbytes:,} bytes, job {result.digest[:8]}"),
         *_saturated_lines(result.saturated),
     ]
@@ -563,6 +563,8 @@ def _shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
 
 def _copy_lines(result: Result) -> list[tuple[str, str]]:
     """The copies that crossings made, or that they made none."""
+    if not result.crossings:
+        return [("copies", "none")]
     if not result.copies:
         return [("copies", f"none: all {result.crossings} crossings between Arrow, NumPy and torch shared memory")]
     total = sum(copy.nbytes or 0 for copy in result.copies)
@@ -656,7 +658,16 @@ def _moving_words(moving: Moving) -> str:
     """Recordings done, rate, and time left."""
     rate = f", {moving.rate / 2**20:,.1f} MiB/s" if moving.rate else ""
     left = "" if moving.left is None or moving.recordings == moving.of else f", {_duration(round(moving.left))} left"
-    return f"{moving.recordings:,} of {moving.of:,} recordings{rate}{left}"
+    return f"{moving.recordings:,} of {_number(moving.of, 'recording')}{rate}{left}"
+
+
+def _number(count: int, what: str) -> str:
+    """So many of them.
+
+    >>> _number(1, "shard"), _number(2000, "shard")
+    ('1 shard', '2,000 shards')
+    """
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
 
 
 def _say(as_json: bool, facts: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
