@@ -9,6 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bridgeflow._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from bridgeflow.bridge import Masked as Masked
     from bridgeflow.bridge import Shared as Shared
@@ -59,8 +61,6 @@ if TYPE_CHECKING:
     from bridgeflow.transforms import Window as Window
     from bridgeflow.transforms import WindowLabels as WindowLabels
     from bridgeflow.transforms import register as register
-
-__version__ = "0.1.0"
 
 _EXPORTS = {
     "bridgeflow.bridge": ("Masked", "Shared", "describe", "share", "to_arrow", "to_numpy", "to_tensor", "trace"),

@@ -21,7 +21,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
-from bridgeflow import __version__
+from bridgeflow._version import __version__
 from bridgeflow.engines.attended import Halt, Memory, attend
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import Recording, Source, format_of, open_sink, open_source, shown

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from bridgeflow import __version__
+from bridgeflow._version import __version__
 from bridgeflow.errors import BridgeflowError, DataError, nearest
 from bridgeflow.io import (
     ColumnNulls,
