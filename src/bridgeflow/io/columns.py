@@ -41,9 +41,9 @@ def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None) -> Ar
 def single(column: pa.ChunkedArray) -> pa.Array:
     """A column in one piece, checked in full: the one chunk as it is, several put together (which copies)."""
     pieces = [chunk for chunk in column.chunks if len(chunk)] or column.chunks[:1]
-    array = pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else nothing(column.type)
-    array.validate(full=True)
-    return array
+    for piece in pieces:  # before they are put together: that reads through dictionary indices
+        piece.validate(full=True)
+    return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else nothing(column.type)
 
 
 def cut(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Columns]:
