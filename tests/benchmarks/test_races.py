@@ -21,6 +21,7 @@ def races() -> list[Any]:
     return chosen
 
 
+@pytest.mark.filterwarnings("default")  # what peers warn of is theirs
 @pytest.mark.parametrize("benchmark", races())
 def test_race_runs_and_results_agree(benchmark: Benchmark):
     try:
