@@ -318,6 +318,26 @@ print(failures)
 """
 
 
+READ_ONCE = """
+import sys
+from bridgeflow.io import open_source
+source = open_source(sys.argv[1], format=sys.argv[2], columns=["ecg"])
+before = set(sys.modules)
+source.take([1, 35, 9]); source.slice(5, 30); source.slice(5, 30, writable=True)
+print(sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.parametrize("name", ["arrow", "arrow_stream", "parquet"])
+def test_reading_imports_nothing(tmp_path, name):
+    """A child that was forked while a thread imports waits forever where it needs the same module."""
+    several_batches(tmp_path / "a", name)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ONCE, str(tmp_path / "a"), name], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
 @pytest.mark.parametrize("name", ["arrow", "arrow_stream", "parquet"])
 def test_forked_while_threads_read(tmp_path, name):
     several_batches(tmp_path / "a", name)

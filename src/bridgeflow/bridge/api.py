@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy import ma
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge.kinds import kind_of
@@ -163,7 +164,7 @@ def _mask_of(x: Any, spec: ArraySpec, target: Target, options: Options) -> Any:
 
         mask = null_mask(written_out(x), spec)
     else:
-        mask = np.ma.getmaskarray(x)
+        mask = ma.getmaskarray(x)
     return mask if target == "numpy" else to_tensor(mask, device=options.device)
 
 

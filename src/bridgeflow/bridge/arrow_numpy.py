@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy import ma
 
 from bridgeflow.bridge.numpy_torch import BEYOND, CARRIED, MASKED_CLEAN, SHARED_DTYPES, describe_numpy, fill_value
 from bridgeflow.bridge.private import is_private
@@ -662,7 +663,7 @@ def _with_nulls(x: Any, spec: ArraySpec) -> pa.Array:
     """A masked array of one axis: its data as they lie, its mask as Arrow's nulls."""
     if spec.dtype != "bool":
         return pa.array(x)
-    return pa.ExtensionArray.from_storage(pa.bool8(), pa.array(np.ma.array(x.data.view(np.int8), mask=x.mask)))
+    return pa.ExtensionArray.from_storage(pa.bool8(), pa.array(ma.array(x.data.view(np.int8), mask=x.mask)))
 
 
 def _from_days(x: Any, _spec: ArraySpec, _options: Options) -> Any:
@@ -674,7 +675,7 @@ def _from_days(x: Any, _spec: ArraySpec, _options: Options) -> Any:
 
 def _own_values(x: Any, _spec: ArraySpec, _options: Options) -> Any:
     """New memory in C order; a mask stays beside the values."""
-    return x.copy(order="C") if isinstance(x, np.ma.MaskedArray) else np.array(x, order="C")
+    return x.copy(order="C") if isinstance(x, ma.MaskedArray) else np.array(x, order="C")
 
 
 def _fresh(spec: ArraySpec, _options: Options) -> ArraySpec:

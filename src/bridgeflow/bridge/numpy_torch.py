@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+# Here and at once: what NumPy imports when it is first used may be imported by one thread while another forks, and the
+# child then waits for that import, at its own first use, forever. `np.unique` is among what uses it.
+from numpy import ma
+
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge.routes import Options, Rule, as_kind
 from bridgeflow.policy import Nulls
@@ -98,7 +102,7 @@ def describe_numpy(x: Any) -> ArraySpec:
         flags = set() if type(x) is np.ndarray else {"subclass"}
     dtype, shape, strides, item = x.dtype, x.shape, x.strides, x.dtype.itemsize
     null_count = 0
-    if isinstance(x, np.ma.MaskedArray):
+    if isinstance(x, ma.MaskedArray):
         flags.add("masked")
         null_count = _masked_elements(x)
     if not dtype.isnative:
@@ -133,7 +137,7 @@ def describe_numpy(x: Any) -> ArraySpec:
 
 def _masked_elements(x: Any) -> int:
     """How many elements are masked; of records, how many have a masked field."""
-    mask: Any = np.ma.getmaskarray(x)
+    mask: Any = ma.getmaskarray(x)
     if mask.dtype.names and mask.size:
         mask = np.ascontiguousarray(mask).view(bool).reshape(mask.size, -1).any(axis=1)
     return int(mask.sum()) if mask.dtype == bool else 0
@@ -611,7 +615,7 @@ def fill_value(dtype: str, fill: Nulls | float) -> Any:
 
 def _fill_masked(x: Any, spec: ArraySpec, options: Options) -> Any:
     values = np.array(x.data, order="C", dtype=x.dtype.newbyteorder("="))
-    values[np.ma.getmaskarray(x)] = fill_value(spec.dtype, options.nulls)
+    values[ma.getmaskarray(x)] = fill_value(spec.dtype, options.nulls)
     return values
 
 
