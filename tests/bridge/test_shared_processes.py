@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import pickle
-import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,6 +19,7 @@ from bridgeflow.errors import CopyRefused, NoRoute
 from bridgeflow.memory import Segment, handles
 from tests.bridge import answers
 from tests.memory.census import census, eventually
+from tests.memory.company import threads_that_compute
 
 
 @pytest.fixture(autouse=True)
@@ -174,39 +174,25 @@ def echo(line: Connection, faces: Shared) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn", pytest.param("forkserver", marks=pytest.mark.slow)])
 def test_processes_of_every_kind_while_threads_of_torch_and_arrow_run(method: str):
-    stop = threading.Event()
-
-    def busy() -> None:
-        x, column = torch.randn(300, 300), pa.array(np.random.default_rng(0).standard_normal(100_000))
-        while not stop.is_set():
-            x = x @ x.T / 300
-            pa.compute.sort_indices(column)
-
-    threads = [threading.Thread(target=busy) for _ in range(2)]
-    for thread in threads:
-        thread.start()
     context = multiprocessing.get_context(method)
     mine, theirs = context.Pipe()
     faces = share(np.zeros(1000), across="process")
     worker = context.Process(target=echo, args=(theirs, faces), daemon=True)
-    try:
-        worker.start()
-        theirs.close()
-        assert mine.recv() is None
-        assert faces.numpy[0] == 1
-        mine.send(faces)
-        mine_again, theirs_new = mine.recv()
-        assert faces.numpy[-1] == mine_again.numpy[-1] == 50
-        assert theirs_new.numpy.tolist() == [3.0] * 5
-        mine.send(None)
-        worker.join(30)
-        assert worker.exitcode == 0
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-        worker.kill()
-        mine.close()
+    with threads_that_compute(), mine:
+        try:
+            worker.start()
+            theirs.close()
+            assert mine.recv() is None
+            assert faces.numpy[0] == 1
+            mine.send(faces)
+            mine_again, theirs_new = mine.recv()
+            assert faces.numpy[-1] == mine_again.numpy[-1] == 50
+            assert theirs_new.numpy.tolist() == [3.0] * 5
+            mine.send(None)
+            worker.join(30)
+            assert worker.exitcode == 0
+        finally:
+            worker.kill()
 
 
 class Recordings(torch.utils.data.Dataset[Any]):

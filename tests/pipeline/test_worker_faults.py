@@ -31,6 +31,7 @@ from bridgeflow.errors import WorkerDied
 from bridgeflow.memory import handles
 from bridgeflow.pipeline.workers import WorkerPool
 from tests.memory.census import Census, alive, census, eventually, memfds
+from tests.memory.company import threads_that_compute
 from tests.workplace import ROOT
 
 WORDS = 20_000
@@ -333,20 +334,7 @@ def computed(n: int) -> Any:
     ],
 )
 def test_processes_begin_while_threads_compute(context: Any, rounds: int):
-    stop = threading.Event()
-
-    def busy() -> None:
-        x, column = torch.randn(300, 300), pa.array(np.random.default_rng(0).standard_normal(50_000))
-        while not stop.is_set():
-            x = x @ x.T / 300
-            pa.compute.sort_indices(column)
-            memory.Segment(1 << 16).array((10,), "u1")[:] = 1
-            pickle.loads(pickle.dumps(share(np.ones(10), across="process")))
-
-    threads = [threading.Thread(target=busy) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
+    with threads_that_compute():
         for _ in range(rounds):
             with WorkerPool(computed, workers=2, slot_nbytes=1 << 18, context=context) as pool:
                 for n, batch in enumerate(pool.run(range(6))):
@@ -354,8 +342,4 @@ def test_processes_begin_while_threads_compute(context: Any, rounds: int):
                     assert batch["first"] == 49_999
                     assert torch.equal(batch["x"], torch.full((200, 200), 200.0 * n * n))
                 assert n == 5
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
     print(f"{context}: {rounds} pools of 2 workers begun while 2 threads computed, none hung")

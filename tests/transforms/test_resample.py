@@ -12,9 +12,9 @@ import torch
 
 from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError
-from bridgeflow.testing import check_transform
 from bridgeflow.transforms.base import Transform
 from bridgeflow.transforms.resample import Decimate, Resample
+from tests.transforms.kinds import check_kinds
 
 ALL = [
     Resample(from_hz=360, to_hz=250),
@@ -32,12 +32,7 @@ ALL = [
 
 @pytest.mark.parametrize("transform", ALL, ids=repr)
 def test_contract(transform):
-    check_transform(transform)
-    x = np.random.default_rng(0).standard_normal((3, 96))
-    check_transform(transform, pa.FixedShapeTensorArray.from_numpy_ndarray(x.astype("float32")))
-    check_transform(transform, pa.array(x[0]))
-    check_transform(transform, (100 * x).astype("int16"))
-    check_transform(transform, torch.from_numpy(x).bfloat16(), tolerance=0.02)
+    check_kinds(transform, half=0.02)
     assert Transform.from_config(transform.to_config()) == transform
 
 
