@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,6 +14,7 @@ from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.errors import ConfigError, DataError, NonFinite
 from bridgeflow.signal import Butter, CausalFilter, Firwin, Notch, ZeroPhaseFilter, fir_zero_phase
 from bridgeflow.spec import ArraySpec
+from tests.signal.chunks import in_chunks, recording
 
 DESIGNS = [
     Butter(order=4, cutoff=(0.5, 40.0), btype="bandpass", fs=360.0),
@@ -33,58 +32,39 @@ fields = {
 }
 
 
-def recording(rows, dtype, seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.standard_normal((*rows, LENGTH)) * 100 + 50
-    return (x + 1j * x[..., ::-1] if dtype.startswith("c") else x).astype(dtype)
-
-
-def stored(state):
-    """A state written as raw bytes with dtype and shape, and read back."""
-    written = {name: (part.tobytes(), part.dtype.str, part.shape) for name, part in state.items()}
-    return {name: np.frombuffer(raw, dtype).reshape(shape) for name, (raw, dtype, shape) in written.items()}
-
-
-def in_pieces(run, x, cuts):
-    state, pieces = run.init_state(describe(x)), []
-    for begin, end in pairwise(cuts):
-        y, state = run.step(x[..., begin:end], stored(state))
-        pieces.append(np.asarray(y))
-    assert run.flush(state) is None
-    return np.concatenate(pieces, -1), state
-
-
 @given(cuts=cuts, **fields)
 def test_any_chunking_gives_the_bits_of_the_whole(cuts, design, initial, dtype, rows):
-    x = recording(rows, dtype)
+    x = recording((*rows, LENGTH), dtype)
     run = CausalFilter(design=design, initial=initial, scale=0.01, offset=-0.25)
     whole = run(x)
-    in_chunks, state = in_pieces(run, x, cuts)
-    np.testing.assert_array_equal(in_chunks, whole)
-    assert int(state["position"]) == LENGTH
+    chunked = in_chunks(run, x, cuts)
+    np.testing.assert_array_equal(chunked.values, whole)
+    assert len(chunked.pieces) == len(cuts) - 1
+    assert int(chunked.states[-1]["position"]) == LENGTH
     assert whole.dtype == ("float64" if dtype == "int16" else dtype)
 
 
 @given(cuts=cuts, bad=st.lists(st.tuples(st.integers(0, 1), st.integers(0, LENGTH - 1)), max_size=12), **fields)
 def test_gaps_do_not_depend_on_the_chunking_either(cuts, bad, design, initial, dtype, rows):
-    x = recording((2,), "float64" if dtype == "int16" else dtype)
+    x = recording((2, LENGTH), "float64" if dtype == "int16" else dtype)
     for row, sample in bad:
         x[row, sample] = np.nan if sample % 2 else np.inf
     for nonfinite in ("propagate", "reset"):
         run = CausalFilter(design=design, initial=initial, nonfinite=nonfinite)
         whole = run(x)
-        in_chunks, state = in_pieces(run, x, cuts)
-        np.testing.assert_array_equal(in_chunks, whole)
+        chunked = in_chunks(run, x, cuts)
+        np.testing.assert_array_equal(chunked.values, whole)
         if nonfinite == "reset":
             np.testing.assert_array_equal(np.isnan(whole), ~np.isfinite(x))
             finite = np.concatenate([np.ones((2, 1), bool), np.isfinite(x)], -1)
-            np.testing.assert_array_equal(state["gaps"], np.count_nonzero(finite[:, :-1] & ~finite[:, 1:], axis=-1))
+            gaps = chunked.states[-1]["gaps"]
+            np.testing.assert_array_equal(gaps, np.count_nonzero(finite[:, :-1] & ~finite[:, 1:], axis=-1))
 
 
 @pytest.mark.parametrize("edge", [0, 1, 49, 50, 51, LENGTH - 1])
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 def test_raise_names_the_sample_in_the_recording_at_every_chunk_edge(design, edge):
-    x = recording((3,), "float64")
+    x = recording((3, LENGTH), "float64")
     x[2, edge] = np.nan
     run = CausalFilter(design=design)
     state = run.init_state(describe(x))
@@ -112,7 +92,7 @@ def test_reset_and_steady_start_each_run_steadily(design):
 
 @pytest.mark.parametrize("design", DESIGNS, ids=lambda design: design.name)
 def test_kinds_in_a_stream(design):
-    x = recording((2,), "float32")
+    x = recording((2, LENGTH), "float32")
     run = CausalFilter(design=design, initial="steady")
     whole = run(x)
     for kind in (torch.from_numpy, pa.FixedShapeTensorArray.from_numpy_ndarray):
@@ -129,7 +109,7 @@ def test_kinds_in_a_stream(design):
 
 def test_the_input_state_is_left_alone():
     run = CausalFilter(design=DESIGNS[0], initial="steady", nonfinite="reset")
-    x = recording((2,), "float64")
+    x = recording((2, LENGTH), "float64")
     first = run.init_state(describe(x))
     for part in first.values():
         part.setflags(write=False)
@@ -183,7 +163,7 @@ def test_another_number_of_rows_is_refused():
 
 
 def test_zero_phase_over_a_whole_recording():
-    x = recording((2,), "float64")
+    x = recording((2, LENGTH), "float64")
     ours = ZeroPhaseFilter(design=DESIGNS[0], scale=0.5)(x)
     np.testing.assert_allclose(ours, scipy.signal.sosfiltfilt(DESIGNS[0].sos, x * 0.5), atol=1e-9)
     np.testing.assert_array_equal(ZeroPhaseFilter(design=DESIGNS[2])(x), fir_zero_phase(DESIGNS[2], x))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -16,6 +14,7 @@ from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, DataError, NonFinite
 from bridgeflow.signal import Butter, Firwin, Notch, Savgol, ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
+from tests.signal.chunks import in_chunks
 
 RECURSIVE = [
     Butter(order=2, cutoff=10.0, fs=100.0),
@@ -32,19 +31,11 @@ def noise(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape)
 
 
-def stored(state):
-    written = {name: (part.tobytes(), part.dtype.str, part.shape) for name, part in state.items()}
-    return {name: np.frombuffer(raw, dtype).reshape(shape) for name, (raw, dtype, shape) in written.items()}
-
-
 def in_pieces(run, x, cuts):
-    state, pieces, lag = run.init_state(describe(x)), [], 0
-    for begin, end in pairwise(cuts):
-        y, state = run.step(x[..., begin:end], stored(state))
-        pieces.append(to_numpy(y))
-        lag = max(lag, end - sum(piece.shape[-1] for piece in pieces))
-    pieces.append(to_numpy(run.flush(state)))
-    return np.concatenate(pieces, -1), lag
+    """What comes of the chunks, and the most samples by which it lags behind them."""
+    chunked = in_chunks(run, x, cuts)
+    made = np.cumsum([piece.shape[-1] for piece in chunked.pieces])
+    return chunked.values, max(0, *(cuts[1:] - made[: len(cuts) - 1]))
 
 
 @given(

@@ -16,15 +16,11 @@ from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.signal.resampling import Extension, cpu, rate_ratio, resample_poly
+from tests.signal.chunks import recording
 from tests.signal.scipy_suite import run_scipy_tests
 
 MODES = words(Extension)
 FACTORS = [(1, 2), (3, 2), (7, 11), (160, 147), (2, 1), (1, 1), (4, 6), (1, 40)]
-
-
-def recording(shape, dtype="float64", seed=0):
-    x = np.random.default_rng(seed).standard_normal(shape) * 100 + 50
-    return (x + 1j * x[..., ::-1] if np.dtype(dtype).kind == "c" else x).astype(dtype)
 
 
 # --- SciPy's numbers ---

@@ -15,6 +15,7 @@ from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.signal.spectral import LiveIstft, LiveStft, ShortTimeFFT, WelchAverage
 from bridgeflow.spec import ArraySpec
+from tests.signal.chunks import in_chunks, recording
 
 LENGTH = 131
 
@@ -38,26 +39,6 @@ def transform(m, hop, mode, phase_shift, zeros=0):
     return ShortTimeFFT(win, hop, 1.0, fft_mode=mode, phase_shift=phase_shift, scale_to=scale)
 
 
-def recording(rows, dtype, length=LENGTH):
-    x = np.random.default_rng(0).standard_normal((*rows, length)) * 100 + 50
-    return (x + 1j * x[..., ::-1] if dtype.startswith("c") else x).astype(dtype)
-
-
-def stored(state):
-    """A state written as raw bytes with dtype and shape, and read back."""
-    written = {name: (part.tobytes(), part.dtype.str, part.shape) for name, part in state.items()}
-    return {name: np.frombuffer(raw, dtype).reshape(shape) for name, (raw, dtype, shape) in written.items()}
-
-
-def in_pieces(run, x, cuts):
-    state, pieces = run.init_state(describe(x)), []
-    for begin, end in pairwise(cuts):
-        y, state = run.step(x[..., begin:end], stored(state))
-        pieces.append(y)
-    last = run.flush(stored(state))
-    return np.concatenate([*pieces, *([] if last is None else [last])], axis=-1)
-
-
 @given(
     cuts=cuts,
     power=st.booleans(),
@@ -68,10 +49,10 @@ def in_pieces(run, x, cuts):
 )
 def test_spectra_of_any_chunking(cuts, power, padding, detr, zeros, m, hop, mode, phase_shift, dtype, rows):
     assume(not mode.startswith("onesided") or dtype != "complex64")
-    x = recording(rows, dtype)
+    x = recording((*rows, LENGTH), dtype)
     run = LiveStft(sft=transform(m, hop, mode, phase_shift, zeros), power=power, padding=padding, detr=detr)
     whole = run(x)
-    np.testing.assert_array_equal(in_pieces(run, x, cuts), whole)
+    np.testing.assert_array_equal(in_chunks(run, x, cuts).values, whole)
     assert run.out_spec(describe(x)).admits(describe(whole))
 
 
@@ -80,15 +61,17 @@ def test_recordings_back_from_any_chunking(cuts, cropped, m, hop, mode, phase_sh
     assume(not mode.startswith("onesided") or dtype != "complex64")
     sft = transform(m, hop, mode, phase_shift)
     assume(sft.invertible)
-    S = sft.stft(recording(rows, dtype))
+    S = sft.stft(recording((*rows, LENGTH), dtype))
     run = LiveIstft(sft=sft, k1=LENGTH if cropped else None)
     whole = run(S)
     assert run.out_spec(describe(S)).admits(describe(whole))
     cuts = sorted({min(cut, S.shape[-1]) for cut in cuts} | {S.shape[-1]})
-    np.testing.assert_array_equal(in_pieces(run, S, cuts), whole)
+    np.testing.assert_array_equal(in_chunks(run, S, cuts).values, whole)
     if cropped:
         scale = np.abs(whole).max(initial=1.0)
-        np.testing.assert_allclose(whole, recording(rows, dtype), atol=scale * (1e-4 if S.dtype == "c8" else 1e-10))
+        np.testing.assert_allclose(
+            whole, recording((*rows, LENGTH), dtype), atol=scale * (1e-4 if S.dtype == "c8" else 1e-10)
+        )
 
 
 @given(cuts=cuts, detr=st.sampled_from([None, "linear", "constant"]), **settings)
@@ -96,10 +79,10 @@ def test_averages_of_any_chunking(cuts, detr, m, hop, mode, phase_shift, dtype, 
     assume(mode in {"onesided", "twosided"})
     assume(mode != "onesided" or dtype != "complex64")
     assume(m > 1)
-    x = recording(rows, dtype)
+    x = recording((*rows, LENGTH), dtype)
     run = WelchAverage(sft=transform(m, hop, mode, None), detr=detr)
     whole = run(x)
-    np.testing.assert_array_equal(in_pieces(run, x, cuts), whole)
+    np.testing.assert_array_equal(in_chunks(run, x, cuts).values, whole)
     assert run.out_spec(describe(x)).admits(describe(whole))
 
 
@@ -114,7 +97,7 @@ def test_averages_of_any_chunking(cuts, detr, m, hop, mode, phase_shift, dtype, 
     ids=["torch", "bfloat16", "grad", "arrow"],
 )
 def test_kinds_in_a_stream(to_kind, tolerance):
-    x = np.ascontiguousarray(recording((2,), "float32"))
+    x = np.ascontiguousarray(recording((2, LENGTH), "float32"))
     sft = transform(16, 4, "onesided", 0)
     for run in (LiveStft(sft=sft), LiveStft(sft=sft, power=True), WelchAverage(sft=sft)):
         whole = run(to_kind(x))
@@ -130,7 +113,7 @@ def test_kinds_in_a_stream(to_kind, tolerance):
 
 
 def test_there_and_back_live():
-    x = recording((2,), "float64")
+    x = recording((2, LENGTH), "float64")
     sft = transform(16, 4, "onesided", 0)
     there, back = LiveStft(sft=sft), LiveIstft(sft=sft, k1=LENGTH)
     spectra, recordings = there.init_state(describe(x)), back.init_state(there.out_spec(describe(x)))
