@@ -33,7 +33,10 @@ class Live(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class LiveTransform(LeafTransform):
-    """A thin shell around `live`, which a subclass derives from its fields."""
+    """A thin shell around `live`, which a subclass derives from its fields, and which refuses what cannot be met."""
+
+    def __post_init__(self) -> None:
+        self.live  # noqa: B018  refused here, when made, or never
 
     @cached_property
     def live(self) -> Live:

@@ -54,7 +54,7 @@ class Resample(LiveTransform):
     cval: float | None = None
 
     def __post_init__(self) -> None:
-        self.live.plan  # noqa: B018  refused here, when made, or never
+        self.live.plan  # noqa: B018  the design is refused here too
 
     @cached_property
     def live(self) -> Resampler:
@@ -104,6 +104,7 @@ class Decimate(LiveTransform):
         for name, value in given if self.n is not None else given[:1]:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"Decimate: {name} must be an integer of at least 1, got {value!r}")
+        super().__post_init__()
 
     def apply(self, x: Any) -> Any:
         """The whole array at the lower rate."""

@@ -54,9 +54,6 @@ class SavgolFilter(LiveTransform):
     mode: Ends = "interp"
     cval: float = 0.0
 
-    def __post_init__(self) -> None:
-        self.live  # noqa: B018  refused here, when made, or never
-
     @cached_property
     def live(self) -> SavgolSmoother:
         """The filter at work."""
@@ -93,9 +90,6 @@ class MedianFilter(LiveTransform):
     """
 
     kernel_size: int = 3
-
-    def __post_init__(self) -> None:
-        self.live  # noqa: B018  refused here, when made, or never
 
     @cached_property
     def live(self) -> RunningMedian:

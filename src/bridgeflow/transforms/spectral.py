@@ -42,9 +42,6 @@ class _ShortTime(LiveTransform):
     scale_to: ScaleTo | None = None
     phase_shift: int | None = 0
 
-    def __post_init__(self) -> None:
-        self.live  # noqa: B018  refused here, when made, or never
-
     @cached_property
     def sft(self) -> ShortTimeFFT:
         """The transform of a slice, and where slices lie."""
@@ -212,7 +209,7 @@ class Welch(LiveTransform):
         if self.detrend is not None:
             parse_word(self.detrend, Trend, field="Welch: detrend")
         parse_word(self.scaling, Scaling, field="Welch: scaling")
-        self.live  # noqa: B018  refused here, when made, or never
+        super().__post_init__()
 
     @cached_property
     def live(self) -> WelchAverage:

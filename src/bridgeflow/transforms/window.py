@@ -46,9 +46,6 @@ class Window(LiveTransform):
     pad: Leftover = "drop"
     first: bool = False
 
-    def __post_init__(self) -> None:
-        self.live  # noqa: B018  refused here, when made, or never
-
     @cached_property
     def live(self) -> LiveFrames:
         """What cuts."""
@@ -101,9 +98,6 @@ class WindowLabels(LiveTransform):
     hop: int | None = None
     pad: Leftover = "drop"
     rule: LabelRule = "majority"
-
-    def __post_init__(self) -> None:
-        self.live  # noqa: B018  refused here, when made, or never
 
     @cached_property
     def live(self) -> LiveLabels:
