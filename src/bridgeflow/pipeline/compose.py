@@ -13,13 +13,13 @@ from bridgeflow._optional import require
 from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
-from bridgeflow.transforms.base import LeafTransform, Transform
+from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.runner import Runner, Stage, locate, parts_of, put_back, select
 from bridgeflow.tree import compile_recipe
 
-__all__ = ["Compose", "ComposeState", "joined", "len_along"]
+__all__ = ["AnyStage", "Compose", "ComposeState", "as_function", "joined", "len_along"]
 
 _Self = TypeVar("_Self", bound="Compose")
 AnyStage = Transform | Callable[[Any], Any]
@@ -89,13 +89,13 @@ class Compose(Transform):
         runs: list[Callable[[Any], Any]] = []
         fused: list[Stage] = []
         for label, stage in self.row:
-            if isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__:
+            if is_leafwise(stage):
                 fused.append(Stage(label, stage))
                 continue
-            runs += [_function(fused)] if fused else []
-            runs.append(partial(_call, label, stage))
+            runs += [_fused(fused)] if fused else []
+            runs.append(as_function(label, stage))
             fused = []
-        return (*runs, _function(fused)) if fused else tuple(runs)
+        return (*runs, _fused(fused)) if fused else tuple(runs)
 
     # --- configuration ---
 
@@ -350,8 +350,13 @@ def _axes_behind(stage: Transform, spec: Any, axes: Mapping[str, int], made: Any
     return {place: min(behind[place], max(ndim - 1, 0)) for place, ndim in lengths.items()}
 
 
-def _function(stages: list[Stage]) -> Callable[[Any], Any]:
-    """The stages fused; a bound method, which Python calls faster than an object that has one."""
+def as_function(label: str, stage: AnyStage) -> Callable[[Any], Any]:
+    """One stage by itself, whose errors tell where they come from."""
+    return _fused([Stage(label, stage)]) if is_leafwise(stage) else partial(_call, label, stage)
+
+
+def _fused(stages: list[Stage]) -> Callable[[Any], Any]:
+    """Leaf transforms as one function; a bound method, which Python calls faster than an object that has one."""
     return Runner(stages).__call__
 
 

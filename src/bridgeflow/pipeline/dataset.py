@@ -22,12 +22,12 @@ from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
 from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, known_to_torch, stack
-from bridgeflow.pipeline.compose import AnyStage, Compose
+from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
 from bridgeflow.pipeline.randomness import Generators, current, parse_seed
 from bridgeflow.policy import Nulls, parse_word, words
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import is_leafwise
 from bridgeflow.transforms.plan import describe_leaves, is_spec
-from bridgeflow.transforms.runner import Runner, Stage, is_array, locate
+from bridgeflow.transforms.runner import Runner, Stage, is_array
 from bridgeflow.tree import compile_recipe, leaves_of, place
 
 __all__ = ["ArrayKind", "SignalDataset"]
@@ -390,7 +390,7 @@ class _Segment:
         self.function: Callable[[Any], Any] = (
             Runner([Stage(label, one) for label, one in stages])
             if takes_batches
-            else partial(_one_after_other, tuple(_function(label, one) for label, one in stages))
+            else partial(_one_after_other, tuple(as_function(label, one) for label, one in stages))
         )
         self._verdicts: dict[Any, tuple[bool, bool]] = {}
 
@@ -400,7 +400,7 @@ class _Segment:
         Args:
             whole: whether the result will be taken apart into samples.
         """
-        leaves = data if is_flat(data) else leaves_of(data, is_leaf)
+        leaves = data if is_flat(data) else leaves_of(data, _is_leaf)
         signature = tuple((place, type(leaf), leaf.ndim) for place, leaf in leaves.items())
         verdict = self._verdicts.get(signature)
         if verdict is None:
@@ -425,25 +425,7 @@ class _Segment:
 
 
 def _takes_batches(stage: Any) -> bool:
-    return (
-        isinstance(stage, LeafTransform)
-        and type(stage).__call__ is LeafTransform.__call__
-        and stage.core_ndim is not None
-    )
-
-
-def _function(label: str, stage: Any) -> Callable[[Any], Any]:
-    """A stage by itself, whose errors tell where they come from."""
-    leafwise = isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__
-    return Runner([Stage(label, stage)]) if leafwise else partial(_call, label, stage)
-
-
-def _call(label: str, stage: Any, sample: Any) -> Any:
-    try:
-        return stage(sample)
-    except Exception as error:
-        locate(error, "$", label)
-        raise
+    return is_leafwise(stage) and stage.core_ndim is not None
 
 
 def _one_after_other(functions: tuple[Callable[[Any], Any], ...], sample: Any) -> Any:
@@ -452,6 +434,6 @@ def _one_after_other(functions: tuple[Callable[[Any], Any], ...], sample: Any) -
     return sample
 
 
-def is_leaf(leaf: object) -> bool:
+def _is_leaf(leaf: object) -> bool:
     """Whether a leaf is an array, or stands for what is none."""
     return isinstance(leaf, Values) or is_array(leaf)

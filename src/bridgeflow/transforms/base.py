@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import get_annotations
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError
 from bridgeflow.spec import ArraySpec, Exchange
@@ -21,7 +21,7 @@ from bridgeflow.transforms.plan import Plan, describe_leaves, is_spec
 from bridgeflow.transforms.runner import Runner, Stage, locate
 from bridgeflow.tree import compile_recipe, parse_keys
 
-__all__ = ["LeafTransform", "Transform"]
+__all__ = ["LeafTransform", "Transform", "is_leafwise"]
 
 _Self = TypeVar("_Self", bound="Transform")
 
@@ -279,3 +279,8 @@ class LeafTransform(Transform):
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """Transform the selected arrays of a sample or batch; containers keep their type, the input stays as it is."""
         return self._runner((data, *more) if more else data)
+
+
+def is_leafwise(stage: object) -> TypeGuard[LeafTransform]:
+    """Whether a stage does `apply` to each array and nothing besides, so that several in a row may run fused."""
+    return isinstance(stage, LeafTransform) and type(stage).__call__ is LeafTransform.__call__
