@@ -130,14 +130,15 @@ class _Loader:
         self._map(["sink"], "a map such as `{parquet: out.parquet}`")
         section = parse_section(self.document, ["sink"], SinkSection, list(formats()))
         format, path = self._format_and_path("sink")
-        takes = formats()[format].writer.compressions
-        if section.compression is not None and section.compression not in takes:
-            known = " or ".join(map(repr, takes))
-            raise self.document.error(["sink", "compression"], f"{format} takes {known}, got {section.compression!r}")
-        writes = formats()[format].writer.dtypes
-        if section.dtype is not None and section.dtype not in writes:
-            known = " or ".join(map(repr, writes))
-            raise self.document.error(["sink", "dtype"], f"{format} takes {known}, got {section.dtype!r}")
+        writer = formats()[format].writer
+        wanted: Any
+        for key, wanted, takes in (
+            ("compression", section.compression, writer.compressions),
+            ("dtype", section.dtype, writer.dtypes),
+        ):
+            if wanted is not None and wanted not in takes:
+                known = " or ".join(map(repr, takes))
+                raise self.document.error(["sink", key], f"{format} takes {known}, got {wanted!r}")
         shards = self._map(["sink"])[format].plain().endswith("/")
         if section.shard_rows is not None and not shards:
             problem = f"is for a folder of shards, whose path ends with a slash; {path.name!r} is one file"

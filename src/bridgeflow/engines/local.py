@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow.bridge import to_numpy, trace
 from bridgeflow.engines.attended import Halt, attend
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError
-from bridgeflow.io import Receipt, Source, open_sink
+from bridgeflow.io import Receipt, Source
 from bridgeflow.io.base import Columns, Sink
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
@@ -158,8 +158,7 @@ class _FileRun:
         pair = _pair(job, before, made, self._settings.get("fs"))
         hum = None if pair is None else _hum(job, pair)
         with trace() as last_crossings, clock.step():
-            axes = job.transform.out_axes(layout.specs(job.specs(source)), axis=layout.axis)
-            written = self._write(lambda sink: self._write_all(sink, layout.closed(made, axes)))
+            written = self._write(lambda sink: self._write_all(sink, layout.closed(made, job.axes(source))))
         clock.done()
         exchanges = [*crossings, *last_crossings]
         return self._told(
@@ -176,7 +175,7 @@ class _FileRun:
         job, source, rows = self._job, self._source, self._chunk_rows
         passage = Passage(job.transform, job.layout(source), job.specs(source), name=source.path.name)
         chunks = -(-source.rows // rows)
-        took = dict.fromkeys(("read", "transforms", "write"), 0.0)
+        took: dict[str, float] = {}
         samples = crossings = 0
         copies: dict[CopyMade, int] = {}
 
@@ -227,19 +226,9 @@ class _FileRun:
         return Result(rows=source.rows, fs=fs, seconds=seconds, **facts)
 
     def _write(self, write: Callable[[Sink], None]) -> dict[str, Any]:
-        sink = self._job.sink
-        with open_sink(
-            sink.path,
-            format=sink.format,
-            overwrite=self._overwrite,
-            compression=sink.compression,
-            dtype=sink.dtype,
-            on_overflow=sink.on_overflow,
-            settings=self._settings,
-            roots=self._job.roots,
-        ) as output:
-            write(output)
-        return {"receipt": output.receipt, "saturated": output.saturated}
+        with self._job.open_sink(self._settings, overwrite=self._overwrite) as sink:
+            write(sink)
+        return {"receipt": sink.receipt, "saturated": sink.saturated}
 
     def _write_all(self, sink: Sink, columns: Columns) -> None:
         rows = max(map(len, columns.values()), default=0)
@@ -330,7 +319,7 @@ def _length(spec: ArraySpec) -> int:
 def _timed(took: dict[str, float], name: str) -> Iterator[None]:
     start = perf_counter()
     yield
-    took[name] += perf_counter() - start
+    took[name] = took.get(name, 0.0) + perf_counter() - start
 
 
 class _Clock:
@@ -345,9 +334,8 @@ class _Clock:
     def step(self) -> Iterator[None]:
         name = self._names[len(self.took)]
         self._tell(name, len(self.took), len(self._names))
-        start = perf_counter()
-        yield
-        self.took[name] = perf_counter() - start
+        with _timed(self.took, name):
+            yield
 
     def done(self) -> None:
         self._tell("", len(self._names), len(self._names))

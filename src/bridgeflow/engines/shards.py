@@ -24,7 +24,7 @@ from typing import Any, Final
 from bridgeflow._version import __version__
 from bridgeflow.engines.attended import Halt, Memory, attend
 from bridgeflow.errors import BridgeflowError, DataError
-from bridgeflow.io import Recording, Source, format_of, open_sink, open_source, shown
+from bridgeflow.io import Recording, Source, format_of, open_source, shown
 from bridgeflow.io import recordings as files_of
 from bridgeflow.io.commit import (
     JOB_RECORD,
@@ -492,8 +492,7 @@ class _Run:
             made = job.transform(layout.opened(source.read()))
         except BridgeflowError as error:
             raise self._located(error, source) from error
-        axes = job.transform.out_axes(layout.specs(job.specs(source)), axis=layout.axis)
-        columns = layout.closed(made, axes)
+        columns = layout.closed(made, job.axes(source))
         self._halt.check()
         yield columns
 
@@ -524,18 +523,7 @@ class _Run:
                 if not any(map(len, columns.values())):
                     continue
                 if sink is None:  # a stretch of which nothing comes out has no file
-                    sink = stack.enter_context(
-                        open_sink(
-                            self._folder / name,
-                            format=job.sink.format,
-                            overwrite="same",
-                            compression=job.sink.compression,
-                            dtype=job.sink.dtype,
-                            on_overflow=job.sink.on_overflow,
-                            settings=settings,
-                            roots=job.roots,
-                        )
-                    )
+                    sink = stack.enter_context(job.open_sink(settings, self._folder / name, overwrite="same"))
                 sink.write(columns)
         shard = None
         if sink is not None:

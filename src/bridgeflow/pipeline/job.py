@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +16,13 @@ from bridgeflow.io import (
     ColumnNulls,
     Compression,
     OnOverflow,
+    Overwrite,
     Recording,
     Roots,
+    Sink,
     SinkDtype,
     Source,
+    open_sink,
     open_source,
     recordings,
     refuse_existing,
@@ -201,6 +205,26 @@ class Job:
             raise data_error(source.path, problem, "correct `fs`, or leave it out")
         return source
 
+    def open_sink(
+        self, settings: Mapping[str, Any], path: Path | None = None, *, overwrite: Overwrite = False
+    ) -> AbstractContextManager[Sink]:
+        """Open the sink, or with a path one of its shards, as `bridgeflow.io.open_sink` does.
+
+        Args:
+            settings: what is stored with the result.
+        """
+        wanted = self.sink
+        return open_sink(
+            path or wanted.path,
+            format=wanted.format,
+            overwrite=overwrite,
+            compression=wanted.compression,
+            dtype=wanted.dtype,
+            on_overflow=wanted.on_overflow,
+            settings=settings,
+            roots=self.roots,
+        )
+
     def plan(self, source: Source) -> Plan:
         """What the transforms will do to the columns of the source, worked out before any of them is read.
 
@@ -209,15 +233,14 @@ class Job:
                 columns, or the report is about a column that does not come out.
         """
         layout = self.layout(source)
-        specs = layout.specs(self.specs(source))
         try:
-            plan = self.transform.plan(specs, axis=layout.axis)
+            plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
         except BridgeflowError as error:
             raise self.located(error) from error
         self.rate(plan)
         if isinstance(plan.result, dict):
             self.report_column(plan.result)
-            lengths = lengths_of(plan.result, self.transform.out_axes(specs, axis=layout.axis))
+            lengths = lengths_of(plan.result, self.axes(source))
             if len(set(lengths.values())) > 1:
                 raise data_error(self.sink.path, different_lengths(lengths))
         return plan
@@ -231,8 +254,7 @@ class Job:
         Raises:
             DataError: a row is something else here, and all shards are to be read as one.
         """
-        plan, layout = self.plan(source), self.layout(source)
-        axes = self.transform.out_axes(layout.specs(self.specs(source)), axis=layout.axis)
+        plan, axes = self.plan(source), self.axes(source)
         made = {}
         for name, spec in plan.result.items() if isinstance(plan.result, dict) else ():
             axis = axes.get(place([name]), 0)
@@ -247,6 +269,11 @@ class Job:
     def specs(self, source: Source) -> dict[str, ArraySpec]:
         """What each column of the source is, with the sampling rate that the job says."""
         return {name: replace(spec, fs=self.source.fs or spec.fs) for name, spec in source.specs.items()}
+
+    def axes(self, source: Source) -> dict[str, int]:
+        """On which axis of each array that comes out of the transforms the rows of the source follow each other."""
+        layout = self.layout(source)
+        return self.transform.out_axes(layout.specs(self.specs(source)), axis=layout.axis)
 
     def layout(self, source: Source) -> Layout:
         """What a row of the source is."""
