@@ -18,16 +18,23 @@ from bridgeflow.memory import Segment
 
 @contextmanager
 def threads_that_compute(count: int = 2) -> Iterator[None]:
+    """They have computed before: what torch sets up at its first product (`static` in C++, under a lock of its own)
+    never ends in a child that was forked meanwhile, whoever forks it.
+    """
     stop = threading.Event()
+    x, column = torch.randn(300, 300), pa.array(np.random.default_rng(0).standard_normal(50_000))
+
+    def compute() -> None:
+        x @ x.T
+        pa.compute.sort_indices(column)
+        Segment(1 << 16).array((10,), "u1")[:] = 1
+        pickle.loads(pickle.dumps(share(np.ones(10), across="process")))
 
     def busy() -> None:
-        x, column = torch.randn(300, 300), pa.array(np.random.default_rng(0).standard_normal(50_000))
         while not stop.is_set():
-            x = x @ x.T / 300
-            pa.compute.sort_indices(column)
-            Segment(1 << 16).array((10,), "u1")[:] = 1
-            pickle.loads(pickle.dumps(share(np.ones(10), across="process")))
+            compute()
 
+    compute()
     threads = [threading.Thread(target=busy) for _ in range(count)]
     for thread in threads:
         thread.start()
