@@ -19,6 +19,7 @@ from weakref import finalize
 import numpy as np
 
 from bridgeflow.io.files import data_error
+from bridgeflow.memory.reuse import fresh
 
 __all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
 
@@ -136,6 +137,8 @@ class MappedFile(HeldFile):
     def private(self, start: int, stop: int) -> Any:
         """The bytes `start` to `stop`, `[stop - start]` uint8, writable, for one caller alone."""
         if stop - start < COPIED_BELOW:
-            return self.data[start:stop].copy()
+            made = fresh(stop - start)
+            np.copyto(made, self.data[start:stop])
+            return made
         first = start - start % mmap.ALLOCATIONGRANULARITY
         return np.asarray(_Pages(self.descriptor, first, stop - first, private=True))[start - first :]

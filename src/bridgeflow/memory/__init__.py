@@ -1,9 +1,10 @@
-"""Memory that processes share: anonymous segments, the handles that carry them, and rings of slots for batches."""
+"""Memory that processes share (anonymous segments, handles, rings of slots for batches), and that is used again."""
 
 from __future__ import annotations
 
 from bridgeflow.memory.mapping import Access, Descriptor
 from bridgeflow.memory.packing import Packed, pack, unpack
+from bridgeflow.memory.reuse import trim
 from bridgeflow.memory.ring import Lease, Ring, Slot, empty, in_slot, making
 from bridgeflow.memory.segment import Segment, segment_of
 
@@ -20,5 +21,6 @@ __all__ = [
     "making",
     "pack",
     "segment_of",
+    "trim",
     "unpack",
 ]

@@ -1,10 +1,10 @@
-"""New memory for results: at the start of a cache line, and in large pages where there is much of it.
+"""Memory for results: at the start of a cache line, where a result that is gone has lain, else in large pages.
 
-Filters write a result once, at the speed of memory, so where it lies counts. NumPy asks Linux for large pages, which
-saves most of the page faults that the first touch of 16 MiB costs otherwise (1 to 8 ms here, as long as the filter
-itself); torch does not. Torch begins arrays with a cache line, which saves a tenth of the native engine's time; NumPy
-does not. Here both are done. In a worker process that makes a batch in shared memory, results lie there at once
-(`bridgeflow.memory.in_slot`), so this is for results alone.
+Filters write a result once, at the speed of memory, so where it lies counts. The first touch of new pages takes as
+long as the filter itself, so memory is used again (`bridgeflow.memory.reuse`). What is new comes from NumPy, which asks
+Linux for large pages, and saves most of the page faults; torch does not. Torch begins arrays with a cache line, which
+saves a tenth of the native engine's time; NumPy does not. In a worker process that makes a batch in shared memory,
+results lie there at once (`bridgeflow.memory.in_slot`), so this is for results alone.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from bridgeflow.memory import in_slot
+from bridgeflow.memory.reuse import fresh
 
 if TYPE_CHECKING:
     import torch
 
 __all__ = ["empty", "empty_tensor"]
 
-_LINE: Final = 64
 _WORTH_WHILE: Final = 1 << 15
 """Bytes from which on it is noticed."""
 
@@ -38,7 +38,7 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         return np.empty(shape, kind)
     if (here := in_slot(shape, kind)) is not None:
         return here
-    made: np.ndarray[Any, Any] = _bytes(size).view(kind).reshape(shape)
+    made: np.ndarray[Any, Any] = fresh(size).view(kind).reshape(shape)
     return made
 
 
@@ -54,9 +54,3 @@ def empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.devic
 
 
 _NUMPYS: Final = {f"torch.{name}": name for name in ("float16", "float32", "float64", "complex64", "complex128")}
-
-
-def _bytes(size: int) -> np.ndarray[Any, Any]:
-    raw: np.ndarray[Any, Any] = np.empty(size + _LINE, np.uint8)
-    start = -raw.__array_interface__["data"][0] % _LINE
-    return raw[start : start + size]
