@@ -24,9 +24,10 @@ from torch.utils.data import DataLoader
 from bridgeflow import Compose, Scale, SignalFilter
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.io import open_sink
+from bridgeflow.pipeline.ahead import Ahead
 from bridgeflow.pipeline.batches import Batch, collate
 from bridgeflow.pipeline.dataset import SignalDataset
-from bridgeflow.pipeline.loader import Ahead, Loader
+from bridgeflow.pipeline.loader import Loader
 from bridgeflow.pipeline.randomness import generators
 from bridgeflow.signal.iir.native import threads as compute_threads
 

@@ -7,21 +7,19 @@ have been handed out. Threads, workers and what they have made ahead are no part
 from __future__ import annotations
 
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from bridgeflow.errors import BatchTooLarge
+from bridgeflow.pipeline.ahead import Ahead
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.device import Lane, lane_to
 from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import BatchSampler, Order, Shuffle, Uneven, parse_state
 from bridgeflow.pipeline.workers import StartMethod, WorkerPool
 from bridgeflow.signal.iir.native import threads as compute_threads
-from bridgeflow.signal.iir.native import work_side_by_side
 
 __all__ = ["Loader"]
 
@@ -274,64 +272,6 @@ class _Sending:
 
     def __call__(self, task: Task) -> Any:
         return self._lane.send(self._fetch(task))
-
-
-class Ahead(Iterator[Any]):
-    """What `function` makes of `tasks`, in their order, by threads that run ahead.
-
-    An error comes in the place of its result, and ends the iteration. The threads end with the last result, with
-    `close()`, and when the iterator is dropped.
-
-    Args:
-        function: called by several threads at a time if `threads` is more than 1.
-        tasks: asked for in the thread that iterates.
-        threads: how many.
-        ahead: results that are under way or ready at most.
-    """
-
-    def __init__(self, function: Callable[[Any], Any], tasks: Iterator[Any], *, threads: int, ahead: int) -> None:
-        self._function = function
-        self._tasks = tasks
-        self._ahead = ahead
-        self._pool = ThreadPoolExecutor(
-            threads, "bridgeflow-loader", initializer=work_side_by_side, initargs=(threads,)
-        )
-        self._futures: deque[Future[Any]] = deque()
-        self._end = weakref.finalize(self, _shut_down, self._pool, self._futures)
-        self._fill()
-
-    def __next__(self) -> Any:
-        if not self._futures:
-            self.close()
-            raise StopIteration
-        future = self._futures.popleft()
-        try:
-            result = future.result()
-            self._fill()
-        except StopIteration as error:  # which would look like the end
-            self.close()
-            raise RuntimeError("StopIteration was raised while a batch was made") from error
-        except BaseException:
-            self.close()
-            raise
-        return result
-
-    def close(self) -> None:
-        """End the threads, when they have made what they are at; nothing comes after it."""
-        self._end()
-
-    def _fill(self) -> None:
-        while len(self._futures) < self._ahead and self._end.alive:
-            try:
-                task = next(self._tasks)
-            except StopIteration:
-                return
-            self._futures.append(self._pool.submit(self._function, task))
-
-
-def _shut_down(pool: ThreadPoolExecutor, futures: deque[Future[Any]]) -> None:
-    futures.clear()
-    pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _shuffle(wanted: object, dataset: SignalDataset) -> Shuffle:
