@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -41,11 +42,16 @@ class OnGpu(torch.Tensor):
 
 
 class Stream(list[Any]):
-    """Work that has been queued and not been done."""
+    """Work that has been queued and not been done; one after the other, whoever waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._turn = threading.Lock()
 
     def run(self, until: object = None) -> None:
-        while self and not (until is not None and getattr(until, "done", False)):
-            self.pop(0)()
+        with self._turn:
+            while self and not (until is not None and getattr(until, "done", False)):
+                self.pop(0)()
 
     def wait_event(self, event: Event) -> None:
         event.synchronize()  # what the GPU does before any work that is queued from now on
@@ -73,8 +79,13 @@ class Gpu:
 
     def __init__(self) -> None:
         self.main = Stream()
-        self.active: Stream = self.main
         self.buffers: list[int] = []
+        self._of_thread = threading.local()
+
+    @property
+    def active(self) -> Stream:
+        """Each thread's own, as with torch.cuda."""
+        return getattr(self._of_thread, "stream", self.main)
 
     def pinned(self, nbytes: int) -> Any:
         self.buffers.append(nbytes)
@@ -90,9 +101,9 @@ class Gpu:
 
     @contextmanager
     def on(self, stream: Stream) -> Iterator[None]:
-        before, self.active = self.active, stream
+        before, self._of_thread.stream = self.active, stream
         yield
-        self.active = before
+        self._of_thread.stream = before
 
     def current(self) -> Stream:
         return self.main
