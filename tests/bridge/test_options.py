@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from bridgeflow.bridge import describe, kind_of, like, route, share, to_arrow, to_numpy, to_tensor
+from bridgeflow.bridge import describe, kind_of, like, route, share, to_arrow, to_numpy, to_tensor, trace
 from bridgeflow.errors import BridgeflowError, CopyRefused, NoRoute
 from bridgeflow.spec import ArraySpec
 
@@ -162,3 +162,21 @@ def test_tensors_on_a_gpu_come_to_the_cpu_and_go_back():
     plan = route(describe(X), "torch", device="cuda")
     assert plan.target.admits(describe(there))
     assert like(np.zeros(2), on_gpu).device == on_gpu.device
+
+
+@pytest.mark.parametrize("dtype", [*"?bBhHiIqQefdgFDMmSUO", ">f4", "M8[s]", "m8[ms]", "i4,f4"])
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 3), (2, 0, 3)])
+def test_the_short_way_of_read_only_arrays_leads_where_the_long_one_does(dtype, shape):
+    x = np.zeros(shape, dtype)
+    x.flags.writeable = False
+
+    def told():
+        try:
+            made = to_tensor(x, writable=False)
+        except NoRoute as error:
+            return str(error)
+        return made.dtype, made.shape, made.stride(), made.data_ptr()
+
+    short = told()
+    with trace():
+        assert told() == short

@@ -346,11 +346,13 @@ def to_tensor(
         and layout is None
     ):
         flags = x.flags
-        if flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
-            try:
+        try:
+            if flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
                 return _from_numpy(x)
-            except (TypeError, ValueError):
-                pass  # the table of routes knows why
+            if not (flags.writeable or writable) and flags.c_contiguous:
+                return _from_dlpack(x)
+        except (TypeError, ValueError, BufferError):
+            pass  # the table of routes knows why
     elif (
         writable in (True, False)
         and (look := _ARROW_VIEWS.get(type(x))) is not None
