@@ -46,6 +46,9 @@ __all__ = [
 Columns: TypeAlias = dict[str, Any]
 """Column name to Arrow or NumPy array, all of one length along axis 0."""
 
+Arrays: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
+"""Column name to ndarray, likewise."""
+
 ColumnNulls: TypeAlias = Literal["error", "keep"]
 """What a source does with nulls: refuse the column, or hand them on to a transform that knows what to do with them."""
 
@@ -103,6 +106,10 @@ class Reader(ABC):
     @abstractmethod
     def take(self, indices: Any) -> Columns:
         """The rows at `indices` (int64, in range), in that order."""
+
+    def peek(self, start: int, stop: int) -> Arrays | None:
+        """See `Source.peek`; the rows are one or more, and in range."""
+        return None
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Rows `start` to `stop`, cut every `rows` rows, in memory that does not grow with the file."""
@@ -256,6 +263,21 @@ class Source:
         with self._typed_errors():
             columns = self._reader.slice(start, stop, writable=writable)
         return self._checked(columns, start, stop - start)
+
+    def peek(self, start: int, stop: int) -> Arrays | None:
+        """The rows `start` to `stop` as read-only ndarrays, where that takes no more than a look, else `None`.
+
+        It does where all columns are plain numbers and the rows lie next to each other in a mapped file. The numbers
+        are those of `slice`, at a tenth of the time that making Arrow arrays takes.
+
+        Raises:
+            DataError, ValueError: as for `slice`.
+        """
+        if not 0 <= start < stop <= self.rows:
+            return None
+        self._require_open()
+        with self._typed_errors():
+            return self._reader.peek(start, stop)
 
     def take(self, indices: Any) -> Columns:
         """The rows at `indices`, in their order (repeated ones too), one array per column, yours to write to.

@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from bridgeflow.io.base import Columns, Part, Reader, Settings
+from bridgeflow.io.base import Arrays, Columns, Part, Reader, Settings
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
 from bridgeflow.io.files import Roots, data_error, open_regular, shown
 from bridgeflow.io.listing import recordings
@@ -108,6 +108,12 @@ class FolderReader(Reader):
             if begin < end:
                 found.append(self._part(number).slice(begin, end, writable=writable))
         return self._together(found) if found else self._part(0).slice(0, 0)
+
+    def peek(self, start: int, stop: int) -> Arrays | None:
+        """Rows within one file, as that file gives them."""
+        number = int(np.searchsorted(self._bounds, start, "right")) - 1
+        part = self.parts[number]
+        return self._part(number).peek(start - part.start, stop - part.start) if stop <= part.stop else None
 
     def take(self, indices: Any) -> Columns:
         """The rows of each file at once, then all in the order asked for."""

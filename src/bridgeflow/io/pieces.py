@@ -10,6 +10,7 @@ import os
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from math import prod
 from threading import Lock
 from typing import Any
 from weakref import WeakSet
@@ -17,9 +18,9 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.io.base import Columns, Reader
+from bridgeflow.io.base import Arrays, Columns, Reader
 from bridgeflow.io.mapped import Held, MappedFile
-from bridgeflow.io.plain import gather, gather_from, join, nothing, over, own, row_width, rows_of
+from bridgeflow.io.plain import gather, gather_from, join, nothing, numbers, over, own, row_width, rows_of
 
 __all__ = ["PieceReader"]
 
@@ -42,6 +43,8 @@ class PieceReader(Reader):
     def _begin(self, file: Held, fields: Sequence[pa.Field], piece_rows: Sequence[int]) -> None:
         self.file = file
         self._types = {field.name: field.type for field in fields}
+        known = {field.name: numbers(field.type) for field in fields}
+        self._numbers = {name: found for name, found in known.items() if found is not None}
         self._bounds = np.concatenate([[0], np.cumsum(piece_rows, dtype=np.int64)])
         self.rows = int(self._bounds[-1])
         self._offsets = {field.name: np.full(len(piece_rows), _UNSEEN) for field in fields}
@@ -97,6 +100,26 @@ class PieceReader(Reader):
         self.file.require_unchanged()
         spans = [(number, self._piece(number), begin, end) for number, begin, end in self._spans(start, stop)]
         return {name: self._cut(name, spans, writable) for name in self._types} if spans else self._nothing()
+
+    def peek(self, start: int, stop: int) -> Arrays | None:
+        """Rows within one piece of a mapped file, if all columns are numbers without nulls."""
+        if len(self._numbers) < len(self._types) or not isinstance(self.file, MappedFile):
+            return None
+        self.file.require_unchanged()
+        number = int(np.searchsorted(self._bounds, start, "right")) - 1
+        begin, count = start - int(self._bounds[number]), stop - start
+        if stop > self._bounds[number + 1]:
+            return None
+        arrays: Arrays = {}
+        for name, (dtype, inner) in self._numbers.items():
+            if self._offsets[name][number] == _UNSEEN:
+                self._piece(number)
+            offset = int(self._offsets[name][number])
+            if offset == _ELSEWHERE:
+                return None
+            first = offset + begin * prod(inner) * dtype.itemsize
+            arrays[name] = np.ndarray((count, *inner), dtype, self.file.data, first)
+        return arrays
 
     def _cut(self, name: str, spans: Sequence[tuple[int, pa.RecordBatch, int, int]], writable: bool) -> Any:
         parts = [piece.column(name).slice(begin, end - begin) for _, piece, begin, end in spans]

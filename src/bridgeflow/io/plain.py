@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.bridge.arrow_numpy import levels
+from bridgeflow.bridge.arrow_numpy import element_of, levels
 from bridgeflow.bridge.private import private_buffer
 
-__all__ = ["adopt", "gather", "gather_from", "join", "nothing", "over", "own", "row_width", "rows_of"]
+__all__ = ["adopt", "gather", "gather_from", "join", "nothing", "numbers", "over", "own", "row_width", "rows_of"]
 
 _MAX_WIDTH = 1 << 30
 
@@ -44,6 +44,19 @@ def _row_width(type: pa.DataType) -> int | None:
         return width if width and width <= _MAX_WIDTH else None
     is_number = pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_temporal(type)
     return type.bit_width // 8 if is_number and type.bit_width >= 8 else None
+
+
+def numbers(type: pa.DataType) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+    """Element type and shape of a row whose bytes, as they lie, are real numbers to NumPy; `None` for all others.
+
+    >>> numbers(pa.fixed_shape_tensor(pa.int16(), (2, 3))), numbers(pa.date64())
+    ((dtype('int16'), (2, 3)), None)
+    """
+    element = element_of(type)
+    if row_width(type) is None or element.permutation or (element.layout, element.encoding) != ("strided", ""):
+        return None
+    is_real = element.dtype.startswith(("int", "uint", "float")) and element.dtype == element.stored
+    return (np.dtype(element.dtype), element.inner) if is_real else None
 
 
 def nothing(type: pa.DataType) -> pa.Array:

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
+from bridgeflow.bridge.tracing import ACTIVE
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
 from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, known_to_torch, stack
@@ -211,6 +212,8 @@ class SignalDataset:
         shared: frozenset[str] = frozenset()
         if stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all()):
             shared = self._remade
+            if len(shared) == len(self._converters) and (seen := self._peeked(start, stop)) is not None:
+                return _Made(seen, len(rows))
             columns = self.source.slice(start, stop, writable=not shared)
         else:
             columns = self.source.take(rows)
@@ -221,6 +224,16 @@ class SignalDataset:
                 data[name], data[f"{name}_mask"] = made
         ragged = any(self._converters[name] == "lists" and type(data[name]) is Values for name in columns)
         return _Made(None, len(rows), Parts(data, len(rows))) if ragged else _Made(data, len(rows))
+
+    def _peeked(self, start: int, stop: int) -> Any:
+        """Rows of numbers as they lie in a mapped file, for who will not write to them; `None` where it is not so easy.
+
+        Whoever traces crossings is shown the long way, which gives the same.
+        """
+        arrays = None if ACTIVE else self.source.peek(start, stop)
+        if arrays is None or self.kind == "numpy":
+            return arrays
+        return {name: to_tensor(array, writable=False) for name, array in arrays.items()}
 
     def _converted(self, name: str, column: Any, *, writable: bool) -> Any:
         how = self._converters[name]
