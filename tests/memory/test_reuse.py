@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import subprocess
+import sys
 import threading
 from itertools import pairwise
 
@@ -146,6 +148,22 @@ def test_a_forked_child_begins_with_nothing():
             os._exit(0 if good and kept() == SIZE else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert kept() == SIZE
+
+
+def test_nothing_is_said_when_python_ends():
+    """Arrays that live in modules and cycles are let go of when the library's own globals are gone already."""
+    code = """
+import sys, types
+from bridgeflow.memory.reuse import fresh
+late = types.ModuleType("late")
+sys.modules["late"] = late
+late.array, late.me = fresh(1 << 20), late
+held = [fresh(1 << 20) for _ in range(80)]
+held.append(held)
+sys.late = fresh(1 << 20)
+"""
+    run = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])

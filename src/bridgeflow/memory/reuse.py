@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
 
@@ -58,7 +59,8 @@ class _Kept:
     thread allocates). So nothing waits for the lock: whoever does not get it does without.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self.begin()
 
     def begin(self) -> None:
@@ -88,7 +90,7 @@ class _Kept:
             self._blocks.setdefault(nbytes, []).append(block)
             self._blocks.move_to_end(nbytes)
             self._nbytes += nbytes
-            while self._nbytes > KEPT_NBYTES:
+            while self._nbytes > self._most:
                 self._taken(next(iter(self._blocks)), 0)
         finally:
             self._lock.release()
@@ -112,6 +114,11 @@ class _Kept:
             self._lock.release()
 
 
+_kept: Final = _Kept(KEPT_NBYTES)
+
+os.register_at_fork(after_in_child=_kept.begin)
+
+
 class _Lease:
     """A block in use; the arrays over it hold it, and with the last of them it is given back."""
 
@@ -121,10 +128,5 @@ class _Lease:
         self._block = block
         self.__array_interface__ = block.__array_interface__
 
-    def __del__(self) -> None:
-        _kept.give(self._block)
-
-
-_kept: Final = _Kept()
-
-os.register_at_fork(after_in_child=_kept.begin)
+    def __del__(self, give: Callable[[Any], None] = _kept.give) -> None:  # at the very end globals are gone
+        give(self._block)
