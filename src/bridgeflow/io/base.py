@@ -107,8 +107,12 @@ class Reader(ABC):
     def take(self, indices: Any) -> Columns:
         """The rows at `indices` (int64, in range), in that order."""
 
-    def peek(self, start: int, stop: int) -> Arrays | None:
-        """See `Source.peek`; the rows are one or more, and in range."""
+    def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
+        """See `Source.slice_arrays`; the rows are one or more, and in range."""
+        return None
+
+    def take_arrays(self, indices: Any) -> Arrays | None:
+        """See `Source.take_arrays`; the indices (int64) are one or more, and in range."""
         return None
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
@@ -264,21 +268,6 @@ class Source:
             columns = self._reader.slice(start, stop, writable=writable)
         return self._checked(columns, start, stop - start)
 
-    def peek(self, start: int, stop: int) -> Arrays | None:
-        """The rows `start` to `stop` as read-only ndarrays, where that takes no more than a look, else `None`.
-
-        It does where all columns are plain numbers and the rows lie next to each other in a mapped file. The numbers
-        are those of `slice`, at a tenth of the time that making Arrow arrays takes.
-
-        Raises:
-            DataError, ValueError: as for `slice`.
-        """
-        if not 0 <= start < stop <= self.rows:
-            return None
-        self._require_open()
-        with self._typed_errors():
-            return self._reader.peek(start, stop)
-
     def take(self, indices: Any) -> Columns:
         """The rows at `indices`, in their order (repeated ones too), one array per column, yours to write to.
 
@@ -290,16 +279,44 @@ class Source:
             IndexError: an index out of range.
             TypeError: indices that are no integers along one axis.
         """
+        chosen = self._chosen(indices)
+        with self._typed_errors():
+            columns = self._reader.take(chosen)
+        return self._checked(columns, chosen, len(chosen))
+
+    def slice_arrays(self, start: int, stop: int, *, writable: bool = True) -> Arrays | None:
+        """What `slice` gives, as ndarrays, where nothing but numbers in a mapped file is asked for; `None` elsewhere.
+
+        It goes without Arrow arrays, which take several times as long to make as to find their bytes: for many small
+        pieces, such as batches. Rows of two record batches are left to `slice`, which puts them together.
+
+        Args and errors as for `slice`.
+        """
+        if not 0 <= start < stop <= self.rows:
+            return None
+        self._require_open()
+        with self._typed_errors():
+            return self._reader.slice_arrays(start, stop, writable=writable)
+
+    def take_arrays(self, indices: Any) -> Arrays | None:
+        """What `take` gives, as ndarrays, where nothing but numbers in a mapped file is asked for; `None` elsewhere.
+
+        Args and errors as for `take`.
+        """
+        chosen = self._chosen(indices)
+        if not chosen.size:
+            return None
+        with self._typed_errors():
+            return self._reader.take_arrays(chosen)
+
+    def _chosen(self, indices: Any) -> Any:
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or (chosen.dtype.kind not in "iu" and chosen.size):
             raise TypeError(f"indices must be integers along one axis, got {chosen.dtype} of shape {chosen.shape}")
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.rows:
             raise IndexError(f"{self.name} has rows 0 to {self.rows - 1}, got {chosen.min()} to {chosen.max()}")
-        chosen = chosen.astype(np.int64, copy=False)
         self._require_open()
-        with self._typed_errors():
-            columns = self._reader.take(chosen)
-        return self._checked(columns, chosen, len(chosen))
+        return chosen.astype(np.int64, copy=False)
 
     def chunks(self, rows: int, *, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
         """Pieces of exactly `rows` rows (the last one shorter) from row `start` up to `stop`, in constant memory.

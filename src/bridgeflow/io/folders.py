@@ -109,11 +109,13 @@ class FolderReader(Reader):
                 found.append(self._part(number).slice(begin, end, writable=writable))
         return self._together(found) if found else self._part(0).slice(0, 0)
 
-    def peek(self, start: int, stop: int) -> Arrays | None:
+    def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
         """Rows within one file, as that file gives them."""
         number = int(np.searchsorted(self._bounds, start, "right")) - 1
         part = self.parts[number]
-        return self._part(number).peek(start - part.start, stop - part.start) if stop <= part.stop else None
+        if stop > part.stop:
+            return None
+        return self._part(number).slice_arrays(start - part.start, stop - part.start, writable=writable)
 
     def take(self, indices: Any) -> Columns:
         """The rows of each file at once, then all in the order asked for."""

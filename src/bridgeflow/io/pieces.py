@@ -101,25 +101,52 @@ class PieceReader(Reader):
         spans = [(number, self._piece(number), begin, end) for number, begin, end in self._spans(start, stop)]
         return {name: self._cut(name, spans, writable) for name in self._types} if spans else self._nothing()
 
-    def peek(self, start: int, stop: int) -> Arrays | None:
+    def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
         """Rows within one piece of a mapped file, if all columns are numbers without nulls."""
         if len(self._numbers) < len(self._types) or not isinstance(self.file, MappedFile):
             return None
         self.file.require_unchanged()
         number = int(np.searchsorted(self._bounds, start, "right")) - 1
-        begin, count = start - int(self._bounds[number]), stop - start
+        begin, end = start - int(self._bounds[number]), stop - int(self._bounds[number])
         if stop > self._bounds[number + 1]:
             return None
         arrays: Arrays = {}
         for name, (dtype, inner) in self._numbers.items():
-            if self._offsets[name][number] == _UNSEEN:
-                self._piece(number)
-            offset = int(self._offsets[name][number])
+            offset = self._offset_of(name, number)
             if offset == _ELSEWHERE:
                 return None
-            first = offset + begin * prod(inner) * dtype.itemsize
-            arrays[name] = np.ndarray((count, *inner), dtype, self.file.data, first)
+            width, shape = prod(inner) * dtype.itemsize, (stop - start, *inner)
+            if writable:
+                memory = self.file.private(offset + begin * width, offset + end * width)
+                arrays[name] = np.ndarray(shape, dtype, memory)
+            else:
+                arrays[name] = np.ndarray(shape, dtype, self.file.data, offset + begin * width)
         return arrays
+
+    def take_arrays(self, indices: Any) -> Arrays | None:
+        """Rows anywhere in a mapped file, likewise."""
+        if len(self._numbers) < len(self._types) or not isinstance(self.file, MappedFile):
+            return None
+        self.file.require_unchanged()
+        pieces = np.searchsorted(self._bounds, indices, "right") - 1
+        local = indices - self._bounds[pieces]
+        arrays: Arrays = {}
+        for name, (dtype, inner) in self._numbers.items():
+            offsets = self._offsets[name][pieces]
+            if (offsets < 0).any():
+                offsets = np.array([self._offset_of(name, number) for number in pieces.tolist()])
+                if (offsets < 0).any():
+                    return None
+            width = prod(inner) * dtype.itemsize
+            rows = _at(self.file.data, width, offsets + local * width)
+            arrays[name] = np.ndarray((len(indices), *inner), dtype, rows)
+        return arrays
+
+    def _offset_of(self, name: str, number: int) -> int:
+        """Where the rows of a column of a piece begin in the mapped file, the piece having been checked."""
+        if self._offsets[name][number] == _UNSEEN:
+            self._piece(number)
+        return int(self._offsets[name][number])
 
     def _cut(self, name: str, spans: Sequence[tuple[int, pa.RecordBatch, int, int]], writable: bool) -> Any:
         parts = [piece.column(name).slice(begin, end - begin) for _, piece, begin, end in spans]

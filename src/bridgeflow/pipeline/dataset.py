@@ -22,6 +22,7 @@ from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
+from bridgeflow.io.base import Arrays
 from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, known_to_torch, stack
 from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
 from bridgeflow.pipeline.randomness import Generators, current, parse_seed
@@ -209,14 +210,14 @@ class SignalDataset:
     def _fetch(self, rows: Any) -> _Made:
         """The rows' columns, before any transform."""
         start, stop = int(rows[0]), int(rows[-1]) + 1
-        shared: frozenset[str] = frozenset()
-        if stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all()):
-            shared = self._remade
-            if len(shared) == len(self._converters) and (seen := self._peeked(start, stop)) is not None:
-                return _Made(seen, len(rows))
-            columns = self.source.slice(start, stop, writable=not shared)
-        else:
-            columns = self.source.take(rows)
+        in_a_row = stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all())
+        shared: frozenset[str] = self._remade if in_a_row else frozenset()
+        if not ACTIVE and self.nulls != "mask" and len(shared) in (0, len(self._converters)):
+            source, writable = self.source, not shared
+            arrays = source.slice_arrays(start, stop, writable=writable) if in_a_row else source.take_arrays(rows)
+            if arrays is not None:  # numbers and nothing else: the everyday case, worth a short way
+                return _Made(self._faced(arrays, writable=writable), len(rows))
+        columns = self.source.slice(start, stop, writable=not shared) if in_a_row else self.source.take(rows)
         data: dict[str, Any] = {}
         for name, column in columns.items():
             data[name] = made = self._converted(name, column, writable=name not in shared)
@@ -225,15 +226,11 @@ class SignalDataset:
         ragged = any(self._converters[name] == "lists" and type(data[name]) is Values for name in columns)
         return _Made(None, len(rows), Parts(data, len(rows))) if ragged else _Made(data, len(rows))
 
-    def _peeked(self, start: int, stop: int) -> Any:
-        """Rows of numbers as they lie in a mapped file, for who will not write to them; `None` where it is not so easy.
-
-        Whoever traces crossings is shown the long way, which gives the same.
-        """
-        arrays = None if ACTIVE else self.source.peek(start, stop)
-        if arrays is None or self.kind == "numpy":
+    def _faced(self, arrays: Arrays, *, writable: bool) -> dict[str, Any]:
+        """Numbers without nulls, as `_converted` would give them."""
+        if self.kind == "numpy":
             return arrays
-        return {name: to_tensor(array, writable=False) for name, array in arrays.items()}
+        return {name: to_tensor(array, writable=writable) for name, array in arrays.items()}
 
     def _converted(self, name: str, column: Any, *, writable: bool) -> Any:
         how = self._converters[name]
