@@ -108,11 +108,12 @@ def filtered(batch: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scipy.signal.sosfilt(SOS, batch).astype(np.float32, copy=False))
 
 
-def loader(path: Path, precision: str) -> Epoch:
+def loader(path: Path, precision: str, *, shuffle: bool = False) -> Epoch:
     """Ours."""
     from bridgeflow import Loader, SignalDataset, SignalFilter
 
-    batches = Loader(SignalDataset(path, transform=SignalFilter(**TRANSFORM, precision=precision)), BATCH)
+    dataset = SignalDataset(path, transform=SignalFilter(**TRANSFORM, precision=precision))
+    batches = Loader(dataset, BATCH, shuffle=shuffle)
     return lambda: (batch["x"] for batch in batches)
 
 
@@ -182,6 +183,7 @@ def epoch(suffix: str, precision: str) -> Race:
             **{name: timed(one) for name, one in peers.items()},
             "bare read and copy": timed(bare(path)),
             "our filter alone": timed(filter_alone(path, precision)),
+            "bridgeflow, rows shuffled": timed(loader(path, precision, shuffle=True)),
         },
         targets=dict.fromkeys(list(peers)[:2], promise),
         threads=2,
