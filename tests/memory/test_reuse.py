@@ -25,6 +25,7 @@ SIZE = 1 << 20
 
 @pytest.fixture(autouse=True)
 def _nothing_kept():
+    gc.collect()  # what other tests have left in cycles would come back in the midst of these
     trim()
     yield
     trim()
