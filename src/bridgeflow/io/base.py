@@ -83,6 +83,7 @@ class Reader(ABC):
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
         random_access: whether rows are read without decoding others: `take` costs what it gives.
+        only_numbers: whether nothing but numbers in mapped files is read, so that `slice_arrays` may have an answer.
         file: what is read from.
         parts: the files that several are; empty for one.
         format: the one of all files that several are; `None` where they differ.
@@ -94,6 +95,7 @@ class Reader(ABC):
     settings: Settings
     seekable: bool = True
     random_access: bool = False
+    only_numbers: bool = False
     file: Held
     parts: tuple[Part, ...] = ()
     format: Format | None = None
@@ -215,6 +217,7 @@ class Source:
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
         random_access: whether rows are read without decoding others, so that `take` costs what it gives.
+        only_numbers: whether nothing but numbers in mapped files is read, so that `slice_arrays` may have an answer.
     """
 
     def __init__(
@@ -234,6 +237,7 @@ class Source:
         self.parts = self._reader.parts or ((Part(path.stem, path, 0, self.rows),) if format else ())
         self.seekable = self._reader.seekable
         self.random_access = self._reader.random_access
+        self.only_numbers = self._reader.only_numbers
         self.fs = float(self.settings["fs"]) if "fs" in self.settings else None
         self.specs = {name: self._promised(spec) for name, spec in self._reader.specs.items()}
         if not self._keep_nulls and any(spec.null_count for spec in self._reader.specs.values()):

@@ -19,7 +19,7 @@ from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
 from bridgeflow.io.files import Roots, data_error, open_regular, shown
 from bridgeflow.io.listing import recordings
 from bridgeflow.io.mapped import Held
-from bridgeflow.io.plain import gather_from, join
+from bridgeflow.io.plain import by_part, gather_from, join
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class FolderReader(Reader):
             self.format = part.format if not number or part.format is self.format else None
             self.seekable = self.seekable and part.seekable
             self.random_access = part.random_access and (self.random_access or not number)
+            self.only_numbers = part.only_numbers and (self.only_numbers or not number)
             _require_same(path, files[0], specs[0], files[number], part.specs)
             if listed[number].rows not in (None, part.rows):
                 problem = f"has {part.rows:,} rows, and its folder's manifest says {listed[number].rows:,}"
@@ -122,13 +123,11 @@ class FolderReader(Reader):
         if not len(indices):
             return self._part(0).take(indices)
         numbers = np.searchsorted(self._bounds, indices, "right") - 1
-        needed = np.unique(numbers)
         local = indices - self._bounds[numbers]
+        needed, groups = by_part(numbers)
         if len(needed) == 1:
-            return self._part(int(needed[0])).take(local)
-        order = np.argsort(numbers, kind="stable")
-        groups = np.split(order, np.searchsorted(numbers[order], needed[1:]))
-        found = [self._part(int(number)).take(local[group]) for number, group in zip(needed, groups, strict=True)]
+            return self._part(needed[0]).take(local)
+        found = [self._part(number).take(local[group]) for number, group in zip(needed, groups, strict=True)]
         every = [np.arange(len(group)) for group in groups]
         return {name: gather_from([one[name] for one in found], every, groups) for name in self.specs}
 

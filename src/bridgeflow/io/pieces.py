@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from bridgeflow.io.base import Arrays, Columns, Reader
 from bridgeflow.io.mapped import Held, MappedFile
-from bridgeflow.io.plain import gather, gather_from, join, nothing, numbers, over, own, row_width, rows_of
+from bridgeflow.io.plain import by_part, gather, gather_from, join, nothing, numbers, over, own, row_width, rows_of
 
 __all__ = ["PieceReader"]
 
@@ -45,6 +45,7 @@ class PieceReader(Reader):
         self._types = {field.name: field.type for field in fields}
         known = {field.name: numbers(field.type) for field in fields}
         self._numbers = {name: found for name, found in known.items() if found is not None}
+        self.only_numbers = self.random_access and isinstance(file, MappedFile) and len(self._numbers) == len(known)
         self._bounds = np.concatenate([[0], np.cumsum(piece_rows, dtype=np.int64)])
         self.rows = int(self._bounds[-1])
         self._offsets = {field.name: np.full(len(piece_rows), _UNSEEN) for field in fields}
@@ -103,8 +104,9 @@ class PieceReader(Reader):
 
     def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
         """Rows within one piece of a mapped file, if all columns are numbers without nulls."""
-        if len(self._numbers) < len(self._types) or not isinstance(self.file, MappedFile):
+        if not self.only_numbers:
             return None
+        assert isinstance(self.file, MappedFile)
         self.file.require_unchanged()
         number = int(np.searchsorted(self._bounds, start, "right")) - 1
         begin, end = start - int(self._bounds[number]), stop - int(self._bounds[number])
@@ -125,20 +127,16 @@ class PieceReader(Reader):
 
     def take_arrays(self, indices: Any) -> Arrays | None:
         """Rows anywhere in a mapped file, likewise."""
-        if len(self._numbers) < len(self._types) or not isinstance(self.file, MappedFile):
+        if not self.only_numbers:
             return None
         self.file.require_unchanged()
         pieces = np.searchsorted(self._bounds, indices, "right") - 1
         local = indices - self._bounds[pieces]
         arrays: Arrays = {}
         for name, (dtype, inner) in self._numbers.items():
-            offsets = self._offsets[name][pieces]
-            if (offsets < 0).any():
-                offsets = np.array([self._offset_of(name, number) for number in pieces.tolist()])
-                if (offsets < 0).any():
-                    return None
-            width = prod(inner) * dtype.itemsize
-            rows = _at(self.file.data, width, offsets + local * width)
+            rows = self._gathered(name, pieces, local, prod(inner) * dtype.itemsize)
+            if rows is None:
+                return None
             arrays[name] = np.ndarray((len(indices), *inner), dtype, rows)
         return arrays
 
@@ -147,6 +145,18 @@ class PieceReader(Reader):
         if self._offsets[name][number] == _UNSEEN:
             self._piece(number)
         return int(self._offsets[name][number])
+
+    def _gathered(self, name: str, pieces: Any, local: Any, width: int) -> Any:
+        """Rows of a column in new memory, `[rows]` of `V<width>`; `None` where one is not plain in a mapped file."""
+        offsets = self._offsets[name][pieces]
+        if (unseen := offsets == _UNSEEN).any():
+            for number in np.unique(pieces[unseen]).tolist():
+                self._piece(number)
+            offsets = self._offsets[name][pieces]
+        if (offsets < 0).any():
+            return None
+        assert isinstance(self.file, MappedFile)
+        return _at(self.file.data, width, offsets + local * width)
 
     def _cut(self, name: str, spans: Sequence[tuple[int, pa.RecordBatch, int, int]], writable: bool) -> Any:
         parts = [piece.column(name).slice(begin, end - begin) for _, piece, begin, end in spans]
@@ -167,25 +177,18 @@ class PieceReader(Reader):
         self.file.require_unchanged()
         if not len(indices):
             return self._nothing()
-        numbers = np.searchsorted(self._bounds, indices, "right") - 1
-        needed = np.unique(numbers)
-        local = indices - self._bounds[numbers]
-        return {name: self._gather(name, numbers, needed, local) for name in self._types}
+        pieces = np.searchsorted(self._bounds, indices, "right") - 1
+        local = indices - self._bounds[pieces]
+        return {name: self._gather(name, pieces, local) for name in self._types}
 
-    def _gather(self, name: str, numbers: Any, needed: Any, local: Any) -> Any:
-        offsets, type = self._offsets[name], self._types[name]
-        if self.random_access:
-            for number in needed[offsets[needed] == _UNSEEN]:
-                self._piece(int(number))
-            if (offsets[needed] >= 0).all():
-                assert isinstance(self.file, MappedFile)
-                width = row_width(type) or 0
-                return over(type, len(local), _at(self.file.data, width, offsets[numbers] + local * width))
-        if len(needed) == 1:
-            return gather(self._piece(int(needed[0])).column(name), local)
-        order = np.argsort(numbers, kind="stable")
-        groups = np.split(order, np.searchsorted(numbers[order], needed[1:]))
-        columns = [self._piece(int(number)).column(name) for number in needed]
+    def _gather(self, name: str, pieces: Any, local: Any) -> Any:
+        type = self._types[name]
+        if self.random_access and (rows := self._gathered(name, pieces, local, row_width(type) or 0)) is not None:
+            return over(type, len(local), rows)
+        needed, groups = by_part(pieces)
+        columns = [self._piece(number).column(name) for number in needed]
+        if len(columns) == 1:
+            return gather(columns[0], local)
         return gather_from(columns, [local[group] for group in groups], groups)
 
 

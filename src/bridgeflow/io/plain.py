@@ -17,7 +17,19 @@ import pyarrow as pa
 from bridgeflow.bridge.arrow_numpy import element_of, levels
 from bridgeflow.bridge.private import private_buffer
 
-__all__ = ["adopt", "gather", "gather_from", "join", "nothing", "numbers", "over", "own", "row_width", "rows_of"]
+__all__ = [
+    "adopt",
+    "by_part",
+    "gather",
+    "gather_from",
+    "join",
+    "nothing",
+    "numbers",
+    "over",
+    "own",
+    "row_width",
+    "rows_of",
+]
 
 _MAX_WIDTH = 1 << 30
 
@@ -123,6 +135,18 @@ def gather(column: Any, indices: Any) -> Any:
     if rows is None:
         return column.take(pa.array(indices))
     return over(column.type, len(indices), rows[indices])
+
+
+def by_part(parts: Any) -> tuple[list[int], list[Any]]:
+    """The parts that rows lie in, given the part of each row, and for each of them which of the rows these are.
+
+    >>> needed, groups = by_part(np.array([3, 0, 3]))
+    >>> needed, [group.tolist() for group in groups]
+    ([0, 3], [[1], [0, 2]])
+    """
+    needed = np.unique(parts)
+    order = np.argsort(parts, kind="stable")
+    return needed.tolist(), np.split(order, np.searchsorted(parts[order], needed[1:]))
 
 
 def gather_from(columns: Sequence[Any], chosen: Sequence[Any], places: Sequence[Any]) -> Any:

@@ -212,7 +212,8 @@ class SignalDataset:
         start, stop = int(rows[0]), int(rows[-1]) + 1
         in_a_row = stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all())
         shared: frozenset[str] = self._remade if in_a_row else frozenset()
-        if not ACTIVE and self.nulls != "mask" and len(shared) in (0, len(self._converters)):
+        alike = len(shared) in (0, len(self._converters))
+        if self.source.only_numbers and alike and self.nulls != "mask" and not ACTIVE:
             source, writable = self.source, not shared
             arrays = source.slice_arrays(start, stop, writable=writable) if in_a_row else source.take_arrays(rows)
             if arrays is not None:  # numbers and nothing else: the everyday case, worth a short way
