@@ -232,18 +232,23 @@ class Job:
             BridgeflowError: a transform cannot handle a column or selects one that is not there, what comes out is no
                 columns, or the report is about a column that does not come out.
         """
+        return self._planned(source)[0]
+
+    def _planned(self, source: Source) -> tuple[Plan, dict[str, int]]:
+        """The plan, and the axes of what comes out."""
         layout = self.layout(source)
         try:
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
         except BridgeflowError as error:
             raise self.located(error) from error
         self.rate(plan)
+        axes = self.axes(source)
         if isinstance(plan.result, dict):
             self.report_column(plan.result)
-            lengths = lengths_of(plan.result, self.axes(source))
+            lengths = lengths_of(plan.result, axes)
             if len(set(lengths.values())) > 1:
                 raise data_error(self.sink.path, different_lengths(lengths))
-        return plan
+        return plan, axes
 
     def plan_alike(self, source: Source, first: dict[str, str] | None) -> tuple[Plan, dict[str, str]]:
         """The plan for one of many recordings, and what a row of its results is, column by column.
@@ -254,7 +259,7 @@ class Job:
         Raises:
             DataError: a row is something else here, and all shards are to be read as one.
         """
-        plan, axes = self.plan(source), self.axes(source)
+        plan, axes = self._planned(source)
         made = {}
         for name, spec in plan.result.items() if isinstance(plan.result, dict) else ():
             axis = axes.get(place([name]), 0)
