@@ -296,6 +296,11 @@ def test_stray_writes_behind_arrows_back_do_not_reach_the_file(tmp_path):
     assert (tmp_path / "a").read_bytes() == before
 
 
+def run_on(path, name, code):
+    """Run Python code on a file and its format, in a process of its own."""
+    return subprocess.run([sys.executable, "-c", code, str(path), name], capture_output=True, text=True, timeout=60)
+
+
 FORKED = """
 import os, sys, threading
 from bridgeflow.io import open_source
@@ -331,17 +336,11 @@ print(sorted(set(sys.modules) - before))
 @pytest.mark.parametrize("name", ["arrow", "arrow_stream", "parquet"])
 def test_reading_imports_nothing(tmp_path, name):
     """A child that was forked while a thread imports waits forever where it needs the same module."""
-    several_batches(tmp_path / "a", name)
-    done = subprocess.run(
-        [sys.executable, "-c", READ_ONCE, str(tmp_path / "a"), name], capture_output=True, text=True, timeout=60
-    )
+    done = run_on(several_batches(tmp_path / "a", name), name, READ_ONCE)
     assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.parametrize("name", ["arrow", "arrow_stream", "parquet"])
 def test_forked_while_threads_read(tmp_path, name):
-    several_batches(tmp_path / "a", name)
-    done = subprocess.run(
-        [sys.executable, "-c", FORKED, str(tmp_path / "a"), name], capture_output=True, text=True, timeout=60
-    )
+    done = run_on(several_batches(tmp_path / "a", name), name, FORKED)
     assert done.stdout == "0\n", done.stderr
