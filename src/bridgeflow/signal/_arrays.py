@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,8 @@ def open_array(x: Any, *, what: str) -> Opened:
     """
     if type(x) is np.ndarray and x.dtype.isnative:
         values = x
+    elif (columns := _columns_of(x)) is not None:
+        raise _table_refused(x, columns, what=what)
     elif kind_of(x) is None:
         values = np.asarray(x)
     elif differentiates(x):
@@ -59,6 +62,8 @@ def open_array(x: Any, *, what: str) -> Opened:
     else:
         values = to_numpy(x)
     if values.dtype.kind not in "fciub":
+        if values.dtype.names:
+            raise _table_refused(x, values.dtype.names, what=what)
         raise DataError(f"{what}: cannot filter elements of type {values.dtype}; convert them to numbers first")
     if values.ndim == 0:
         raise DataError(f"{what}: x must have at least one axis, got a single number")
@@ -67,9 +72,39 @@ def open_array(x: Any, *, what: str) -> Opened:
 
 def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
     """Coefficients or a state, whatever array holds them, as an ndarray to read."""
-    if type(x) is np.ndarray:
+    if type(x) is np.ndarray and x.dtype.names is None:
         return x
+    if (columns := _columns_of(x)) is not None:
+        raise _table_refused(x, columns, what="coefficients")
     return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
+
+
+def _table_refused(x: Any, columns: Sequence[str], *, what: str) -> DataError:
+    """The error for a table where an array is expected: only the caller knows which column is meant."""
+    listed = ", ".join(map(repr, columns[:5])) + (", ..." if len(columns) > 5 else "")
+    example = columns[0] if columns else "name"
+    return DataError(
+        f"{what}: expected one array, got a {type(x).__name__} with the columns {listed or '(none)'}; "
+        f"pass one column, such as x[{example!r}]"
+    )
+
+
+def _columns_of(x: Any) -> list[str] | None:
+    """The names of the columns, where x is a table: of pyarrow, pandas or polars, a dict, records; else `None`."""
+    if isinstance(x, (list, tuple)):
+        return None
+    if isinstance(x, np.ndarray):
+        return None if x.dtype.names is None else list(x.dtype.names)
+    if isinstance(x, Mapping):
+        return [str(key) for key in x]
+    if (pyarrow := loaded("pyarrow")) is not None:
+        if isinstance(x, (pyarrow.Table, pyarrow.RecordBatch, pyarrow.RecordBatchReader)):
+            return list(x.schema.names)
+        if isinstance(x, (pyarrow.Array, pyarrow.ChunkedArray)):
+            return [field.name for field in x.type] if pyarrow.types.is_struct(x.type) else None
+    if hasattr(x, "columns") and any(hasattr(x, name) for name in ("__dataframe__", "__arrow_c_stream__", "iloc")):
+        return [str(name) for name in x.columns]
+    return None
 
 
 def as_kind(y: np.ndarray[Any, Any], kind: str, dtype: str, device: str) -> Any:
