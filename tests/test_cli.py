@@ -591,11 +591,11 @@ def test_what_many_recordings_cannot(many):
 
 
 def test_progress_in_words():
-    from bridgeflow.cli import _moving_words
+    from bridgeflow.cli.progress import progress_words
     from bridgeflow.engines.shards import Moving
 
     moving = Moving(done=50, total=100, recordings=1, of=4, rate=5 * 2**20, left=75.3)
-    assert _moving_words(moving) == "1 of 4 recordings, 5.0 MiB/s, 1 min 15 s left"
+    assert progress_words(moving) == "1 of 4 recordings, 5.0 MiB/s, 1 min 15 s left"
 
 
 def test_verify(many):

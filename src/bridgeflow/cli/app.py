@@ -1,0 +1,320 @@
+"""The command line: thin. Each command says what it does, what went wrong in one line, and an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from bridgeflow.cli.exits import SYSTEM, reporting_errors, terminable
+from bridgeflow.cli.filters import chosen_filter
+from bridgeflow.cli.output import (
+    number_of,
+    print_json,
+    run_facts,
+    run_lines,
+    say,
+    shards_facts,
+    shards_lines,
+    shown_path,
+)
+from bridgeflow.cli.progress import progress_bar, watching
+
+if TYPE_CHECKING:
+    from bridgeflow.engines.local import Result
+    from bridgeflow.io import Source
+    from bridgeflow.pipeline.job import Job
+    from bridgeflow.transforms import Plan
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="bridgeflow",
+    help="Carry signal data from a file through transforms into a file, as a YAML configuration says.",
+    epilog="Exit codes: 0 done; 1 a bug in BridgeFlow; 2 bad input, configuration or arguments; "
+    "3 the system refused (disk full, package missing); 130 interrupted; 143 terminated.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (YAML).", show_default=False)]
+Roots = Annotated[
+    Optional[list[Path]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--root",
+        metavar="DIR",
+        help="Folder beneath which the job may read and write; may be repeated. "
+        "By default the current folder and the configuration's own.",
+        show_default=False,
+    ),
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+Threads = Annotated[
+    Optional[int],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--threads",
+        min=1,
+        max=256,
+        metavar="N",
+        help="Recordings to work on at a time, for a folder of shards; by default what the configuration says, or as "
+        "many as there are processors, at most 8.",
+        show_default=False,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+
+
+plot = typer.Typer(help="Draw pictures.", no_args_is_help=True)
+app.add_typer(plot, name="plot")
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="bridgeflow")
+
+
+@app.command()
+def run(
+    file: File,
+    overwrite: Overwrite = False,
+    root: Roots = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Run a job; show progress, then what was done. Where it was stopped, a folder of shards goes on."""
+    with reporting_errors(as_json, debug), terminable():
+        job = _load(file, root, threads)
+        if job.sink.shards:
+            from bridgeflow.engines.shards import run_shards
+
+            with watching(quiet=as_json) as watch:
+                done = run_shards(job, overwrite=overwrite, watch=watch)
+            say(as_json, shards_facts(job, done), shards_lines(job, done))
+            return
+        from bridgeflow.engines.local import run_job
+
+        _require_picture(job)
+        with progress_bar(quiet=as_json) as progress:
+            result = run_job(job, overwrite=overwrite, progress=progress)
+        picture = _draw(job, result, overwrite=overwrite)
+        say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
+
+
+def _load(file: Path, root: list[Path] | None, threads: int | None = None) -> Job:
+    from dataclasses import replace
+
+    from bridgeflow.config import load_job
+    from bridgeflow.errors import ConfigError
+
+    job = load_job(file, roots=root)
+    if threads is not None and not job.sink.shards:
+        raise ConfigError("--threads is for several recordings side by side, and the sink of this job is one file")
+    return job if threads is None else replace(job, threads=threads)
+
+
+@app.command()
+def check(
+    file: File, overwrite: Overwrite = False, root: Roots = None, as_json: Json = False, debug: Debug = False
+) -> None:
+    """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs."""
+    with reporting_errors(as_json, debug):
+        job = _load(file, root)
+        _require_picture(job)
+        job.check_outputs(overwrite=overwrite)
+        recordings = job.recordings()
+        rows, columns, summary, how, makes = 0, [""], "", "", None
+        for one in recordings:
+            with job.open(one.path) as source:
+                plan, makes = job.plan_alike(source, makes)
+                rows += source.rows
+                if one is recordings[0]:
+                    columns, summary, how = list(source.specs), plan.summary(), _how(job, source, plan)
+        many = f"{number_of(len(recordings), 'recording')}, " if job.source.is_many else ""
+        lines = [
+            ("reads", f"{shown_path(job.source.path)}: {many}{rows:,} rows of {', '.join(columns)}"),
+            ("stages", f"{len(job.transform.stages)}, {summary}"),
+            ("runs", how),
+            ("writes", ", ".join(map(shown_path, job.outputs.values()))),
+        ]
+        stages = len(job.transform.stages)
+        facts = {"recordings": len(recordings), "rows": rows, "columns": columns, "stages": stages, "runs": how}
+        say(as_json, {"ok": True, **facts}, [*lines, ("", "all fine")])
+
+
+@app.command()
+def explain(file: File, root: Roots = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks."""
+    with reporting_errors(as_json, debug):
+        job = _load(file, root)
+        first, *others = job.recordings()
+        with job.open(first.path) as source:
+            plan = job.plan(source)
+            how = _how(job, source, plan)
+        if as_json:
+            names = ("stage", "place", "from", "to", "action", "bytes", "why")
+            steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
+            facts = {"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles), "runs": how}
+            print_json({"recording": str(first.path), "recordings": 1 + len(others), **facts})
+        else:
+            typer.echo(f"{plan}\nruns {how}")
+            if others:
+                typer.echo(f"this is {shown_path(first.path)}, the first of {1 + len(others):,} recordings")
+
+
+def _how(job: Job, source: Source, plan: Plan) -> str:
+    """Whether the rows go through in chunks, or why not."""
+    if reason := job.whole(plan):
+        return f"on the whole recording at once: {reason}"
+    rows = job.chunk_rows(source)
+    shards = f"; a shard for each {job.shard_rows(source):,} rows" if job.sink.shards else ""
+    at_once = source.rows <= rows and not job.sink.shards
+    return f"at once: {source.rows:,} rows are one chunk" if at_once else f"in chunks of {rows:,} rows{shards}"
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.", show_default=False)],
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Read a folder of shards again, and hold every byte to the hashes in its manifest."""
+    with reporting_errors(as_json, debug), terminable():
+        from bridgeflow.engines.shards import verify_shards
+
+        shards = verify_shards(folder)
+        rows, nbytes = sum(shard.rows for shard in shards), sum(shard.nbytes for shard in shards)
+        lines = [
+            ("read", f"{shown_path(folder)}: {number_of(len(shards), 'shard')}, {rows:,} rows, {nbytes:,} bytes"),
+            ("", "all as written"),
+        ]
+        say(as_json, {"ok": True, "shards": len(shards), "rows": rows, "nbytes": nbytes}, lines)
+
+
+@plot.command(
+    "filter",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[FILE [--stage N] | --FIELD VALUE ...] --png PATH",
+    epilog="bridgeflow plot filter --design butter --btype bandpass --cutoff 0.5,40 --order 2 --fs 360 --png out.png",
+)
+def plot_filter(
+    context: typer.Context,
+    png: Annotated[Path, typer.Option("--png", metavar="PATH", help="The picture to write.", show_default=False)],
+    stage: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option(
+            "--stage",
+            metavar="N",
+            help="Which stage of FILE, counted as `explain` does (2; 3.1 in a composition). "
+            "May be left out where there is only one filter.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
+    root: Roots = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Draw a filter: magnitude, phase, group delay, zeros and poles, impulse response.
+
+    The filter is a SignalFilter stage of the job FILE, or is said by that transform's fields as options: --design,
+    --cutoff, --fs, --mode and so on, with values as in a configuration; commas make a list. It is drawn as it is put to
+    work: mode zero_phase squares the gain of a recursive filter and has no delay.
+    """
+    with reporting_errors(as_json, debug):
+        from bridgeflow.plots import draw_filter
+
+        where, signal_filter = chosen_filter(context.args, stage, root)
+        curves = draw_filter(signal_filter.filter, png, overwrite=overwrite)
+        design = signal_filter.designed
+        unit = " Hz" if design.fs else " cycles per sample"
+        half = ", ".join(f"{frequency:.4g}" for frequency in curves.half_power)
+        lines = [
+            ("filter", f"{where}{design}, {signal_filter.mode}"),
+            ("-3 dB", f"{half}{unit}" if half else "nowhere"),
+            ("picture", shown_path(png)),
+        ]
+        facts = {
+            "ok": True,
+            "filter": signal_filter.to_config(),
+            "half_power": list(curves.half_power),
+            "picture": str(png),
+        }
+        say(as_json, facts, lines)
+
+
+@app.command("list")
+def list_(as_json: Json = False, debug: Debug = False) -> None:
+    """List what a configuration may name: transforms and formats."""
+    with reporting_errors(as_json, debug):
+        from bridgeflow.io import formats
+        from bridgeflow.transforms import registry
+
+        transforms = {name: registry.lookup(name).field_schema()["description"] for name in registry.names()}
+        files = {name: f"{form.about} ({' '.join(form.suffixes)})" for name, form in formats().items()}
+        lines = [("transforms", ""), *transforms.items(), ("", ""), ("formats", ""), *files.items()]
+        say(as_json, {"transforms": transforms, "formats": files}, lines)
+
+
+@app.command()
+def schema(debug: Debug = False) -> None:
+    """Print the JSON Schema of a configuration, for editors that complete and check."""
+    with reporting_errors(True, debug):
+        from bridgeflow.config import config_schema
+
+        print_json(config_schema())
+
+
+@app.command()
+def doctor(as_json: Json = False, debug: Debug = False) -> None:
+    """Say which versions and limits this machine has, and what may hurt; exit with 3 where something is bad."""
+    with reporting_errors(as_json, debug):
+        from dataclasses import asdict
+
+        from bridgeflow.engines.machine import examine
+
+        findings = examine()
+        marks = {"ok": "", "note": "note: ", "bad": "BAD: "}
+        lines = [
+            (one.what, f"{one.found}" + (f"; {marks[one.verdict]}{one.remedy}" if one.remedy else ""))
+            for one in findings
+        ]
+        say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
+    if any(one.verdict == "bad" for one in findings):
+        raise typer.Exit(SYSTEM)
+
+
+# --- jobs ---
+
+
+def _require_picture(job: Job) -> None:
+    """Refuse before the work what could not be drawn after it."""
+    if job.report and job.report.png:
+        from bridgeflow.plots import require_matplotlib
+
+        require_matplotlib()
+
+
+def _draw(job: Job, result: Result, *, overwrite: bool) -> Path | None:
+    """The picture of the report, where it wants one."""
+    report, pair = job.report, result.pair
+    if report is None or report.png is None or pair is None:
+        return None
+    from bridgeflow.plots import BeforeAfter, draw_before_after
+
+    hum = result.hum
+    what = BeforeAfter(
+        before=pair.before,
+        after=pair.after,
+        fs=pair.fs,
+        title=job.source.path.stem,
+        name=pair.name,
+        unit=report.unit,
+        hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
+        seconds=report.seconds,
+    )
+    draw_before_after(what, report.png, overwrite=overwrite, roots=job.roots)
+    return report.png

@@ -1,0 +1,197 @@
+"""What commands print: results as lines for people and as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bridgeflow.engines.local import Result
+    from bridgeflow.engines.shards import ShardsResult
+    from bridgeflow.pipeline.job import Job
+
+__all__ = [
+    "duration",
+    "number_of",
+    "print_json",
+    "run_facts",
+    "run_lines",
+    "say",
+    "shards_facts",
+    "shards_lines",
+    "shown_path",
+    "step_name",
+]
+
+
+def say(as_json: bool, facts: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
+    """The same for machines, for a terminal, and for a pipe."""
+    if as_json:
+        print_json(facts)
+    elif sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table.grid(padding=(0, 2))
+        for label, text in lines:
+            table.add_row(Text(label, style="bold"), Text(text))
+        Console().print(table)
+    else:
+        width = max(len(label) for label, _ in lines) + 2
+        for label, text in lines:
+            typer.echo(f"{label:<{width}}{text}".rstrip())
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+# --- results ---
+
+
+def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
+    """What a run did, for machines."""
+    from dataclasses import asdict
+
+    return {
+        "ok": True,
+        "source": str(job.source.path.resolve()),
+        "rows": result.rows,
+        "samples": result.samples,
+        "fs": result.fs,
+        "seconds": result.seconds,
+        "samples_per_second": result.rate,
+        "took": result.took,
+        "crossings": result.crossings,
+        "copies": [asdict(copy) for copy in result.copies],
+        "hum": None if result.hum is None else asdict(result.hum),
+        "sink": {**asdict(result.receipt), "path": str(result.receipt.path)},
+        "chunks": result.chunks,
+        "saturated": result.saturated,
+        "picture": None if picture is None else str(picture),
+    }
+
+
+def run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str, str]]:
+    """What a run did, for people: labels and texts."""
+    long = "" if result.fs is None else f", {duration(result.seconds or 0)} at {result.fs:g} Hz"
+    took = ", ".join(f"{step_name(name)} {seconds:.2f}" for name, seconds in result.took.items())
+    lines = [
+        ("read", f"{shown_path(job.source.path)}: {result.samples:,} samples{long}"),
+        ("time", f"{sum(result.took.values()):.2f} s ({took}): {result.rate:,.0f} samples/s"),
+        *_copy_lines(result),
+    ]
+    if result.hum is not None:
+        frequency, before, after = result.hum.frequency, result.hum.before_db, result.hum.after_db
+        change = f"{abs(before - after):.1f} dB {'less' if after <= before else 'more'}"
+        lines.append(
+            (
+                "hum",
+                f"{frequency:g} Hz against its neighbours: {before:+.1f} dB before, {after:+.1f} dB after: {change}",
+            )
+        )
+    lines.append(
+        (
+            "wrote",
+            f"{shown_path(result.receipt.path)}: {result.receipt.nbytes:,} bytes, SHA-256 {result.receipt.sha256[:12]}",
+        )
+    )
+    lines += _saturated_lines(result.saturated)
+    if picture is not None:
+        lines.append(("picture", shown_path(picture)))
+    return lines
+
+
+def _saturated_lines(count: int) -> list[tuple[str, str]]:
+    return [("saturated", f"{count:,} values out of the range of the sink's dtype")] if count else []
+
+
+def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
+    """What a run that writes shards did, for machines."""
+    return {
+        "ok": True,
+        "source": str(job.source.path.resolve()),
+        "recordings": result.recordings,
+        "rows": result.rows_in,
+        "sink": {"path": str(result.path), "rows": result.rows, "nbytes": result.nbytes, "digest": result.digest},
+        "shards": len(result.shards),
+        "made": result.made,
+        "kept": result.kept,
+        "saturated": result.saturated,
+        "seconds": result.took,
+        "was_complete": result.was_complete,
+    }
+
+
+def shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
+    """What a run that writes shards did, for people."""
+    kept = f", {result.kept:,} of them by an earlier run" if result.kept else ""
+    if result.was_complete:
+        kept = ", all of them there already: nothing was touched"
+    return [
+        (
+            "read",
+            f"{shown_path(job.source.path)}: {number_of(result.recordings, 'recording')}, {result.rows_in:,} rows",
+        ),
+        ("time", f"{result.took:.2f} s: {result.rows_in / max(result.took, 1e-9):,.0f} rows/s"),
+        ("wrote", f"{shown_path(result.path)}: {number_of(len(result.shards), 'shard')}{kept}"),
+        ("", f"{result.rows:,} rows, {result.nbytes:,} bytes, job {result.digest[:8]}"),
+        *_saturated_lines(result.saturated),
+    ]
+
+
+def _copy_lines(result: Result) -> list[tuple[str, str]]:
+    """The copies that crossings made, or that they made none."""
+    if not result.crossings:
+        return [("copies", "none")]
+    if not result.copies:
+        return [("copies", f"none: all {result.crossings} crossings between Arrow, NumPy and torch shared memory")]
+    total = sum(copy.nbytes or 0 for copy in result.copies)
+    head = f"{len(result.copies)} of {result.crossings} crossings, {total:,} bytes"
+    each = [
+        f"{copy.stage}, {copy.place}: {copy.action} of {copy.nbytes or 0:,} bytes; {copy.why}" for copy in result.copies
+    ]
+    return [("copies", head), *(("", line) for line in each)]
+
+
+# --- words ---
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people.
+
+    >>> duration(300), duration(3725.5), duration(0.25)
+    ('5 min', '1 h 2 min 5.5 s', '0.25 s')
+    """
+    hours, rest = divmod(seconds, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [f"{value:g} {unit}" for value, unit in ((hours, "h"), (minutes, "min"), (round(rest, 3), "s")) if value]
+    return " ".join(parts) or "0 s"
+
+
+def step_name(label: str) -> str:
+    """The name of a step without its number: `stage 2 (Scale)` is `Scale`."""
+    return label.partition("(")[2].rstrip(")") or label
+
+
+def shown_path(path: Path) -> str:
+    """A path as messages show it."""
+    from bridgeflow.io import shown
+
+    return shown(path)
+
+
+def number_of(count: int, what: str) -> str:
+    """A count with its noun.
+
+    >>> number_of(1, "shard"), number_of(2000, "shard")
+    ('1 shard', '2,000 shards')
+    """
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
