@@ -34,6 +34,7 @@ __all__ = [
     "WorkerFailed",
     "at_place",
     "nearest",
+    "printable",
 ]
 
 
@@ -47,7 +48,9 @@ class BridgeflowError(Exception):
     stage: str = ""
 
     def __str__(self) -> str:
-        where = ", ".join(word for word in (self.stage, "" if self.place == "$" else self.place) if word)
+        where = ", ".join(
+            printable(word, 200) for word in (self.stage, "" if self.place == "$" else self.place) if word
+        )
         return f"{where}: {self._message()}" if where else self._message()
 
     def _message(self) -> str:
@@ -55,6 +58,9 @@ class BridgeflowError(Exception):
 
 
 _Error = TypeVar("_Error", bound=BridgeflowError)
+
+_COMPARED, _LONGEST_COMPARED = 1_000, 200
+"""How many words a misspelt one is compared with, and how long they may be."""
 
 
 class _CrossingError(BridgeflowError):
@@ -69,7 +75,7 @@ class _CrossingError(BridgeflowError):
 
     def __str__(self) -> str:
         stage = f"{self.stage}, " if self.stage else ""
-        return f"{stage}{self.place}: {self.detail} [{self.reason}]; {self.remedy}"
+        return f"{stage}{printable(self.place, 200)}: {self.detail} [{self.reason}]; {self.remedy}"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.reason, self.detail, self.remedy, self.place), {"stage": self.stage}
@@ -191,6 +197,32 @@ class WorkerFailed(BridgeflowError, RuntimeError):
     """What a worker raised, where the exception itself could not come across; its traceback is a note."""
 
 
+def printable(text: str, limit: int | None = None) -> str:
+    r"""Text from a file, a configuration or another library, fit for a terminal, a log or a message.
+
+    Control, bidirectional and zero-width characters, lone surrogates and line breaks are escaped. With a `limit`, what
+    is longer is cut in its middle, so that both ends can be read.
+
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    >>> printable("column" * 1000, limit=20)
+    'columncol...mncolumn'
+    """
+    if limit is not None and len(text) > limit:
+        text = _cut(text, limit)  # escaping may make a text ten times as long
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+        if limit is not None and len(text) > limit:
+            text = _cut(text, limit)
+    return text
+
+
+def _cut(text: str, limit: int) -> str:
+    """The two ends of a text, `limit` characters in all, an ellipsis between them."""
+    tail = max(limit - 3, 0) // 2
+    return f"{text[: max(limit - 3, 0) - tail]}...{text[len(text) - tail :]}"
+
+
 def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:
     """The known words closest to an unknown one, as the tail of an error message.
 
@@ -200,13 +232,20 @@ def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:
     "known: 'Cast', 'Scale'"
     """
     known = sorted(set(words))
-    close = get_close_matches(word, known, n=count)
+    close: list[str] = []
+    if len(word) <= _LONGEST_COMPARED:  # difflib takes time that grows with the square of the length
+        alike = [one for one in known if len(word) <= 3 * len(one) and len(one) <= 3 * len(word)]
+        close = get_close_matches(word, alike[:_COMPARED], n=count)
     if close:
-        return f"did you mean {' or '.join(map(repr, close))}?"
+        return f"did you mean {' or '.join(map(_quoted, close))}?"
     if not known:
         return "there are none"
-    shown = ", ".join(map(repr, known[:12]))
+    shown = ", ".join(map(_quoted, known[:12]))
     return f"known: {shown}" + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+
+
+def _quoted(word: str) -> str:
+    return printable(repr(word), 60)
 
 
 def at_place(error: _Error, place: str) -> _Error:

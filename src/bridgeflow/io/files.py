@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from bridgeflow.errors import DataError
+from bridgeflow.errors import DataError, printable
 
 __all__ = [
     "data_error",
@@ -33,20 +33,11 @@ Roots = tuple[Path, ...] | None
 """Folders beneath which files may lie; `None` where the caller's own code names the files."""
 
 
-def printable(text: str) -> str:
-    r"""The text with control, bidirectional and zero-width characters escaped, fit for a terminal or a log.
-
-    >>> print(printable("a\x1b[31mb"))
-    a\x1b[31mb
-    """
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
 def shown(path: str | os.PathLike[str]) -> str:
     """A path as messages show it: relative where it lies beneath the current folder, unprintable characters escaped."""
     absolute = os.path.abspath(path)
     relative = os.path.relpath(absolute)
-    return printable(absolute if relative.startswith("..") else relative)
+    return printable(absolute if relative.startswith("..") else relative, 1_000)
 
 
 def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, column: str | None = None) -> DataError:
@@ -56,8 +47,9 @@ def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, 
     '/data/a.npy: is empty (0 bytes); record it again'
     """
     file = shown(path)
-    place = file if column is None else f"{file}: column {column!r}"
-    error = DataError(f"{place}: {problem}" + (f"; {remedy}" if remedy else ""))
+    place = file if column is None else f"{file}: column {printable(repr(column), 100)}"
+    said = printable(problem, 500) + (f"; {printable(remedy, 500)}" if remedy else "")
+    error = DataError(f"{place}: {said}")
     error.file, error.column = file, column
     return error
 
