@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal.medians import RunningMedian, medfilt
+from bridgeflow.signal.streams import stream
 from tests.signal.scipy_suite import run_scipy_tests
 
 LENGTH = 60
@@ -111,3 +112,45 @@ def test_refusals():
         medfilt(noise(10), (3, 3))
     with pytest.raises(DataError, match="complex numbers are not supported"):
         medfilt(noise(10) + 0j)
+
+
+def medians_of_windows(x, half):
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)]), 2 * half + 1, -1
+    )
+    clean = ~np.isnan(windows).any(axis=-1)
+    return np.where(clean, np.median(np.where(clean[..., None], windows, 0), axis=-1), np.nan)
+
+
+@given(
+    data=st.data(),
+    half=st.integers(0, 12),
+    dtype=st.sampled_from(["float64", "float32", "float16"]),
+    rows=st.sampled_from([(), (3,), (2, 2)]),
+    cuts=cuts,
+)
+def test_nan_stays_in_the_windows_that_hold_it(data, half, dtype, rows, cuts):
+    """NumPy's median of every window; infinities are numbers like others, and rows know nothing of each other."""
+    x = noise(*rows, LENGTH).astype(dtype)
+    flat = x.reshape(-1)
+    for value in (np.nan, np.inf, -np.inf):
+        flat[data.draw(st.lists(st.integers(0, flat.size - 1), max_size=4))] = value
+    wanted = medians_of_windows(x, half)
+    run = RunningMedian(kernel_size=2 * half + 1)
+    np.testing.assert_array_equal(run(x), wanted)
+    if dtype != "float16":
+        np.testing.assert_array_equal(run(torch.from_numpy(x).requires_grad_()).detach().numpy(), wanted)
+    live = stream(run)
+    pieces = [live.push(x[..., begin:end]) for begin, end in pairwise(cuts)]
+    pieces += [] if (last := live.flush()) is None else [last]
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), wanted)
+
+
+def test_nan_stays_in_windows_of_several_axes():
+    x = noise(12, 9)
+    x[3, 4] = np.nan
+    x[0, 0] = np.inf
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (2, 2))), (3, 5))
+    wanted = np.median(windows, axis=(-2, -1))
+    np.testing.assert_array_equal(medfilt(x, (3, 5)), wanted)
+    np.testing.assert_array_equal(medfilt(torch.from_numpy(x).requires_grad_(), (3, 5)).detach().numpy(), wanted)

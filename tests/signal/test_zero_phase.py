@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, DataError, NonFinite
-from bridgeflow.signal import Butter, Firwin, Notch, Savgol, ZeroPhaseFilter
+from bridgeflow.signal import Butter, Firwin, Notch, Savgol, ZeroPhaseFilter, sosfiltfilt
 from bridgeflow.spec import ArraySpec
 from tests.signal.chunks import in_chunks
 
@@ -159,3 +159,14 @@ def test_what_cannot_be_streamed_says_why():
 def test_a_tolerance_that_cannot_be_met_is_refused_when_built(choices, message):
     with pytest.raises(ConfigError, match=message):
         ZeroPhaseFilter(**choices)
+
+
+@pytest.mark.parametrize("padtype", ["odd", "even", "constant", None])
+@pytest.mark.parametrize("dtype", ["longdouble", "clongdouble", "uint8", "bool", "int8", ">f8", ">i2"])
+def test_forwards_and_backwards_in_every_dtype_of_scipy(dtype, padtype):
+    sos = scipy.signal.butter(3, 0.2, output="sos")
+    x = (np.random.default_rng(0).standard_normal((2, 100)) * 100 + 100).astype(dtype)
+    wanted = scipy.signal.sosfiltfilt(sos, x.astype("float64") if np.dtype(dtype).kind in "iub" else x, padtype=padtype)
+    made = sosfiltfilt(sos, x, padtype=padtype)
+    assert made.dtype.newbyteorder("=") == wanted.dtype.newbyteorder("=")
+    np.testing.assert_allclose(made, wanted, rtol=1e-9, atol=1e-9)

@@ -74,7 +74,8 @@ def test_obstacles(transform, word):
 
 
 def test_latencies():
-    assert SavgolFilter(window_length=9, polyorder=2).latency == 4
+    assert SavgolFilter(window_length=9, polyorder=2).latency == 8
+    assert SavgolFilter(window_length=9, polyorder=2, mode="mirror").latency == 4
     assert MedianFilter(kernel_size=5).latency == 2
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute
 import pytest
 import torch
 
-from bridgeflow.bridge import describe
+from bridgeflow.bridge import describe, kind_of
+from bridgeflow.errors import DataError
 from bridgeflow.pipeline import Compose
+from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.signal import stream
 from bridgeflow.testing import check_transform
 from bridgeflow.transforms import Resample, Scale, ToTensor
 from bridgeflow.transforms.window import Window, WindowLabels
@@ -88,3 +92,119 @@ def test_refusals():
     ]:
         with pytest.raises(ValueError, match=message):
             make()
+
+
+ODD = [
+    "bool",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "bfloat16",
+    "float16",
+    "float8_e4m3fn",
+    "float8_e5m2",
+]
+
+
+def plain(x):
+    """Values of a tensor in a type that NumPy has."""
+    wide = torch.complex64 if x.is_complex() else torch.float64
+    return x.to(wide).numpy()
+
+
+@pytest.mark.parametrize("dtype", ODD)
+@pytest.mark.parametrize("pad", ["drop", "zeros", "edge", "reflect"])
+@pytest.mark.parametrize("shape", [(9,), (2, 9), (0, 9), (0,), (2, 0), (3,)])
+def test_tensors_of_every_dtype_are_cut_as_arrays_are(dtype, pad, shape):
+    x = (torch.arange(float(np.prod(shape))) % 3).reshape(shape).to(getattr(torch, dtype))
+    transform = Window(length=4, hop=3, pad=pad)
+    wanted = transform(plain(x))
+    made = transform(x)
+    assert made.dtype is x.dtype
+    np.testing.assert_array_equal(plain(made), wanted)
+    live = stream(transform)
+    pieces = [live.push(x[..., begin : begin + 2]) for begin in range(0, shape[-1], 2)]
+    pieces += [] if (last := live.flush()) is None else [last]
+    assert {piece.dtype for piece in pieces} <= {x.dtype}
+    if pieces:
+        np.testing.assert_array_equal(np.concatenate([plain(piece) for piece in pieces], axis=-2), wanted)
+
+
+@pytest.mark.parametrize(
+    "transform", [Window(length=2), Window(length=2, pad="zeros", first=True), WindowLabels(length=2)]
+)
+@pytest.mark.parametrize("label", [torch.tensor(3), torch.tensor(True), np.array(3), np.array(2.5)], ids=repr)
+def test_a_label_without_axes_is_refused_by_name(transform, label):
+    with pytest.raises(DataError, match=r"at least one axis|an axis of time"):
+        transform(label)
+
+
+TEXT = ["N", "N", "V", "V", "A", "V", "N"]
+ARROW_TEXT = [
+    pa.string(),
+    pa.large_string(),
+    pa.string_view(),
+    pa.binary(),
+    pa.dictionary(pa.int8(), pa.string()),
+    pa.dictionary(pa.int32(), pa.large_string()),
+    pa.run_end_encoded(pa.int32(), pa.string()),
+]
+
+
+def arrow_text(values, kind):
+    if pa.types.is_run_end_encoded(kind):
+        return pyarrow.compute.run_end_encode(pa.array(values, kind.value_type), kind.run_end_type)
+    return pa.array(values, kind)
+
+
+def texts(labels):
+    listed = labels.to_pylist() if kind_of(labels) == "arrow" else np.asarray(labels).tolist()
+    return [one.decode() if isinstance(one, bytes) else one for one in listed]
+
+
+@pytest.mark.parametrize("rule", ["majority", "center", "last"])
+@pytest.mark.parametrize("pad", ["drop", "edge"])
+@pytest.mark.parametrize(
+    "labels",
+    [pytest.param(arrow_text(TEXT, kind), id=str(kind)) for kind in ARROW_TEXT]
+    + [pytest.param(np.array(TEXT, dtype), id=str(dtype)) for dtype in ("U3", "S2", object, np.dtypes.StringDType())],
+)
+def test_labels_of_text(labels, rule, pad):
+    """Of every form of text, whole and live, the labels that the same numbers give."""
+    transform = WindowLabels(length=3, hop=2, pad=pad, rule=rule)
+    order = sorted(set(TEXT))
+    codes = transform(np.array([order.index(one) for one in TEXT]))
+    wanted = [order[code] for code in codes]
+    made = transform(labels)
+    assert texts(made) == wanted
+    assert describe(made).dtype.rstrip("0123456789") == describe(labels).dtype.rstrip("0123456789")
+    assert transform.out_spec(describe(labels)).admits(describe(made))
+    live = stream(transform)
+    pieces = [live.push(labels[begin : begin + 2]) for begin in range(0, len(TEXT), 2)]
+    pieces += [] if (last := live.flush()) is None else [last]
+    assert [one for piece in pieces for one in texts(piece)] == wanted
+    assert {kind_of(piece) for piece in pieces} == {kind_of(labels)}
+    assert len({describe(piece).dtype for piece in pieces if len(piece)} if kind_of(labels) == "arrow" else {1}) == 1
+
+
+def test_streams_of_text_are_written_down():
+    labels, transform = pa.array(TEXT), WindowLabels(length=3, hop=2, pad="edge")
+    streams = Streams(transform)
+    first = streams.push(Chunk(data=labels[:4], start=0))
+    again = Streams(transform)
+    again.load_state_dict(streams.state_dict())
+    rest = again.push(Chunk(data=labels[4:], start=4, last=True))
+    assert first.to_pylist() + rest.to_pylist() == transform(labels).to_pylist()
+
+
+def test_labels_that_cannot_be_told_are_refused():
+    cut = {"length": 2}
+    with pytest.raises(DataError, match="1 of 3 labels are null"):
+        WindowLabels(**cut)(pa.array(["N", None, "V"]))
+    with pytest.raises(DataError, match="1 of them are null"):
+        WindowLabels(**cut).out_spec(describe(pa.array(["N", None, "V"])))
+    with pytest.raises(DataError, match="not zero, and these are string"):
+        WindowLabels(**cut, rule="any").out_spec(describe(pa.array(["N", "V"])))
+    with pytest.raises(DataError, match="cannot be compared"):
+        WindowLabels(**cut)(np.array(["N", 3], object))

@@ -69,13 +69,16 @@ def kind_mark(spec: ArraySpec) -> np.ndarray[Any, Any]:
 
 def as_marked(y: Any, mark: Any, *, same_dtype: bool = False) -> Any:
     """A result that no chunk stands beside, as the kind of the stream; in its dtype too where that is to be kept."""
-    kind, dtype = str(mark).split()
+    kind, dtype = str(mark).split(" ", 1)
     if not isinstance(y, np.ndarray) or kind == "numpy":
         return y
-    if kind == "arrow" or kind == "capsule":
-        return to_arrow(y)
-    tensor = to_tensor(y)
-    return tensor.bfloat16() if same_dtype and dtype == "bfloat16" else tensor
+    keeps = same_dtype and dtype.startswith(("bfloat16", "complex32", "float8_"))  # what NumPy has no type for
+    if kind == "torch" or (keeps and dtype == "bfloat16"):
+        import torch
+
+        tensor = to_tensor(y).to(getattr(torch, dtype)) if keeps else to_tensor(y)
+        return tensor if kind == "torch" else to_arrow(tensor)
+    return to_arrow(y)
 
 
 def known_rows(spec: ArraySpec, *, what: str) -> tuple[int, ...]:

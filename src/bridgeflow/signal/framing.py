@@ -11,9 +11,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.bridge import describe, kind_of, like, to_numpy
+from bridgeflow.bridge import describe, kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal.extension import extend
 from bridgeflow.spec import ArraySpec
@@ -44,6 +45,14 @@ that of the sample in the middle (of the later two); that of the last sample."""
 
 _EXTENSIONS: Final = {"zeros": "constant", "edge": "edge", "reflect": "reflect"}
 _MOST_CLASSES: Final = 4096
+_HARDLY_COMPUTED: Final = frozenset(
+    f"torch.{name}"
+    for name in (
+        "bool", "uint16", "uint32", "uint64", "complex32",
+        "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
+    )
+)  # fmt: skip
+"""Dtypes of tensors in which pieces cannot be put together, or zeros not be made, on every device."""
 
 
 def strided_windows(x: Any, length: int, hop: int) -> Any:
@@ -93,6 +102,8 @@ def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop
     """
     framing = Framing(length, length if hop is None else hop, pad)
     if kind_of(x) == "torch":
+        if not x.ndim:
+            raise DataError("frames: x must have at least one axis, got a single number")
         return _placed(framing.cut(x), first)
     rows = open_rows(x, -1, what="frames")
     return rows.close_new(_placed(framing.cut(rows.values), first))
@@ -120,10 +131,8 @@ def labels_of_frames(
     """
     framing = Framing(length, length if hop is None else hop, pad)
     parse_word(rule, LabelRule, field="rule")
-    values = np.asarray(to_numpy(labels) if kind_of(labels) is not None else labels)
-    if values.ndim == 0:
-        raise DataError("labels must have an axis of time, got a single one")
-    return _as_labels(reduced(values, framing.bounds(values.shape[-1]), framing.length, rule), labels)
+    values = read_labels(labels, what="labels")
+    return labels_like(reduced(values, framing.bounds(values.shape[-1]), framing.length, rule), labels)
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,29 @@ class Framing:
     def completed(self, x: Any, missing: int) -> Any:
         """Rows with samples more at the end, taken from their last, incomplete window."""
         held = self.length - missing
-        extra = extend(x[..., -held:], _EXTENSIONS[self.pad], 0.0, 0, missing)[..., held:]
-        return join([x, extra])
+        bits = _as_bits(x)  # samples are copied and zeros added, and not all dtypes of torch can do that
+        extra = extend(bits[..., -held:], _EXTENSIONS[self.pad], 0.0, 0, missing)[..., held:]
+        longer = join([bits, extra])
+        return longer if bits is x else longer.view(x.dtype)
+
+
+def _as_bits(x: Any) -> Any:
+    """A tensor of a type that torch hardly computes with, as integers of the same bits; all else as it is."""
+    if kind_of(x) != "torch" or str(x.dtype) not in _HARDLY_COMPUTED or x.requires_grad:
+        return x
+    import torch
+
+    return x.view({1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[x.element_size()])
+
+
+def _from_bits(y: Any, mark: Any) -> Any:
+    """Windows that no chunk stands beside, as the kind and type of the stream, of whose bits they may be."""
+    kind, dtype = str(mark).split(" ", 1)
+    if kind != "torch" or f"torch.{dtype}" not in _HARDLY_COMPUTED:
+        return as_marked(y, mark, same_dtype=True)
+    import torch
+
+    return as_marked(y, mark).view(getattr(torch, dtype))
 
 
 @dataclass(frozen=True)
@@ -219,6 +249,11 @@ class LiveFrames:
         complete = self.framing.pad == "drop" or (spec.time is not None and not self.framing.missing(spec.time))
         return complete and spec.kind in {"numpy", "torch"} and "byte-order" not in spec.flags
 
+    @property
+    def latency(self) -> int:
+        """By how many samples the windows of a stream lag behind its input, at most."""
+        return self.framing.length - 1
+
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -233,12 +268,14 @@ class LiveFrames:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the windows that end in it, [..., windows, length]."""
-        rows = open_rows(x, -1, what="frames")
+        bits = _as_bits(x)
+        rows = open_rows(bits, -1, what="frames")
         tail, chunk = together(state["tail"], rows.values, what="frames")
         held, behind, windows = _advanced(self.framing, tail, chunk, state)
         due = held[..., : (windows - 1) * self.framing.hop + self.framing.length] if windows else held[..., :0]
         y = _placed(strided_windows(due, self.framing.length, self.framing.hop), self.first)
-        return rows.close(y if kind_of(x) == "numpy" or rows.is_tensor else own(y)), behind
+        y = rows.close(y if kind_of(x) == "numpy" or rows.is_tensor else own(y))
+        return (y if bits is x else y.view(x.dtype)), behind
 
     def flush(self, state: State) -> Any | None:
         """The window that what is left has been completed to."""
@@ -246,7 +283,7 @@ class LiveFrames:
         if not missing:
             return None
         window = _placed(self.framing.completed(state["tail"], missing)[..., None, :], self.first)
-        return as_marked(window, state["kind"], same_dtype=True)
+        return _from_bits(window, state["kind"])
 
 
 @dataclass(frozen=True)
@@ -273,10 +310,19 @@ class LiveLabels:
         """What comes of labels described by `spec`."""
         if not spec.shape:
             raise DataError(f"labels need an axis of time, got {spec}")
+        if spec.null_count:
+            raise DataError(f"labels: {spec.null_count} of them are null; fill them first, or leave these rows out")
+        if self.rule == "any" and not _is_number(spec.dtype):
+            raise DataError(f"rule='any' asks which labels are not zero, and these are {spec.dtype}")
         windows = None if spec.time is None else self.framing.count(spec.time)
         kind = "arrow" if spec.kind == "capsule" else spec.kind
         made = spec.fresh(kind=kind, shape=(*spec.shape[:-1], windows), null_count=0, writable=kind != "arrow", fs=None)
         return replace(made, dtype="bool") if self.rule == "any" else made
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the labels of windows lag behind the input, at most."""
+        return self.framing.length - 1
 
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk: that of `LiveFrames`, with labels as tail."""
@@ -285,12 +331,11 @@ class LiveLabels:
 
     def step(self, labels: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the labels of windows that end in it."""
-        values = np.asarray(to_numpy(labels) if kind_of(labels) is not None else labels)
-        tail, chunk = together(state["tail"], values, what="labels")
+        tail, chunk = together(state["tail"], read_labels(labels, what="labels"), what="labels")
         held, behind, windows = _advanced(self.framing, tail, chunk, state)
         starts = np.arange(windows) * self.framing.hop
         made = reduced(held, (starts, starts + self.framing.length), self.framing.length, self.rule)
-        return _as_labels(made, labels), behind
+        return labels_like(made, labels), {**behind, "tail": storable(behind["tail"])}
 
     def flush(self, state: State) -> Any | None:
         """The label of the window that what is left has been completed to."""
@@ -299,14 +344,11 @@ class LiveLabels:
             return None
         bounds = np.zeros(1, np.int64), np.full(1, tail.shape[-1])
         made = reduced(tail, bounds, self.framing.length, self.rule)
-        return as_marked(made, state["kind"], same_dtype=self.rule != "any")
+        return as_marked(made, state["kind"]) if self.rule == "any" else labels_as_marked(made, state["kind"])
 
 
-def _as_labels(made: Array, labels: Any) -> Any:
-    if kind_of(labels) is None:
-        return made
-    found = like(made, labels)
-    return found.to(labels.dtype) if kind_of(labels) == "torch" and made.dtype != bool else found
+def _is_number(dtype: str) -> bool:
+    return dtype.startswith(("bool", "int", "uint", "float", "complex", "bfloat", "longdouble", "clongdouble"))
 
 
 def _initial(spec: ArraySpec, *, what: str) -> State:
@@ -366,7 +408,10 @@ def reduced(labels: Array, bounds: tuple[Array, Array], length: int, rule: str) 
         if labels.dtype.kind not in "biufc":
             raise DataError(f"rule='any' asks which labels are not zero, and these are {labels.dtype}")
         return _counts(labels != 0, starts, ends) > 0
-    classes, codes = np.unique(labels, return_inverse=True)
+    try:
+        classes, codes = np.unique(labels, return_inverse=True)
+    except TypeError as error:
+        raise DataError(f"rule='majority' compares labels, and these cannot be compared: {error}") from None
     if len(classes) > _MOST_CLASSES:
         raise DataError(f"rule='majority' is for classes, and there are {len(classes)} different labels")
     if not len(classes) or not len(starts):

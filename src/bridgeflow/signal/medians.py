@@ -32,8 +32,8 @@ def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
             as `RunningMedian` does.
 
     Returns:
-        As volume in kind, device, shape and dtype. Gradients flow to the elements that are medians. Where a window
-        holds NaN, the result is not defined.
+        As volume in kind, device, shape and dtype. Gradients flow to the elements that are medians. The median of a
+        window that holds NaN is NaN; all others are what they would be without it.
 
     Raises:
         DataError: complex elements, sizes that do not fit.
@@ -70,30 +70,50 @@ def _ordered(x: Any) -> Any:
 
 
 def inner_medians(x: Array | Any, size: int) -> Any:
-    """The medians [..., T - size + 1] of all windows that lie within rows [..., T]."""
+    """The medians [..., T - size + 1] of all windows that lie within rows [..., T]; NaN for a window that holds NaN."""
     if not isinstance(x, np.ndarray):
         return strided_windows(x, size, 1).median(dim=-1).values
     inner = max(x.shape[-1] - size + 1, 0)
     if size == 1 or not inner or not x.size:
         return x[..., size // 2 : size // 2 + inner].copy()
+    line, missing = _comparable(np.ascontiguousarray(x))
+    # One row after the other as a single one, for which SciPy has a faster way; no window kept crosses a border.
+    medians = _ranked(line.ravel(), size // 2, size).reshape(x.shape)
+    kept: Array = medians[..., size // 2 : size // 2 + inner].astype(x.dtype)
+    if missing is not None:
+        upto = np.concatenate([np.zeros((*x.shape[:-1], 1), np.intp), np.cumsum(missing, axis=-1)], axis=-1)
+        kept[upto[..., size:] != upto[..., :-size]] = np.nan
+    return kept
+
+
+def _comparable(x: Array) -> tuple[Array, Array | None]:
+    """Numbers of a type that SciPy ranks, each of which has an order; and where they were NaN, if any was.
+
+    The running order of the windows that SciPy keeps is lost for all that follow once NaN, which compares with nothing,
+    has entered it. Infinity takes its place here: a window that holds it is NaN in the result anyway.
+    """
+    x = x.astype(np.float32 if x.dtype == np.float16 else np.uint8 if x.dtype == bool else x.dtype, copy=False)
+    missing = np.isnan(x) if x.dtype.kind == "f" else None
+    if missing is None or not missing.any():
+        return x, None
+    return np.where(missing, np.asarray(np.inf, x.dtype), x), missing
+
+
+def _ranked(x: Array, rank: int, size: int | list[int]) -> Array:
+    """The number of that rank in the window around each, zeros beyond the ends."""
     from scipy.ndimage import rank_filter
 
-    # One row after the other as a single one, for which SciPy has a faster way; no window kept crosses a border.
-    work = np.float32 if x.dtype == np.float16 else np.uint8 if x.dtype == bool else x.dtype
-    line = np.ascontiguousarray(x).astype(work, copy=False).ravel()
-    medians = rank_filter(line, size // 2, size=size, mode="constant").reshape(x.shape)
-    kept: Array = medians[..., size // 2 : size // 2 + inner].astype(x.dtype)
-    return kept
+    ranked: Array = rank_filter(x, rank, size=size, mode="constant")
+    return ranked
 
 
 def _around(x: Any, sizes: list[int]) -> Any:
     if isinstance(x, np.ndarray):
-        from scipy.ndimage import rank_filter
-
-        work = np.float32 if x.dtype == np.float16 else np.uint8 if x.dtype == bool else x.dtype
-        return rank_filter(x.astype(work, copy=False), math.prod(sizes) // 2, size=sizes, mode="constant").astype(
-            x.dtype
-        )
+        numbers, missing = _comparable(x)
+        medians = _ranked(numbers, math.prod(sizes) // 2, sizes).astype(x.dtype)
+        if missing is not None:
+            medians[_ranked(missing.view(np.uint8), math.prod(sizes) - 1, sizes) > 0] = np.nan
+        return medians
     import torch
 
     around = torch.nn.functional.pad(x, [side for size in reversed(sizes) for side in (size // 2, size // 2)])

@@ -168,8 +168,12 @@ class SavgolSmoother:
 
     @property
     def latency(self) -> int:
-        """By how many samples the output of a stream lags behind; at its beginning, by a window."""
-        return self.window_length // 2
+        """By how many samples the output of a stream lags behind its input, at most.
+
+        Half a window; for `"interp"` a window less one sample, because the first half of a window is read off the
+        polynomial of the whole.
+        """
+        return self.window_length - 1 if self.mode == "interp" else self.window_length // 2
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`: the same shape in new memory."""
@@ -188,8 +192,9 @@ class SavgolSmoother:
         """The state before the first chunk.
 
         Returns:
-            begun: bool [], whether a whole window has come, and output with it.
-            tail: [..., samples], the last window; all samples before there is one.
+            begun: bool [], whether there has been output.
+            tail: [..., samples], the last window, with what comes before the recording; all samples before there is
+                output.
             kind: text [], kind and dtype of the chunks.
         """
         if self.stream_obstacle:
@@ -203,7 +208,7 @@ class SavgolSmoother:
         rows = open_rows(x, -1, what="savgol_filter")
         tail, chunk = together(state["tail"], _floating(rows.values), what="savgol_filter")
         held = join([tail, chunk]) if tail.shape[-1] else own(chunk)
-        begins = not state["begun"] and int(held.shape[-1]) >= self.window_length
+        begins = not state["begun"] and int(held.shape[-1]) > self.latency
         if not chunk.shape[-1] or not (state["begun"] or begins):
             return rows.close(chunk[..., :0]), {**state, "tail": held}
         if not begins:
@@ -211,7 +216,8 @@ class SavgolSmoother:
         elif self.mode == "interp":
             y = join([self._read(held[..., : self.window_length], 0), self._inner(held)])
         else:
-            y = self._inner(extend(held, _EXTENSIONS[self.mode], self.cval, self.latency, 0))
+            held = extend(held, _EXTENSIONS[self.mode], self.cval, self.window_length // 2, 0)
+            y = self._inner(held)
         behind: State = {
             "begun": np.ones((), bool),
             "tail": own(held[..., -self.window_length :]),
@@ -220,16 +226,16 @@ class SavgolSmoother:
         return rows.close(y), behind
 
     def flush(self, state: State) -> Any | None:
-        """The last half window; all of a recording that was shorter than a window."""
-        tail = state["tail"]
-        if not tail.shape[-1] or (state["begun"] and not self.latency):
+        """The last half window; all of a recording that was too short for any output."""
+        tail, half = state["tail"], self.window_length // 2
+        if not tail.shape[-1] or (state["begun"] and not half):
             return None
         if not state["begun"]:
             y = self.smoothed(tail)
         elif self.mode == "interp":
             y = self._read(tail, 1)
         else:
-            y = self._inner(extend(tail[..., 1:], _EXTENSIONS[self.mode], self.cval, 0, self.latency))
+            y = self._inner(extend(tail[..., 1:], _EXTENSIONS[self.mode], self.cval, 0, half))
         return as_marked(y, state["kind"], same_dtype=True)
 
 

@@ -114,7 +114,7 @@ class ZeroPhaseFilter:
         """By how many samples the output of a stream lags behind its input, at most."""
         if self.stream_obstacle:
             raise CannotStream(self.stream_obstacle)
-        return 2 * self._ahead if isinstance(self.design, IirFilter) else self._edge
+        return max(2 * self._ahead, self._edge) if isinstance(self.design, IirFilter) else self._edge
 
     @cached_property
     def _ahead(self) -> int:

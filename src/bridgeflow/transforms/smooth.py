@@ -79,7 +79,7 @@ class MedianFilter(LiveTransform):
         keys: which arrays; `None` for all.
 
     Arrays [..., time] of real numbers of any kind; kind, device, shape and dtype stay. Gradients flow to the samples
-    that are medians. Where a window holds NaN, the result is not defined.
+    that are medians. The median of a window that holds NaN is NaN; all others are what they would be without it.
 
     Raises:
         ConfigError: a size that has no middle.

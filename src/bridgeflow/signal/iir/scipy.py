@@ -41,7 +41,9 @@ def sosfilt(sos: Array, x: Array, zi: Array | None, settings: Pass, out: Array |
 def sosfiltfilt(sos: Array, x: Array, padtype: Padtype | None, padlen: int | None, settings: Pass) -> Array:
     """See `engine.Engine.sosfiltfilt`."""
     work = settings.work_dtype(x.dtype)
-    y: Array = scipy_sosfiltfilt(_coefficients(sos, work), settings.units(x, work), padtype=padtype, padlen=padlen)
+    # SciPy solves for the steady state in the precision of the sections, and NumPy's solver has none beyond double
+    sections = _coefficients(sos, np.dtype(np.float64) if work.char in "gG" else work)
+    y: Array = scipy_sosfiltfilt(sections, settings.units(x, work), padtype=padtype, padlen=padlen)
     return rounded(y, x.dtype)
 
 

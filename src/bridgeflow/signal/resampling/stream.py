@@ -103,6 +103,11 @@ class Resampler:
         known = " or ".join(map(repr, _STREAMED))
         return f"padtype={self.padtype!r} needs samples of the recording that have not come yet; {known} do not"
 
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input, at most: half the filter."""
+        return 0 if self.plan is None else -(-self.plan.centre // self.plan.up)
+
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 

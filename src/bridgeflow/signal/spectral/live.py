@@ -62,6 +62,11 @@ class LiveStft:
             return ""
         return f"padding={self.padding!r} mirrors samples that have not come yet; 'zeros' and 'edge' do not"
 
+    @property
+    def latency(self) -> int:
+        """By how many samples the middle of the next slice lags behind the input, at most."""
+        return int(self.sft.m_num - self.sft.m_num_mid - 1)
+
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -159,6 +164,11 @@ class LiveIstft:
             )
         time = None if spec.time is None else self.sft.samples(spec.time) if self.k1 is None else self.k1
         return made.fresh(shape=(*spec.shape[:-2], time), fs=self.sft.fs)
+
+    @property
+    def latency(self) -> int:
+        """By how many slices the samples lag behind the input, at most."""
+        return int(-(-self.sft.m_num_mid // self.sft.hop) - self.sft.p_min)
 
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.

@@ -240,7 +240,8 @@ class ShortTimeFFT:
         begin = first * self.hop - self.m_num_mid + k_offset
         end = begin + (last - first - 1) * self.hop + self.m_num
         samples = x.shape[-1]
-        inside = x[..., max(begin, 0) : min(max(end, 0), samples)]
+        # in floating point from here on: mirrored upside down, counts need not fit their integers
+        inside = in_precision(x[..., max(begin, 0) : min(max(end, 0), samples)])
         return self.transformed(extend(inside, padding, 0.0, max(-begin, 0), max(end - samples, 0)), detr)
 
     def transformed(self, x: Any, detr: Detrend = None) -> Any:

@@ -1,0 +1,130 @@
+"""Labels of any array as an ndarray that can be compared and counted, and back: numbers, booleans and text.
+
+Text in Arrow arrays has no counterpart in NumPy's numbers; its elements are read as Python objects, which are only
+compared. Between the chunks of a stream text is kept in arrays of fixed width, which any format can hold.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from bridgeflow._optional import loaded
+from bridgeflow.bridge import kind_of, like, to_numpy
+from bridgeflow.errors import DataError
+from bridgeflow.signal._rows import as_marked
+
+__all__ = ["labels_as_marked", "labels_like", "read_labels", "storable"]
+
+Array: TypeAlias = np.ndarray[Any, Any]
+
+
+def read_labels(labels: Any, *, what: str) -> Array:
+    """Labels as an ndarray; text of Arrow arrays, of objects and of NumPy's `StringDType` as Python objects.
+
+    Raises:
+        DataError: no axis of time, missing labels, lists of unequal length.
+        NoRoute: elements that are neither numbers nor text.
+    """
+    if _is_arrow_text(labels):
+        if labels.null_count:
+            raise DataError(
+                f"{what}: {labels.null_count} of {len(labels)} labels are null; fill them first (pyarrow.compute's "
+                "fill_null), or leave these rows out"
+            )
+        values = _objects(labels.to_pylist())
+    elif kind_of(labels) is None:
+        try:
+            values = np.asarray(labels)
+        except ValueError as error:
+            raise DataError(f"{what}: the labels cannot be read as one array: {error}") from None
+    else:
+        values = np.asarray(to_numpy(labels))
+    if values.ndim == 0:
+        raise DataError(f"{what} must have an axis of time, got a single one")
+    return values.astype(object) if values.dtype.kind == "T" else values
+
+
+def labels_like(made: Array, labels: Any) -> Any:
+    """Labels made of others, as the kind and type that these are; booleans made of others stay booleans."""
+    kind = kind_of(labels)
+    if kind is None or made.dtype == bool:
+        return made if kind in {None, "numpy"} else like(made, labels)
+    if _is_arrow_text(labels):
+        return _arrow_text(made, labels.type)
+    if kind == "numpy":
+        return made.astype(labels.dtype) if labels.dtype.kind == "T" else made
+    found = like(made, labels)
+    return found.to(labels.dtype) if kind == "torch" else found
+
+
+def labels_as_marked(made: Array, mark: Any) -> Any:
+    """Labels that no chunk stands beside, as the kind and type of the stream; see `_rows.kind_mark`."""
+    kind, dtype = str(mark).split(" ", 1)
+    if kind == "numpy" and dtype == "object":
+        return made.astype(object)
+    if kind == "numpy" and dtype.startswith("StringDType"):
+        return made.astype(np.dtypes.StringDType())
+    if kind in {"arrow", "capsule"} and made.dtype.kind in "OUS":
+        return _arrow_text(made.astype(object), _arrow_type(dtype))
+    return as_marked(made, mark, same_dtype=True)
+
+
+def storable(labels: Array) -> Array:
+    """Held labels as a state can hold them: text as an array of fixed width."""
+    if labels.dtype.kind != "O" or not labels.size:
+        return labels.astype("U1") if labels.dtype.kind == "O" else labels
+    first = labels.flat[0]
+    fixed = np.asarray(labels, bytes if isinstance(first, bytes) else str)
+    if not (fixed.astype(object) == labels).all():
+        raise DataError("labels of a stream must be texts that do not end in NUL characters; strip them")
+    return fixed
+
+
+def _objects(values: list[Any]) -> Array:
+    made = np.empty(len(values), object)
+    made[:] = values
+    return made
+
+
+def _is_arrow_text(labels: Any) -> bool:
+    """Whether an Arrow array holds text or bytes, however they are encoded."""
+    pyarrow = loaded("pyarrow")
+    if pyarrow is None or not isinstance(labels, (pyarrow.Array, pyarrow.ChunkedArray)):
+        return False
+    types, kind = pyarrow.types, labels.type
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        kind = kind.value_type
+    return any(
+        getattr(types, f"is_{name}")(kind)
+        for name in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+    )
+
+
+def _arrow_text(made: Array, kind: Any) -> Any:
+    import pyarrow
+
+    values = made.tolist()
+    if pyarrow.types.is_run_end_encoded(kind):
+        import pyarrow.compute
+
+        return pyarrow.compute.run_end_encode(pyarrow.array(values, kind.value_type), kind.run_end_type)
+    return pyarrow.array(values, kind)
+
+
+def _arrow_type(name: str) -> Any:
+    """The type of a column of text by the name that specs have for it."""
+    import pyarrow
+
+    encoded = re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>", name)
+    if encoded:
+        values, indices, ordered = encoded.groups()
+        return pyarrow.dictionary(
+            pyarrow.type_for_alias(indices), pyarrow.type_for_alias(values), ordered=ordered == "1"
+        )
+    runs = re.fullmatch(r"run_end_encoded<run_ends: (\w+), values: (\w+)>", name)
+    if runs:
+        return pyarrow.run_end_encoded(*map(pyarrow.type_for_alias, runs.groups()))
+    return pyarrow.type_for_alias(name)
