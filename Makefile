@@ -3,7 +3,7 @@
 #   make demo       run the main job on the ECG and say where the results are
 #   make test       the test suite            make test-all   with the slow ones, and more random examples
 #   make lint       format, lint, types, layers, doctests
-#   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests
+#   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests and fuzzers
 #   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
 #   make docs       print the tables of docs/crossings.md anew
 #   make clean
@@ -17,7 +17,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench docs clean
+.PHONY: help demo test test-all lint format bench docs sanitize clean
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -72,7 +72,8 @@ sanitize: $(VENV)/.installed-dev
 		-C cmake.define.CMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined -fno-sanitize-recover=all' .
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 BRIDGEFLOW_SANITIZED=build/sanitized \
-		$(BIN)/python -m pytest -p tests.sanitized tests/signal/iir/test_native.py tests/signal/iir/test_short.py tests/signal/resampling $(PYTEST_ARGS)
+		$(BIN)/python -m pytest -p tests.sanitized tests/signal/iir/test_native.py tests/signal/iir/test_short.py tests/signal/resampling \
+			tests/fuzz/test_native_entrances.py $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

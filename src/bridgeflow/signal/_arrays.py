@@ -11,7 +11,16 @@ from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy
 from bridgeflow.errors import DataError, NoRoute
 
-__all__ = ["Opened", "as_kind", "as_ndarray", "differentiates", "open_array", "time_last", "time_where_it_was"]
+__all__ = [
+    "Opened",
+    "as_kind",
+    "as_ndarray",
+    "differentiates",
+    "open_array",
+    "overlaps_itself",
+    "time_last",
+    "time_where_it_was",
+]
 
 
 class Opened(NamedTuple):
@@ -138,3 +147,31 @@ def differentiates(x: Any) -> bool:
     """Whether autograd watches this value now."""
     torch = loaded("torch")
     return torch is not None and isinstance(x, torch.Tensor) and x.requires_grad and torch.is_grad_enabled()
+
+
+def overlaps_itself(x: Any) -> bool:
+    """Whether two elements of an ndarray or a tensor share a byte, as where an axis is expanded.
+
+    >>> overlaps_itself(np.zeros((3, 4)).T), overlaps_itself(np.lib.stride_tricks.sliding_window_view(np.zeros(9), 3))
+    (False, True)
+    """
+    if isinstance(x, np.ndarray):
+        steps, size = x.strides, x.itemsize
+    else:
+        steps, size = x.stride(), 1
+    axes = sorted((abs(step), n) for step, n in zip(steps, x.shape, strict=True) if n > 1)
+    if 0 in x.shape or not axes:
+        return False
+    reach = size
+    for step, n in axes:
+        if step < reach:
+            break
+        reach += step * (n - 1)
+    else:
+        return False
+    if axes[0][0] == 0:
+        return True
+    places = np.zeros(1, np.int64)  # axes that interleave: rare, so each element is looked at
+    for step, n in axes:
+        places = (places[:, None] + step * np.arange(n)).ravel()
+    return bool(np.diff(np.sort(places)).min() < size)

@@ -252,7 +252,7 @@ def _check(given: Array) -> Array:
         raise DataError(f"sos must be real numbers, got {given.dtype}")
     if not (given[:, 3] == 1).all():
         raise DataError("sos[:, 3] (a0) should be all ones; divide each row by it")
-    return given.astype(np.float64, copy=False)
+    return np.ascontiguousarray(given, np.float64)
 
 
 def is_tracing() -> bool:

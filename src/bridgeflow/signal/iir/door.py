@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
 from bridgeflow.errors import DataError
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array
+from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, overlaps_itself
 from bridgeflow.signal.iir.engine import EngineName, Pass, choose, result_dtype
 
 __all__ = ["Door", "is_watched"]
@@ -76,6 +76,8 @@ class Door(NamedTuple):
             raise DataError(f"out must be a {wanted_kind}, got {type(out).__name__}")
         if tuple(target.shape) != tuple(self.values.shape):
             raise DataError(f"out must have the shape of x, {tuple(self.values.shape)}, got {tuple(target.shape)}")
+        if overlaps_itself(target):
+            raise DataError("out must have a place of its own for each element, got memory that overlaps itself")
         if not self.by_torch:
             wanted = result_dtype(self.values.dtype)
             if target.dtype != wanted or not target.flags.writeable:

@@ -578,7 +578,8 @@ public:
             // groups in turn take their part of a block that the inner cache holds.
             const index apart = job.x_step < 0 ? -job.x_step : job.x_step;
             if (x_layout == Layout::side_by_side && last - first > most) {
-                strip = least(most_strip, strip_bytes / apart > 16 ? strip_bytes / apart : 16);
+                const index in_cache = apart == 0 ? most_strip : strip_bytes / apart;  // 0: one sample expanded over time
+                strip = least(most_strip, in_cache > 16 ? in_cache : 16);
                 kept = (last - first + most - 1) / most * most;
             }
         }

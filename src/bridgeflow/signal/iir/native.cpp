@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <optional>
@@ -49,6 +50,13 @@ const Kernel& kernel_named(std::string_view name) {
     throw nb::value_error(("this machine or build has no instruction set " + std::string(name)).c_str());
 }
 
+// What an exporter may put before an element code whose bytes are in this machine's order (PEP 3118).
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+constexpr std::string_view native_marks = "@=^>!";
+#else
+constexpr std::string_view native_marks = "@=^<";
+#endif
+
 class Buffer {
     Py_buffer view;
 
@@ -62,8 +70,15 @@ public:
     char* data() const { return static_cast<char*>(view.buf); }
     int ndim() const { return view.ndim; }
     index size(int axis) const { return view.shape[axis]; }
-    index step(int axis) const { return view.strides[axis]; }
+    // What exporters say of an axis of one element, or of no elements, may be anything, and products with it may overflow.
+    index step(int axis) const { return view.shape[axis] > 1 && view.len > 0 ? view.strides[axis] : view.itemsize; }
     index itemsize() const { return view.itemsize; }
+
+    // In one piece, and readable as an array of T.
+    template <class T>
+    bool plain() const {
+        return PyBuffer_IsContiguous(&view, 'C') != 0 && reinterpret_cast<std::uintptr_t>(data()) % alignof(T) == 0;
+    }
 
     // Whether all of them are numbers; of floating ones, in one piece. Elsewhere it is not said.
     bool finite() const {
@@ -99,7 +114,12 @@ private:
         return endless == 0;
     }
 
-    std::string_view code() const { return view.format == nullptr ? "B" : view.format; }
+    // Without the mark of the machine's own byte order, or of data that are not aligned: an element is read either way.
+    std::string_view code() const {
+        std::string_view format = view.format == nullptr ? "B" : view.format;
+        if (!format.empty() && native_marks.find(format[0]) != std::string_view::npos) format.remove_prefix(1);
+        return format;
+    }
 };
 
 [[noreturn]] void mismatch(const char* what) {
@@ -162,7 +182,7 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
     const Kernel& kernel = kernel_named(isa);
     Job job;
     const Buffer sos(sos_, false), x(x_, false);
-    if (sos.ndim() != 2 || sos.size(1) != 6 || sos.scalar() != Scalar::f64 || sos.step(1) != 8 || sos.step(0) != 48) {
+    if (sos.ndim() != 2 || sos.size(0) < 1 || sos.size(1) != 6 || sos.scalar() != Scalar::f64 || sos.complex() || !sos.plain<double>()) {
         mismatch("sos");
     }
     job.sos = reinterpret_cast<const double*>(sos.data());
@@ -232,8 +252,9 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
     const double amount = double(job.rows) * double(job.samples) * double(job.sections);
     if (steady_.is_valid() && !steady_.is_none()) {
         const Buffer steady(steady_, false);
-        if (steady.ndim() != 2 || steady.size(0) != job.sections || steady.size(1) != 2 || steady.step(1) != 8 ||
-            steady.step(0) != 16 || steady.scalar() != Scalar::f64 || padlen < 0 || padlen >= job.samples || padding < 0 || padding > int(Padding::constant) || job.y == nullptr) {
+        if (steady.ndim() != 2 || steady.size(0) != job.sections || steady.size(1) != 2 || steady.scalar() != Scalar::f64 ||
+            steady.complex() || !steady.plain<double>() || padlen < 0 || padlen >= job.samples || padding < 0 ||
+            padding > int(Padding::constant) || job.y == nullptr) {
             mismatch("the padding");
         }
         job.both_ways = true;

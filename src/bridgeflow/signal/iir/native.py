@@ -184,8 +184,12 @@ def sosfilt(
     readable, settings = _readable(x, settings, work)
     target = _target(readable, x.dtype, work, out)
     zf = np.empty((len(sos), *x.shape[:-1], 2), work)
-    run = _Runner(np.ascontiguousarray(sos, np.float64), settings, instruction_set)
+    sections = np.ascontiguousarray(sos, np.float64)
     state = None if zi is None else zi.astype(work, copy=False)
+    if out is not None:  # what is read all along must not lie where results are written
+        sections = sections.copy() if np.may_share_memory(sections, target) else sections
+        state = state.copy() if state is not None and np.may_share_memory(state, target) else state
+    run = _Runner(sections, settings, instruction_set)
     if parallel is None or not _by_segments(run, readable, state, target, zf):
         run(readable, target, state, zf)
     if out is None:
@@ -260,8 +264,10 @@ def _readable(x: Array, settings: Pass, work: np.dtype[Any]) -> tuple[Array, Pas
 def _target(x: Array, dtype: np.dtype[Any], work: np.dtype[Any], out: Array | None) -> Array:
     """`out`, or new memory where there is none or the kernel cannot write to it."""
     wanted = result_dtype(dtype)
-    if wanted.char not in _WRITTEN or not wanted.isnative:
+    if wanted.char not in _WRITTEN:
         return np.empty(x.shape, work)
+    if not wanted.isnative:
+        return empty(x.shape, wanted.newbyteorder("="))
     if out is None or out.dtype != wanted or (np.may_share_memory(x, out) and not _same_place(x, out)):
         return empty(x.shape, wanted)
     return out

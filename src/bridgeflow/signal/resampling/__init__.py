@@ -168,4 +168,6 @@ def _chebyshev(q: int, order: int) -> Array:
 def _hamming(q: int, order: int | None) -> Array:
     from scipy.signal import firwin
 
+    if q == 1:
+        raise DataError("decimate: q must be at least 2 where ftype='fir': at 1 there is no frequency to cut at, got 1")
     return np.asarray(firwin((20 * q if order is None else order) + 1, 1.0 / q, window="hamming"))

@@ -40,15 +40,19 @@ constexpr int width = BRIDGEFLOW_VECTOR_BYTES / int(sizeof(T));
 
 constexpr int accumulators = 8;  // vectors of sums under way: enough to hide the latency of an addition twice over
 
-// A vector of samples that need not be aligned.
+// A vector of samples, and a single one of the data, that need not be aligned.
 template <class T>
 struct Unaligned {
     typedef Vec<T> type __attribute__((aligned(1), may_alias));
+    typedef T single __attribute__((aligned(1), may_alias));
 };
 
 template <class T>
-INLINE Vec<T> load(const T* from) {
-    return *reinterpret_cast<const typename Unaligned<T>::type*>(from);
+using Sample = typename Unaligned<T>::single;
+
+template <class T>
+INLINE Vec<T> load(const void* from) {
+    return *static_cast<const typename Unaligned<T>::type*>(from);
 }
 
 template <class T>
@@ -141,7 +145,7 @@ public:
             index filled = 0;
             while (row < job.rows && filled + halo < columns) {
                 const index here = smaller(blocks - block, columns - halo - filled);
-                deal(filled, here + halo, static_cast<const T*>(job.x) + row * job.x_row, job.first + block * down);
+                deal(filled, here + halo, static_cast<const Sample<T>*>(job.x) + row * job.x_row, job.first + block * down);
                 T* y = static_cast<T*>(job.y) + row * job.y_row;
                 for (index i = 0; i < here; ++i, ++block) {
                     column[filled++] = {y + block * up, smaller(up, job.outputs - block * up)};
@@ -162,7 +166,7 @@ private:
     index ahead(index p) const { return (job.phase + p * down) / up; }
 
     // tile[r][to + c] = x[from + c * down + r]
-    void deal(index to, index count, const T* x, index from) {
+    void deal(index to, index count, const Sample<T>* x, index from) {
         const index n = job.samples;
         T* const first = tile + to;
         index c = 0;
@@ -173,7 +177,7 @@ private:
             }
         };
         for (; c < count && from + c * down < 0; ++c) one(c);
-        const T* const s = x + from;
+        const Sample<T>* const s = x + from;
         if (down == 1) {
             const index whole = smaller(count, n - from);
             for (; c < whole; ++c) first[c] = s[c];
@@ -185,7 +189,7 @@ private:
             for (; c + lanes <= count && from + (c + lanes - 1) * down + rounded_up(dealt, lanes) <= n; c += lanes) {
                 for (index r = 0; r < dealt; r += lanes) {
                     Vec<T> v[lanes];
-                    for (int i = 0; i < lanes; ++i) v[i] = load(s + (c + i) * down + r);
+                    for (int i = 0; i < lanes; ++i) v[i] = load<T>(s + (c + i) * down + r);
                     transpose<T>(v);
                     const int there = int(smaller(lanes, dealt - r));
                     for (int i = 0; i < there; ++i) store<T>(first + (r + i) * stride + c, v[i]);
@@ -212,7 +216,7 @@ private:
                 Vec<T> sum[V] = {};
                 for (index k = 0; k < taps; ++k) {
                     const T* const samples = from + where[k];
-                    for (int v = 0; v < V; ++v) sum[v] += load(samples + v * lanes) * tap[k];
+                    for (int v = 0; v < V; ++v) sum[v] += load<T>(samples + v * lanes) * tap[k];
                 }
                 for (int v = 0; v < V; ++v) store<T>(y[j] + v * lanes, sum[v]);
             }
@@ -224,11 +228,11 @@ private:
     template <int V>
     INLINE void collect(const T (*y)[V * lanes], int from, const Column<T>* to, index p, int count) {
         if (up == 1 && to[0].y && to[lanes - 1].y == to[0].y + (lanes - 1)) {
-            return store<T>(to[0].y, load(y[0] + from));
+            return store<T>(to[0].y, load<T>(y[0] + from));
         }
         if (count == lanes) {
             Vec<T> v[lanes];
-            for (int i = 0; i < lanes; ++i) v[i] = load(y[i] + from);
+            for (int i = 0; i < lanes; ++i) v[i] = load<T>(y[i] + from);
             transpose<T>(v);
             for (int i = 0; i < lanes; ++i) {
                 const index there = to[i].count - p;

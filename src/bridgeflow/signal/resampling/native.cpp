@@ -12,6 +12,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <new>
 #include <string>
 #include <string_view>
@@ -47,6 +50,14 @@ const Kernel& kernel_named(std::string_view name) {
 
 constexpr double least_release = 3e4;  // products, below which giving the GIL back costs more than it brings
 constexpr double least_share = 1e6;    // products that are worth a thread
+constexpr double most_window = 1 << 27;  // samples that `up` outputs may depend on: the kernel keeps a place for each
+
+// What an exporter may put before an element code whose bytes are in this machine's order (PEP 3118).
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+constexpr std::string_view native_marks = "@=^>!";
+#else
+constexpr std::string_view native_marks = "@=^<";
+#endif
 
 // A C-contiguous matrix of floats.
 class Matrix {
@@ -56,7 +67,8 @@ public:
     Matrix(nb::handle object, bool writable) {
         const int flags = PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | (writable ? PyBUF_WRITABLE : 0);
         if (PyObject_GetBuffer(object.ptr(), &view, flags) != 0) nb::raise_python_error();
-        const std::string_view code = view.format == nullptr ? "B" : view.format;
+        std::string_view code = view.format == nullptr ? "B" : view.format;
+        if (!code.empty() && native_marks.find(code[0]) != std::string_view::npos) code.remove_prefix(1);
         single = code == "f";
         if (view.ndim != 2 || (!single && code != "d")) {
             PyBuffer_Release(&view);
@@ -68,6 +80,7 @@ public:
 
     bool single;
     void* data() const { return view.buf; }
+    bool aligned() const { return reinterpret_cast<std::uintptr_t>(view.buf) % std::size_t(view.itemsize) == 0; }
     index size(int axis) const { return view.shape[axis]; }
 };
 
@@ -121,8 +134,13 @@ void run(nb::handle x_, nb::handle y_, nb::handle table_, index up, index down, 
     const Kernel& kernel = kernel_named(isa);
     const Matrix x(x_, false), y(y_, true), table(table_, false);
     if (y.single != x.single || table.single != x.single || y.size(0) != x.size(0) || table.size(0) != up || up < 1 || down < 1 ||
-        phase < 0 || phase >= up || table.size(1) < 1) {
+        phase < 0 || phase >= up || table.size(1) < 1 || !y.aligned() || !table.aligned()) {
         throw nb::value_error("the arguments do not fit each other");
+    }
+    // Positions in the data and in the work arrays are counted in samples and bytes; none may overflow.
+    const double farthest = (double(y.size(1)) + double(up)) * double(down) + double(table.size(1)) + std::abs(double(first));
+    if (farthest * 64 > double(std::numeric_limits<index>::max()) || double(down) + double(table.size(1)) > most_window) {
+        throw nb::value_error("the arguments are too large");
     }
     Job job;
     job.single_precision = x.single;
