@@ -9,11 +9,27 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridgeflow.bridge import describe, to_arrow
-from bridgeflow.errors import DataError
+from bridgeflow.bridge import describe, to_arrow, to_numpy
+from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, Passage, lengths_of
-from bridgeflow.transforms import MedianFilter, Resample, Scale, SignalFilter, ToTensor, Window, WindowLabels
+from bridgeflow.transforms import (
+    Decimate,
+    Detrend,
+    MedianFilter,
+    PeakRate,
+    Resample,
+    Scale,
+    SharedView,
+    SignalFilter,
+    Spectrogram,
+    Stft,
+    ToTensor,
+    Welch,
+    Window,
+    WindowLabels,
+)
+from tests.column_kinds import ONE_NUMBER_A_ROW, ROWS_OF_SEVERAL, in_two_chunks
 
 STEREO = np.random.default_rng(0).normal(size=(300, 2))
 CUT = {"length": 40, "hop": 10}
@@ -138,3 +154,110 @@ def test_behind_a_plain_callable_time_is_taken_to_be_last():
     transform = Compose([lambda columns: {"y": torch.from_numpy(columns["audio"] * 2)}])
     out = whole(transform, Layout("instants"), {"audio": STEREO})["y"]
     assert np.array_equal(out.numpy(), STEREO * 2)
+
+
+# --- every kind of column ---
+
+LOWPASS = SignalFilter(design="butter", cutoff=20.0, order=2, fs=100.0)
+ALONG_TIME = {
+    "filter": LOWPASS,
+    "stft": Stft(fs=100.0, nperseg=16, hop=4),
+    "spectrogram": Spectrogram(fs=100.0, nperseg=16, hop=4),
+    "window": Window(**CUT),
+    "windows first": Window(**CUT, first=True),
+    "welch": Welch(fs=100.0, nperseg=32),
+    "shared": SharedView(),
+}
+AXIS_OF_ROWS = {"window": -2, "windows first": 0}
+
+
+@pytest.mark.parametrize("stage", ALONG_TIME)
+@pytest.mark.parametrize("kind", ROWS_OF_SEVERAL)
+def test_instants_of_several_channels_of_every_kind(kind, stage):
+    """Rows of the result follow time: the transform's own result, its axis of time first."""
+    layout, transform = Layout("instants"), Compose([ALONG_TIME[stage]])
+    columns = {"v": ROWS_OF_SEVERAL[kind](STEREO)}
+    right = np.asarray(SharedView()(ALONG_TIME[stage](STEREO.T)).numpy if stage != "shared" else STEREO.T)
+    right = np.moveaxis(right, AXIS_OF_ROWS.get(stage, -1), 0)
+    np.testing.assert_array_equal(np.asarray(whole(transform, layout, columns)["v"]), right)
+    parts = in_pieces(transform, layout, columns, [1, 50, 51, 290], restored=True)
+    np.testing.assert_allclose(np.concatenate([np.asarray(part["v"]) for part in parts]), right, rtol=1e-12)
+
+
+@pytest.mark.parametrize("stage", ALONG_TIME)
+@pytest.mark.parametrize("kind", ONE_NUMBER_A_ROW)
+def test_instants_of_one_channel_of_every_kind(kind, stage):
+    layout, transform = Layout("instants"), Compose([ALONG_TIME[stage]])
+    columns = {"v": ONE_NUMBER_A_ROW[kind](STEREO[:, 0])}
+    right = STEREO[:, 0] if stage == "shared" else ALONG_TIME[stage](STEREO[:, 0])
+    right = np.moveaxis(right, AXIS_OF_ROWS.get(stage, -1), 0)
+    np.testing.assert_array_equal(to_numpy(whole(transform, layout, columns)["v"]), right)
+    parts = in_pieces(transform, layout, columns, [0, 1, 50, 50, 290])
+    made = np.concatenate([to_numpy(part["v"]) for part in parts if len(part["v"])])
+    np.testing.assert_allclose(made, right, rtol=1e-12)
+
+
+EACH_ALONE = {
+    "filter": LOWPASS,
+    "zero phase": ZERO_PHASE,
+    "decimate": Decimate(q=2),
+    "detrend": Detrend(),
+    "peaks": PeakRate(fs=100.0),
+    "stft": Stft(fs=100.0, nperseg=16, hop=4),
+    "scale": Scale(scale=2.0),
+    "shared": SharedView(),
+}
+
+
+@pytest.mark.parametrize("stage", EACH_ALONE)
+@pytest.mark.parametrize("kind", ROWS_OF_SEVERAL)
+def test_examples_of_every_kind(kind, stage):
+    """Each row is a piece of signal by itself, whatever column holds the rows."""
+    layout, transform = Layout("examples"), Compose([EACH_ALONE[stage]])
+    x = np.random.default_rng(1).standard_normal((12, 80))
+    columns = {"v": ROWS_OF_SEVERAL[kind](x)}
+    right = x if stage == "shared" else EACH_ALONE[stage](x)
+    np.testing.assert_allclose(to_numpy(whole(transform, layout, columns)["v"]), right, rtol=1e-12)
+    parts = in_pieces(transform, layout, columns, [0, 1, 5, 5], restored=True)
+    made = np.concatenate([to_numpy(part["v"]) for part in parts if len(part["v"])])
+    np.testing.assert_allclose(made, right, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", set(ROWS_OF_SEVERAL) - {"ndarray", "tensor"})
+def test_columns_in_chunks_are_one_column(kind):
+    columns = {"v": in_two_chunks(ROWS_OF_SEVERAL[kind])(STEREO)}
+    right = LOWPASS(STEREO.T).T
+    np.testing.assert_array_equal(whole(Compose([LOWPASS]), Layout("instants"), columns)["v"], right)
+
+
+@pytest.mark.parametrize("kind", ONE_NUMBER_A_ROW)
+def test_a_number_of_the_whole_recording_is_one_row(kind):
+    transform, layout = Compose([PeakRate(fs=100.0)]), Layout("instants")
+    columns = {"v": ONE_NUMBER_A_ROW[kind](STEREO[:, 0])}
+    made = whole(transform, layout, columns)["v"]
+    np.testing.assert_array_equal(to_numpy(made), [transform(STEREO[:, 0])])
+    specs = layout.specs(specs_of(columns))
+    assert lengths_of(transform.plan(specs).result, transform.out_axes(specs, axis=-1)) == {"v": 1}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64, torch.float16])
+def test_element_types_stay_as_time_is_moved(dtype):
+    x = torch.ones(30, 2).to(dtype)
+    layout = Layout("instants")
+    made = layout.closed(layout.opened({"v": to_arrow(x)}), {"$.v": 1})["v"]
+    assert describe(to_arrow(made)).dtype == str(dtype).removeprefix("torch.")
+    assert len(made) == 30
+
+
+def test_lists_of_unequal_length_are_no_instants():
+    columns = {"v": pa.array([[1.0], [1.0, 2.0]])}
+    with pytest.raises(NoRoute, match=r"\$\.v: the rows have unequal lengths"):
+        Layout("instants").opened(columns)
+
+
+@pytest.mark.parametrize("column", [pa.array([["a"], ["b"]]), pa.array([{"x": 1.0}] * 2), pa.array(["a", "b"])])
+def test_what_is_no_signal_stays_as_it_is(column):
+    layout = Layout("instants")
+    opened = layout.opened({"v": column})
+    assert opened["v"] is column
+    assert layout.closed(opened, {"$.v": 0})["v"].equals(column)

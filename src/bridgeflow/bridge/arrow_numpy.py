@@ -171,12 +171,13 @@ def describe_arrow(x: Any) -> ArraySpec:
     layout, dtype = name or element.encoding or element.layout, element.dtype
     if layout != element.layout:
         flags |= {element.layout} & {"narrow", "bit-packed"}
-    if name:
-        if not element.known or element.encoding or element.permutation:
-            dtype = str(x.type)
+    if name and (not element.known or element.encoding or element.permutation):
+        dtype, inner = str(x.type), ()  # lists of text and the like: values of their own, without an inner axis
+    elif name:
         length = _common_length(chunks)
         inner = (length, *inner)
         flags |= {"ragged"} if length is None else set()
+    if name:
         flags |= {"scattered"} if any(not isinstance(_placed(chunk)[0], int) for chunk in chunks) else set()
     elif element.permutation:
         flags.add("permuted" if _is_involution(element.permutation) else "ambiguous-permutation")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bridgeflow.bridge import to_numpy, trace
+from bridgeflow.bridge import describe, shape_of, to_numpy, trace
 from bridgeflow.engines.attended import Halt, attend
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError
 from bridgeflow.io import Receipt, Source
@@ -19,7 +19,7 @@ from bridgeflow.io.base import Columns, Sink
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
 from bridgeflow.pipeline.passage import Passage
-from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.spec import Exchange, itemsize
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
 
@@ -162,7 +162,7 @@ class _FileRun:
         clock.done()
         exchanges = [*crossings, *last_crossings]
         return self._told(
-            samples=sum(map(_size, read.values())),
+            read=_Amount.of(read),
             took=clock.took,
             crossings=len(exchanges),
             copies=_copies(exchanges),
@@ -176,11 +176,11 @@ class _FileRun:
         passage = Passage(job.transform, job.layout(source), job.specs(source), name=source.path.name)
         chunks = -(-source.rows // rows)
         took: dict[str, float] = {}
-        samples = crossings = 0
+        amount, crossings = _Amount(), 0
         copies: dict[CopyMade, int] = {}
 
         def write(sink: Sink) -> None:
-            nonlocal samples, crossings
+            nonlocal amount, crossings
             begun = False
             pieces = source.chunks(rows)
             for number in range(chunks):
@@ -189,7 +189,7 @@ class _FileRun:
                 with trace() as made_here:
                     with _timed(took, "read"):
                         columns = next(pieces)
-                    samples += sum(map(_size, columns.values()))
+                    amount += _Amount.of(columns)
                     with _timed(took, "transforms"):
                         try:
                             columns = passage.push(columns, last=number == chunks - 1)
@@ -207,7 +207,7 @@ class _FileRun:
         written = self._write(write)
         self._progress("", chunks, chunks)
         return self._told(
-            samples=samples,
+            read=amount,
             took=took,
             crossings=crossings,
             copies=tuple(replace(copy, nbytes=nbytes) for copy, nbytes in copies.items()),
@@ -217,13 +217,13 @@ class _FileRun:
             **written,
         )
 
-    def _told(self, **facts: Any) -> Result:
+    def _told(self, *, read: _Amount, **facts: Any) -> Result:
         source = self._source
         fs = self._job.source.fs or source.fs
         instants = self._job.layout(source).rows == "instants"
-        long = source.rows if instants else max(map(_length, source.specs.values()))
+        long = source.rows if instants else max(read.along_time.values())
         seconds = None if fs is None else long / fs
-        return Result(rows=source.rows, fs=fs, seconds=seconds, **facts)
+        return Result(rows=source.rows, samples=read.values, fs=fs, seconds=seconds, **facts)
 
     def _write(self, write: Callable[[Sink], None]) -> dict[str, Any]:
         with self._job.open_sink(self._settings, overwrite=self._overwrite) as sink:
@@ -303,16 +303,37 @@ def _copies(crossings: Iterable[Exchange]) -> tuple[CopyMade, ...]:
     )
 
 
+@dataclass(frozen=True)
+class _Amount:
+    """How much was read: values in all columns, and of each column samples along time if its rows are examples."""
+
+    values: int = 0
+    along_time: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, columns: Columns) -> _Amount:
+        sizes = {name: _size(column) for name, column in columns.items()}
+        each = {name: _along_time(column, sizes[name]) for name, column in columns.items()}
+        return cls(sum(sizes.values()), each)
+
+    def __add__(self, more: _Amount) -> _Amount:
+        along = {name: self.along_time.get(name, 0) + samples for name, samples in more.along_time.items()}
+        return _Amount(self.values + more.values, along)
+
+
 def _size(column: Any) -> int:
-    """Values in a column: an ndarray's, or an Arrow array's rows times the size of a row."""
-    if isinstance(column, np.ndarray):
-        return column.size
-    return len(column) * math.prod(getattr(column.type, "shape", ()))
+    """Values in a column, those within lists of any length counted each."""
+    spec = describe(column)
+    lengths = [n for n in spec.shape if n is not None]
+    if len(lengths) == spec.ndim:
+        return math.prod(lengths)
+    return (spec.nbytes or 0) // (itemsize(spec.dtype) or 1)
 
 
-def _length(spec: ArraySpec) -> int:
-    """Instants in a column: its rows, or where a row is a piece of signal, those of all pieces."""
-    return (spec.shape[0] or 0) * ((spec.time or 0) if spec.ndim > 1 else 1)
+def _along_time(column: Any, size: int) -> int:
+    """Samples along time in a column of `size` values: its rows, or of rows that are pieces of signal those of all."""
+    shape = shape_of(column)
+    return len(column) if len(shape) < 2 else size // max(math.prod(n or 1 for n in shape[1:-1]), 1)
 
 
 @contextmanager

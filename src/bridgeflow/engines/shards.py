@@ -460,7 +460,7 @@ class _Run:
             plan, _ = job.plan_alike(source, self._makes)
             settings = job.settings(plan, source=recording.name)
             if job.whole(plan):
-                nbytes = sum(spec.expected_nbytes() or 0 for spec in source.specs.values())
+                nbytes = sum(spec.expected_nbytes() or spec.nbytes or 0 for spec in source.specs.values())
                 with self._memory.of(_WHOLE_TIMES * nbytes, self._halt.check):
                     self._shard(number, source, 0, source.rows, settings, self._whole(source))
                 return

@@ -369,6 +369,11 @@ class Source:
         """What tells the files apart from others and from later states of themselves; `None` for what is in memory."""
         return self._reader.file.identity
 
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of the files that are read; `None` for what is in memory."""
+        return self._reader.file.nbytes
+
     def require_identity(self, identity: Any) -> None:
         """Refuse files that are others than they were, or were written to since.
 
@@ -412,7 +417,7 @@ class Source:
 
     def _require_memory(self) -> None:
         """A file may declare any number of rows: refuse what cannot be held, before anything is allocated."""
-        need = sum(spec.expected_nbytes() or 0 for spec in self.specs.values())
+        need = sum(spec.expected_nbytes() or spec.nbytes or 0 for spec in self.specs.values())
         have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if need > have:
             gib = f"{need / 2**30:,.0f} GiB where this machine has {have / 2**30:,.0f}"

@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 
 from bridgeflow.bridge import describe, to_arrow
+from bridgeflow.bridge.routes import LISTS
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error
 from bridgeflow.io.plain import nothing, row_width
-from bridgeflow.spec import ArraySpec
+from bridgeflow.spec import ArraySpec, itemsize
 
 __all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "single", "to_batch"]
 
@@ -24,8 +25,14 @@ GROUP_BYTES = 8 << 20
 """About how many bytes a row group or record batch of ours holds: small against memory, large against overhead."""
 
 
-def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None) -> ArraySpec:
+def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None, *, values: int | None = None) -> ArraySpec:
     """What a column is, from its field, with the number of nulls that the file declares (`None` where it does not).
+
+    A column of lists is `[rows, None, ...]`: how long its lists are, and whether they are of one length, is known when
+    they are read.
+
+    Args:
+        values: how many values all lists of a column of lists hold together, where the file tells it.
 
     Raises:
         DataError: an extension type that this process does not know; its values would be read as what they are not.
@@ -35,7 +42,11 @@ def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None) -> Ar
         raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
     empty: ArraySpec = describe(nothing(field.type))
     private = row_width(field.type) is not None and not nulls
-    return replace(empty, shape=(rows, *empty.shape[1:]), nbytes=None, null_count=nulls, writable=private)
+    inner, nbytes = empty.shape[1:], None
+    if empty.layout in LISTS and inner:
+        inner = (None, *inner[1:])
+        nbytes = None if values is None else values * (itemsize(empty.dtype) or 0)
+    return replace(empty, shape=(rows, *inner), nbytes=nbytes, null_count=nulls, writable=private)
 
 
 def single(column: pa.ChunkedArray) -> pa.Array:

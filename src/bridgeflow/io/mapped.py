@@ -87,6 +87,14 @@ class Held:
         self.identity = identity
         self.closed = False
 
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of the file, or of all files; `None` for what is in memory."""
+        if self.identity is None:
+            return None
+        several = [self.identity] if isinstance(self.identity, Identity) else self.identity
+        return sum(one.nbytes for one in several)
+
     def require_unchanged(self) -> None:
         """Refuse to read on in what is not as it was when it was opened."""
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from bridgeflow.io.base import Columns, Compression, Format, SinkOptions, Writer, parse_settings, pick_columns
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
 from bridgeflow.io.mapped import HeldFile
-from bridgeflow.io.parquet_footer import check_pages, groups_of, null_counts, protect, require_intact
+from bridgeflow.io.parquet_footer import check_pages, groups_of, null_counts, protect, require_intact, value_counts
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import adopt, gather, join
 
@@ -49,8 +49,11 @@ class ParquetReader(PieceReader):
         self._large = np.array([group.total_byte_size > _LARGE_GROUP for group in groups], bool)
         if self.rows != self._metadata.num_rows:
             raise ValueError(f"{self._metadata.num_rows:,} rows by its footer, {self.rows:,} in its row groups")
-        nulls = null_counts(self._described or [])
-        self.specs = {field.name: column_spec(path, field, self.rows, nulls.get(field.name)) for field in fields}
+        nulls, values = null_counts(self._described or []), value_counts(self._described or [])
+        self.specs = {
+            field.name: column_spec(path, field, self.rows, nulls.get(field.name), values=values.get(field.name))
+            for field in fields
+        }
         self.settings = parse_settings(path, schema.metadata)
 
     def _open(self, file: HeldFile) -> pq.ParquetFile:

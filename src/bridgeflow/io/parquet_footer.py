@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
-__all__ = ["Groups", "check_pages", "groups_of", "null_counts", "protect", "require_intact"]
+__all__ = ["Groups", "check_pages", "groups_of", "null_counts", "protect", "require_intact", "value_counts"]
 
 Groups: TypeAlias = list[dict[int, Any]]
 """The row groups of a footer, as structs: fields by number."""
@@ -88,6 +88,17 @@ def null_counts(groups: Groups) -> dict[str, int]:
             known, before = described.get(12, {}).get(3), counts.get(name, 0)
             counts[name] = None if known is None or before is None else before + known
     return {name: count for name, count in counts.items() if count is not None}
+
+
+def value_counts(groups: Groups) -> dict[str, int]:
+    """Values by column, those within lists counted each; of a structure those of all its fields."""
+    counts: dict[str, int] = {}
+    for group in groups:
+        for chunk in group.get(1, []):
+            described = chunk.get(3, {})
+            name = (described.get(3) or [b""])[0].decode("utf-8", "replace")
+            counts[name] = counts.get(name, 0) + max(described.get(5, 0), 0)
+    return counts
 
 
 def check_pages(read: Callable[[int, int], bytes], group: dict[int, Any]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from bridgeflow._optional import require
-from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy
+from bridgeflow.bridge import describe, has_numpy_dtype, kind_of, like, shape_of, strided, to_arrow
+from bridgeflow.bridge.routes import LISTS
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
@@ -400,28 +401,36 @@ def _step(
 def _stepped(
     place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
 ) -> tuple[Any, Any]:
-    if isinstance(stage, LeafTransform) and axes[place] < _ndim(x) - 1:
+    if isinstance(stage, LeafTransform) and axes[place] < len(shape_of(x)) - 1:
         return (stage.apply(x) if len_along(x, axes[place]) else _nothing(stage, x, axes[place])), None
     return stage.step(x, states[place])
 
 
-def _ndim(x: Any) -> int:
-    """Axes of an array; an Arrow array has one, and those of its rows."""
-    return x.ndim if hasattr(x, "ndim") else 1 + len(getattr(x.type, "shape", ()))
-
-
 def len_along(x: Any, axis: int) -> int:
-    """The length of any array along an axis."""
-    return int(x.shape[axis]) if hasattr(x, "shape") else len(x) if axis == 0 else int(x.type.shape[axis - 1])
+    """The length of any array along an axis.
+
+    Raises:
+        DataError: its rows differ in their lengths along it.
+    """
+    if axis == 0 and hasattr(x, "__len__"):
+        return len(x)
+    length = shape_of(x)[axis]
+    if length is None:
+        raise DataError(f"the rows differ in their lengths along axis {axis}, and pieces of a signal have one length")
+    return int(length)
 
 
 def _nothing(stage: LeafTransform, x: Any, axis: int) -> Any:
     """The result of no pieces: transforms need not know what to make of nothing."""
-    spec = stage.out_spec(describe(x))
+    given = describe(x)
+    if given.layout in LISTS:  # of no rows, their length is not known
+        given = replace(given, shape=(given.shape[0], None, *given.shape[2:]))
+    spec = stage.out_spec(given)
     shape = [0 if number == axis or n is None else n for number, n in enumerate(spec.shape)]
-    if spec.kind == "torch":
+    if spec.kind == "torch" or not has_numpy_dtype(spec.dtype):
         torch = require("torch", needed_for="tensors")
-        return torch.empty(shape, dtype=getattr(torch, spec.dtype), device=spec.device)
+        nothing = torch.empty(shape, dtype=getattr(torch, spec.dtype), device=spec.device)
+        return nothing if spec.kind == "torch" else to_arrow(nothing)
     empty = np.empty(shape, spec.dtype)
     return empty if spec.kind == "numpy" else to_arrow(empty)
 
@@ -432,6 +441,9 @@ def joined(parts: list[Any], axis: int) -> Any:
         return parts[0]
     if kind_of(parts[0]) == "torch":
         return require("torch", needed_for="joining tensors").cat(parts, dim=axis)
-    if kind_of(parts[0]) == "arrow" and axis % _ndim(parts[0]) == 0:
+    if kind_of(parts[0]) == "arrow" and axis % len(shape_of(parts[0])) == 0:
         return require("pyarrow", needed_for="joining Arrow arrays").concat_arrays(parts)
-    return like(np.concatenate([to_numpy(part) for part in parts], axis=axis), parts[0])
+    pieces = [strided(part) for part in parts]
+    if kind_of(pieces[0]) == "torch":
+        return like(joined(pieces, axis), parts[0])
+    return like(np.concatenate(pieces, axis=axis), parts[0])

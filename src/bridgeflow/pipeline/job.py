@@ -32,9 +32,10 @@ from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
 from bridgeflow.io.files import data_error
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of
+from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
+from bridgeflow.transforms.plan import UNKNOWN, is_spec
 from bridgeflow.tree import place
 
 __all__ = ["Job", "JobReport", "JobSink", "JobSource"]
@@ -241,6 +242,8 @@ class Job:
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
         except BridgeflowError as error:
             raise self.located(error) from error
+        if plan.result is not UNKNOWN:
+            require_columns(plan.result, is_spec)
         self.rate(plan)
         axes = self.axes(source)
         if isinstance(plan.result, dict):
@@ -290,9 +293,7 @@ class Job:
 
     def chunk_rows(self, source: Source) -> int:
         """Rows that go through the transforms at a time: as many as a fixed budget of memory holds, on any machine."""
-        specs = source.specs.values()
-        width = sum((itemsize(spec.dtype) or 16) * math.prod(n or 1 for n in spec.shape[1:]) for spec in specs)
-        rows = max(CHUNK_NBYTES // width, 1)
+        rows = max(CHUNK_NBYTES // sum(_row_nbytes(source, spec) for spec in source.specs.values()), 1)
         return rows if self.sink.shard_rows is None else min(rows, self.sink.shard_rows)
 
     def shard_rows(self, source: Source) -> int:
@@ -358,6 +359,15 @@ class Job:
             "source": source or self.source.path.name,
             "transforms": self.transform.to_config()["Compose"]["stages"],
         }
+
+
+def _row_nbytes(source: Source, spec: ArraySpec) -> int:
+    """Bytes of a row of a column, an estimate where rows differ: for lists of unknown length their mean by what the
+    file tells of the column, or of all its bytes.
+    """
+    if None not in spec.shape[1:]:
+        return (itemsize(spec.dtype) or 16) * math.prod(n or 1 for n in spec.shape[1:] if n is not None)
+    return max((spec.nbytes or source.nbytes or 0) // max(source.rows, 1), 16)
 
 
 def _sharded(folder: Path, roots: Roots) -> tuple[Recording, ...]:

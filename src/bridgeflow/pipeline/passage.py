@@ -6,22 +6,24 @@ is time and moves; where a row is an example, a whole piece of signal, everythin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.bridge import kind_of, to_numpy
-from bridgeflow.errors import DataError
+from bridgeflow._optional import require
+from bridgeflow.bridge import has_numpy_dtype, kind_of, route, shape_of, strided
+from bridgeflow.bridge.routes import Target
+from bridgeflow.errors import BridgeflowError, DataError, at_place
 from bridgeflow.pipeline.checkpoint import pack, unpack
 from bridgeflow.pipeline.compose import Compose, joined, len_along
 from bridgeflow.pipeline.stream import Chunk, Streams
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.plan import is_spec
+from bridgeflow.transforms.plan import assumed, is_spec
 from bridgeflow.tree import place
 
-__all__ = ["Layout", "Passage", "RowsAre"]
+__all__ = ["Layout", "Passage", "RowsAre", "require_columns"]
 
 Columns: TypeAlias = dict[str, Any]
 
@@ -47,18 +49,27 @@ class Layout:
 
     def specs(self, columns: Mapping[str, ArraySpec]) -> dict[str, ArraySpec]:
         """What transforms are given of columns described by these."""
-        return {name: self._moved(spec) for name, spec in columns.items()}
+        return {name: self._moved(name, spec) for name, spec in columns.items()}
 
-    def _moved(self, spec: ArraySpec) -> ArraySpec:
+    def _moved(self, name: str, spec: ArraySpec) -> ArraySpec:
         if self.axis == 0 or spec.ndim < 2:
             return spec
-        return spec.fresh(kind="numpy", shape=(*spec.shape[1:], spec.shape[0]), fs=spec.fs)
+        target: Target = "numpy" if has_numpy_dtype(spec.dtype) else "torch"
+        try:
+            moved = spec if spec.kind == target else route(assumed(spec), target, writable=None).target
+        except BridgeflowError as error:
+            raise at_place(error, place([name])) from error
+        return moved.fresh(shape=(*spec.shape[1:], spec.shape[0]), fs=spec.fs)
 
     def opened(self, columns: Mapping[str, Any]) -> Columns:
-        """The arrays that transforms are given: views with time last."""
+        """The arrays that transforms are given: views with time last.
+
+        Raises:
+            NoRoute: rows of several numbers that are null, or of unequal length.
+        """
         if self.axis == 0:
             return dict(columns)
-        return {name: column if _is_flat(column) else _time_last(column) for name, column in columns.items()}
+        return {name: _time_last(name, column) for name, column in columns.items()}
 
     def closed(self, result: Any, axes: Mapping[str, int]) -> Columns:
         """Columns for a file: the axis of rows first again.
@@ -70,15 +81,7 @@ class Layout:
         Raises:
             DataError: what came out are no columns by name.
         """
-        if not isinstance(result, dict):
-            raise DataError(
-                f"a file takes columns by name, and the transforms make {type(result).__name__} of them; "
-                "end with a dict of arrays"
-            )
-        for name, value in result.items():
-            if kind_of(value) is None:
-                what = f"is {type(value).__name__}, not an array with rows"
-                raise DataError(f"the transforms make a column {name!r} that {what}; leave it out")
+        require_columns(result, lambda value: kind_of(value) is not None)
         return {name: _rows_first(value, axes.get(place([name]), self.axis)) for name, value in result.items()}
 
 
@@ -151,25 +154,61 @@ def lengths_of(specs: Any, axes: Mapping[str, int]) -> dict[str, int]:
     found = {}
     for name, spec in specs.items():
         axis = axes.get(place([name]))
-        rows = spec.shape[axis] if is_spec(spec) and axis is not None and spec.shape else None
-        found.update({} if rows is None else {name: rows})
+        if is_spec(spec) and axis is not None:
+            rows = spec.shape[axis] if spec.shape else 1
+            found.update({} if rows is None else {name: rows})
     return found
 
 
-def _is_flat(column: Any) -> bool:
-    """Whether a row is one number, or no array at all."""
-    return (column.ndim if isinstance(column, np.ndarray) else 1 + len(getattr(column.type, "shape", ()))) < 2
+def require_columns(result: Any, is_column: Callable[[Any], bool]) -> None:
+    """Refuse what cannot be the columns of a file: anything but arrays by name.
+
+    Args:
+        result: what the transforms make, or the plan of it.
+        is_column: whether a value is an array, or stands for one.
+
+    Raises:
+        DataError: it is not a dict, has no entries, or has an entry that is not an array.
+    """
+    if not isinstance(result, dict):
+        raise DataError(
+            f"a file takes columns by name, and the transforms make {type(result).__name__} of them; "
+            "end with a dict of arrays"
+        )
+    if not result:
+        raise DataError("a file takes columns by name, and the transforms leave none; keep one")
+    for name, value in result.items():
+        if not isinstance(name, str) or not is_column(value):
+            what = "is not named by text" if not isinstance(name, str) else f"is {type(value).__name__}, not an array"
+            raise DataError(f"the transforms make a column {name!r} that {what} with rows; leave it out")
 
 
-def _time_last(column: Any) -> Any:
-    return np.moveaxis(to_numpy(column), 0, -1)
+def _time_last(name: str, column: Any) -> Any:
+    """Rows of several numbers as a view with time last; other columns as they are."""
+    if len(shape_of(column)) < 2:
+        return column
+    try:
+        moved = strided(column)
+    except BridgeflowError as error:
+        raise at_place(error, place([name])) from error
+    return np.moveaxis(moved, 0, -1) if isinstance(moved, np.ndarray) else moved.movedim(0, -1)
 
 
 def _rows_first(value: Any, axis: int) -> Any:
-    """The array with this axis first, as a view; other values as they are, for the sink to refuse."""
-    if kind_of(value) not in {"numpy", "torch"} or value.ndim < 2 or axis % value.ndim == 0:
+    """The array with this axis first, as a view. A single number is a column with one row."""
+    if kind_of(value) not in {"numpy", "torch", "arrow"}:
+        value = strided(value)
+    ndim = len(shape_of(value))
+    if ndim >= 2 and axis % ndim:
+        value = strided(value)
+        return np.moveaxis(value, axis, 0) if isinstance(value, np.ndarray) else value.movedim(axis, 0)
+    if ndim:
         return value
-    return np.moveaxis(value, axis, 0) if isinstance(value, np.ndarray) else value.movedim(axis, 0)
+    return (
+        require("pyarrow", needed_for="Arrow scalars").repeat(value, 1)
+        if kind_of(value) == "arrow"
+        else value.reshape(1)
+    )
 
 
 def _own(rows: Any) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from bridgeflow.bridge.routes import LISTS
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
 from bridgeflow.pipeline.compose import Compose, ComposeState, joined, len_along
@@ -163,6 +164,8 @@ class Streams:
         shape = list(spec.shape)
         if shape:
             shape[self.axis if len(shape) > 1 else 0] = None
+        if spec.layout in LISTS and not spec.shape[0] and len(shape) > 1:
+            shape[1] = None  # of no lists, their length is not known
         return replace(spec, shape=tuple(shape), strides=None, nbytes=None)
 
     def _require_next(self, chunk: Chunk, stream: _Stream) -> None:

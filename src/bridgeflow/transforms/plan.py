@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bridgeflow.bridge import describe
@@ -12,7 +12,7 @@ from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.runner import is_array
 from bridgeflow.tree import map_leaves, open_tables
 
-__all__ = ["UNKNOWN", "Opaque", "Plan", "describe_leaves", "is_spec"]
+__all__ = ["UNKNOWN", "Opaque", "Plan", "assumed", "describe_leaves", "is_spec"]
 
 
 class _Unknown:
@@ -105,6 +105,11 @@ def _row(step: Exchange | Opaque) -> tuple[str, ...]:
 def is_spec(leaf: object) -> bool:
     """Whether a leaf stands for an array."""
     return isinstance(leaf, ArraySpec)
+
+
+def assumed(spec: ArraySpec) -> ArraySpec:
+    """The description without nulls where their number is not known: no reason to refuse before they are read."""
+    return spec if spec.null_count is not None else replace(spec, null_count=0)
 
 
 def describe_leaves(sample: Any) -> Any:
