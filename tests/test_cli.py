@@ -143,12 +143,12 @@ def change(folder, before, after):
 
 def no_file(folder):
     change(folder, "in.parquet", "inn.parquet")
-    return "inn.parquet: no such file; did you mean in.parquet?"
+    return "job.yaml:2:19: source.parquet: inn.parquet: no such file; did you mean in.parquet?"
 
 
 def no_column(folder):
     change(folder, "columns: [ecg]", "columns: [egc]")
-    return "in.parquet: column 'egc': no such column; did you mean 'ecg'?"
+    return "job.yaml:2:41: source.columns[0]: in.parquet: column 'egc': no such column; did you mean 'ecg'?"
 
 
 def no_key(folder):
@@ -164,29 +164,29 @@ def wrong_type(folder):
 
 def nulls(folder):
     pq.write_table(pa.table({"ecg": pa.array([1, None, 3], pa.uint16())}), folder / "in.parquet")
-    return "in.parquet: column 'ecg': 1 null, the first in row 1; fill them, or set `nulls: keep`"
+    return "job.yaml:2:41: source.columns[0]: in.parquet: column 'ecg': 1 null, the first in row 1; fill them, or set"
 
 
 def empty_file(folder):
     (folder / "in.parquet").write_bytes(b"")
-    return "in.parquet: is empty (0 bytes)"
+    return "job.yaml:2:19: source.parquet: in.parquet: is empty (0 bytes)"
 
 
 def no_rows(folder):
     pq.write_table(pa.table({"ecg": pa.array([], pa.uint16())}), folder / "in.parquet")
-    return "in.parquet: has no rows"
+    return "job.yaml:2:19: source.parquet: in.parquet: has no rows"
 
 
 def cut_off(folder):
     whole = (folder / "in.parquet").read_bytes()
     (folder / "in.parquet").write_bytes(whole[: len(whole) // 2])
-    return "in.parquet: cannot be read as parquet"
+    return "job.yaml:2:19: source.parquet: in.parquet: cannot be read as parquet"
 
 
 def other_format(folder):
     np.save(folder / "a.npy", np.zeros(3))
     os.replace(folder / "a.npy", folder / "in.parquet")
-    return "in.parquet: is no parquet file: it begins like npy; read it as npy"
+    return "job.yaml:2:19: source.parquet: in.parquet: is no parquet file: it begins like npy; read it as npy"
 
 
 def too_high(folder):
@@ -204,38 +204,38 @@ def other_rate(folder):
         columns = source.read()
     with open_sink("in.parquet", overwrite=True, settings={"fs": 250}) as sink:
         sink.write(columns)
-    return "in.parquet: was sampled at 250 Hz by its own account, at 360 Hz by the job's"
+    return "job.yaml:2:51: source.fs: in.parquet: was sampled at 250 Hz by its own account, at 360 Hz by the job's"
 
 
 def onto_itself(folder):
     change(folder, "out.parquet", "in.parquet")
-    return "in.parquet: the sink is the same file as the source"
+    return "job.yaml:6:17: sink.parquet: in.parquet: the sink is the same file as the source"
 
 
 def onto_itself_by_a_link(folder):
     (folder / "out.parquet").symlink_to("in.parquet")
-    return "out.parquet: the sink is the same file as the source"
+    return "job.yaml:6:17: sink.parquet: out.parquet: the sink is the same file as the source"
 
 
 def onto_the_configuration(folder):
     change(folder, "out.parquet", "job.yaml")
-    return "job.yaml: the sink is the same file as the configuration"
+    return "job.yaml:6:17: sink.parquet: job.yaml: the sink is the same file as the configuration"
 
 
 def onto_each_other(folder):
     (folder / "job.yaml").write_text(JOB + REPORT.replace("out.png", "out.parquet"))
-    return "out.parquet: the picture is the same file as the sink"
+    return "job.yaml:7:49: report.png: out.parquet: the picture is the same file as the sink"
 
 
 def exists(folder):
     (folder / "out.parquet").write_bytes(b"precious")
-    return "out.parquet: exists already; pass --overwrite"
+    return "job.yaml:6:17: sink.parquet: out.parquet: exists already; pass --overwrite"
 
 
 def picture_exists(folder):
     (folder / "job.yaml").write_text(JOB + REPORT)
     (folder / "out.png").write_bytes(b"precious")
-    return "out.png: exists already; pass --overwrite"
+    return "job.yaml:7:49: report.png: out.png: exists already; pass --overwrite"
 
 
 def not_finite(folder):
@@ -249,7 +249,7 @@ def two_arrays_in_npy(folder):
     pq.write_table(pa.table({"ecg": np.zeros(3000), "b": np.zeros(3000)}), folder / "in.parquet")
     change(folder, ", columns: [ecg]", "")
     change(folder, "parquet: out.parquet", "npy: out.npy")
-    return "out.npy: an npy file holds one array, got ecg, b"
+    return "job.yaml:6:13: sink.npy: out.npy: an npy file holds one array, got ecg, b"
 
 
 def outside(folder):
@@ -260,12 +260,12 @@ def outside(folder):
 def too_short_for_hum(folder):
     pq.write_table(pa.table({"ecg": np.zeros(300)}), folder / "in.parquet")
     (folder / "job.yaml").write_text(JOB + REPORT)
-    return "hum: needs a recording of at least 2 s"
+    return "job.yaml:7:15: report.hum: hum: needs a recording of at least 2 s"
 
 
 def no_such_reported_column(folder):
     (folder / "job.yaml").write_text(JOB + "report: {column: egc, hum: 60}\n")
-    return "report: no column 'egc' comes out; did you mean 'ecg'?"
+    return "job.yaml:7:18: report.column: report: no column 'egc' comes out; did you mean 'ecg'?"
 
 
 FAULTS = [
@@ -292,7 +292,9 @@ def test_debug_shows_the_traceback(folder):
     done = bridgeflow("run", "job.yaml", "--debug")
     assert done.exit_code == 2
     assert "Traceback (most recent call last)" in done.stderr
-    assert done.stderr.splitlines()[-1].startswith("bridgeflow: in.parquet: column 'egc'")
+    assert done.stderr.splitlines()[-1].startswith(
+        "bridgeflow: job.yaml:2:41: source.columns[0]: in.parquet: column 'egc'"
+    )
 
 
 def test_machines_get_the_error_too(folder):

@@ -10,7 +10,7 @@ import errno
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from bridgeflow.policy import Reason
 
@@ -23,6 +23,7 @@ __all__ = [
     "CopyRefused",
     "DataError",
     "KeyNotFound",
+    "Location",
     "MissingDependency",
     "NoRoute",
     "NonFinite",
@@ -38,20 +39,47 @@ __all__ = [
 ]
 
 
+class Location(NamedTuple):
+    """Where something stands in a configuration: file, line and column (both from 1), and the keys that lead to it.
+
+    >>> print(Location("job.yaml", 4, 26, "transforms[0].Scale.scale"))
+    job.yaml:4:26: transforms[0].Scale.scale
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" + (f": {self.path}" if self.path else "")
+
+
 class BridgeflowError(Exception):
     """The root of all errors that BridgeFlow raises on purpose.
 
-    `place` is where in the data it happened, `stage` in which stage of a composition: set by whoever knows them.
+    Attributes, each set where it is known:
+        place: where in the data it happened.
+        stage: in which stage of a composition.
+        recording: in which of several recordings.
+        location: where in a configuration the cause stands.
+        field: the field of a transform that it is about.
     """
 
     place: str = "$"
     stage: str = ""
+    recording: str = ""
+    location: Location | None = None
+    field: str | None = None
 
     def __str__(self) -> str:
-        where = ", ".join(
-            printable(word, 200) for word in (self.stage, "" if self.place == "$" else self.place) if word
-        )
-        return f"{where}: {self._message()}" if where else self._message()
+        location = "" if self.location is None else str(self.location)
+        recording = printable(self.recording, 200)
+        return ": ".join(word for word in (location, recording, self._where(), self._message()) if word)
+
+    def _where(self) -> str:
+        words = (self.stage, "" if self.place == "$" else self.place)
+        return ", ".join(printable(word, 200) for word in words if word)
 
     def _message(self) -> str:
         return str(self.args[0]) if len(self.args) == 1 else super().__str__()
@@ -73,12 +101,15 @@ class _CrossingError(BridgeflowError):
         self.remedy = remedy
         super().__init__(reason, detail, remedy)
 
-    def __str__(self) -> str:
-        stage = f"{self.stage}, " if self.stage else ""
-        return f"{stage}{printable(self.place, 200)}: {self.detail} [{self.reason}]; {self.remedy}"
+    def _where(self) -> str:
+        place = printable(self.place, 200)
+        return f"{self.stage}, {place}" if self.stage else place
+
+    def _message(self) -> str:
+        return f"{self.detail} [{self.reason}]; {self.remedy}"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.reason, self.detail, self.remedy, self.place), {"stage": self.stage}
+        return _rebuild, (type(self), self.reason, self.detail, self.remedy, self.place), self.__dict__
 
 
 def _rebuild(cls: type[_CrossingError], reason: Reason, detail: str, remedy: str, place: str) -> _CrossingError:
@@ -113,11 +144,32 @@ class UnstableFilter(BridgeflowError, ValueError):
 
 
 class ConfigError(BridgeflowError, ValueError):
-    """A configuration that does not say what it must, with file, line and column where it came from a file."""
+    """A configuration that does not say what it must, with file, line and column where it came from a file.
 
-    file: str | None = None
-    line: int | None = None
-    column: int | None = None
+    Args:
+        message: what is wrong.
+        field: the field of a transform that it is about, where it is about one.
+    """
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        if field is not None:
+            self.field = field
+
+    @property
+    def file(self) -> str | None:
+        """The configuration, as messages call it."""
+        return None if self.location is None else self.location.file
+
+    @property
+    def line(self) -> int | None:
+        """The line, from 1."""
+        return None if self.location is None else self.location.line
+
+    @property
+    def column(self) -> int | None:
+        """The column, from 1."""
+        return None if self.location is None else self.location.column
 
 
 class KeyNotFound(BridgeflowError, KeyError):

@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (tables read better unbroken)
 
+import pickle
 import textwrap
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import numpy as np
 import pytest
 
 from bridgeflow.config import load_job, parse_job
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.engines.local import run_job
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError, NonFinite
 from bridgeflow.io import open_sink
 from bridgeflow.transforms import Cast, Scale
 
@@ -42,7 +44,8 @@ def test_a_job():
     assert job.transform.stages == (Scale(keys=("ecg",), scale=0.005),)
     assert (job.sink.path, job.sink.format, job.sink.compression) == (Path("/data/out.parquet"), "parquet", None)
     assert job.report is None
-    assert job.places == ("job.yaml:4:5",)
+    assert job.places["transforms", 0] == ("job.yaml", 4, 5, "transforms[0]")
+    assert str(job.places["source", "columns", 0]) == "job.yaml:2:41: source.columns[0]"
 
 
 def test_every_section_in_full():
@@ -299,3 +302,74 @@ def test_recordings_that_links_bring_in_from_beyond_the_roots_are_refused(tmp_pa
         job = parse_job(JOB.replace("in.parquet", source).replace("out.parquet", "out/").encode(), **options)
         with pytest.raises(DataError, match="lies outside of"):
             job.recordings()
+
+
+# --- places of what is found after parsing ---
+
+
+def saved(folder, *, source="{npz: in.npz, fs: 100}", stages=("Clone",), sink="{npz: out.npz}", more="", **columns):
+    """A job on a file of these columns, loaded."""
+    np.savez(folder / "in.npz", **(columns or {"ecg": np.zeros(400)}))
+    lines = ["version: 1", f"source: {source}", "transforms:", *(f"  - {stage}" for stage in stages), f"sink: {sink}"]
+    (folder / "job.yaml").write_text("\n".join([*lines, more]) + "\n")
+    return load_job(folder / "job.yaml", roots=[folder])
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"source": "{npz: none.npz}"}, "2:15: source.npz: "),
+        ({"source": "{npz: none.npz}", "stages": ["PeakRate"]}, "2:15: source.npz: "),
+        ({"source": "{npz: in.npz, columns: [ecg, egc]}"}, "2:38: source.columns[1]: "),
+        ({"source": "{npz: in.npz, fs: 250}", "ecg": np.zeros(400), "fs": np.array(100.0)}, "2:27: source.fs: "),
+        ({"source": "{npy: in.npz}"}, "2:15: source.npy: "),
+        ({"a": np.zeros(4), "b": np.zeros(5)}, "2:15: source.npz: "),
+        ({"stages": ["Clone", "Scale: {keys: [egc]}"]}, "5:5: stage 2 (Scale): "),
+        ({"stages": ["Compose: {stages: [Clone, Scale: {keys: [egc]}]}"]}, "4:31: stage 1.2 (Scale): "),
+        ({"stages": ["SignalFilter: {design: notch, w0: 50, Q: 30, fs: 300}"]}, "4:54: stage 1 (SignalFilter), $.ecg: "),
+        ({"stages": ["ToTensor: {copy: auto, device: 'cuda:4096'}"]}, "4:36: stage 1 (ToTensor), $.ecg: "),
+        ({"stages": ["ToTensor: {device: gpu}"]}, "4:24: stage 1 (ToTensor), $.ecg: "),
+        ({"stages": ["ToTensor", "ToDevice: {device: 'cuda:99999999999'}"]}, "5:24: stage 2 (ToDevice), $.ecg: "),
+        ({"more": "report: {column: egc, hum: 50}"}, "6:18: report.column: "),
+        ({"more": "report: {hum: 50}", "a": np.zeros(4), "b": np.zeros(4)}, "6:9: report: "),
+        ({"sink": "{npz: in.npz}"}, "5:13: sink.npz: "),
+        ({"more": "report: {png: in.npz}"}, "6:15: report.png: "),
+    ],
+)  # fmt: skip
+def test_what_opening_and_planning_find_has_its_place(tmp_path, options, place):
+    def checked():
+        job = saved(tmp_path, **options)
+        job.check_outputs()
+        with job.open() as source:
+            job.plan(source)
+
+    with pytest.raises(BridgeflowError) as caught:
+        checked()
+    assert str(caught.value).partition("job.yaml:")[2].startswith(place)
+
+
+@pytest.mark.parametrize(
+    ("fields", "column"),
+    [
+        ("Decimate: {q: 0}", 19),
+        ("Resample: {from_hz: 100, to_hz: -5}", 37),
+        ("SignalFilter: {design: butter, cutoff: 20, order: 0}", 55),
+        ("SignalFilter: {nonfinite: raise, sos: [[1, 0, 0, 1, -3, 1]]}", 43),
+        ("SignalFilter: {nonfinite: raise, ba: [[1], [0, 1]]}", 42),
+        ("SignalFilter: {mode: zero_phase, initial: steady, design: notch, w0: 5, Q: 3}", 47),
+        ("Window: {length: 0}", 22),
+        ("Scale: {scale: 1, keys: ['[']}", 29),
+        ("Scipy: {function: signal.medfilt, kernel_size: 4}", 52),
+        ("SavgolFilter: {window_length: 5, polyorder: 7}", 49),
+    ],
+)
+def test_a_value_that_a_transform_refuses_is_found_by_the_field_that_its_error_carries(fields, column):
+    assert refusal(JOB.replace("Scale: {keys: [ecg], scale: 0.005}", fields)).startswith(f"4:{column}: ")
+
+
+def test_the_class_of_an_error_stays_what_it_is(tmp_path):
+    job = saved(tmp_path, stages=["SignalFilter: {design: notch, w0: 20, Q: 5}"], ecg=np.full(400, np.nan))
+    with pytest.raises(NonFinite, match=r"job.yaml:4:5: stage 1 \(SignalFilter\), \$.ecg: ") as caught:
+        run_job(job)
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.location) == (str(caught.value), caught.value.location)

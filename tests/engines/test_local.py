@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from bridgeflow.engines.local import run_job
-from bridgeflow.errors import ConfigError, DataError, KeyNotFound
+from bridgeflow.errors import ConfigError, DataError, KeyNotFound, Location
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
@@ -94,13 +94,14 @@ def test_nulls_are_kept_for_a_transform_that_knows_what_they_are(made):
 
 def test_an_error_within_a_composition_leads_to_its_line(made):
     job = made(Clone(), Compose([Scale(keys=("x",))]))
-    placed = replace(job, places=("job.yaml:4:5", "job.yaml:5:5"))
-    with pytest.raises(DataError, match=r"^job.yaml:5:5: stage 2"):
+    places = {("transforms", index): Location("job.yaml", 4 + index, 5) for index in range(2)}
+    placed = replace(job, places=places)
+    with pytest.raises(KeyNotFound, match=r"^job.yaml:5:5: stage 2"):
         run_job(placed)
     values = np.zeros(3000)
     values[7] = np.nan
     strict = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0)
-    job = replace(made(Clone(), Compose([Scale(), strict]), columns={"ecg": values}), places=placed.places)
+    job = replace(made(Clone(), Compose([Scale(), strict]), columns={"ecg": values}), places=places)
     with pytest.raises(DataError, match=r"^job.yaml:5:5: stage 2 \(Compose\), stage 2 \(SignalFilter\), \$.ecg: "):
         run_job(job)
 
@@ -216,7 +217,7 @@ def test_an_error_in_a_chunk_leads_to_its_line_and_leaves_nothing(made, short_ch
     values[2007] = np.nan
     job = made(SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0), columns={"ecg": values})
     with pytest.raises(DataError, match=r"^job.yaml:4:5: stage 1 \(SignalFilter\), \$.ecg: .*2007"):
-        run_job(replace(job, places=("job.yaml:4:5",)))
+        run_job(replace(job, places={("transforms", 0): Location("job.yaml", 4, 5)}))
     assert sorted(path.name for path in job.sink.path.parent.iterdir()) == ["in.arrow"]
 
 

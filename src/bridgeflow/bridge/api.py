@@ -15,6 +15,7 @@ import numpy as np
 from numpy import ma
 
 from bridgeflow._optional import loaded, require
+from bridgeflow.bridge.devices import parse_device
 from bridgeflow.bridge.kinds import kind_of
 from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent
 from bridgeflow.bridge.routes import Options, Route, Target, find_route, parse_options
@@ -120,20 +121,8 @@ def route(spec: ArraySpec, target: Target, **options: Any) -> Route:
 def _with_defaults(target: Target, raw: dict[str, Any]) -> Options:
     raw = {"writable": True, **raw} if target == "torch" else raw
     if target == "torch" and raw.get("device") is not None:
-        raw["device"] = _parse_device(raw["device"])
+        raw["device"] = parse_device(raw["device"])
     return parse_options(**raw)
-
-
-def _parse_device(device: Any) -> str:
-    """torch's spelling of a device, with its number where that kind of device has one."""
-    torch = require("torch", needed_for="a device")
-    try:
-        parsed = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise ValueError(f'device must be one that torch knows ("cpu", "cuda:0"), got {device!r}') from error
-    if parsed.type == "cuda" and parsed.index is None and torch.cuda.is_available():
-        parsed = torch.device("cuda", torch.cuda.current_device())
-    return str(parsed)
 
 
 def _cross(x: Any, target: Target, options: Options) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 import yaml
 
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import ConfigError, Location
 from bridgeflow.io import printable
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Node", "Steps", "read_document", "shown", "spell"]
@@ -96,6 +96,20 @@ class Document:
         mark = self.root.mark_of(steps) if at_key else self.root.at(steps).mark
         return _error(self.name, mark, problem, path=spell(steps))
 
+    def places(self) -> dict[tuple[str | int, ...], Location]:
+        """Where each value stands, by the steps that lead to it."""
+        found: dict[tuple[str | int, ...], Location] = {}
+        waiting: list[tuple[tuple[str | int, ...], Node]] = [((), self.root)]
+        while waiting:
+            steps, node = waiting.pop()
+            found[steps] = Location(self.name, *node.mark, spell(steps))
+            children = node.value
+            if isinstance(children, dict):
+                waiting += [((*steps, key), child) for key, child in children.items()]
+            elif isinstance(children, list):
+                waiting += [((*steps, index), child) for index, child in enumerate(children)]
+        return found
+
 
 def spell(steps: Steps) -> str:
     """Steps in words.
@@ -128,8 +142,8 @@ def read_document(data: bytes, name: str) -> Document:
 
 
 def _error(name: str, mark: Mark, problem: str, *, path: str = "") -> ConfigError:
-    error = ConfigError(f"{name}:{mark.line}:{mark.column}: " + (f"{path}: " if path else "") + problem)
-    error.file, error.line, error.column = name, mark.line, mark.column
+    error = ConfigError(problem)
+    error.location = Location(name, mark.line, mark.column, path)
     return error
 
 

@@ -7,21 +7,20 @@ They are taken as they are written: nothing is expanded, and what they lead to m
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_document, shown
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
-from bridgeflow.errors import BridgeflowError, ConfigError, nearest
+from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest
 from bridgeflow.io import formats, open_source, recordings
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource
+from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource, locate_source
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.registry import lookup, names
 
@@ -81,11 +80,16 @@ class _Loader:
     roots: tuple[Path, ...] | None
     inputs: dict[str, Path]
 
+    @cached_property
+    def places(self) -> dict[tuple[str | int, ...], Location]:
+        """Where each value is written."""
+        return self.document.places()
+
     def job(self) -> Job:
         self._top()
         source = self._source()
         sink = self._sink()
-        transform, places = self._transforms(source)
+        transform = self._transforms(source)
         report = self._report(transform) if "report" in self._map([]) else None
         return Job(
             source=source,
@@ -94,7 +98,7 @@ class _Loader:
             report=report,
             roots=self.roots,
             inputs=self.inputs,
-            places=places,
+            places=self.places,
             threads=self._threads(sink),
         )
 
@@ -185,16 +189,14 @@ class _Loader:
 
     # --- transforms ---
 
-    def _transforms(self, source: JobSource) -> tuple[Compose, tuple[str, ...]]:
+    def _transforms(self, source: JobSource) -> Compose:
         node = self._map([]).get("transforms")
         if node is None:
-            return Compose(), ()
+            return Compose()
         if not isinstance(node.value, list):
             raise self.document.error(["transforms"], f"expected a list of transforms, got {shown(node)}")
         rate = self._rate_of(source)
-        made = [self._transform(["transforms", index], one, rate) for index, one in enumerate(node.value)]
-        places = tuple(f"{self.document.name}:{one.mark.line}:{one.mark.column}" for one in node.value)
-        return Compose(made), places
+        return Compose([self._transform(["transforms", index], one, rate) for index, one in enumerate(node.value)])
 
     def _rate_of(self, source: JobSource) -> Callable[[], float | None]:
         """The sampling rate for transforms that want one and are not told: the source's, or that of its first file."""
@@ -203,9 +205,13 @@ class _Loader:
         def rate() -> float | None:
             if source.fs is not None:
                 return source.fs
-            path = recordings(source.path, format=source.format, roots=self.roots)[0].path
-            with open_source(path, format=source.format, columns=source.columns, roots=self.roots) as opened:
-                return opened.fs
+            try:
+                path = recordings(source.path, format=source.format, roots=self.roots)[0].path
+                with open_source(path, format=source.format, columns=source.columns, roots=self.roots) as opened:
+                    return opened.fs
+            except BridgeflowError as error:
+                locate_source(error, source, self.places)
+                raise
 
         return rate
 
@@ -255,14 +261,13 @@ class _Loader:
     def _about(self, error: BridgeflowError, steps: Steps, name: str, raw: dict[str, Any]) -> ConfigError:
         """What a transform says about its fields, at the field where it names one that is written here."""
         message = str(error.args[0] if error.args else error).removeprefix(f"{name}: ")
-        words = [error.place.removeprefix("$."), *re.findall(r"\w+", message)]
-        fields_here = self.document.root.at([*steps, name]).keys
-        field = next((word for word in words if word in fields_here), None)
-        if "fs" in words and "fs" not in raw:
-            field, message = None, f"{message}; or say it once, as `fs` of the source"
-        if field is not None:
+        field = error.field or error.place.removeprefix("$").removeprefix(".") or None
+        if field == "fs" and "fs" not in raw:
+            message = f"{message}; or say it once, as `fs` of the source"
+        written = self.document.root.at([*steps, name]).keys
+        if field in written:
             return self.document.error([*steps, name, field], message)
-        return self.document.error([*steps, name], message, at_key=bool(fields_here))
+        return self.document.error([*steps, name], message, at_key=bool(written))
 
     # --- paths ---
 

@@ -151,12 +151,14 @@ class _FileRun:
             ["read", *(_label(*stage) for stage in enumerate(job.transform.stages, 1)), "write"], self._progress
         )
         with trace() as crossings:
-            with clock.step():
+            with clock.step(), job.reading():
                 read = source.read()
             made, before = _transform(job, layout.opened(read), clock, self._halt)
         # Measured before anything is written: what cannot be reported must not leave half of its results behind.
-        pair = _pair(job, before, made, self._settings.get("fs"))
-        hum = None if pair is None else _hum(job, pair)
+        with job.locating("report"):
+            pair = _pair(job, before, made, self._settings.get("fs"))
+        with job.locating("report", "hum"):
+            hum = None if pair is None else _hum(job, pair)
         with trace() as last_crossings, clock.step():
             written = self._write(lambda sink: self._write_all(sink, layout.closed(made, job.axes(source))))
         clock.done()
@@ -187,14 +189,15 @@ class _FileRun:
                 self._halt.check()
                 self._progress(f"chunk {number + 1}", number, chunks)
                 with trace() as made_here:
-                    with _timed(took, "read"):
+                    with _timed(took, "read"), job.reading():
                         columns = next(pieces)
                     amount += _Amount.of(columns)
                     with _timed(took, "transforms"):
                         try:
                             columns = passage.push(columns, last=number == chunks - 1)
                         except BridgeflowError as error:
-                            raise job.located(error) from error
+                            job.locate_stage(error)
+                            raise
                     with _timed(took, "write"):
                         if not begun or any(map(len, columns.values())):
                             sink.write(columns)
@@ -255,7 +258,8 @@ def _transform(job: Job, columns: Any, clock: _Clock, halt: Halt) -> tuple[Any, 
             except BridgeflowError as error:
                 if not error.stage.startswith(label):  # a composition's own counting begins anew
                     error.stage = f"{label}, {error.stage}".rstrip(", ")
-                raise job.located(error) from error
+                job.locate_stage(error)
+                raise
         if before is None and type(stage).__name__ == wanted:
             before = columns
     return columns, before

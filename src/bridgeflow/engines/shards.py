@@ -13,7 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -476,32 +476,37 @@ class _Run:
     def _pieces(self, number: int, source: Source, passage: Passage, start: int, end: int) -> Iterator[Any]:
         """What becomes certain of a stretch, chunk by chunk."""
         rows = self._job.chunk_rows(source)
-        for position, columns in zip(range(start, end, rows), source.chunks(rows, start=start, stop=end), strict=True):
+        chunks = source.chunks(rows, start=start, stop=end)
+        for position in range(start, end, rows):
             self._halt.check()
             upto = min(position + rows, end)
-            try:
-                yield passage.push(columns, last=upto == source.rows)
-            except BridgeflowError as error:
-                raise self._located(error, source) from error
+            with self._job.reading():
+                columns = next(chunks)
+            with self._locating(source):
+                columns = passage.push(columns, last=upto == source.rows)
+            yield columns
             self._advance(number, upto, False, rows=source.rows)
 
     def _whole(self, source: Source) -> Iterator[Any]:
         """What the transforms make of a recording that they need whole."""
         job, layout = self._job, self._job.layout(source)
-        try:
-            made = job.transform(layout.opened(source.read()))
-        except BridgeflowError as error:
-            raise self._located(error, source) from error
+        with job.reading():
+            read = source.read()
+        with self._locating(source):
+            made = job.transform(layout.opened(read))
         columns = layout.closed(made, job.axes(source))
         self._halt.check()
         yield columns
 
-    def _located(self, error: BridgeflowError, source: Source) -> BridgeflowError:
-        """The error with the recording that it is about."""
-        located = self._job.located(error)
-        placed = DataError(f"{shown(source.path)}: {located}")
-        placed.file = shown(source.path)
-        return placed
+    @contextmanager
+    def _locating(self, source: Source) -> Iterator[None]:
+        """Say of errors in the block which recording they are about, and where their stage is written."""
+        try:
+            yield
+        except BridgeflowError as error:
+            error.recording = shown(source.path)
+            self._job.locate_stage(error)
+            raise
 
     def _shard(
         self,

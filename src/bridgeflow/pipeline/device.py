@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Final, NamedTuple, Protocol
 
 from bridgeflow._optional import require
+from bridgeflow.bridge.devices import available_device
 from bridgeflow.errors import NoRoute
 from bridgeflow.tree import compile_recipe
 
@@ -180,4 +181,4 @@ def lane_to(device: Any, slots: int) -> Lane:
     if target.type != "cuda" or not torch.cuda.is_available():
         reason = f"batches can go to the CPU and to CUDA devices that are there, not to {target}"
         raise NoRoute("device", reason, "leave device out, and move them with batch.to(device)")
-    return PinnedLane(target, slots)
+    return PinnedLane(available_device(torch, target, str(device)), slots)

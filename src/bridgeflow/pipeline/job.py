@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from bridgeflow._version import __version__
-from bridgeflow.errors import BridgeflowError, DataError, nearest
+from bridgeflow.errors import BridgeflowError, DataError, Location, nearest
 from bridgeflow.io import (
     ColumnNulls,
     Compression,
@@ -48,6 +48,9 @@ MAX_THREADS: Final = 256
 
 SHARD_CHUNKS: Final = 8
 """Chunks whose results become one shard, where a job does not say."""
+
+Steps: TypeAlias = tuple["str | int", ...]
+"""The way to a value of a configuration: keys and list positions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +137,8 @@ class Job:
         source, transform, sink, report: the parts.
         roots: folders beneath which every file of the job must lie, links followed; `None` for anywhere.
         inputs: further files that no output may replace (the configuration), by what they are.
-        places: where each transform is written ("job.yaml:5:5"), for messages; empty for jobs made in Python.
+        places: where each value is written, by the keys and list positions that lead to it (`("source", "fs")`,
+            `("transforms", 0)`), for messages; empty for jobs made in Python.
         threads: how many recordings to work on at a time; `None` for as many as there are processors, at most 8.
     """
 
@@ -144,7 +148,7 @@ class Job:
     report: JobReport | None = None
     roots: Roots = None
     inputs: Mapping[str, Path] = field(default_factory=dict)
-    places: tuple[str, ...] = ()
+    places: Mapping[Steps, Location] = field(default_factory=dict)
     threads: int | None = None
 
     @property
@@ -160,21 +164,35 @@ class Job:
             DataError: an output is an input or another output, lies inside one, or exists and may not be replaced; or
                 many recordings are to become one file, or to be reported on.
         """
-        refuse_overlap(self.outputs, {"source": self.source.folder or self.source.path, **self.inputs})
+        inputs = {"source": self.source.folder or self.source.path, **self.inputs}
+        for role, path in self.outputs.items():
+            with self.locating(*self._output_steps(role)):
+                refuse_overlap({role: path}, inputs)
+            inputs[role] = path
         if self.sink.shards:
             if self.report is not None:
-                raise DataError("report: a report is about one file, and this job writes a folder of shards; remove it")
-            if overwrite:
-                problem = "a folder of shards is not overwritten: the same job goes on with it"
-                raise data_error(self.sink.path, problem, "delete it, or write to another folder")
-            if self.sink.path.exists() and not self.sink.path.is_dir():
-                raise data_error(self.sink.path, "is no folder", "name a folder for the shards")
+                with self.locating("report"):
+                    raise DataError(
+                        "report: a report is about one file, and this job writes a folder of shards; remove it"
+                    )
+            with self.locating(*self._output_steps("sink")):
+                if overwrite:
+                    problem = "a folder of shards is not overwritten: the same job goes on with it"
+                    raise data_error(self.sink.path, problem, "delete it, or write to another folder")
+                if self.sink.path.exists() and not self.sink.path.is_dir():
+                    raise data_error(self.sink.path, "is no folder", "name a folder for the shards")
             return
         if self.source.is_many:
             remedy = f"name a folder, with a slash at its end: {self.sink.path.stem}/"
-            raise data_error(self.sink.path, "is one file, and the source is many recordings", remedy)
-        for path in self.outputs.values():
-            refuse_existing(path, overwrite=overwrite)
+            with self.locating(*self._output_steps("sink")):
+                raise data_error(self.sink.path, "is one file, and the source is many recordings", remedy)
+        for role, path in self.outputs.items():
+            with self.locating(*self._output_steps(role)):
+                refuse_existing(path, overwrite=overwrite)
+
+    def _output_steps(self, role: str) -> Steps:
+        """Where an output is written in the configuration."""
+        return ("report", "png") if role == "picture" else ("sink", self.sink.format or "")
 
     def recordings(self) -> tuple[Recording, ...]:
         """The recordings to be read, in the order of their names; those of a folder of shards as they were before.
@@ -183,9 +201,10 @@ class Job:
             DataError: there are none, or too many, or one lies outside the roots.
         """
         path = self.source.path
-        if path.is_dir() and (path / JOB_RECORD).exists():
-            return _sharded(path, self.roots)
-        return recordings(path, format=self.source.format, roots=self.roots)
+        with self.reading():
+            if path.is_dir() and (path / JOB_RECORD).exists():
+                return _sharded(path, self.roots)
+            return recordings(path, format=self.source.format, roots=self.roots)
 
     def open(self, path: Path | None = None) -> Source:
         """Open the source, or this one of its recordings.
@@ -193,29 +212,42 @@ class Job:
         Raises:
             DataError: it cannot be read, has no rows, or says another sampling rate than the job.
         """
+        with self.reading():
+            return self._opened(path or self.source.path)
+
+    def _opened(self, path: Path) -> Source:
         wanted = self.source
-        source = open_source(
-            path or wanted.path, format=wanted.format, columns=wanted.columns, nulls=wanted.nulls, roots=self.roots
-        )
+        source = open_source(path, format=wanted.format, columns=wanted.columns, nulls=wanted.nulls, roots=self.roots)
         if source.rows == 0:
             source.close()
             raise data_error(source.path, "has no rows", "there is nothing to transform")
         if wanted.fs is not None and source.fs not in (None, wanted.fs):
             source.close()
             problem = f"was sampled at {source.fs:g} Hz by its own account, at {wanted.fs:g} Hz by the job's"
-            raise data_error(source.path, problem, "correct `fs`, or leave it out")
+            with self.locating("source", "fs"):
+                raise data_error(source.path, problem, "correct `fs`, or leave it out")
         return source
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Give errors of the source their place in the configuration: the column that they are about, or the path."""
+        try:
+            yield
+        except BridgeflowError as error:
+            locate_source(error, self.source, self.places)
+            raise
+
+    @contextmanager
     def open_sink(
         self, settings: Mapping[str, Any], path: Path | None = None, *, overwrite: Overwrite = False
-    ) -> AbstractContextManager[Sink]:
+    ) -> Iterator[Sink]:
         """Open the sink, or with a path one of its shards, as `bridgeflow.io.open_sink` does.
 
         Args:
             settings: what is stored with the result.
         """
         wanted = self.sink
-        return open_sink(
+        opened = open_sink(
             path or wanted.path,
             format=wanted.format,
             overwrite=overwrite,
@@ -225,6 +257,8 @@ class Job:
             settings=settings,
             roots=self.roots,
         )
+        with self.locating(*self._output_steps("sink")), opened as sink:
+            yield sink
 
     def plan(self, source: Source) -> Plan:
         """What the transforms will do to the columns of the source, worked out before any of them is read.
@@ -241,16 +275,20 @@ class Job:
         try:
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
         except BridgeflowError as error:
-            raise self.located(error) from error
-        if plan.result is not UNKNOWN:
-            require_columns(plan.result, is_spec)
-        self.rate(plan)
+            self.locate_stage(error)
+            raise
         axes = self.axes(source)
-        if isinstance(plan.result, dict):
-            self.report_column(plan.result)
-            lengths = lengths_of(plan.result, axes)
-            if len(set(lengths.values())) > 1:
-                raise data_error(self.sink.path, different_lengths(lengths))
+        with self.locating(*self._output_steps("sink")):
+            if plan.result is not UNKNOWN:
+                with self.locating("transforms"):
+                    require_columns(plan.result, is_spec)
+            self.rate(plan)
+            if isinstance(plan.result, dict):
+                with self.locating("report", "column"):
+                    self.report_column(plan.result)
+                lengths = lengths_of(plan.result, axes)
+                if len(set(lengths.values())) > 1:
+                    raise data_error(self.sink.path, different_lengths(lengths))
         return plan, axes
 
     def plan_alike(self, source: Source, first: dict[str, str] | None) -> tuple[Plan, dict[str, str]]:
@@ -271,7 +309,8 @@ class Job:
         if first is not None and made != first:
             here, there = (", ".join(f"{name} {row}" for name, row in one.items()) for one in (made, first))
             remedy = "bring them to one rate and type, or give them jobs of their own"
-            raise data_error(source.path, f"gives {here}, and the first recording {there}", remedy)
+            with self.reading():
+                raise data_error(source.path, f"gives {here}, and the first recording {there}", remedy)
         return plan, made
 
     def specs(self, source: Source) -> dict[str, ArraySpec]:
@@ -337,14 +376,30 @@ class Job:
             raise DataError(f"report: no column {wanted!r} comes out; {nearest(wanted, columns)}")
         return wanted or next(iter(columns))
 
-    def located(self, error: BridgeflowError) -> BridgeflowError:
-        """The error of a stage, with the line where the stage is written."""
-        number = re.match(r"stage (\d+)", error.stage)
-        if number is None or not self.places:
-            return error
-        placed = DataError(f"{self.places[int(number[1]) - 1]}: {error}")
-        placed.file = str(self.source.path)
-        return placed
+    @contextmanager
+    def locating(self, *steps: str | int) -> Iterator[None]:
+        """Give errors of the block the place in the configuration that `steps` lead to, or the nearest above it."""
+        try:
+            yield
+        except BridgeflowError as error:
+            locate(error, self.places, steps)
+            raise
+
+    def locate_stage(self, error: BridgeflowError) -> None:
+        """Give the error of a stage the place where the stage is written, or its field where the error names one.
+
+        Without the keys that lead there: the message says which stage.
+        """
+        steps: list[str | int] = []
+        for numbers, name in re.findall(r"stage ([\d.]+)(?: \((\w+)\))?", error.stage):
+            *above, last = numbers.split(".")
+            for number, of in (*((one, "Compose") for one in above), (last, name)):
+                steps += ["stages" if steps else "transforms", int(number) - 1, of]
+        if steps and error.location is None:
+            field = (steps[-1], error.field) if error.field else ()
+            locate(
+                error, {key: place._replace(path="") for key, place in self.places.items()}, tuple(steps[:-1]), field
+            )
 
     def settings(self, plan: Plan, source: str | None = None) -> dict[str, Any]:
         """What is stored with the result: enough to make it again, and nothing that differs from run to run.
@@ -368,6 +423,29 @@ def _row_nbytes(source: Source, spec: ArraySpec) -> int:
     if None not in spec.shape[1:]:
         return (itemsize(spec.dtype) or 16) * math.prod(n or 1 for n in spec.shape[1:] if n is not None)
     return max((spec.nbytes or source.nbytes or 0) // max(source.rows, 1), 16)
+
+
+def locate(error: BridgeflowError, places: Mapping[Steps, Location], steps: Steps, further: Steps = ()) -> None:
+    """Give an error that has none the place of what `steps` lead to, or of the nearest above it that is written.
+
+    Args:
+        further: steps below, taken only where they are written to the end.
+    """
+    if error.location is not None or not places:
+        return
+    if further and (*steps, *further) in places:
+        steps = (*steps, *further)
+    while steps not in places and steps:
+        steps = steps[:-1]
+    error.location = places.get(steps)
+
+
+def locate_source(error: BridgeflowError, source: JobSource, places: Mapping[Steps, Location]) -> None:
+    """Give an error about the source its place: the column that it is about where the job names it, else the path."""
+    columns = source.columns or ()
+    if isinstance(error, DataError) and error.column in columns:
+        locate(error, places, ("source", "columns", columns.index(error.column)))
+    locate(error, places, ("source", source.format or ""))
 
 
 def _sharded(folder: Path, roots: Roots) -> tuple[Recording, ...]:

@@ -34,7 +34,7 @@ def filtered_spec(spec: ArraySpec, *, fs: float | None, what: str) -> ArraySpec:
         raise DataError(f"{what}: x must have at least one axis, got a single number")
     if fs is not None and spec.fs is not None and fs != spec.fs:
         raise ConfigError(
-            f"{what}: designed for fs={fs:g} Hz, but the data have {spec.fs:g} Hz; resample, or design anew"
+            f"{what}: designed for fs={fs:g} Hz, but the data have {spec.fs:g} Hz; resample, or design anew", field="fs"
         )
     return spec.fresh(
         dtype=result_dtype_name(spec.dtype, what=what),

@@ -100,7 +100,7 @@ def envelope(
     if residual is not None:
         parse_word(residual, Residual, field="envelope: residual")
     if n_out is not None and n_out < 1:
-        raise ConfigError(f"envelope: n_out must be a positive integer or None, got {n_out!r}")
+        raise ConfigError(f"envelope: n_out must be a positive integer or None, got {n_out!r}", field="n_out")
     rows = open_rows(z, axis, what="envelope")
     n = int(rows.values.shape[-1])
     if not n:
@@ -133,7 +133,7 @@ def check_band(band: object) -> None:
     """Two integers or `None`."""
     edges = [edge for edge in band if edge is not None] if isinstance(band, tuple) and len(band) == 2 else [band]
     if not all(isinstance(edge, int) and not isinstance(edge, bool) for edge in edges):
-        raise ConfigError(f"envelope: bp_in must be a pair of integers or None, got {band!r}")
+        raise ConfigError(f"envelope: bp_in must be a pair of integers or None, got {band!r}", field="bp_in")
 
 
 def _real_resampled(spectrum: Any, fourier: Fourier, out: int) -> Any:

@@ -154,7 +154,7 @@ class Framing:
         for name in ("length", "hop"):
             value: object = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise ConfigError(f"{name} must be an integer of at least 1, got {value!r}")
+                raise ConfigError(f"{name} must be an integer of at least 1, got {value!r}", field=name)
 
     def whole(self, samples: int) -> int:
         """How many windows lie in a recording."""

@@ -50,7 +50,8 @@ def look_ahead(design: IirFilter, tolerance: float, eps: float) -> int:
     if tolerance < floor:
         raise ConfigError(
             f"{design.name}: tolerance={tolerance:g} is below what rounding leaves, {floor:.1g} of the largest sample; "
-            "raise it"
+            "raise it",
+            field="tolerance",
         )
     enough = np.flatnonzero(6 * total * tails <= tolerance)
     return int(enough[0])
@@ -87,5 +88,6 @@ def tail_bounds(design: IirFilter, *, until: float) -> Array:
             return tails
     raise ConfigError(
         f"{design.name}: its slowest pole (radius {design.pole_radius:.9g}) wants to look ahead by more than "
-        f"{LONGEST:,} samples; raise tolerance, raise the corner frequency, or filter the whole recording"
+        f"{LONGEST:,} samples; raise tolerance, raise the corner frequency, or filter the whole recording",
+        field="tolerance",
     )

@@ -68,10 +68,10 @@ def check_peaks(fs: float, distance: float | None, by: str, *, what: str) -> Non
     try:
         parse_word(by, RateBy, field=f"{what}: by")
     except ValueError as error:
-        raise ConfigError(str(error)) from None
+        raise ConfigError(str(error), field="by") from None
     for name, number, unit in (("fs", fs, "Hz"), ("distance", distance, "seconds")):
         if number is not None and not 0 < number < np.inf:
-            raise ConfigError(f"{what}: {name} must be positive, in {unit}, got {number!r}")
+            raise ConfigError(f"{what}: {name} must be positive, in {unit}, got {number!r}", field=name)
 
 
 def _rate(

@@ -99,13 +99,14 @@ class SavgolSmoother:
         for name, least in (("window_length", 1), ("polyorder", 0), ("deriv", 0)):
             value: object = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise ConfigError(f"savgol: {name} must be an integer of at least {least}, got {value!r}")
+                raise ConfigError(f"savgol: {name} must be an integer of at least {least}, got {value!r}", field=name)
         if self.polyorder >= self.window_length:
             raise ConfigError(
-                f"savgol: polyorder={self.polyorder} must be less than window_length={self.window_length}"
+                f"savgol: polyorder={self.polyorder} must be less than window_length={self.window_length}",
+                field="polyorder",
             )
         if not np.isfinite(self.delta) or self.delta == 0:
-            raise ConfigError(f"savgol: delta must be a finite number other than 0, got {self.delta!r}")
+            raise ConfigError(f"savgol: delta must be a finite number other than 0, got {self.delta!r}", field="delta")
 
     @cached_property
     def _taps(self) -> Array:

@@ -140,17 +140,23 @@ class ScipyCall:
 
     def __post_init__(self) -> None:
         if self.function not in FUNCTIONS:
-            raise ConfigError(f"Scipy: function {self.function!r} is not in the list; {_nearest(self.function)}")
+            raise ConfigError(
+                f"Scipy: function {self.function!r} is not in the list; {_nearest(self.function)}", field="function"
+            )
         known = self.entry.options
         for name, value in self.options.items():
             if name not in known:
-                raise ConfigError(f"Scipy: {self.function} has no option {name!r} here; {nearest(name, known)}")
+                raise ConfigError(
+                    f"Scipy: {self.function} has no option {name!r} here; {nearest(name, known)}", field=name
+                )
             problem = known[name].problem(value)
             if problem:
-                raise ConfigError(f"Scipy: {name} of {self.function} {problem}")
+                raise ConfigError(f"Scipy: {name} of {self.function} {problem}", field=name)
         for name, option in known.items():
             if option.required and name not in self.options:
-                raise ConfigError(f"Scipy: {self.function} needs the option {name!r}, {_spelled(option.hint)}")
+                raise ConfigError(
+                    f"Scipy: {self.function} needs the option {name!r}, {_spelled(option.hint)}", field=name
+                )
 
     @property
     def entry(self) -> ScipyFunction:

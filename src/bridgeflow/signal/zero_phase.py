@@ -78,13 +78,16 @@ class ZeroPhaseFilter:
             zero_phase_delay(taps_of(self.design))
             if self.engine is not None or self.precision != "float64":
                 raise ConfigError(
-                    f"{self.design.name} has finite memory: engine and precision are for recursive designs"
+                    f"{self.design.name} has finite memory: engine and precision are for recursive designs",
+                    field="engine" if self.engine is not None else "precision",
                 )
             if self.tolerance is not None:
-                raise ConfigError(f"{self.design.name} has finite memory: it streams exactly, leave tolerance out")
+                raise ConfigError(
+                    f"{self.design.name} has finite memory: it streams exactly, leave tolerance out", field="tolerance"
+                )
         elif self.tolerance is not None:
             if isinstance(self.tolerance, bool) or not 0 < self.tolerance < np.inf:
-                raise ConfigError(f"tolerance must be a number above 0, got {self.tolerance!r}")
+                raise ConfigError(f"tolerance must be a number above 0, got {self.tolerance!r}", field="tolerance")
             self._ahead  # noqa: B018  what cannot be met is refused here
 
     def __call__(self, x: Any) -> Any:

@@ -90,7 +90,7 @@ class Envelope(LeafTransform):
     def __post_init__(self) -> None:
         check_band(self.bp_in)
         if self.n_out is not None and self.n_out < 1:
-            raise ConfigError(f"Envelope: n_out must be at least 1, got {self.n_out}")
+            raise ConfigError(f"Envelope: n_out must be at least 1, got {self.n_out}", field="n_out")
 
     def apply(self, x: Any) -> Any:
         """The envelope of the whole array."""

@@ -96,7 +96,7 @@ class Transform(ABC):
         except ConfigError:
             raise
         except (ValueError, TypeError) as error:
-            raise ConfigError(str(error)) from error
+            raise ConfigError(str(error), field=getattr(error, "field", None)) from error
 
     @classmethod
     def field_schema(cls) -> dict[str, Any]:
@@ -210,7 +210,10 @@ class LeafTransform(Transform):
             cls.__post_init__ = parse_then_own  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", parse_keys(self.keys))
+        try:
+            object.__setattr__(self, "keys", parse_keys(self.keys))
+        except ValueError as error:
+            raise ConfigError(str(error), field="keys") from None
 
     @property
     def core_ndim(self) -> int | None:

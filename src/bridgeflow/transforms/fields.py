@@ -48,7 +48,7 @@ def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{cls.__name__} has no field {name!r}; {nearest(str(name), known)}")
     for name, field in known.items():
         if _required(field) and name not in raw:
-            raise ConfigError(f"{cls.__name__} needs the field {name!r}")
+            raise ConfigError(f"{cls.__name__} needs the field {name!r}", field=name)
     return {name: _parse(cls, name, value) for name, value in raw.items()}
 
 

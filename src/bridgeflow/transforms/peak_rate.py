@@ -63,7 +63,7 @@ class PeakRate(LeafTransform):
         if not spec.shape or spec.time == 0 or spec.dtype.startswith("c"):
             raise DataError(f"PeakRate: real samples along an axis of time are needed, got {spec}")
         if spec.fs is not None and spec.fs != self.fs:
-            raise ConfigError(f"PeakRate: made for fs={self.fs:g} Hz, but the data have {spec.fs:g} Hz")
+            raise ConfigError(f"PeakRate: made for fs={self.fs:g} Hz, but the data have {spec.fs:g} Hz", field="fs")
         return spec.fresh(
             kind="arrow" if spec.kind == "capsule" else spec.kind,
             dtype="float64",

@@ -65,7 +65,7 @@ class Resample(LiveTransform):
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """Another length in new memory, at the rate wanted; integers and booleans as float64."""
         if spec.fs is not None and parse_rate(spec.fs, field="fs") != parse_rate(self.from_hz, field="from_hz"):
-            raise ConfigError(f"Resample: from_hz={self.from_hz!r}, but the data have {spec.fs:g} Hz")
+            raise ConfigError(f"Resample: from_hz={self.from_hz!r}, but the data have {spec.fs:g} Hz", field="from_hz")
         return replace(self.live.out_spec(spec), fs=float(parse_rate(self.to_hz, field="to_hz")))
 
 
@@ -103,7 +103,7 @@ class Decimate(LiveTransform):
         given: list[tuple[str, object]] = [("q", self.q), ("n", self.n)]
         for name, value in given if self.n is not None else given[:1]:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"Decimate: {name} must be an integer of at least 1, got {value!r}")
+                raise ConfigError(f"Decimate: {name} must be an integer of at least 1, got {value!r}", field=name)
         super().__post_init__()
 
     def apply(self, x: Any) -> Any:

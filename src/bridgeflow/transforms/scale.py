@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import DataError
+from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.arithmetic import FloatDtype, affine, affine_dtype, elementwise, made_of
@@ -59,7 +59,7 @@ class Scale(LeafTransform):
         for name in ("scale", "offset"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                raise ValueError(f"Scale: {name} must be a finite number, got {value!r}")
+                raise ConfigError(f"Scale: {name} must be a finite number, got {value!r}", field=name)
         if self.dtype is not None:
             parse_word(self.dtype, FloatDtype, field="Scale: dtype")
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import BridgeflowError, ConfigError, UnstableFilter
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal.causal import CausalFilter, Initial
 from bridgeflow.signal.convenience import Mode
@@ -158,14 +158,27 @@ class SignalFilter(LeafTransform):
                 f"SignalFilter: which filter? Give design (one of {', '.join(DESIGNS)}), or sos, zpk, ba, taps"
             )
         if self.design in _GIVEN and not given:
-            raise ConfigError(f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=")
+            raise ConfigError(
+                f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=", field="design"
+            )
         if self.mode == "zero_phase" and self.initial != "zero":
-            raise ConfigError(f"SignalFilter: initial={self.initial!r} is for mode='causal'; zero phase pads both ends")
+            raise ConfigError(
+                f"SignalFilter: initial={self.initial!r} is for mode='causal'; zero phase pads both ends",
+                field="initial",
+            )
         if self.mode == "zero_phase" and self.parallel is not None:
-            raise ConfigError("SignalFilter: parallel is for mode='causal'")
+            raise ConfigError("SignalFilter: parallel is for mode='causal'", field="parallel")
         if self.mode == "causal" and self.tolerance is not None:
-            raise ConfigError("SignalFilter: tolerance is for mode='zero_phase'; chunks of a causal filter are exact")
-        self.filter  # noqa: B018  refused here, when built, or never
+            raise ConfigError(
+                "SignalFilter: tolerance is for mode='zero_phase'; chunks of a causal filter are exact",
+                field="tolerance",
+            )
+        try:
+            self.filter  # noqa: B018  refused here, when built, or never
+        except BridgeflowError as error:
+            if given and (error.field in _GIVEN[given[0]] or isinstance(error, UnstableFilter)):
+                error.field = given[0]
+            raise
 
     @cached_property
     def designed(self) -> Design:
@@ -177,7 +190,9 @@ class SignalFilter(LeafTransform):
             value = getattr(self, name)
             parts = value if len(_GIVEN[name]) > 1 else (value,)
             if len(parts) != len(_GIVEN[name]):
-                raise ConfigError(f"SignalFilter: {name} holds {', '.join(_GIVEN[name])}, got {len(parts)} parts")
+                raise ConfigError(
+                    f"SignalFilter: {name} holds {', '.join(_GIVEN[name])}, got {len(parts)} parts", field=name
+                )
             chosen |= dict(zip(_GIVEN[name], parts, strict=True))
         return make_design(name, **chosen)
 

@@ -127,7 +127,9 @@ class Detrend(LeafTransform):
     def __post_init__(self) -> None:
         parse_word(self.type, Literal["linear", "constant"], field="Detrend: type")
         if any(place < 0 for place in self.bp) or (self.bp and self.type == "constant"):
-            raise ConfigError(f"Detrend: bp are sample numbers for type='linear', got {self.bp!r}, {self.type!r}")
+            raise ConfigError(
+                f"Detrend: bp are sample numbers for type='linear', got {self.bp!r}, {self.type!r}", field="bp"
+            )
 
     def apply(self, x: Any) -> Any:
         """The whole array, less its trend."""

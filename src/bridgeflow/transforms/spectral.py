@@ -151,9 +151,11 @@ class Istft(_ShortTime):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.sft.invertible:
-            raise ConfigError(f"Istft: this window of {self.sft.m_num} samples cannot be undone with hop={self.hop}")
+            raise ConfigError(
+                f"Istft: this window of {self.sft.m_num} samples cannot be undone with hop={self.hop}", field="hop"
+            )
         if self.k1 is not None and self.k1 < 1:
-            raise ConfigError(f"Istft: k1 must be at least 1, got {self.k1}")
+            raise ConfigError(f"Istft: k1 must be at least 1, got {self.k1}", field="k1")
 
     @cached_property
     def live(self) -> LiveIstft:
@@ -219,7 +221,8 @@ class Welch(LiveTransform):
         shared = len(weights) // 2 if self.noverlap is None else self.noverlap
         if not 0 <= shared < len(weights):
             raise ConfigError(
-                f"Welch: noverlap must be less than the {len(weights)} samples of a segment, got {shared}"
+                f"Welch: noverlap must be less than the {len(weights)} samples of a segment, got {shared}",
+                field="noverlap",
             )
         sft = ShortTimeFFT(
             weights,
@@ -242,8 +245,10 @@ def _weights(what: str, win: str | tuple[str | float, ...], nperseg: int | None)
     """The samples of a window given by name or by its samples."""
     if isinstance(win, tuple) and win and not isinstance(win[0], str):
         if nperseg not in (None, len(win)):
-            raise ConfigError(f"{what}: nperseg={nperseg}, but the window has {len(win)} samples")
+            raise ConfigError(f"{what}: nperseg={nperseg}, but the window has {len(win)} samples", field="nperseg")
         return np.asarray(win, np.float64)
     if nperseg is None or isinstance(nperseg, bool) or nperseg < 1:
-        raise ConfigError(f"{what}: the window {win!r} needs its number of samples, nperseg, got {nperseg!r}")
+        raise ConfigError(
+            f"{what}: the window {win!r} needs its number of samples, nperseg, got {nperseg!r}", field="nperseg"
+        )
     return named_window(win, nperseg)

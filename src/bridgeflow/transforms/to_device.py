@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from bridgeflow._optional import require
 from bridgeflow.bridge import Route, describe, kind_of, route
+from bridgeflow.bridge.devices import available_device
 from bridgeflow.bridge.tracing import ACTIVE, record
-from bridgeflow.errors import NoRoute
+from bridgeflow.errors import ConfigError, NoRoute
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
 from bridgeflow.transforms.registry import register
@@ -45,7 +46,10 @@ class ToDevice(LeafTransform):
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z]+(:\d+)?", self.device):
-            raise ValueError(f"ToDevice: device must be a name such as 'cpu', 'cuda:0' or 'meta', got {self.device!r}")
+            raise ConfigError(
+                f"ToDevice: device must be a name such as 'cpu', 'cuda:0' or 'meta', got {self.device!r}",
+                field="device",
+            )
 
     def apply(self, x: Any) -> Any:
         """The tensor on the device."""
@@ -81,15 +85,11 @@ def _checked(torch: Any, name: str) -> Any:
     """The device with its number, if this machine has it."""
     try:
         device = torch.device(name)
-    except RuntimeError as error:
-        raise NoRoute("device", f"torch knows no device {name!r} ({error})", "name one that it knows") from None
-    if device.type == "cuda":
-        count = torch.cuda.device_count()
-        index = device.index if device.index is not None else torch.cuda.current_device() if count else 0
-        if index >= count:
-            raise NoRoute("device", f"there is no {name}: torch sees {count} CUDA devices", "move to another device")
-        return torch.device("cuda", index)
-    return device
+    except (RuntimeError, UserWarning) as error:
+        unknown = NoRoute("device", f"torch knows no device {name!r} ({error})", "name one that it knows")
+        unknown.field = "device"
+        raise unknown from None
+    return available_device(torch, device, name)
 
 
 def _no_device(kind: str | None) -> NoRoute:

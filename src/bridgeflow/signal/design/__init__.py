@@ -64,13 +64,13 @@ def make_design(name: str, **parameters: Any) -> Design:
     Notch(fs=500.0, w0=50.0, Q=30.0)
     """
     if name not in DESIGNS:
-        raise ConfigError(f"there is no filter design {name!r}; {nearest(str(name), DESIGNS)}")
+        raise ConfigError(f"there is no filter design {name!r}; {nearest(str(name), DESIGNS)}", field="design")
     design = DESIGNS[name]
     known = {field.name: field for field in fields(design)}
     takes = f"{name} takes {', '.join(known)}"
     for unknown in parameters.keys() - known.keys():
-        raise ConfigError(f"design {name!r} has no parameter {unknown!r}; {takes}")
+        raise ConfigError(f"design {name!r} has no parameter {unknown!r}; {takes}", field=unknown)
     for field in known.values():
         if field.default is MISSING and field.name not in parameters:
-            raise ConfigError(f"design {name!r} needs {field.name}; {takes}")
+            raise ConfigError(f"design {name!r} needs {field.name}; {takes}", field=field.name)
     return design(**parameters)

@@ -95,8 +95,8 @@ class Design:
         for field, value in values.items():
             object.__setattr__(self, field, value)
 
-    def _fail(self, message: str) -> ConfigError:
-        return ConfigError(f"{type(self).__name__}: {message}")
+    def _fail(self, message: str, *, field: str | None = None) -> ConfigError:
+        return ConfigError(f"{type(self).__name__}: {message}", field=field and field.partition("[")[0])
 
     def _value(self, field: str, value: Any) -> Any:
         return getattr(self, field) if value is MISSING else value
@@ -108,15 +108,15 @@ class Design:
                 raise TypeError
             number = float(value)
         except (TypeError, ValueError):
-            raise self._fail(f"{field} must be a number, got {value!r}") from None
+            raise self._fail(f"{field} must be a number, got {value!r}", field=field) from None
         if not isfinite(number):
-            raise self._fail(f"{field} must be finite, got {number}")
+            raise self._fail(f"{field} must be finite, got {number}", field=field)
         return number
 
     def _positive(self, field: str, value: Any = MISSING) -> float:
         number = self._number(field, value)
         if number <= 0:
-            raise self._fail(f"{field} must be above 0, got {number:g}")
+            raise self._fail(f"{field} must be above 0, got {number:g}", field=field)
         return number
 
     def _integer(self, field: str, *, least: int, most: int = 1_000_000) -> int:
@@ -127,23 +127,23 @@ class Design:
                 raise TypeError
             number = index(value)
         except TypeError:
-            raise self._fail(f"{field} must be a whole number, got {value!r}") from None
+            raise self._fail(f"{field} must be a whole number, got {value!r}", field=field) from None
         if number < least:
-            raise self._fail(f"{field} must be at least {least}, got {number}")
+            raise self._fail(f"{field} must be at least {least}, got {number}", field=field)
         if number > most:
-            raise self._fail(f"{field} must be at most {most:,}, got {number:,}")
+            raise self._fail(f"{field} must be at most {most:,}, got {number:,}", field=field)
         return number
 
     def _flag(self, field: str) -> bool:
         value = getattr(self, field)
         if not isinstance(value, (bool, np.bool_)):
-            raise self._fail(f"{field} must be True or False, got {value!r}")
+            raise self._fail(f"{field} must be True or False, got {value!r}", field=field)
         return bool(value)
 
     def _word(self, field: str, alias: object) -> str:
         value = getattr(self, field)
         if not isinstance(value, str) or value not in words(alias):
-            raise self._fail(f"{field} must be one of {', '.join(map(repr, words(alias)))}, got {value!r}")
+            raise self._fail(f"{field} must be one of {', '.join(map(repr, words(alias)))}, got {value!r}", field=field)
         return value
 
     def _frequency(self, field: str, value: Any = MISSING) -> float:
@@ -151,15 +151,19 @@ class Design:
         number = self._number(field, value)
         nyquist = self._rate(field) / 2
         if number >= nyquist:
-            raise self._fail(f"{field}={number:g} Hz must lie below fs/2 = {nyquist:g} Hz; lower it or raise fs")
+            raise self._fail(
+                f"{field}={number:g} Hz must lie below fs/2 = {nyquist:g} Hz; lower it or raise fs", field=field
+            )
         if number <= 0:
-            raise self._fail(f"{field} must be above 0 Hz, got {number:g}")
+            raise self._fail(f"{field} must be above 0 Hz, got {number:g}", field=field)
         return number
 
     def _rate(self, field: str) -> float:
         """`fs`, which `field` cannot do without."""
         if self.fs is None:
-            raise self._fail(f"fs is missing: {field} is in Hz, so give the sampling rate in Hz too (fs=360.0)")
+            raise self._fail(
+                f"fs is missing: {field} is in Hz, so give the sampling rate in Hz too (fs=360.0)", field="fs"
+            )
         return self.fs
 
     def _sequence(self, field: str, value: Any = MISSING) -> tuple[Any, ...]:
@@ -167,9 +171,9 @@ class Design:
         if isinstance(value, np.ndarray):
             value = value.tolist()
         if isinstance(value, str) or not isinstance(value, Sequence):
-            raise self._fail(f"{field} must be a sequence, got {value!r}")
+            raise self._fail(f"{field} must be a sequence, got {value!r}", field=field)
         if not value:
-            raise self._fail(f"{field} must not be empty")
+            raise self._fail(f"{field} must not be empty", field=field)
         return tuple(value)
 
     def _numbers(self, field: str, value: Any = MISSING) -> tuple[float, ...]:

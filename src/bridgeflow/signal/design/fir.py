@@ -48,7 +48,7 @@ class Firwin(FirFilter):
             self._frequency("cutoff", edge) for edge in (self._sequence("cutoff") if several else (self.cutoff,))
         )
         if list(edges) != sorted(set(edges)):
-            raise self._fail(f"cutoff must ascend, got {edges}")
+            raise self._fail(f"cutoff must ascend, got {edges}", field="cutoff")
         self._set(
             numtaps=self._integer("numtaps", least=1),
             cutoff=edges if several else edges[0],
@@ -86,11 +86,11 @@ class _Banded(FirFilter):
         edges = self._numbers("bands", flat)
         nyquist = self._rate("bands") / 2
         if len(edges) % 2:
-            raise self._fail(f"bands must hold two edges for each band, got {len(edges)} edges")
+            raise self._fail(f"bands must hold two edges for each band, got {len(edges)} edges", field="bands")
         if list(edges) != sorted(edges):
-            raise self._fail(f"bands must ascend, got {edges}")
+            raise self._fail(f"bands must ascend, got {edges}", field="bands")
         if edges[0] < 0 or edges[-1] > nyquist:
-            raise self._fail(f"bands must lie between 0 and fs/2 = {nyquist:g} Hz, got {edges}")
+            raise self._fail(f"bands must lie between 0 and fs/2 = {nyquist:g} Hz, got {edges}", field="bands")
         return edges
 
     def _weights(self) -> tuple[float, ...] | None:
@@ -128,7 +128,10 @@ class Firls(_Banded):
         )
         self._set(weight=self._weights())
         if len(self.desired) != len(self.bands):
-            raise self._fail(f"desired must hold one gain for each of {len(self.bands)} edges, got {len(self.desired)}")
+            raise self._fail(
+                f"desired must hold one gain for each of {len(self.bands)} edges, got {len(self.desired)}",
+                field="desired",
+            )
 
     def _solve(self) -> Array:
         from scipy.signal import firls
@@ -173,7 +176,8 @@ class Remez(_Banded):
         self._set(weight=self._weights())
         if 2 * len(self.desired) != len(self.bands):
             raise self._fail(
-                f"desired must hold one gain for each of {len(self.bands) // 2} bands, got {len(self.desired)}"
+                f"desired must hold one gain for each of {len(self.bands) // 2} bands, got {len(self.desired)}",
+                field="desired",
             )
 
     def _solve(self) -> Array:

@@ -65,13 +65,13 @@ class _Classic(IirFilter):
         wanted = 2 if self.btype in {"bandpass", "bandstop"} else 1
         if len(edges) != wanted:
             form = "one frequency in Hz" if wanted == 1 else "two frequencies in Hz, (low, high)"
-            raise self._fail(f"a {self.btype} takes {form} as cutoff, got {self.cutoff!r}")
+            raise self._fail(f"a {self.btype} takes {form} as cutoff, got {self.cutoff!r}", field="cutoff")
         parsed = tuple(self._frequency("cutoff", edge) for edge in edges)
         if wanted == 1:
             return parsed[0]
         low, high = parsed
         if low >= high:
-            raise self._fail(f"cutoff must ascend, got ({low:g}, {high:g})")
+            raise self._fail(f"cutoff must ascend, got ({low:g}, {high:g})", field="cutoff")
         return low, high
 
     def _prototype(self) -> tuple[Any, ...]:
@@ -171,7 +171,7 @@ class Ellip(_Classic):
         super()._parse()
         self._set(rp=self._positive("rp"), rs=self._positive("rs"))
         if self.rs <= self.rp:
-            raise self._fail(f"rs={self.rs:g} dB (stopband) must be above rp={self.rp:g} dB (passband)")
+            raise self._fail(f"rs={self.rs:g} dB (stopband) must be above rp={self.rp:g} dB (passband)", field="rs")
 
     def _prototype(self) -> tuple[Any, ...]:
         from scipy.signal import ellip
@@ -283,7 +283,7 @@ class Comb(IirFilter):
         self._set(w0=self._frequency("w0"), Q=self._positive("Q"), ftype=self._word("ftype", CombType))
         self._set(pass_zero=self._flag("pass_zero"))
         if self.Q <= 1:  # a tooth as wide as the spacing: the formula's tangent passes its pole
-            raise self._fail(f"Q must be above 1, got {self.Q:g}")
+            raise self._fail(f"Q must be above 1, got {self.Q:g}", field="Q")
         teeth = self._rate("w0") / self.w0
         if teeth > _MOST_TEETH:
             raise self._fail(
@@ -330,9 +330,13 @@ class Sos(IirFilter):
         rows = tuple(self._numbers(f"sections[{i}]", row) for i, row in enumerate(self._sequence("sections")))
         for i, row in enumerate(rows):
             if len(row) != 6:
-                raise self._fail(f"sections[{i}] must hold six numbers (b0, b1, b2, 1, a1, a2), got {len(row)}")
+                raise self._fail(
+                    f"sections[{i}] must hold six numbers (b0, b1, b2, 1, a1, a2), got {len(row)}", field="sections"
+                )
             if row[3] != 1:
-                raise self._fail(f"sections[{i}] must have a0 = 1, got {row[3]:g}; divide the row by it")
+                raise self._fail(
+                    f"sections[{i}] must have a0 = 1, got {row[3]:g}; divide the row by it", field="sections"
+                )
         self._set(sections=rows)
 
     def _solve(self) -> Array:
@@ -367,7 +371,7 @@ class Zpk(IirFilter):
         items = self._sequence(field)
         parts = [item if isinstance(item, (tuple, list)) else (item.real, item.imag) for item in items]
         if any(len(part) != 2 for part in parts):
-            raise self._fail(f"{field} must hold numbers or pairs (real, imaginary), got {items!r}")
+            raise self._fail(f"{field} must hold numbers or pairs (real, imaginary), got {items!r}", field=field)
         return tuple(complex(*self._numbers(f"{field}[{i}]", part)) for i, part in enumerate(parts))
 
     def _solve(self) -> Array:
@@ -404,11 +408,13 @@ class Ba(IirFilter):
     def _parse(self) -> None:
         self._set(b=self._numbers("b"), a=self._numbers("a"))
         if self.a[0] == 0:
-            raise self._fail("a[0] must not be 0")
+            raise self._fail("a[0] must not be 0", field="a")
         if len(self.a) == 1:
-            raise self._fail("a has one coefficient, so this is a filter of finite memory; use Taps with b / a[0]")
+            raise self._fail(
+                "a has one coefficient, so this is a filter of finite memory; use Taps with b / a[0]", field="a"
+            )
         if not any(self.b):
-            raise self._fail("b must not be all 0")
+            raise self._fail("b must not be all 0", field="b")
 
     def _solve(self) -> Array:
         from scipy.signal import zpk2sos

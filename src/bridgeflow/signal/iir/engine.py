@@ -84,7 +84,7 @@ class Pass:
         for field in ("scale", "offset"):
             value = getattr(self, field)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not isfinite(value):
-                raise ConfigError(f"{field} must be a finite number, got {value!r}")
+                raise ConfigError(f"{field} must be a finite number, got {value!r}", field=field)
 
     def work_dtype(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of recursion and state for data of `dtype`: longdouble stays, all else follows `precision`."""

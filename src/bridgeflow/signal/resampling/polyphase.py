@@ -193,5 +193,7 @@ def _designed(up: int, down: int, window: Window) -> Polyphase:
     try:
         taps = np.asarray(firwin(2 * half + 1, 1.0 / slower, window=chosen), np.float64)
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"window must be one that scipy.signal.get_window knows, got {window!r} ({error})") from error
+        raise ConfigError(
+            f"window must be one that scipy.signal.get_window knows, got {window!r} ({error})", field="window"
+        ) from error
     return Polyphase(up, down, taps, half, float(up))

@@ -25,9 +25,11 @@ def parse_rate(rate: Rate, *, field: str) -> Fraction:
     try:
         exact = Fraction(rate if isinstance(rate, str) else repr(float(rate)))
     except (ValueError, TypeError, ZeroDivisionError):
-        raise ConfigError(f"{field} must be a rate in Hz such as 44100, 333.25 or '1000/3', got {rate!r}") from None
+        raise ConfigError(
+            f"{field} must be a rate in Hz such as 44100, 333.25 or '1000/3', got {rate!r}", field=field
+        ) from None
     if isinstance(rate, bool) or exact <= 0:
-        raise ConfigError(f"{field} must be a rate in Hz above 0, got {rate!r}")
+        raise ConfigError(f"{field} must be a rate in Hz above 0, got {rate!r}", field=field)
     return exact
 
 
@@ -46,6 +48,7 @@ def rate_ratio(from_hz: Rate, to_hz: Rate) -> tuple[int, int]:
         near = ratio.limit_denominator(1000)
         raise ConfigError(
             f"from {from_hz!r} to {to_hz!r} Hz is exactly {up}/{down}, a filter of {20 * max(up, down)} taps; did you "
-            f"mean {near}? Write a rate that is no decimal number as a fraction, such as '1000/3'"
+            f"mean {near}? Write a rate that is no decimal number as a fraction, such as '1000/3'",
+            field="to_hz",
         )
     return up, down

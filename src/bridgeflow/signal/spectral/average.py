@@ -84,7 +84,7 @@ def welch(
     length = len(weights)
     shared = length // 2 if noverlap is None else int(noverlap)
     if shared >= length:
-        raise ConfigError(f"welch: noverlap={shared} must be less than nperseg={length}")
+        raise ConfigError(f"welch: noverlap={shared} must be less than nperseg={length}", field="noverlap")
     if length > samples:
         raise DataError(f"welch: the window has {length} samples, and the data {samples}")
     sft = ShortTimeFFT(
@@ -105,7 +105,7 @@ def _window(window: Any, nperseg: int | None, samples: int) -> Array:
     if isinstance(window, (str, tuple)):
         length = 256 if nperseg is None else int(nperseg)
         if length < 1:
-            raise ConfigError(f"welch: nperseg must be at least 1, got {nperseg}")
+            raise ConfigError(f"welch: nperseg must be at least 1, got {nperseg}", field="nperseg")
         if length > samples:
             warnings.warn(
                 f"nperseg={length} is greater than the {samples} samples of the signal, using nperseg={samples}",
@@ -115,9 +115,9 @@ def _window(window: Any, nperseg: int | None, samples: int) -> Array:
         return named_window(window, length)
     given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
     if given.ndim != 1 or not len(given):
-        raise ConfigError(f"welch: window must be a row of numbers, got shape {given.shape}")
+        raise ConfigError(f"welch: window must be a row of numbers, got shape {given.shape}", field="window")
     if nperseg is not None and nperseg != len(given):
-        raise ConfigError(f"welch: nperseg={nperseg}, but the window has {len(given)} samples")
+        raise ConfigError(f"welch: nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
     return given
 
 
@@ -128,7 +128,9 @@ def named_window(name: Any, length: int) -> Array:
     try:
         return np.asarray(get_window(name, length))
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"window must be one that scipy.signal.get_window knows, got {name!r}") from error
+        raise ConfigError(
+            f"window must be one that scipy.signal.get_window knows, got {name!r}", field="window"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
