@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -41,48 +41,67 @@ def pytest_collection_finish(session: Any) -> None:
             module.signal = stand_in
 
 
+def every_name_of_ours() -> dict[str, str]:
+    """All of SciPy's names that `bridgeflow.signal` offers as functions or classes of its own."""
+    import scipy.signal
+
+    from bridgeflow import signal
+
+    names = sorted(set(scipy.signal.__all__) & set(signal.__all__))
+    return {name: "bridgeflow.signal" for name in names if getattr(signal, name) is not getattr(scipy.signal, name)}
+
+
 def run_scipy_tests(
-    file: str, tests: Sequence[str], ours: dict[str, str], tmp_path: Path, *, exceptions: dict[str, str]
+    file: str,
+    tests: Sequence[str],
+    ours: dict[str, str],
+    tmp_path: Path,
+    *,
+    exceptions: Mapping[str, str],
+    backend: str = "numpy",
 ) -> None:
     """Run tests of `scipy.signal.tests` with functions of ours; all must pass but the exceptions, which must fail.
 
     Args:
         file: the test module, such as `"test_signaltools"`.
-        tests: classes and functions of it.
+        tests: classes and functions of it; none for all.
         ours: where each function is that takes SciPy's place: `{"decimate": "bridgeflow.signal"}`.
         tmp_path: for the report.
-        exceptions: tests that fail because our function promises something else, each with what it promises.
+        exceptions: tests that fail because our function promises something else, each with what the failure says.
+        backend: whose arrays the tests make, `"numpy"` or `"torch"`.
     """
+    passed, failed = outcomes(file, tests, ours, tmp_path, backend=backend)
+    assert passed, failed
+    surprises = [f"{name}: {problem}" for name, problem in failed.items() if name not in exceptions]
+    assert not surprises, f"{len(surprises)} unexpected failures\n\n" + "\n\n".join(surprises)
+    assert set(exceptions) == set(failed), f"these pass by now: {sorted(set(exceptions) - set(failed))}"
+
+
+def outcomes(
+    file: str, tests: Sequence[str], ours: dict[str, str], tmp_path: Path, *, backend: str = "numpy"
+) -> tuple[list[str], dict[str, str]]:
+    """Names of the tests that passed, and what each failed one says; see `run_scipy_tests`."""
     import scipy.signal
 
     module = Path(scipy.signal.__file__).parent / "tests" / f"{file}.py"
     if not module.exists():
         pytest.skip("this SciPy is installed without its tests")
     report, root = tmp_path / "report.xml", Path(__file__).parents[2]
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        os.devnull,
-        f"--rootdir={tmp_path}",
-    ]
-    command += ["-p", "tests.signal.scipy_suite", f"--junitxml={report}", *(f"{module}::{test}" for test in tests)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    command += [f"--rootdir={tmp_path}", "-p", "tests.signal.scipy_suite", f"--junitxml={report}"]
+    command += [f"{module}::{test}" for test in tests] or [str(module)]
     environment = os.environ | {OURS: " ".join(f"{name}={place}" for name, place in ours.items())}
+    if backend != "numpy":
+        environment["SCIPY_ARRAY_API"] = f'["{backend}"]'
     environment["PYTHONPATH"] = os.pathsep.join([str(root), str(root / "src"), environment.get("PYTHONPATH", "")])
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert report.exists(), done.stdout + done.stderr
-    failed, passed = {}, 0
+    passed, failed = [], {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = f"{case.get('classname', '').rpartition('.')[2]}.{case.get('name')}".lstrip(".")
-        problems = [child.text for child in case if child.tag in {"failure", "error"}]
+        problems = [child.text or "" for child in case if child.tag in {"failure", "error"}]
         if problems:
             failed[name] = problems[0]
-        passed += not len(case)
-    assert passed, done.stdout + done.stderr
-    surprises = [f"{name}: {problem}" for name, problem in failed.items() if name not in exceptions]
-    assert not surprises, "\n\n".join(surprises)
-    assert set(exceptions) == set(failed), f"these pass by now: {sorted(set(exceptions) - set(failed))}"
+        elif not len(case):
+            passed.append(name)
+    return passed, failed

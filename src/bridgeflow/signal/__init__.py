@@ -7,6 +7,9 @@ array that went in.
 
 from __future__ import annotations
 
+from typing import Any
+
+from bridgeflow.signal import scipy_names
 from bridgeflow.signal.analytic import envelope, hilbert
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.convenience import (
@@ -48,6 +51,7 @@ from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
 from bridgeflow.signal.savgol import savgol_filter
 from bridgeflow.signal.spectral import ShortTimeFFT, welch
 from bridgeflow.signal.streams import Stream, stream
+from bridgeflow.signal.transfer import filtfilt, lfilter, lfilter_zi
 from bridgeflow.signal.trends import detrend
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 
@@ -84,12 +88,15 @@ __all__ = [
     "decimate",
     "detrend",
     "envelope",
+    "filtfilt",
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
     "frames",
     "hilbert",
     "labels_of_frames",
+    "lfilter",
+    "lfilter_zi",
     "make_design",
     "medfilt",
     "notch_filter",
@@ -102,3 +109,14 @@ __all__ = [
     "stream",
     "welch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Names of SciPy that need no engine of ours, see `scipy_names`; each is made once."""
+    found = globals()[name] = scipy_names.find(name, globals())
+    return found
+
+
+def __dir__() -> list[str]:
+    passed = [name for names in scipy_names.SCIPYS_FUNCTIONS.values() for name in names]
+    return sorted({*globals(), *passed, *scipy_names.SCIPYS_OBJECTS})

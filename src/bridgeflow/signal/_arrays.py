@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "differentiates",
     "open_array",
     "overlaps_itself",
+    "refuse_table",
     "time_last",
     "time_where_it_was",
 ]
@@ -58,9 +59,8 @@ def open_array(x: Any, *, what: str) -> Opened:
     """
     if type(x) is np.ndarray and x.dtype.isnative:
         values = x
-    elif (columns := _columns_of(x)) is not None:
-        raise _table_refused(x, columns, what=what)
     elif kind_of(x) is None:
+        refuse_table(x, what=what)
         values = np.asarray(x)
     elif differentiates(x):
         raise NoRoute(
@@ -69,10 +69,10 @@ def open_array(x: Any, *, what: str) -> Opened:
             "pass x.detach(), or call it under torch.no_grad()",
         )
     else:
+        refuse_table(x, what=what)
         values = to_numpy(x)
     if values.dtype.kind not in "fciub":
-        if values.dtype.names:
-            raise _table_refused(x, values.dtype.names, what=what)
+        refuse_table(values, what=what)
         raise DataError(f"{what}: cannot filter elements of type {values.dtype}; convert them to numbers first")
     if values.ndim == 0:
         raise DataError(f"{what}: x must have at least one axis, got a single number")
@@ -83,16 +83,22 @@ def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
     """Coefficients or a state, whatever array holds them, as an ndarray to read."""
     if type(x) is np.ndarray and x.dtype.names is None:
         return x
-    if (columns := _columns_of(x)) is not None:
-        raise _table_refused(x, columns, what="coefficients")
+    refuse_table(x, what="coefficients")
     return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
 
 
-def _table_refused(x: Any, columns: Sequence[str], *, what: str) -> DataError:
-    """The error for a table where an array is expected: only the caller knows which column is meant."""
+def refuse_table(x: Any, *, what: str) -> None:
+    """Refuse a table where an array is expected: only the caller knows which column is meant.
+
+    Raises:
+        DataError: x is one; names a column to pass.
+    """
+    columns = _columns_of(x)
+    if columns is None:
+        return
     listed = ", ".join(map(repr, columns[:5])) + (", ..." if len(columns) > 5 else "")
     example = columns[0] if columns else "name"
-    return DataError(
+    raise DataError(
         f"{what}: expected one array, got a {type(x).__name__} with the columns {listed or '(none)'}; "
         f"pass one column, such as x[{example!r}]"
     )

@@ -1,0 +1,185 @@
+"""The names of `scipy.signal` that need no engine of ours: SciPy's functions on every kind of array.
+
+Designs, conversions between forms of a filter, responses, peaks, waveforms: SciPy's own code computes, with SciPy's
+signature, defaults, docstring and numbers. What is added is the way in and the way back: arguments may be ndarrays,
+tensors on any device, Arrow arrays, DLPack objects or lists, also within a tuple or list, and arrays among the results
+are of the kind (and on the device) of the first argument that is no ndarray. SciPy is imported when a name is used.
+
+`docs/scipy.md` lists all names; a test compares it, and these tables, with `scipy.signal.__all__`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of, like, to_numpy
+from bridgeflow.errors import DataError, NoRoute, nearest
+from bridgeflow.signal._arrays import differentiates, refuse_table
+
+__all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find"]
+
+SCIPYS_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "designs": (
+        *("band_stop_obj", "bessel", "besselap", "buttap", "butter", "buttord", "cheb1ap", "cheb1ord", "cheb2ap"),
+        *("cheb2ord", "cheby1", "cheby2", "ellip", "ellipap", "ellipord", "firls", "firwin", "firwin2", "firwin_2d"),
+        *("gammatone", "iircomb", "iirdesign", "iirfilter", "iirnotch", "iirpeak", "kaiser_atten", "kaiser_beta"),
+        *("kaiserord", "minimum_phase", "remez", "savgol_coeffs"),
+    ),
+    "forms of a filter": (
+        *("bilinear", "bilinear_zpk", "invres", "invresz", "lp2bp", "lp2bp_zpk", "lp2bs", "lp2bs_zpk", "lp2hp"),
+        *("lp2hp_zpk", "lp2lp", "lp2lp_zpk", "normalize", "residue", "residuez", "sos2tf", "sos2zpk", "tf2sos"),
+        *("tf2zpk", "unique_roots", "zpk2sos", "zpk2tf"),
+    ),
+    "responses": (
+        *("findfreqs", "freqs", "freqs_zpk", "freqz", "freqz_sos", "freqz_zpk", "group_delay", "sosfreqz"),
+        "lfiltic",
+    ),
+    "peaks": (
+        *("argrelextrema", "argrelmax", "argrelmin", "find_peaks", "find_peaks_cwt", "peak_prominences"),
+        "peak_widths",
+    ),
+    "waveforms": ("chirp", "gausspulse", "max_len_seq", "sawtooth", "square", "sweep_poly", "unit_impulse"),
+    "windows": ("check_COLA", "check_NOLA", "closest_STFT_dual_window", "get_window"),
+    "spectra": ("czt", "czt_points", "lombscargle", "vectorstrength", "zoom_fft"),
+    "convolution and order": (
+        *("choose_conv_method", "convolve2d", "correlate2d", "correlation_lags", "deconvolve", "hilbert2"),
+        *("medfilt2d", "order_filter", "wiener"),
+    ),
+}
+"""Functions that are SciPy's, called with ndarrays, by family. No gradient passes through them."""
+
+SCIPYS_OBJECTS: Final = ("BadCoefficients", "CZT", "ZoomFFT", "dlti", "windows")
+"""Classes and modules that are SciPy's own objects, unchanged: they make ndarrays, or take no data at all."""
+
+_SYSTEMS: Final = "it simulates or transforms LTI systems, which is no preprocessing of recordings"
+_SPLINES: Final = "it fits B-splines to images, which is no preprocessing of recordings"
+
+NOT_HERE: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("StateSpace", "TransferFunction", "ZerosPolesGain", "abcd_normalize", "bode", "cont2discrete", "dbode"),
+            *("dfreqresp", "dimpulse", "dlsim", "dstep", "freqresp", "impulse", "lsim", "lti", "place_poles", "ss2tf"),
+            *("ss2zpk", "step", "tf2ss", "zpk2ss"),
+        ),
+        _SYSTEMS,
+    ),
+    **dict.fromkeys(
+        (
+            *("cspline1d", "cspline1d_eval", "cspline2d", "gauss_spline", "qspline1d", "qspline1d_eval", "qspline2d"),
+            *("sepfir2d", "spline_filter", "symiirorder1", "symiirorder2"),
+        ),
+        _SPLINES,
+    ),
+}
+"""Names that stay SciPy's alone, each with the reason."""
+
+_FUNCTIONS: Final = frozenset(name for names in SCIPYS_FUNCTIONS.values() for name in names)
+
+
+def find(name: str, ours: Mapping[str, Any]) -> Any:
+    """What `bridgeflow.signal` has under a name of SciPy's.
+
+    Args:
+        name: asked for.
+        ours: the names of `bridgeflow.signal`, for the error.
+
+    Raises:
+        AttributeError: a name that is not here, with the nearest, or with where it is and why.
+
+    >>> find("lsim", {})
+    Traceback (most recent call last):
+    AttributeError: bridgeflow.signal has no 'lsim': it simulates or transforms LTI systems, which is no preprocessing \
+of recordings; use scipy.signal.lsim
+    """
+    if name in _FUNCTIONS or name in SCIPYS_OBJECTS:
+        import scipy.signal
+
+        if (original := getattr(scipy.signal, name, None)) is not None:
+            return _wrapped(original, name) if name in _FUNCTIONS else original
+        raise AttributeError(f"bridgeflow.signal.{name} is a function of a later SciPy than {scipy.__version__}")
+    if name in NOT_HERE:
+        raise AttributeError(f"bridgeflow.signal has no {name!r}: {NOT_HERE[name]}; use scipy.signal.{name}")
+    known = {*_FUNCTIONS, *SCIPYS_OBJECTS, *(word for word in ours if not word.startswith("_"))}
+    raise AttributeError(f"bridgeflow.signal has no {name!r}: {nearest(name, known)}")
+
+
+def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
+    """Call a function of SciPy with arguments of any kind; results are of the kind of the first that is no ndarray.
+
+    Args:
+        function: SciPy's.
+        name: the caller's name, for errors.
+        args, options: as for the function.
+
+    Raises:
+        NoRoute: a tensor that requires grad.
+        DataError: what SciPy refuses with a ValueError, in its words; a table in the place of an array.
+    """
+    reader = _Reader(name)
+    read_args = [reader.read(value) for value in args]
+    read_options = {key: reader.read(value) for key, value in options.items()}
+    try:
+        result = function(*read_args, **read_options)
+    except (ValueError, IndexError) as error:
+        if type(error) not in (ValueError, IndexError):
+            raise
+        raise DataError(f"{name}: {error}") from error
+    return result if reader.template is None else _given_back(result, reader.template)
+
+
+def _wrapped(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def function(*args: Any, **options: Any) -> Any:
+        return call_scipy(original, name, *args, **options)
+
+    function.__module__, function.__qualname__ = "bridgeflow.signal", name
+    return function
+
+
+class _Reader:
+    """Turns arguments into what SciPy takes, and remembers the first array that is no ndarray."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.template: Any = None
+
+    def read(self, value: Any) -> Any:
+        """An argument as SciPy takes it."""
+        if isinstance(value, (str, int, float, complex, np.ndarray)) or value is None or callable(value):
+            return value
+        if type(value) in (list, tuple):
+            if any(kind_of(item) not in {None, "numpy"} for item in value):
+                return type(value)(self.read(item) for item in value)
+            return value
+        kind = kind_of(value)
+        if kind == "numpy":
+            return value
+        if not isinstance(value, Mapping):
+            refuse_table(value, what=self.what)
+        if kind is None:
+            return value
+        if differentiates(value):
+            raise NoRoute(
+                "grad",
+                f"{self.what} was given a tensor that requires grad, and no gradient passes through SciPy's code",
+                "pass x.detach(), or call it under torch.no_grad()",
+            )
+        if self.template is None:
+            self.template = value
+        return to_numpy(value)
+
+
+def _given_back(result: Any, template: Any) -> Any:
+    """Results with their arrays as the kind of `template`."""
+    if isinstance(result, np.ndarray):
+        return like(np.ascontiguousarray(result) if result.ndim else result, template)
+    if isinstance(result, tuple):
+        items = [_given_back(item, template) for item in result]
+        return result._make(items) if hasattr(result, "_make") else tuple(items)
+    if isinstance(result, dict):
+        return {key: _given_back(value, template) for key, value in result.items()}
+    return result

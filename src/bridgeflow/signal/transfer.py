@@ -1,0 +1,385 @@
+"""Filters as numerator and denominator: SciPy's `lfilter`, `filtfilt` and `lfilter_zi` on every kind of array.
+
+A numerator and a denominator say less than second-order sections: rounded to float64, the coefficients of a high order
+near 0 or fs/2 describe another filter, or an unstable one. So the poles are looked at first (once for each filter):
+
+- a pole outside the unit circle is refused with its place, and so is one beside which the rounding of the coefficients
+  changes the response by more than a hundredth. A single pole on the circle, an integrator, is allowed in `lfilter`;
+- up to two poles are one section, whose state is SciPy's; the engines of `sosfilt` run it;
+- more poles run as sections where these are the same filter to `1e-8` and no state is asked for;
+- all else, and all that has a state, is SciPy's own recursion, in double precision: its state is exactly SciPy's.
+
+Tensors on a device or under autograd are filtered by operations that torch can differentiate (`transfer_torch`), with
+SciPy's state too.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+
+from bridgeflow.bridge import kind_of, like
+from bridgeflow.errors import ConfigError, DataError, UnstableFilter
+from bridgeflow.signal._arrays import as_ndarray, open_array
+from bridgeflow.signal._padding import Padtype
+from bridgeflow.signal.design import Ba
+from bridgeflow.signal.design.base import solved
+from bridgeflow.signal.design.roots import roots
+from bridgeflow.signal.fir import fir_filter, fir_filtfilt
+from bridgeflow.signal.iir import sosfilt, sosfiltfilt
+from bridgeflow.signal.iir.door import is_watched
+from bridgeflow.signal.iir.engine import Array, result_dtype
+from bridgeflow.signal.scipy_names import call_scipy
+
+__all__ = ["Fraction", "filtfilt", "lfilter", "lfilter_zi"]
+
+_MOST_CHANGED: Final = 1e-2
+"""By which part of itself the rounding of the coefficients may change a filter's response."""
+
+_SECTIONS_BELOW: Final = 1e-8
+"""Where sections and coefficients are the same filter, for all that float64 can tell."""
+
+_EXACT_ROOTS: Final = 20
+"""Orders up to which roots are found in extended precision."""
+
+_ON_CIRCLE: Final = 1e-12
+
+
+def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
+    """Filter along one axis with a numerator and a denominator, as `scipy.signal.lfilter` does.
+
+    Args:
+        b: numerator [n], of any kind; real or complex.
+        a: denominator [m], `a[0] != 0`; both are divided by `a[0]`.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        axis: the axis of time.
+        zi: state to start from, SciPy's: x's shape with `max(n, m) - 1` in the place of the time axis, or 1 along an
+            axis for the same everywhere; `None` for zero.
+
+    Returns:
+        y: as x in kind and device; in dtype too, but for integers and booleans, which become float64, and for real data
+            with complex coefficients or state. Gradients flow to x, zi, b and a.
+        zf: the state after the last sample, only if `zi` was given: a tensor beside a tensor, else an ndarray; in
+            float64 or complex128, so that pieces equal the whole.
+
+    Raises:
+        UnstableFilter: a pole outside the unit circle, or one that rounding has moved there or nearly so.
+        DataError: shapes or dtypes that do not fit.
+
+    >>> lfilter([1.0], [1.0, -0.5], [1.0, 0.0, 0.0, 0.0])
+    array([1.   , 0.5  , 0.25 , 0.125])
+    >>> lfilter([1.0], [1.0, -1.5], [1.0, 0.0])
+    Traceback (most recent call last):
+    bridgeflow.errors.UnstableFilter: lfilter: unstable: a has a pole at 1.5, radius 1.5 >= 1; move the pole inside \
+the unit circle
+    """
+    if is_watched(b, a, x, zi):
+        from bridgeflow.signal import transfer_torch
+
+        return transfer_torch.lfilter(b, a, x, axis, zi, check=_check_tensor("lfilter"))
+    fraction = Fraction.of(b, a, "lfilter")
+    if not fraction.is_complex:
+        if fraction.is_fir:
+            return _through_taps(fraction, x, axis, zi)
+        if fraction.order <= 2 or (zi is None and fraction.sections is not None):
+            return _through_sections(fraction, x, axis, zi)
+    return _by_scipy(fraction, x, axis, zi)
+
+
+def filtfilt(
+    b: Any,
+    a: Any,
+    x: Any,
+    axis: int = -1,
+    padtype: Padtype | None = "odd",
+    padlen: int | None = None,
+    method: Literal["pad", "gust"] = "pad",
+    irlen: int | None = None,
+) -> Any:
+    """Filter forwards and backwards, so that no frequency is delayed, as `scipy.signal.filtfilt` does.
+
+    Args:
+        b, a, x, axis: as for `lfilter`.
+        padtype: how x goes on beyond its ends: `"odd"`, `"even"`, `"constant"`, or `None`.
+        padlen: by how many samples, fewer than there are; `None` for `3 * max(len(a), len(b))`.
+        method: `"pad"`; or `"gust"`, Gustafsson's, which chooses the states at both ends so that the order of the two
+            passes does not matter.
+        irlen: for `"gust"`, the length of the impulse response; `None` for the data's.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64. Gradients
+            flow (`"pad"` only).
+
+    Raises:
+        UnstableFilter: a pole on or outside the unit circle, or one that rounding has moved there or nearly so.
+        DataError: shapes or dtypes that do not fit, among them an x that is not longer than `padlen`.
+
+    >>> ramp = np.arange(50.0)
+    >>> bool(abs(filtfilt([0.5], [1.0, -0.5], ramp) - ramp).max() < 0.1)
+    True
+    """
+    if method not in ("pad", "gust"):
+        raise ConfigError(f"filtfilt: method must be 'pad' or 'gust', got {method!r}")
+    if method == "pad" and is_watched(b, a, x):
+        from bridgeflow.signal import transfer_torch
+
+        return transfer_torch.filtfilt(b, a, x, axis, padtype, padlen, check=_check_tensor("filtfilt"))
+    fraction = Fraction.of(b, a, "filtfilt", integrators=False)
+    if method == "pad" and not fraction.is_complex:
+        edge = 3 * fraction.coefficients if padlen is None else padlen
+        if fraction.is_fir:
+            return fir_filtfilt(fraction.b, x, axis, padtype, edge)
+        if (sections := fraction.sections) is not None:
+            return sosfiltfilt(sections, x, axis, padtype, edge)
+    opened = open_array(x, what="filtfilt")
+    options: dict[str, Any] = {"padtype": padtype, "padlen": padlen, "method": method, "irlen": irlen}
+    y = call_scipy(_scipys("filtfilt"), "filtfilt", fraction.b, fraction.a, _double(opened.values), axis, **options)
+    return opened.close(np.ascontiguousarray(y.astype(_owed(opened.values.dtype, y.dtype), copy=False)))
+
+
+def lfilter_zi(b: Any, a: Any) -> Any:
+    """The state of a filter that has seen ones forever, as `scipy.signal.lfilter_zi`.
+
+    A row that starts from it times its first sample starts without a jump.
+
+    Args:
+        b: numerator [n], of any kind.
+        a: denominator [m].
+
+    Returns:
+        zi: [max(n, m) - 1], of the kind of b or a; gradients flow.
+
+    >>> lfilter_zi([0.5], [1.0, -0.5])
+    array([0.5])
+    """
+    if is_watched(b, a):
+        from bridgeflow.signal import transfer_torch
+
+        return transfer_torch.steady_state(b, a)
+    return call_scipy(_scipys("lfilter_zi"), "lfilter_zi", b, a)
+
+
+class Fraction(NamedTuple):
+    """A filter's coefficients, looked at.
+
+    Args:
+        b: numerator, divided by `a[0]`; float64 or complex128.
+        a: denominator, `a[0] == 1`.
+        changed: by which part of itself the rounding of the coefficients changes the response, at most.
+        coefficients: of the longer of the two.
+    """
+
+    b: Array
+    a: Array
+    changed: float
+    coefficients: int
+
+    @classmethod
+    def of(cls, b: Any, a: Any, what: str, *, integrators: bool = True) -> Fraction:
+        """Parse and check the coefficients of a filter.
+
+        Raises:
+            UnstableFilter: see `lfilter`.
+            DataError: coefficients that are not rows of numbers.
+        """
+        numerator, denominator = (_row(row, name, what) for row, name in ((b, "b"), (a, "a")))
+        return _looked_at(
+            numerator.tobytes(), numerator.dtype.char, denominator.tobytes(), denominator.dtype.char, what, integrators
+        )
+
+    @property
+    def order(self) -> int:
+        """How many numbers a state has."""
+        return self.coefficients - 1
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether a coefficient is complex."""
+        return bool(self.b.dtype.kind == "c" or self.a.dtype.kind == "c")
+
+    @property
+    def is_fir(self) -> bool:
+        """Whether there is no recursion."""
+        return not self.a[1:].any()
+
+    @property
+    def sections(self) -> Array | None:
+        """The filter as sections, where these are the same filter for all that float64 can tell."""
+        if self.order <= 2 or not self.b.any():
+            return None if self.order > 2 else self.section
+        if self.changed > _SECTIONS_BELOW or len(self.a) > _EXACT_ROOTS or len(self.b) > _EXACT_ROOTS:
+            return None
+        return _cascade(tuple(self.b.tolist()), tuple(self.a.tolist()))
+
+    @property
+    def section(self) -> Array:
+        """A filter of at most two poles and zeros as one section, whose state is that of the fraction."""
+        padded = [np.pad(row, (0, 3 - len(row))) for row in (self.b, self.a)]
+        return np.concatenate(padded)[None]
+
+
+@lru_cache(maxsize=256)
+def _looked_at(b_raw: bytes, b_char: str, a_raw: bytes, a_char: str, what: str, integrators: bool) -> Fraction:
+    """Filters seen before need no second look."""
+    b, a = np.frombuffer(b_raw, b_char), np.frombuffer(a_raw, a_char)
+    if a[0] == 0:
+        raise DataError(f"{what}: a[0] must not be 0; leave out leading zeros of a")
+    if not (np.isfinite(b).all() and np.isfinite(a).all()):
+        raise DataError(f"{what}: b and a must be finite numbers")
+    coefficients = max(len(b), len(a))
+    b, a = b / a[0], a / a[0]
+    last = int(np.flatnonzero(a)[-1])
+    changed = _check_poles(a[: last + 1], what, integrators=integrators) if last else 0.0
+    return Fraction(b, a, changed, coefficients)
+
+
+def _check_poles(a: Array, what: str, *, integrators: bool) -> float:
+    """By which part of itself the rounding of `a`, `a[0] == 1`, changes the filter's response, at most."""
+    poles = np.roots(a)
+    if (
+        len(a) <= _EXACT_ROOTS
+        and a.dtype.kind != "c"
+        and (max(abs(poles)) >= 1 or _change(a, poles) > _MOST_CHANGED / 10)
+    ):
+        poles = roots(a)
+    inside = poles
+    if integrators:
+        inside = np.array([pole for pole in poles if not _is_integrator(a, pole)])
+    changed, better = _change(a, inside), "sosfilt" if what == "lfilter" else "sosfiltfilt"
+    worst = max(inside, key=abs, default=0.0)
+    place = f"{worst.real:.9g}" if worst.imag == 0 else f"{worst.real:.9g}{worst.imag:+.9g}j"
+    place = f"a has a pole at {place}, radius {abs(worst):.9g}"
+    design = f"design with output='sos' and use {better}"
+    if abs(worst) >= 1:
+        lost = f"the b, a form has lost its stability to rounding; {design}"
+        by_rounding = len(a) > 3 and changed > _MOST_CHANGED
+        remedy = lost if by_rounding else "move the pole inside the unit circle"
+        raise UnstableFilter(f"{what}: unstable: {place} >= 1; {remedy}")
+    if changed > _MOST_CHANGED:
+        raise UnstableFilter(
+            f"{what}: {place}, and the rounding of a to float64 changes the response there by {min(changed, 1):.0%}; "
+            f"{design}"
+        )
+    return changed
+
+
+def _change(a: Array, poles: Array) -> float:
+    """By which part of itself rounding the coefficients changes `a` on the unit circle, at most, beside its poles."""
+    if not len(poles):
+        return 0.0
+    places = np.exp(1j * np.angle(poles))
+    nearest = np.abs(places[:, None] - poles).prod(axis=1).min()
+    return float(np.finfo(np.float64).eps * np.abs(a).sum() / nearest) if nearest else np.inf
+
+
+def _is_integrator(a: Array, pole: complex) -> bool:
+    """Whether a single pole lies on the unit circle, for all that float64 can tell."""
+    slope = abs(np.polyval(np.polyder(a), pole))
+    moved = np.finfo(np.float64).eps * np.abs(a).sum() / slope if slope else np.inf
+    return bool(abs(abs(pole) - 1) < _ON_CIRCLE and moved < _ON_CIRCLE)
+
+
+@lru_cache(maxsize=256)
+def _cascade(b: tuple[float, ...], a: tuple[float, ...]) -> Array | None:
+    try:
+        sections = solved(Ba(b=b, a=a))
+    except (ConfigError, ArithmeticError, UnstableFilter):  # an integrator, a gain that float64 cannot hold
+        return None
+    return sections if len(sections) else None
+
+
+def _row(row: Any, name: str, what: str) -> Array:
+    values = np.atleast_1d(as_ndarray(row))
+    if values.ndim != 1 or not len(values):
+        raise DataError(f"{what}: {name} is not a non-empty 1d array, got shape {values.shape}")
+    if values.dtype.kind not in "fciub":
+        raise DataError(f"{what}: {name} must be numbers, got {values.dtype}")
+    return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64, copy=False)
+
+
+def _through_taps(fraction: Fraction, x: Any, axis: int, zi: Any) -> Any:
+    taps = np.pad(fraction.b, (0, fraction.coefficients - len(fraction.b)))
+    return fir_filter(taps, x, axis, _state(zi, x, axis, fraction.order))
+
+
+def _through_sections(fraction: Fraction, x: Any, axis: int, zi: Any) -> Any:
+    sections = fraction.sections
+    if zi is None:
+        return sosfilt(sections, x, axis)
+    state, order = _state(zi, x, axis, fraction.order), fraction.order
+    at = axis % state.ndim
+    lengthened = np.zeros((*state.shape[:at], 2, *state.shape[at + 1 :]), state.dtype)
+    kept = (slice(None),) * at + (slice(order),)
+    lengthened[kept] = state
+    y, zf = sosfilt(sections, x, axis, lengthened[None])
+    return y, zf[0][kept]
+
+
+def _by_scipy(fraction: Fraction, x: Any, axis: int, zi: Any) -> Any:
+    opened = open_array(x, what="lfilter")
+    values = opened.values
+    if not -values.ndim <= axis < values.ndim:
+        raise DataError(f"lfilter: axis {axis} does not exist, x has {values.ndim} axes")
+    state = _state(zi, x, axis, fraction.order)
+    b = np.pad(fraction.b, (0, fraction.coefficients - len(fraction.b)))
+    wide = _double(values)
+    if values.shape[axis]:
+        done = call_scipy(_scipys("lfilter"), "lfilter", b, fraction.a, wide, axis, state)
+    else:  # SciPy's loop returns a state that it has not written
+        coefficients = np.result_type(wide, b, fraction.a)
+        done = wide.astype(coefficients), None if state is None else state.astype(np.result_type(coefficients, state))
+        done = done if zi is not None else done[0]
+    y, zf = done if zi is not None else (done, None)
+    result = opened.close(np.ascontiguousarray(y.astype(_owed(values.dtype, y.dtype), copy=False)))
+    if zf is None:
+        return result
+    return result, like(zf, x) if kind_of(x) == "torch" else zf
+
+
+def _state(zi: Any, x: Any, axis: int, order: int) -> Any:
+    """A state from the caller, an ndarray, spread where it is the same for several rows."""
+    if zi is None:
+        return None
+    shape = list(np.shape(x) if kind_of(x) in {None, "numpy", "torch"} else open_array(x, what="lfilter").values.shape)
+    if not -len(shape) <= axis < len(shape):
+        raise DataError(f"lfilter: axis {axis} does not exist, x has {len(shape)} axes")
+    shape[axis] = order
+    state = as_ndarray(zi)
+    fits = state.ndim == len(shape) and all(
+        n in (wanted, 1) if at != axis % len(shape) else n == wanted
+        for at, (n, wanted) in enumerate(zip(state.shape, shape, strict=True))
+    )
+    if not fits:
+        raise DataError(f"lfilter: Unexpected shape for parameter zi: expected {tuple(shape)}, found {state.shape}")
+    return np.broadcast_to(state, shape)
+
+
+def _double(x: Array) -> Array:
+    """Data in double precision; what is wider stays."""
+    return x.astype(np.result_type(x.dtype, np.float64), copy=False)
+
+
+def _owed(data: np.dtype[Any], computed: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype of a result: that of the data, complex where the computation made it so."""
+    wanted = result_dtype(data)
+    if computed.kind == "c" and wanted.kind != "c":
+        return np.dtype(np.result_type(wanted, np.complex64))
+    return wanted
+
+
+def _scipys(name: str) -> Any:
+    import scipy.signal
+
+    return getattr(scipy.signal, name)
+
+
+def _check_tensor(what: str) -> Any:
+    """What looks at coefficients that are tensors: by their values, where these can be read."""
+
+    def check(b: Array, a: Array) -> Fraction:
+        return Fraction.of(b, a, what, integrators=what == "lfilter")
+
+    return check
