@@ -7,20 +7,21 @@ They are taken as they are written: nothing is expanded, and what they lead to m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_document, shown
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
+from bridgeflow.config.rates import Rates
 from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest
-from bridgeflow.io import formats, open_source, recordings
+from bridgeflow.io import formats
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource, locate_source
+from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.registry import lookup, names
 
@@ -195,56 +196,52 @@ class _Loader:
             return Compose()
         if not isinstance(node.value, list):
             raise self.document.error(["transforms"], f"expected a list of transforms, got {shown(node)}")
-        rate = self._rate_of(source)
-        return Compose([self._transform(["transforms", index], one, rate) for index, one in enumerate(node.value)])
+        rates = Rates(source, self.roots, self.places)
+        return Compose([self._transform(["transforms", index], one, rates) for index, one in enumerate(node.value)])
 
-    def _rate_of(self, source: JobSource) -> Callable[[], float | None]:
-        """The sampling rate for transforms that want one and are not told: the source's, or that of its first file."""
-
-        @cache
-        def rate() -> float | None:
-            if source.fs is not None:
-                return source.fs
-            try:
-                path = recordings(source.path, format=source.format, roots=self.roots)[0].path
-                with open_source(path, format=source.format, columns=source.columns, roots=self.roots) as opened:
-                    return opened.fs
-            except BridgeflowError as error:
-                locate_source(error, source, self.places)
-                raise
-
-        return rate
-
-    def _transform(self, steps: Steps, node: Node, rate: Callable[[], float | None]) -> Transform:
+    def _transform(self, steps: Steps, node: Node, rates: Rates) -> Transform:
         """One transform: `Name`, or `Name: {field: value}`."""
         name, given = self._name_and_fields(steps, node)
         if name not in names():
             raise self.document.error(steps, f"there is no transform {name!r}; {nearest(name, names())}")
         cls = lookup(name)
         if cls is Compose:
-            return self._compose([*steps, name], given, rate)
+            return self._compose([*steps, name], given, rates)
         raw = {field: value.plain() for field, value in given.items()}
         known = cls.field_names(raw)
         for field in given:
             if field not in known:
                 problem = f"{name} has no field {field!r}; {nearest(field, known)}"
                 raise self.document.error([*steps, name, field], problem, at_key=True)
-        if "fs" in known and "fs" not in raw:
-            fs = rate()
-            raw.update({} if fs is None else {"fs": fs})
+        lost = self._fill_rate([*steps, name], cls, raw, rates) if "fs" in known and "fs" not in raw else ""
         try:
-            return cls.from_fields(raw)
+            made = cls.from_fields(raw)
         except BridgeflowError as error:
-            raise self._about(error, steps, name, raw) from error
+            raise self._about(error, steps, name, raw, lost) from error
         except (MemoryError, OverflowError) as error:
             raise self._about(ConfigError(f"too large to be made ({error})"), steps, name, raw) from error
+        rates.add(made)
+        return made
 
-    def _compose(self, steps: Steps, given: dict[str, Node], rate: Callable[[], float | None]) -> Compose:
+    def _fill_rate(self, steps: Steps, cls: type[Transform], raw: dict[str, Any], rates: Rates) -> str:
+        """Give `fs` the rate of the data at this place; return the stage after which they have none, if any."""
+        keys = raw.get("keys")
+        try:
+            fs = rates.here((keys,) if isinstance(keys, str) else keys)
+        except ConfigError as error:
+            raise self.document.error(steps, str(error)) from error
+        if fs is not None:
+            raw["fs"] = fs
+        elif rates.lost and any(one.name == "fs" and type(one.default) is float for one in fields(cls)):
+            raise self.document.error(steps, f"fs is needed: the data have no sampling rate after {rates.lost}")
+        return rates.lost
+
+    def _compose(self, steps: Steps, given: dict[str, Node], rates: Rates) -> Compose:
         """A composition among the transforms: its stages are transforms again."""
         if set(given) != {"stages"} or not isinstance(given["stages"].value, list):
             raise self.document.error(steps, "Compose has one field: stages, a list of transforms")
         stages = enumerate(given["stages"].value)
-        return Compose([self._transform([*steps, "stages", index], one, rate) for index, one in stages])
+        return Compose([self._transform([*steps, "stages", index], one, rates) for index, one in stages])
 
     def _name_and_fields(self, steps: Steps, node: Node) -> tuple[str, dict[str, Node]]:
         if isinstance(node.value, str):
@@ -258,12 +255,19 @@ class _Loader:
             raise self.document.error([*steps, name], f"expected a map of fields, got {shown(content)}")
         raise self.document.error(steps, f"expected `Name: {{field: value}}`, got {shown(node)}")
 
-    def _about(self, error: BridgeflowError, steps: Steps, name: str, raw: dict[str, Any]) -> ConfigError:
-        """What a transform says about its fields, at the field where it names one that is written here."""
+    def _about(
+        self, error: BridgeflowError, steps: Steps, name: str, raw: dict[str, Any], lost: str = ""
+    ) -> ConfigError:
+        """What a transform says about its fields, at the field where it names one that is written here.
+
+        Args:
+            lost: the stage after which the data have no sampling rate.
+        """
         message = str(error.args[0] if error.args else error).removeprefix(f"{name}: ")
         field = error.field or error.place.removeprefix("$").removeprefix(".") or None
         if field == "fs" and "fs" not in raw:
-            message = f"{message}; or say it once, as `fs` of the source"
+            remedy = f"the data have none after {lost}" if lost else "or say it once, as `fs` of the source"
+            message = f"{message}; {remedy}"
         written = self.document.root.at([*steps, name]).keys
         if field in written:
             return self.document.error([*steps, name, field], message)

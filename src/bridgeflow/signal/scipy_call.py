@@ -189,7 +189,8 @@ class ScipyCall:
         """What comes of an array described by `spec`."""
         if not spec.shape:
             raise DataError(f"{self.function}: x must have at least one axis, got a single number")
-        fs = spec.fs if self._length(spec.time) == (spec.time,) and not self.function.startswith("fft.") else None
+        samples = spec.time or 1000  # where their number is not known, that of any signal
+        fs = spec.fs if self._length(samples) == (samples,) and not self.function.startswith("fft.") else None
         return spec.fresh(
             kind="arrow" if spec.kind == "capsule" else spec.kind,
             dtype=self._dtype(spec.dtype),
