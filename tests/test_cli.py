@@ -112,10 +112,12 @@ def test_every_format_in_and_out(folder, format):
         open_sink("a.any", format=format, settings=settings, dtype="int16" if format == "wav" else None) as sink,
     ):
         sink.write(source.read())
-    text = JOB.replace("parquet: in.parquet", f"{format}: a.any").replace("parquet: out.parquet", f"{format}: b.any")
+    suffix = io.formats()[format].suffixes[-1]
+    text = JOB.replace("parquet: in.parquet", f"{format}: a.any")
+    text = text.replace("parquet: out.parquet", f"{format}: b{suffix.upper()}")
     (folder / "job.yaml").write_text(text)
     assert bridgeflow("run", "job.yaml").exit_code == 0
-    with open_source("b.any", format=format) as source:
+    with open_source(f"b{suffix.upper()}") as source:
         assert source.rows == 7200
 
 
@@ -218,13 +220,14 @@ def onto_itself_by_a_link(folder):
 
 
 def onto_the_configuration(folder):
-    change(folder, "out.parquet", "job.yaml")
-    return "job.yaml:6:17: sink.parquet: job.yaml: the sink is the same file as the configuration"
+    (folder / "out.parquet").symlink_to("job.yaml")
+    return "job.yaml:6:17: sink.parquet: out.parquet: the sink is the same file as the configuration"
 
 
 def onto_each_other(folder):
-    (folder / "job.yaml").write_text(JOB + REPORT.replace("out.png", "out.parquet"))
-    return "job.yaml:7:49: report.png: out.parquet: the picture is the same file as the sink"
+    (folder / "job.yaml").write_text(JOB + REPORT)
+    (folder / "out.png").symlink_to("out.parquet")
+    return "job.yaml:7:49: report.png: out.png: the picture is the same file as the sink"
 
 
 def exists(folder):
@@ -276,7 +279,7 @@ FAULTS = [
 
 
 def state(folder):
-    return {entry.name: entry.read_bytes() for entry in folder.iterdir()}
+    return {entry.name: os.readlink(entry) if entry.is_symlink() else entry.read_bytes() for entry in folder.iterdir()}
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)

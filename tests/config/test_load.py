@@ -203,11 +203,96 @@ def test_paths_lie_beneath_the_roots(tmp_path):
     (tmp_path / "job").mkdir()
     (tmp_path / "job" / "way_out").symlink_to("/etc")
     options = {"folder": tmp_path / "job", "roots": (tmp_path / "job",), "name": "job.yaml"}
-    for path in ("../x", "/etc/passwd", "a/../../x", "way_out/passwd", "//etc/passwd", "./../job_too/x"):
-        with pytest.raises(ConfigError, match=r"job.yaml:5:17: sink.parquet: .* lies outside of .*/job; .* --root"):
+    for path in ("../x.pq", "/etc/x.pq", "a/../../x.pq", "way_out/x.pq", "//etc/x.pq", "./../job_too/x.pq"):
+        with pytest.raises(
+            ConfigError, match=r"job.yaml:5:17: sink.parquet: .* lies outside of .*/job; .* --output-root"
+        ):
             parse_job(JOB.replace("out.parquet", path).encode(), **options)
-    for path in ("x", "a/b", f"{tmp_path}/job/x", "a/../x"):
+        with pytest.raises(ConfigError, match=r"job.yaml:2:19: source.parquet: .* lies outside of .*/job; .* --root"):
+            parse_job(JOB.replace("in.parquet", path).encode(), **options)
+    for path in ("x.pq", "a/b.pq", f"{tmp_path}/job/x.pq", "a/../x.pq"):
         assert parse_job(JOB.replace("out.parquet", path).encode(), **options)
+        assert parse_job(JOB.replace("in.parquet", path).encode(), **options)
+
+
+# --- where outputs may go ---
+
+
+@pytest.mark.parametrize(
+    ("key", "suffixes", "others"),
+    [
+        ("sink: {npy: %s}", [".npy", ".NPY"], [".npz", ".parquet", ".pth", ".py", "", ".npy.pth", ".npy.", ".npy "]),
+        ("sink: {npz: %s}", [".npz"], [".npy", ".zip", ".so"]),
+        ("sink: {wav: %s}", [".wav", ".WAVE", ".rf64"], [".pth", ".mp3"]),
+        ("sink: {arrow: %s}", [".arrow", ".feather"], [".arrows", ".desktop"]),
+        ("sink: {parquet: %s}", [".parquet", ".pq"], [".yaml", ".html"]),
+        ("sink: {npy: o.npy}\nreport: {hum: 50, png: %s}", [".png", ".PNG"], [".svg", ".pth", "", ".npy"]),
+    ],
+)
+def test_an_output_has_a_suffix_of_its_format(key, suffixes, others):
+    text = "version: 1\nsource: {npy: in.npy, fs: 1000}\n" + key
+    for suffix in suffixes:
+        assert parse(text % repr(f"out{suffix}"))
+    for suffix in others:
+        assert " end in ." in refusal(text % repr(f"out{suffix}"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".out.npy", ".git/hooks/out.npy", "a/.ssh/out.npy", "lib/site-packages/x.npy", "dist-packages/x.npy", "a/../.x.npy",
+     "Site-Packages/x.npy", "__pycache__/x.npy", ".a/", "a/.b/", "site-packages/"],
+)  # fmt: skip
+@pytest.mark.parametrize("roots", [None, (Path("/data"),)])
+def test_no_output_is_hidden_or_among_installed_packages(path, roots):
+    text = f"version: 1\nsource: {{npy: in.npy, fs: 9}}\nsink: {{npy: {path}}}"
+    assert "3:13: sink.npy: outputs go into no hidden file or folder" in refusal(text, roots=roots)
+    if not path.endswith("/"):
+        text = f"version: 1\nsource: {{npy: in.npy, fs: 9}}\nsink: {{npy: o.npy}}\nreport: {{png: {path[:-3]}png}}"
+        assert "4:15: report.png: outputs go into no hidden file or folder" in refusal(text, roots=roots)
+
+
+def test_links_into_hidden_folders_are_followed(tmp_path):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "results").symlink_to(".git")
+    text = "version: 1\nsource: {npy: in.npy}\nsink: {npy: results/x.npy}\n"
+    with pytest.raises(ConfigError, match=r"job.yaml:3:13: sink.npy: 'results/x.npy' lies in '.git'"):
+        parse_job(text.encode(), name="job.yaml", folder=tmp_path, roots=(tmp_path,))
+
+
+def test_a_link_made_after_the_check_is_followed_too(tmp_path):
+    job = saved(tmp_path, sink="{npz: results/out.npz}")
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "results").symlink_to(".git")
+    with pytest.raises(DataError, match=r"job.yaml:5:13: sink.npz: .* lies in '.git'"):
+        run_job(job)
+    assert list((tmp_path / ".git").iterdir()) == []
+
+
+def test_folders_for_reading_are_not_for_writing(tmp_path, monkeypatch):
+    for name in ("configs", "data", "here", ".hidden"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    path = tmp_path / "configs" / "job.yaml"
+    for sink, fits in {
+        "out.npy": True, "../here/a/out.npy": True, "../data/out.npy": False, "../out.npy": False, "../data/a/": False,
+    }.items():  # fmt: skip
+        path.write_text(f"version: 1\nsource: {{npy: ../data/in.npy}}\nsink: {{npy: {sink}}}\n")
+        if fits:
+            assert load_job(path, roots=[tmp_path])
+        else:
+            with pytest.raises(ConfigError, match=r"lies outside of .*; allow another folder with --output-root"):
+                load_job(path, roots=[tmp_path])
+        assert load_job(path, roots=[tmp_path], output_roots=[tmp_path / "configs", tmp_path])
+
+
+def test_a_hidden_folder_is_for_outputs_only_where_it_is_named(tmp_path, monkeypatch):
+    hidden = tmp_path / ".hidden"
+    hidden.mkdir()
+    monkeypatch.chdir(hidden)
+    (hidden / "job.yaml").write_text("version: 1\nsource: {npy: in.npy}\nsink: {npy: out.npy}\n")
+    with pytest.raises(ConfigError, match=r"every folder for outputs .hidden ones are none.*--output-root"):
+        load_job("job.yaml")
+    assert load_job("job.yaml", output_roots=["."])
 
 
 def test_the_folders_of_caller_and_file_are_the_roots(tmp_path, monkeypatch):

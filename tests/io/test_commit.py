@@ -222,3 +222,18 @@ def test_a_sealed_record_tells_when_any_byte_of_it_was_changed():
         flipped[place] ^= 0x10
         with contextlib.suppress(DataError):
             assert unseal(bytes(flipped), "r") == unseal(sealed, "r")  # white space means nothing
+
+
+def test_folders_that_were_made_for_an_output_that_fails_are_removed_again(tmp_path):
+    def fail():
+        with publish(tmp_path / "a" / "b" / "c.npy"):
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "mine").write_bytes(b"")
+    with pytest.raises(ValueError, match="no"):
+        fail()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["mine"]

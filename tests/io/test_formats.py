@@ -329,3 +329,16 @@ def test_what_no_type_can_hold(tmp_path, name):
     with pytest.raises(ValueError, match="on_overflow must be one of 'raise', 'saturate'"):
         write(tmp_path / "a", name, on_overflow="wrap")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_sink_is_not_named_like_another_format(tmp_path, name):
+    own = formats()[name].suffixes
+    others = [suffix for form in formats().values() for suffix in form.suffixes if suffix not in own]
+    for suffix in others:
+        with (
+            pytest.raises(DataError, match=f"{suffix} is a suffix of .* files, not of {name}"),
+            open_sink(tmp_path / f"out{suffix}", format=name),
+        ):
+            pass
+    assert list(tmp_path.iterdir()) == []

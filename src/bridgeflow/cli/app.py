@@ -45,7 +45,17 @@ Roots = Annotated[
     typer.Option(
         "--root",
         metavar="DIR",
-        help="Folder beneath which the job may read and write; may be repeated. "
+        help="Folder beneath which the job may read; may be repeated. "
+        "By default the current folder and the configuration's own.",
+        show_default=False,
+    ),
+]
+OutputRoots = Annotated[
+    Optional[list[Path]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--output-root",
+        metavar="DIR",
+        help="Folder beneath which the job may write, hidden folders and site-packages left out; may be repeated. "
         "By default the current folder and the configuration's own.",
         show_default=False,
     ),
@@ -81,13 +91,14 @@ def run(
     file: File,
     overwrite: Overwrite = False,
     root: Roots = None,
+    output_root: OutputRoots = None,
     threads: Threads = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run a job; show progress, then what was done. Where it was stopped, a folder of shards goes on."""
     with reporting_errors(as_json, debug), terminable():
-        job = _load(file, root, threads)
+        job = _load(file, root, output_root, threads)
         if job.sink.shards:
             from bridgeflow.engines.shards import run_shards
 
@@ -104,13 +115,13 @@ def run(
         say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
 
 
-def _load(file: Path, root: list[Path] | None, threads: int | None = None) -> Job:
+def _load(file: Path, root: list[Path] | None, output_root: list[Path] | None, threads: int | None = None) -> Job:
     from dataclasses import replace
 
     from bridgeflow.config import load_job
     from bridgeflow.errors import ConfigError
 
-    job = load_job(file, roots=root)
+    job = load_job(file, roots=root, output_roots=output_root)
     if threads is not None and not job.sink.shards:
         raise ConfigError("--threads is for several recordings side by side, and the sink of this job is one file")
     return job if threads is None else replace(job, threads=threads)
@@ -118,11 +129,16 @@ def _load(file: Path, root: list[Path] | None, threads: int | None = None) -> Jo
 
 @app.command()
 def check(
-    file: File, overwrite: Overwrite = False, root: Roots = None, as_json: Json = False, debug: Debug = False
+    file: File,
+    overwrite: Overwrite = False,
+    root: Roots = None,
+    output_root: OutputRoots = None,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs."""
     with reporting_errors(as_json, debug):
-        job = _load(file, root)
+        job = _load(file, root, output_root)
         _require_picture(job)
         job.check_outputs(overwrite=overwrite)
         recordings = job.recordings()
@@ -146,10 +162,12 @@ def check(
 
 
 @app.command()
-def explain(file: File, root: Roots = None, as_json: Json = False, debug: Debug = False) -> None:
+def explain(
+    file: File, root: Roots = None, output_root: OutputRoots = None, as_json: Json = False, debug: Debug = False
+) -> None:
     """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks."""
     with reporting_errors(as_json, debug):
-        job = _load(file, root)
+        job = _load(file, root, output_root)
         first, *others = job.recordings()
         with job.open(first.path) as source:
             plan = job.plan(source)
@@ -215,6 +233,7 @@ def plot_filter(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
     root: Roots = None,
+    output_root: OutputRoots = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -227,7 +246,7 @@ def plot_filter(
     with reporting_errors(as_json, debug):
         from bridgeflow.plots import draw_filter
 
-        where, signal_filter = chosen_filter(context.args, stage, root)
+        where, signal_filter = chosen_filter(context.args, stage, root, output_root)
         curves = draw_filter(signal_filter.filter, png, overwrite=overwrite)
         design = signal_filter.designed
         unit = " Hz" if design.fs else " cycles per sample"
@@ -316,5 +335,5 @@ def _draw(job: Job, result: Result, *, overwrite: bool) -> Path | None:
         hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
         seconds=report.seconds,
     )
-    draw_before_after(what, report.png, overwrite=overwrite, roots=job.roots)
+    draw_before_after(what, report.png, overwrite=overwrite, roots=job.output_roots)
     return report.png

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["chosen_filter"]
 
 
-def chosen_filter(words: Sequence[str], stage: str | None, roots: list[Path] | None) -> tuple[str, SignalFilter]:
+def chosen_filter(
+    words: Sequence[str], stage: str | None, roots: list[Path] | None, output_roots: list[Path] | None
+) -> tuple[str, SignalFilter]:
     """Where it was found, and the filter that the arguments mean: a stage of a job, or fields."""
     from bridgeflow.errors import ConfigError
     from bridgeflow.transforms import SignalFilter
@@ -27,7 +29,7 @@ def chosen_filter(words: Sequence[str], stage: str | None, roots: list[Path] | N
             f"give a configuration or the fields of a filter, not both: {files[0]} and --{next(iter(fields))}"
         )
     if files:
-        return _filter_of_job(Path(files[0]), stage, roots)
+        return _filter_of_job(Path(files[0]), stage, roots, output_roots)
     if not fields:
         raise ConfigError("which filter? Give a configuration (FILE), or fields: --design butter --cutoff 20 ...")
     if stage is not None:
@@ -59,11 +61,13 @@ def _files_and_fields(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     return files, fields
 
 
-def _filter_of_job(file: Path, stage: str | None, roots: list[Path] | None) -> tuple[str, SignalFilter]:
+def _filter_of_job(
+    file: Path, stage: str | None, roots: list[Path] | None, output_roots: list[Path] | None
+) -> tuple[str, SignalFilter]:
     from bridgeflow.config import load_job
     from bridgeflow.errors import ConfigError
 
-    filters = dict(_filters(load_job(file, roots=roots).transform.stages))
+    filters = dict(_filters(load_job(file, roots=roots, output_roots=output_roots).transform.stages))
     known = ", ".join(filters)
     if not filters:
         raise ConfigError(f"{shown_path(file)}: no stage is a SignalFilter")

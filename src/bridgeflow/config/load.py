@@ -19,7 +19,8 @@ from bridgeflow.config.rates import Rates
 from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest
 from bridgeflow.io import formats
 from bridgeflow.io import shown as shown_path
-from bridgeflow.io.files import is_beneath, open_regular
+from bridgeflow.io.files import is_beneath, open_regular, real_path
+from bridgeflow.io.output_roots import OutputRoots, default_output_roots, reserved_part
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource
 from bridgeflow.transforms import Transform
@@ -34,13 +35,20 @@ _NEVER_EXPANDED = {"~": "~ (a home)", "$": "$ (a variable)", "://": "a URL"}
 _PATTERNS = {"*": "* (a pattern)", "?": "? (a pattern)"}
 
 
-def load_job(path: str | os.PathLike[str], *, roots: Sequence[str | os.PathLike[str]] | None = None) -> Job:
+def load_job(
+    path: str | os.PathLike[str],
+    *,
+    roots: Sequence[str | os.PathLike[str]] | None = None,
+    output_roots: Sequence[str | os.PathLike[str]] | None = None,
+) -> Job:
     """Read a job from a YAML file.
 
     Args:
         path: the configuration.
-        roots: folders beneath one of which every file that the configuration names must lie, all links followed. The
-            caller declares them, never the file. `None` means the current folder and the configuration's own.
+        roots: folders beneath one of which every file that the job reads must lie, all links followed. The caller
+            declares them, never the file. `None` means the current folder and the configuration's own.
+        output_roots: likewise for every file that it writes; hidden folders and those of installed packages below them
+            are left out. `None` means the current folder and the configuration's own, unless these are such.
 
     Raises:
         ConfigError: what the file says is no job; with file, line and column.
@@ -50,8 +58,19 @@ def load_job(path: str | os.PathLike[str], *, roots: Sequence[str | os.PathLike[
     with os.fdopen(descriptor, "rb") as file:
         data = file.read(MAX_BYTES + 1)
     folder = Path(os.path.abspath(path)).parent
-    allowed = (Path.cwd(), folder) if roots is None else tuple(Path(os.path.abspath(root)) for root in roots)
-    return parse_job(data, name=shown_path(path), folder=folder, roots=allowed, inputs={"configuration": Path(path)})
+    own = (Path.cwd(), folder)
+    return parse_job(
+        data,
+        name=shown_path(path),
+        folder=folder,
+        roots=own if roots is None else _absolute(roots),
+        output_roots=default_output_roots(own) if output_roots is None else OutputRoots(_absolute(output_roots)),
+        inputs={"configuration": Path(path)},
+    )
+
+
+def _absolute(folders: Sequence[str | os.PathLike[str]]) -> tuple[Path, ...]:
+    return tuple(Path(os.path.abspath(folder)) for folder in folders)
 
 
 def parse_job(
@@ -60,6 +79,7 @@ def parse_job(
     name: str,
     folder: str | os.PathLike[str],
     roots: tuple[Path, ...] | None = None,
+    output_roots: tuple[Path, ...] | None = None,
     inputs: dict[str, Path] | None = None,
 ) -> Job:
     """A job from the bytes of a configuration.
@@ -69,9 +89,13 @@ def parse_job(
         name: what messages call the configuration.
         folder: the folder that its paths are relative to.
         roots: as for `load_job`, but `None` means anywhere.
+        output_roots: as for `load_job`, but `None` means those of `roots`.
         inputs: further files that no output may replace, by what they are.
     """
-    return _Loader(read_document(data, name), Path(folder), roots, inputs or {}).job()
+    if output_roots is None:
+        output_roots = roots
+    outputs = None if output_roots is None else OutputRoots(output_roots)
+    return _Loader(read_document(data, name), Path(folder), roots, outputs, inputs or {}).job()
 
 
 @dataclass(frozen=True)
@@ -79,6 +103,7 @@ class _Loader:
     document: Document
     folder: Path
     roots: tuple[Path, ...] | None
+    output_roots: OutputRoots | None
     inputs: dict[str, Path]
 
     @cached_property
@@ -98,6 +123,7 @@ class _Loader:
             sink=sink,
             report=report,
             roots=self.roots,
+            output_roots=self.output_roots,
             inputs=self.inputs,
             places=self.places,
             threads=self._threads(sink),
@@ -148,6 +174,8 @@ class _Loader:
         if section.shard_rows is not None and not shards:
             problem = f"is for a folder of shards, whose path ends with a slash; {path.name!r} is one file"
             raise self.document.error(["sink", "shard_rows"], problem, at_key=True)
+        if not shards:
+            self._require_suffix(["sink", format], path, formats()[format].suffixes, f"{format} files end in")
         return JobSink(
             path=path,
             format=format,
@@ -179,12 +207,15 @@ class _Loader:
             raise self.document.error(["report", "before"], problem)
         if section.seconds is not None and not section.seconds[0] < section.seconds[1]:
             raise self.document.error(["report", "seconds"], f"must go forward, got {list(section.seconds)}")
+        png = None if section.png is None else self._path(["report", "png"], section.png)
+        if png is not None:
+            self._require_suffix(["report", "png"], png, (".png",), "pictures end in")
         return JobReport(
             column=section.column,
             before=section.before,
             hum=section.hum,
             unit=section.unit or "",
-            png=None if section.png is None else self._path(["report", "png"], section.png),
+            png=png,
             seconds=section.seconds,
         )
 
@@ -298,10 +329,27 @@ class _Loader:
         if not 0 < len(text) <= _LONGEST_PATH:
             raise self.document.error(steps, f"expected a path of 1 to {_LONGEST_PATH} characters, got {len(text)}")
         path = self.folder / text
-        if self.roots is not None and not is_beneath(path, self.roots):
+        if steps[0] != "source":
+            self._require_output(steps, text, path)
+        elif self.roots is not None and not is_beneath(path, self.roots):
             folders = " and ".join(dict.fromkeys(map(shown_path, self.roots)))
             raise self.document.error(steps, f"{text!r} lies outside of {folders}; allow its folder with --root")
         return path
+
+    def _require_output(self, steps: Steps, text: str, path: Path) -> None:
+        """Refuse a path that is not for outputs: outside the folders for them, or hidden."""
+        if part := reserved_part(Path(text)):
+            problem = f"outputs go into no hidden file or folder and no folder of installed packages, got {part!r}"
+            raise self.document.error(steps, f"{problem} in {text!r}")
+        if self.output_roots is None:
+            return
+        if problem := self.output_roots.problem(real_path(path), shown=shown_path):
+            raise self.document.error(steps, f"{text!r} {problem}; allow another folder with --output-root")
+
+    def _require_suffix(self, steps: Steps, path: Path, suffixes: Sequence[str], what: str) -> None:
+        if path.suffix.lower() not in suffixes:
+            problem = f"{what} {' or '.join(suffixes)}, got {path.name!r}; a file is not called something else"
+            raise self.document.error(steps, problem)
 
     # --- nodes ---
 

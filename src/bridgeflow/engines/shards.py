@@ -154,17 +154,17 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
     folder = job.sink.path
     if (folder / MANIFEST).exists():
         done = _complete(job, recordings, _identity(job, recordings), began)
-        _tidy(folder, job.roots)
+        _tidy(folder, job.output_roots)
         return done
-    with owned(folder, roots=job.roots) as opened:
+    with owned(folder, roots=job.output_roots) as opened:
         identity = _identity(job, recordings)
         if (folder / MANIFEST).exists():  # its owner has just gone
             return _complete(job, recordings, identity, began)
-        _claim(folder, opened, identity, job.roots)
+        _claim(folder, opened, identity, job.output_roots)
         run = _Run(job, recordings, makes, identity.digest, watch)
         run.all()
         shards, rows_in = run.committed()
-        _publish_record(folder / MANIFEST, _manifest(identity, shards, rows_in), job.roots)
+        _publish_record(folder / MANIFEST, _manifest(identity, shards, rows_in), job.output_roots)
     return ShardsResult(
         path=folder,
         shards=shards,
@@ -279,7 +279,7 @@ def _threads(job: Job) -> int:
 def _complete(job: Job, recordings: Sequence[Recording], identity: _Identity, began: float) -> ShardsResult:
     """The result of a run that found everything done."""
     folder = job.sink.path
-    manifest = read_record(folder / MANIFEST, roots=job.roots)
+    manifest = read_record(folder / MANIFEST, roots=job.output_roots)
     _require_same(folder, manifest, identity)
     shards = tuple(Shard(**shard) for shard in manifest["shards"])
     for shard in shards:
@@ -557,7 +557,7 @@ class _Run:
             "shard": None if shard is None else vars(shard),
             "state": None if last or passage is None else passage.state_dict(),
         }
-        _publish_record(self._folder / LOG / f"{stem}-{log.records:06d}.json", record, job.roots)
+        _publish_record(self._folder / LOG / f"{stem}-{log.records:06d}.json", record, job.output_roots)
         with self._lock:
             log.records += 1
             log.end, log.last = end, last
@@ -568,7 +568,7 @@ class _Run:
 
     def _require_rows(self, path: Path, rows: int) -> None:
         """What was written must read as what was meant."""
-        with open_source(path, format=self._job.sink.format, nulls="keep", roots=self._job.roots) as written:
+        with open_source(path, format=self._job.sink.format, nulls="keep", roots=self._job.output_roots) as written:
             if written.rows != rows:
                 raise data_error(path, f"holds {written.rows} rows where {rows} were written", "check the disk")
 
@@ -578,7 +578,7 @@ class _Run:
         """What earlier runs have committed of a recording."""
         log, stem = _Log(), _stem(recording.name)
         while (path := self._folder / LOG / f"{stem}-{log.records:06d}.json").exists():
-            record = read_record(path, roots=self._job.roots)
+            record = read_record(path, roots=self._job.output_roots)
             expected = (self._digest, recording.name, log.records, log.end, False)
             found = (*(record.get(key) for key in ("digest", "recording", "number", "start")), log.last)
             if found != expected:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
 from bridgeflow.errors import DataError, printable
+from bridgeflow.io.output_roots import OutputRoots
 
 __all__ = [
     "data_error",
@@ -26,11 +27,13 @@ __all__ = [
     "printable",
     "real_path",
     "refuse_overlap",
+    "require_output",
     "shown",
 ]
 
 Roots = tuple[Path, ...] | None
-"""Folders beneath which files may lie; `None` where the caller's own code names the files."""
+"""Folders beneath which files may lie; `None` where the caller's own code names the files. `OutputRoots` are such, with
+more rules for what lies below."""
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -93,20 +96,43 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
 def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[int]:
     """Open the folder that will hold `path`, made where it is missing, and yield its descriptor.
 
+    Where the block fails, folders that were made are removed again, unless something lies in them by then.
+
     Raises:
         DataError: the folder is outside the roots, cannot be made, or is no folder.
     """
     folder = os.path.dirname(os.path.abspath(path))
     _require_beneath(path, real_path(folder), roots)
-    with plainly(path):
-        os.makedirs(folder, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    missing = _missing(folder)
     try:
-        if roots is not None:
-            _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        with plainly(path):
+            os.makedirs(folder, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if roots is not None:
+                _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        with suppress(OSError):
+            for one in missing:
+                os.rmdir(one)
+        raise
+
+
+def require_output(path: str | os.PathLike[str], *, roots: Roots) -> None:
+    """Refuse an output whose folder lies outside the roots, before anything is made."""
+    _require_beneath(path, real_path(os.path.dirname(os.path.abspath(path))), roots)
+
+
+def _missing(folder: str) -> list[str]:
+    """The folders on the way to this one that are not there, the innermost first."""
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    return missing
 
 
 def refuse_overlap(outputs: Mapping[str, str | os.PathLike[str]], inputs: Mapping[str, str | os.PathLike[str]]) -> None:
@@ -135,6 +161,10 @@ def real_path(path: str | os.PathLike[str]) -> str:
 
 
 def _require_beneath(path: str | os.PathLike[str], real: str, roots: Roots) -> None:
+    if isinstance(roots, OutputRoots):
+        if problem := roots.problem(real, shown=shown):
+            raise data_error(path, problem, "allow another folder with --output-root")
+        return
     if roots is None or is_beneath(real, roots):
         return
     names = " and ".join(dict.fromkeys(shown(root) for root in roots))

@@ -123,7 +123,7 @@ def open_sink(
     The bytes depend on the rows and the settings alone: not on the time, the machine, or how the rows were cut.
 
     Args:
-        path: the file; its folder is made where it is missing.
+        path: the file; its folder is made where it is missing. Its suffix may be any but another format's.
         format: its format, by name; `None` for what its suffix says.
         overwrite: whether an existing file may be replaced; `"same"`: only if it holds the same bytes, and so stays.
         compression: one of the format's words; `None` for the format's own choice.
@@ -150,6 +150,10 @@ def open_sink(
         (5, 360.0)
     """
     form = format_of(path, format)
+    suffix = Path(path).suffix.lower()
+    other = next((one.name for one in formats().values() if suffix in one.suffixes and one is not form), None)
+    if other is not None and suffix not in form.suffixes:
+        raise data_error(path, f"{suffix} is a suffix of {other} files, not of {form.name}", "give it another name")
     options = SinkOptions(compression=compression, dtype=dtype, on_overflow=on_overflow, settings=settings or {})
     with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
         yield sink

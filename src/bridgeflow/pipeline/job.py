@@ -29,7 +29,7 @@ from bridgeflow.io import (
     refuse_overlap,
 )
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import data_error, real_path, require_output, shown
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
@@ -135,7 +135,8 @@ class Job:
 
     Args:
         source, transform, sink, report: the parts.
-        roots: folders beneath which every file of the job must lie, links followed; `None` for anywhere.
+        roots: folders beneath which every file that the job reads must lie, links followed; `None` for anywhere.
+        output_roots: likewise for what it writes.
         inputs: further files that no output may replace (the configuration), by what they are.
         places: where each value is written, by the keys and list positions that lead to it (`("source", "fs")`,
             `("transforms", 0)`), for messages; empty for jobs made in Python.
@@ -147,6 +148,7 @@ class Job:
     sink: JobSink
     report: JobReport | None = None
     roots: Roots = None
+    output_roots: Roots = None
     inputs: Mapping[str, Path] = field(default_factory=dict)
     places: Mapping[Steps, Location] = field(default_factory=dict)
     threads: int | None = None
@@ -168,6 +170,8 @@ class Job:
         for role, path in self.outputs.items():
             with self.locating(*self._output_steps(role)):
                 refuse_overlap({role: path}, inputs)
+                require_output(path, roots=self.output_roots)
+                _refuse_inside_shards(path)
             inputs[role] = path
         if self.sink.shards:
             if self.report is not None:
@@ -255,7 +259,7 @@ class Job:
             dtype=wanted.dtype,
             on_overflow=wanted.on_overflow,
             settings=settings,
-            roots=self.roots,
+            roots=self.output_roots,
         )
         with self.locating(*self._output_steps("sink")), opened as sink:
             yield sink
@@ -414,6 +418,14 @@ class Job:
             "source": source or self.source.path.name,
             "transforms": self.transform.to_config()["Compose"]["stages"],
         }
+
+
+def _refuse_inside_shards(path: Path) -> None:
+    """Refuse an output among the files of a folder of shards, which hold to what its records name."""
+    for parent in Path(real_path(path)).parents[:2]:
+        if (parent / JOB_RECORD).exists() or (parent / MANIFEST).exists():
+            problem = f"lies in {shown(parent)}, a folder of shards, which holds what its job has put there"
+            raise data_error(path, problem, "write to another folder")
 
 
 def _row_nbytes(source: Source, spec: ArraySpec) -> int:
