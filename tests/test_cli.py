@@ -587,7 +587,6 @@ def test_what_many_recordings_cannot(many):
     assert "is one file, and the source is many recordings; name a folder" in refused("run", "job.yaml")
     assert "--threads is for several recordings" in refused("run", "job.yaml", "--threads", "2")
     (many / "job.yaml").write_text(MANY)
-    assert "a folder of shards is not overwritten" in refused("run", "job.yaml", "--overwrite")
     (many / "job.yaml").write_text(MANY + "report: {hum: 60}\n")
     assert "a report is about one file" in refused("check", "job.yaml")
     (many / "job.yaml").write_text(MANY.replace("out/", "in/out/"))
@@ -613,3 +612,102 @@ def test_verify(many):
     content[len(content) // 2] ^= 1
     shard.write_bytes(content)
     assert shard.name in refused("verify", "out")
+
+
+# --- replacing a folder of shards ---
+
+
+def shards(folder):
+    """The bytes of every file in a folder of shards and its log."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_overwrite_of_a_folder_that_is_not_there_runs(many):
+    done = bridgeflow("run", "job.yaml", "--overwrite")
+    assert done.exit_code == 0, done.output
+    first = shards(many / "out")
+    assert bridgeflow("run", "job.yaml", "--overwrite").exit_code == 0
+    assert shards(many / "out") == first
+
+
+def test_overwrite_replaces_the_shards_of_another_job_and_of_a_damaged_one(many):
+    assert bridgeflow("run", "job.yaml").exit_code == 0
+    before = set(os.listdir(many / "out"))
+    (many / "job.yaml").write_text(MANY.replace("scale: 0.005", "scale: 0.5"))
+    for command in ("check", "run"):
+        said = refused(command, "job.yaml")
+        assert "job.yaml:6:17: sink.parquet: out: holds the results of another job (configuration: transforms)" in said
+    assert bridgeflow("check", "job.yaml", "--overwrite").exit_code == 0
+    assert set(os.listdir(many / "out")) == before
+    assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["made"] == 12
+    made = shards(many / "out")
+    assert not before & set(made) - {"manifest.json"}
+    next((many / "out").glob("part-*")).write_bytes(b"damaged")
+    assert bridgeflow("run", "job.yaml", "--overwrite").exit_code == 0
+    assert shards(many / "out") == made
+    assert bridgeflow("verify", "out").exit_code == 0
+
+
+def test_overwrite_goes_on_with_what_the_same_job_has_begun(many):
+    bridgeflow("run", "job.yaml")
+    (many / "out" / "manifest.json").unlink()
+    (many / "out" / "log" / "b-000003.json").unlink()
+    assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["made"] == 1
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    ["notes.txt", "part-a.parquet", "part-a-000000000000-000000002000-00000000.parquet", "log/notes.txt", "log/a.json",
+     ".hidden", "deep/part-a.parquet"],
+)  # fmt: skip
+def test_a_folder_with_files_of_others_is_not_replaced(many, foreign):
+    bridgeflow("run", "job.yaml")
+    (many / "out" / foreign).parent.mkdir(exist_ok=True)
+    (many / "out" / foreign).write_bytes(b"precious")
+    before = shards(many / "out")
+    for change in ("", "#"):
+        (many / "job.yaml").write_text(MANY.replace("0.005", "0.5") if change else MANY)
+        for command in ("check", "run"):
+            said = refused(command, "job.yaml", "--overwrite")
+            assert f"holds files that no job of ours has put there (out/{foreign.partition('/')[0]}" in said
+    assert shards(many / "out") == before
+
+
+def test_a_folder_of_nobody_knows_what_is_refused_by_check_too(many):
+    (many / "out").mkdir()
+    (many / "out" / "notes.txt").write_text("mine")
+    for options in ([], ["--overwrite"]):
+        for command in ("check", "run"):
+            assert "holds files that no job of ours has put there (out/notes.txt)" in refused(
+                command, "job.yaml", *options
+            )
+
+
+def test_a_removal_that_was_stopped_can_be_done_again(many, monkeypatch):
+    bridgeflow("run", "job.yaml")
+    (many / "job.yaml").write_text(MANY.replace("0.005", "0.5"))
+    unlink, count = os.unlink, iter(range(100))
+
+    def until_killed(path, **options):
+        if next(count) > 8:
+            raise OSError(5, "Input/output error")
+        unlink(path, **options)
+
+    monkeypatch.setattr(os, "unlink", until_killed)
+    assert bridgeflow("run", "job.yaml", "--overwrite").exit_code == 3
+    monkeypatch.undo()
+    os.chdir(many)
+    assert not (many / "out" / "manifest.json").exists()
+    assert "holds the results of another job" in refused("run", "job.yaml")
+    assert bridgeflow("run", "job.yaml", "--overwrite").exit_code == 0
+    assert bridgeflow("verify", "out").exit_code == 0
+
+
+def test_no_file_is_written_among_shards(many):
+    bridgeflow("run", "job.yaml")
+    before = shards(many / "out")
+    for sink in ("out/x.parquet", "out/log/x.parquet", "out/more/"):
+        (many / "job.yaml").write_text(JOB.replace("out.parquet", sink))
+        for command in ("check", "run"):
+            assert "lies in out, a folder of shards" in refused(command, "job.yaml", "--overwrite")
+    assert shards(many / "out") == before

@@ -320,12 +320,17 @@ def test_refused_before_anything_is_read(job, change, problem, monkeypatch):
     assert tree(job.source.path.parent) == before
 
 
-def test_a_file_in_the_place_of_the_folder_and_overwriting_are_refused(job):
-    with pytest.raises(DataError, match="a folder of shards is not overwritten"):
-        run_shards(job, overwrite=True)
+def test_a_file_in_the_place_of_the_folder_is_refused(job):
     job.sink.path.write_text("mine")
-    with pytest.raises(DataError, match="is no folder"):
-        run_shards(job)
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match="is no folder"):
+            run_shards(job, overwrite=overwrite)
+
+
+def test_overwriting_makes_the_same_bytes_anew(job):
+    first = run_shards(job, overwrite=True)
+    again = run_shards(job, overwrite=True)
+    assert (again.made, again.kept, again.shards) == (first.made, 0, first.shards)
 
 
 def test_links_into_the_source_are_followed(job, tmp_path):

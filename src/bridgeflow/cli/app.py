@@ -60,7 +60,10 @@ OutputRoots = Annotated[
         show_default=False,
     ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing outputs: files, and folders of shards that a job has made."),
+]
 Threads = Annotated[
     Optional[int],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
     typer.Option(
@@ -142,6 +145,10 @@ def check(
         _require_picture(job)
         job.check_outputs(overwrite=overwrite)
         recordings = job.recordings()
+        if job.sink.shards:
+            from bridgeflow.engines.shards import check_folder
+
+            check_folder(job, recordings, overwrite=overwrite)
         rows, columns, summary, how, makes = 0, [""], "", "", None
         for one in recordings:
             with job.open(one.path) as source:

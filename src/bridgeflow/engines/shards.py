@@ -39,12 +39,13 @@ from bridgeflow.io.commit import (
     sync_folder,
 )
 from bridgeflow.io.files import Roots, data_error
+from bridgeflow.io.shard_folder import job_record, remove_shards
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
 from bridgeflow.pipeline.passage import Passage
 from bridgeflow.signal.iir.engine import why_unavailable
 from bridgeflow.signal.iir.native import work_side_by_side
 
-__all__ = ["Moving", "Shard", "ShardsResult", "Watch", "run_shards", "verify_shards"]
+__all__ = ["Moving", "Shard", "ShardsResult", "Watch", "check_folder", "run_shards", "verify_shards"]
 
 LOG: Final = "log"
 _JOB: Final = Path(JOB_RECORD).name
@@ -136,7 +137,9 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
     """Run a job whose sink is a folder of shards, or go on with it where an earlier run was stopped.
 
     Args:
-        overwrite: refused: the same job goes on with its folder, another one gets another.
+        overwrite: whether a finished folder of this job, or one of another job, may be replaced: its shards, log and
+            manifest are removed, and only they; a folder that holds anything else is refused. What this job has begun
+            is gone on with all the same.
         watch: told how far it has got.
 
     Raises:
@@ -152,13 +155,16 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
         plan, makes = job.plan_alike(source, None)
         job.settings(plan, source=recordings[0].name)
     folder = job.sink.path
-    if (folder / MANIFEST).exists():
-        done = _complete(job, recordings, _identity(job, recordings), began)
+    if (folder / MANIFEST).exists() and not overwrite:
+        with job.locating(*job.sink_steps):
+            done = _complete(job, recordings, _identity(job, recordings), began)
         _tidy(folder, job.output_roots)
         return done
-    with owned(folder, roots=job.output_roots) as opened:
+    with job.locating(*job.sink_steps), owned(folder, roots=job.output_roots) as opened:
         identity = _identity(job, recordings)
-        if (folder / MANIFEST).exists():  # its owner has just gone
+        if overwrite:
+            _make_way(folder, opened, identity, job.output_roots)
+        elif (folder / MANIFEST).exists():  # its owner has just gone
             return _complete(job, recordings, identity, began)
         _claim(folder, opened, identity, job.output_roots)
         run = _Run(job, recordings, makes, identity.digest, watch)
@@ -224,35 +230,39 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
                 return
             hashes[number] = _hash(recordings[number], job.roots)
 
-    attend([hash_some] * min(_threads(job), len(recordings)), halt)
+    with job.reading():
+        attend([hash_some] * min(_threads(job), len(recordings)), halt)
+    inputs = [
+        {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number]} for number, one in enumerate(recordings)
+    ]
+    return _Identity(_parts(job, inputs))
+
+
+def _parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the results depend on: the configuration, versions, and the inputs as described."""
     source, sink = job.source, job.sink
-    return _Identity(
-        {
-            "configuration": {
-                "source": {
-                    "format": source.format,
-                    "columns": None if source.columns is None else list(source.columns),
-                    "fs": source.fs,
-                    "nulls": source.nulls,
-                    "rows": source.rows,
-                },
-                "transforms": job.transform.to_config()["Compose"]["stages"],
-                "sink": {
-                    "format": format_of(sink.path, sink.format).name,
-                    "compression": sink.compression,
-                    "dtype": sink.dtype,
-                    "on_overflow": sink.on_overflow,
-                    "shard_rows": sink.shard_rows,
-                },
-                "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
+    return {
+        "configuration": {
+            "source": {
+                "format": source.format,
+                "columns": None if source.columns is None else list(source.columns),
+                "fs": source.fs,
+                "nulls": source.nulls,
+                "rows": source.rows,
             },
-            "versions": {"bridgeflow": __version__, "native": why_unavailable("native") is None, **_versions()},
-            "inputs": [
-                {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number]}
-                for number, one in enumerate(recordings)
-            ],
-        }
-    )
+            "transforms": job.transform.to_config()["Compose"]["stages"],
+            "sink": {
+                "format": format_of(sink.path, sink.format).name,
+                "compression": sink.compression,
+                "dtype": sink.dtype,
+                "on_overflow": sink.on_overflow,
+                "shard_rows": sink.shard_rows,
+            },
+            "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
+        },
+        "versions": {"bridgeflow": __version__, "native": why_unavailable("native") is None, **_versions()},
+        "inputs": inputs,
+    }
 
 
 def _hash(recording: Recording, roots: Roots) -> str:
@@ -306,6 +316,36 @@ def _tidy(folder: Path, roots: Roots) -> None:
                 remove_leftovers(place)
 
 
+def check_folder(job: Job, recordings: Sequence[Recording], *, overwrite: bool = False) -> None:
+    """Refuse what `run_shards` would refuse about a folder that is there, without reading inputs: their sizes tell.
+
+    Raises:
+        DataError: the folder holds the results of another job.
+    """
+    folder = job.sink.path
+    record = job_record(folder, roots=job.output_roots) if folder.is_dir() else None
+    if record is None or overwrite:
+        return
+    parts = _parts(job, [{"name": one.name, "sha256": one.nbytes} for one in recordings])
+    with job.locating(*job.sink_steps):
+        try:
+            sizes = [{"name": one["name"], "sha256": one["nbytes"]} for one in record["inputs"]]
+            differ = "; ".join(_differences({**record, "inputs": sizes}, parts))
+        except (AttributeError, KeyError, TypeError):
+            problem = "has a record that no job of ours has written"
+            raise data_error(folder, problem, "write to another folder") from None
+        if differ:
+            raise _other_job(folder, differ)
+
+
+def _make_way(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None:
+    """Empty a folder that may be replaced, unless this job has begun there and can go on."""
+    record = job_record(folder, roots=roots)
+    if record is None or (record.get("digest") == identity.digest and not (folder / MANIFEST).exists()):
+        return
+    remove_shards(folder, opened, record)
+
+
 def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None:
     """Make the folder this job's, or see that it is."""
     log = folder / LOG
@@ -329,10 +369,12 @@ def _require_same(folder: Path, record: dict[str, Any], identity: _Identity) -> 
     """Refuse to mix the results of two jobs; say what is not the same."""
     if record.get("digest") == identity.digest:
         return
-    differ = "; ".join(_differences(record, identity.parts))
-    raise data_error(
-        folder, f"holds the results of another job ({differ})", "write to another folder, or delete this one"
-    )
+    raise _other_job(folder, "; ".join(_differences(record, identity.parts)))
+
+
+def _other_job(folder: Path, differ: str) -> DataError:
+    remedy = "write to another folder, or pass --overwrite (overwrite=True) to replace it"
+    return data_error(folder, f"holds the results of another job ({differ})", remedy)
 
 
 def _differences(record: dict[str, Any], parts: dict[str, Any]) -> Iterator[str]:

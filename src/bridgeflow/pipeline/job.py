@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,7 @@ from bridgeflow.io import (
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
 from bridgeflow.io.files import data_error, real_path, require_output, shown
 from bridgeflow.io.listing import has_pattern
+from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
 from bridgeflow.spec import ArraySpec, itemsize
@@ -163,8 +165,8 @@ class Job:
         """Refuse outputs that would destroy something.
 
         Raises:
-            DataError: an output is an input or another output, lies inside one, or exists and may not be replaced; or
-                many recordings are to become one file, or to be reported on.
+            DataError: an output is an input or another output, lies inside one, or exists and may not be replaced; a
+                folder for shards holds other files; or many recordings are to become one file, or to be reported on.
         """
         inputs = {"source": self.source.folder or self.source.path, **self.inputs}
         for role, path in self.outputs.items():
@@ -179,24 +181,30 @@ class Job:
                     raise DataError(
                         "report: a report is about one file, and this job writes a folder of shards; remove it"
                     )
-            with self.locating(*self._output_steps("sink")):
-                if overwrite:
-                    problem = "a folder of shards is not overwritten: the same job goes on with it"
-                    raise data_error(self.sink.path, problem, "delete it, or write to another folder")
-                if self.sink.path.exists() and not self.sink.path.is_dir():
-                    raise data_error(self.sink.path, "is no folder", "name a folder for the shards")
+            with self.locating(*self.sink_steps):
+                folder = self.sink.path
+                if os.path.lexists(folder) and not folder.is_dir():
+                    raise data_error(folder, "is no folder", "name a folder for the shards")
+                if folder.is_dir():
+                    record = job_record(folder, roots=self.output_roots)
+                    if overwrite or record is None:
+                        refuse_foreign(folder, record)
             return
         if self.source.is_many:
             remedy = f"name a folder, with a slash at its end: {self.sink.path.stem}/"
-            with self.locating(*self._output_steps("sink")):
+            with self.locating(*self.sink_steps):
                 raise data_error(self.sink.path, "is one file, and the source is many recordings", remedy)
         for role, path in self.outputs.items():
             with self.locating(*self._output_steps(role)):
                 refuse_existing(path, overwrite=overwrite)
 
+    @property
+    def sink_steps(self) -> Steps:
+        """Where the path of the sink is written in the configuration."""
+        return ("sink", self.sink.format or "")
+
     def _output_steps(self, role: str) -> Steps:
-        """Where an output is written in the configuration."""
-        return ("report", "png") if role == "picture" else ("sink", self.sink.format or "")
+        return ("report", "png") if role == "picture" else self.sink_steps
 
     def recordings(self) -> tuple[Recording, ...]:
         """The recordings to be read, in the order of their names; those of a folder of shards as they were before.
@@ -261,7 +269,7 @@ class Job:
             settings=settings,
             roots=self.output_roots,
         )
-        with self.locating(*self._output_steps("sink")), opened as sink:
+        with self.locating(*self.sink_steps), opened as sink:
             yield sink
 
     def plan(self, source: Source) -> Plan:
@@ -282,7 +290,7 @@ class Job:
             self.locate_stage(error)
             raise
         axes = self.axes(source)
-        with self.locating(*self._output_steps("sink")):
+        with self.locating(*self.sink_steps):
             if plan.result is not UNKNOWN:
                 with self.locating("transforms"):
                     require_columns(plan.result, is_spec)

@@ -1,0 +1,105 @@
+"""A folder of shards from outside: whose it is, what in it no job has put there, and how it is emptied.
+
+Only names that follow from the folder's own records count as its job's: whatever else lies there is somebody's, and the
+folder is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from bridgeflow.io.commit import JOB_RECORD, LOCK, MANIFEST, read_record
+from bridgeflow.io.files import Roots, data_error, shown
+
+__all__ = ["foreign_files", "job_record", "refuse_foreign", "remove_shards"]
+
+_LOG = Path(JOB_RECORD).parent.name
+_JOB = Path(JOB_RECORD).name
+
+
+def job_record(folder: Path, *, roots: Roots = None) -> dict[str, Any] | None:
+    """What a folder says of the job whose it is: its job record, or else its manifest; `None` where it has neither.
+
+    Raises:
+        DataError: the record is damaged.
+    """
+    for name in (JOB_RECORD, MANIFEST):
+        if (folder / name).exists():
+            return read_record(folder / name, roots=roots)
+    return None
+
+
+def foreign_files(folder: Path, record: dict[str, Any] | None) -> list[str]:
+    """Names in the folder that its job has not put there, sorted.
+
+    Args:
+        record: as `job_record` gives it; of a folder without one, every file is foreign.
+    """
+    return sorted(
+        name for name in _names(folder) if not _is_ours(name, record) or (folder / name).is_dir() is not (name == _LOG)
+    )
+
+
+def refuse_foreign(folder: Path, record: dict[str, Any] | None) -> None:
+    """Refuse a folder that holds something else than its job's files.
+
+    Raises:
+        DataError: names some of them.
+    """
+    foreign = foreign_files(folder, record)
+    if foreign:
+        some = ", ".join(shown(folder / name) for name in foreign[:3])
+        raise data_error(folder, f"holds files that no job of ours has put there ({some})", "name an empty folder")
+
+
+def remove_shards(folder: Path, opened: int, record: dict[str, Any]) -> None:
+    """Empty a folder of shards for another run: the manifest first, so that no reader takes the rest for whole; the job
+    record last, so that a removal that was stopped can be done again.
+
+    Args:
+        opened: a descriptor of the folder, which the caller owns.
+        record: as `job_record` gives it.
+
+    Raises:
+        DataError: something else lies there. Nothing has been removed.
+    """
+    refuse_foreign(folder, record)
+    with suppress(FileNotFoundError):
+        os.unlink(MANIFEST, dir_fd=opened)
+    os.fsync(opened)
+    for name in os.listdir(opened):
+        if name not in {_LOG, LOCK}:
+            os.unlink(name, dir_fd=opened)
+    with suppress(FileNotFoundError):
+        log = os.open(_LOG, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=opened)
+        try:
+            for name in sorted(os.listdir(log), key=lambda name: name == _JOB):
+                os.unlink(name, dir_fd=log)
+            os.fsync(log)
+        finally:
+            os.close(log)
+    os.fsync(opened)
+
+
+def _names(folder: Path) -> list[str]:
+    """What lies in the folder and in its log."""
+    names = [name for name in os.listdir(folder) if name != LOCK]
+    if _LOG in names and (folder / _LOG).is_dir() and not (folder / _LOG).is_symlink():
+        names += [f"{_LOG}/{name}" for name in os.listdir(folder / _LOG)]
+    return names
+
+
+def _is_ours(name: str, record: dict[str, Any] | None) -> bool:
+    if name in {_LOG, f"{_LOG}/.{_JOB}.part"}:
+        return True
+    digest = record.get("digest") if record is not None else None
+    if not isinstance(digest, str):
+        return False
+    shard = rf"part-[A-Za-z0-9._-]+-\d{{12}}-\d{{12}}-{re.escape(digest[:8])}\.[a-z0-9]+"
+    files = rf"({shard}|{re.escape(MANIFEST)})"
+    records = rf"([A-Za-z0-9._-]+-\d{{6}}\.json|{re.escape(_JOB)})"
+    return re.fullmatch(rf"{files}|\.{files}\.part|{_LOG}/{records}|{_LOG}/\.{records}\.part", name) is not None
