@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 
 from bridgeflow._optional import require
-from bridgeflow.io import Roots, publish
+from bridgeflow.io import Roots, printable, publish
 from bridgeflow.pipeline.measure import spectrum
 from bridgeflow.signal import CausalFilter, Design, FirFilter, IirFilter, ZeroPhaseFilter
 from bridgeflow.signal.response import (
@@ -60,13 +62,14 @@ class BeforeAfter:
     """What is drawn.
 
     Args:
-        before, after: the two signals, `[time]`, real, of one length; of several rows `[..., time]` the first is shown.
-        fs: sampling rate in Hz.
+        before, after: the two signals, `[time]`, real; of several rows `[..., time]` the first is shown.
+        fs: sampling rate in Hz of the signal after; before_fs: of that before, `None` for the same.
         title: what the recording is.
         name: what the values are ("ecg").
-        unit: of the values ("mV"); may be empty.
+        unit: of the values ("mV"); may be empty. Like all text, it is drawn as it is written.
+        one_unit: whether the signal before is in this unit too; else it has an axis of its own.
         hum: frequency in Hz to mark in the spectra; its height above its neighbours in dB before, and after.
-        seconds: stretch of time to show; `None` for a few seconds from the middle.
+        seconds: stretch of time to show; `None` for a few seconds from the middle of the shorter signal.
     """
 
     before: Any
@@ -75,6 +78,8 @@ class BeforeAfter:
     title: str
     name: str
     unit: str = ""
+    before_fs: float | None = None
+    one_unit: bool = True
     hum: tuple[float, float, float] | None = None
     seconds: tuple[float, float] | None = None
 
@@ -155,10 +160,26 @@ def draw_before_after(
         DataError: the file exists and may not be replaced, or lies outside the roots.
         MissingDependency: matplotlib cannot be imported.
     """
-    with _figure(path, 10, 7, overwrite=overwrite, roots=roots) as figure:
+    publish_picture(before_after_png(what), path, overwrite=overwrite, roots=roots)
+
+
+def before_after_png(what: BeforeAfter) -> bytes:
+    """The picture that `draw_before_after` publishes."""
+    with _figure(10, 7) as (figure, png):
         time, power = figure.subplots(2, 1)
         _draw_time(time, what)
         _draw_spectra(power, what)
+    return png.getvalue()
+
+
+def publish_picture(png: bytes, path: str | os.PathLike[str], *, overwrite: bool = False, roots: Roots = None) -> None:
+    """Write a picture.
+
+    Raises:
+        DataError: the file exists and may not be replaced, or lies outside the roots.
+    """
+    with publish(path, overwrite=overwrite, roots=roots) as output:
+        output.file.write(png)
 
 
 def draw_filter(
@@ -179,64 +200,94 @@ def draw_filter(
     """
     require_matplotlib("the picture of a filter")
     curves = filter_curves(filter)
-    with _figure(path, 11, 10, overwrite=overwrite, roots=roots) as figure:
+    with _figure(11, 10) as (figure, png):
         axes = figure.subplot_mosaic([["gain", "gain"], ["phase", "delay"], ["plane", "impulse"]])
-        figure.suptitle(_name(filter), x=0.012, ha="left", fontsize=13.5, fontweight="bold")
+        figure.suptitle(_name(filter), x=0.012, ha="left", fontsize=13.5, fontweight="bold", parse_math=False)
         _draw_gain(axes["gain"], filter, curves)
         _draw_phase(axes["phase"], filter, curves)
         _draw_delay(axes["delay"], filter, curves)
         _draw_plane(axes["plane"], filter)
         _draw_impulse(axes["impulse"], filter, curves)
+    publish_picture(png.getvalue(), path, overwrite=overwrite, roots=roots)
     return curves
 
 
 @contextmanager
-def _figure(
-    path: str | os.PathLike[str], width: float, height: float, *, overwrite: bool, roots: Roots
-) -> Iterator[Any]:
-    """A figure of so many inches to draw into, then published as a PNG."""
+def _figure(width: float, height: float) -> Iterator[tuple[Any, BytesIO]]:
+    """A figure of this size in inches to draw into, and the PNG that holds it afterwards."""
     require_matplotlib()
     import matplotlib
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    with matplotlib.rc_context():
+    png = BytesIO()
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # Characters that the font does not have are drawn as boxes, which needs no warning.
+        warnings.filterwarnings("ignore", "Glyph |Matplotlib currently does not support", UserWarning)
         matplotlib.rcdefaults()
         settings: Any = matplotlib.rcParams  # whose stubs list every key
         settings.update(_STYLE)
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1, hspace=0.06))
-        yield figure
-        with publish(path, overwrite=overwrite, roots=roots) as output:
-            figure.savefig(output.file, format="png", metadata={"Software": None})
+        yield figure, png
+        figure.savefig(png, format="png", metadata={"Software": None})
+
+
+_LONGEST_TEXT = 60
+
+
+def _write(put: Callable[..., Any], text: str) -> None:
+    """Put text from outside as it is written: never parsed as mathematics, on one line, cut where it is too long."""
+    cut = text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 1]}\N{HORIZONTAL ELLIPSIS}"
+    put(printable(cut), parse_math=False)
 
 
 def _draw_time(axes: Any, what: BeforeAfter) -> None:
-    start, stop = _stretch(what)
-    t = np.arange(start, stop) / what.fs
-    for signal, color, width, label in _pair(what):
-        axes.plot(t, _first(signal)[start:stop], color=color, linewidth=width, label=label)
-    axes.set_title(what.title)
+    begin, end = _stretch(what)
+    shown = []
+    for (signal, fs, color, width, label), own in zip(_pair(what), _own_axes(axes, what), strict=True):
+        first = _first(signal)
+        start, stop = _samples(begin, end, fs, len(first))
+        values = first[start:stop]
+        shown += own.plot((start + np.arange(len(values))) / fs, values, color=color, linewidth=width, label=label)
+    _write(axes.set_title, what.title)
     axes.set_xlabel("time (s)")
-    axes.set_ylabel(f"{what.name} ({what.unit})" if what.unit else what.name)
-    axes.set_xlim(start / what.fs, stop / what.fs)
+    _write(axes.set_ylabel, f"{what.name} ({what.unit})" if what.unit else what.name)
+    axes.set_xlim(begin, end)
     axes.margins(y=0.12)
-    axes.legend(loc="upper right", ncols=2, bbox_to_anchor=(1.0, 1.14), borderaxespad=0)
+    axes.legend(handles=shown, loc="upper right", ncols=2, bbox_to_anchor=(1.0, 1.14), borderaxespad=0)
+
+
+def _own_axes(axes: Any, what: BeforeAfter) -> tuple[Any, Any]:
+    """The axes of both signals: the same, or one of its own for what is in another unit."""
+    if what.one_unit:
+        return axes, axes
+    beside = axes.twinx()
+    beside.spines["right"].set_visible(True)
+    beside.grid(visible=False)
+    beside.margins(y=0.12)
+    beside.set_ylabel("before, in its own unit", color=_BEFORE)
+    axes.set_zorder(beside.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    return beside, axes
 
 
 def _draw_spectra(axes: Any, what: BeforeAfter) -> None:
-    floor = np.inf
-    for signal, color, width, label in _pair(what):
-        frequency, power = spectrum(signal, what.fs)
+    floors: dict[Any, float] = {}
+    for (signal, fs, color, width, label), own in zip(_pair(what), _own_axes(axes, what), strict=True):
+        frequency, power = spectrum(signal, fs)
         db = 10 * np.log10(np.maximum(power[1:], np.finfo(float).tiny))
-        axes.plot(frequency[1:], db, color=color, linewidth=width, label=label)
-        floor = min(floor, db.max() - 90)
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, floor), high)
+        db = np.where(np.isfinite(db), db, np.nan)
+        own.plot(frequency[1:], db, color=color, linewidth=width, label=label)
+        if np.isfinite(db).any():
+            floors[own] = min(floors.get(own, np.inf), np.nanmax(db) - 90)
+    for own, floor in floors.items():
+        low, high = own.get_ylim()
+        own.set_ylim(max(low, floor), high)
     unit = f"{what.unit}²/Hz" if what.unit else "1/Hz"
     axes.set_title("Spectra of the whole recording")
     axes.set_xlabel("frequency (Hz)")
-    axes.set_ylabel(f"power density (dB re 1 {unit})")
-    axes.set_xlim(0, what.fs / 2)
+    _write(axes.set_ylabel, f"power density (dB re 1 {unit})")
+    axes.set_xlim(0, max(fs for _, fs, *_ in _pair(what)) / 2)
     if what.hum is not None:
         _mark_hum(axes, *what.hum)
 
@@ -262,17 +313,28 @@ def _first(signal: Any) -> Any:
     return np.reshape(signal, (-1, np.shape(signal)[-1]))[0]
 
 
-def _stretch(what: BeforeAfter) -> tuple[int, int]:
-    """First and last sample shown: as asked, or from the middle; at least two samples, and none that are not there."""
-    length = np.shape(what.before)[-1]
-    middle = length / what.fs / 2
+def _stretch(what: BeforeAfter) -> tuple[float, float]:
+    """The stretch shown, in seconds: as asked, or from the middle of the shorter signal; at least two samples of the
+    finer one, and none that are not there.
+    """
+    lengths = [(np.shape(signal)[-1], fs) for signal, fs, *_ in _pair(what)]
+    fs = max(fs for _, fs in lengths)
+    middle = min(samples / fs for samples, fs in lengths) / 2
     begin, end = what.seconds or (middle - _SPAN / 2, middle + _SPAN / 2)
-    start = min(max(round(begin * what.fs), 0), max(length - 2, 0))
-    return start, max(min(round(end * what.fs), length), start + 2)
+    samples = round(max(samples / one for samples, one in lengths) * fs)
+    start, stop = _samples(begin, end, fs, samples)
+    return start / fs, stop / fs
 
 
-def _pair(what: BeforeAfter) -> Sequence[tuple[Any, str, float, str]]:
-    return ((what.before, _BEFORE, 1.0, "before"), (what.after, _AFTER, 1.6, "after"))
+def _samples(begin: float, end: float, fs: float, length: int) -> tuple[int, int]:
+    """First and last sample of a stretch: at least two, and none that are not there."""
+    start = int(min(max(round(begin * fs), 0), max(length - 2, 0)))
+    return start, int(max(min(round(end * fs), length), start + 2))
+
+
+def _pair(what: BeforeAfter) -> Sequence[tuple[Any, float, str, float, str]]:
+    before_fs = what.fs if what.before_fs is None else what.before_fs
+    return (what.before, before_fs, _BEFORE, 1.0, "before"), (what.after, what.fs, _AFTER, 1.6, "after")
 
 
 # --- a filter ---

@@ -22,7 +22,7 @@ from bridgeflow.cli.output import (
 from bridgeflow.cli.progress import progress_bar, watching
 
 if TYPE_CHECKING:
-    from bridgeflow.engines.local import Result
+    from bridgeflow.engines.local import Hum, Pair
     from bridgeflow.io import Source
     from bridgeflow.pipeline.job import Job
     from bridgeflow.transforms import Plan
@@ -113,8 +113,14 @@ def run(
 
         _require_picture(job)
         with progress_bar(quiet=as_json) as progress:
-            result = run_job(job, overwrite=overwrite, progress=progress)
-        picture = _draw(job, result, overwrite=overwrite)
+            drawn: list[bytes] = []
+            result = run_job(
+                job,
+                overwrite=overwrite,
+                progress=progress,
+                picture=lambda pair, hum: drawn.extend(_drawn(job, pair, hum)),
+            )
+        picture = _publish_picture(job, drawn, overwrite=overwrite)
         say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
 
 
@@ -324,23 +330,32 @@ def _require_picture(job: Job) -> None:
         require_matplotlib()
 
 
-def _draw(job: Job, result: Result, *, overwrite: bool) -> Path | None:
+def _drawn(job: Job, pair: Pair, hum: Hum | None) -> list[bytes]:
     """The picture of the report, where it wants one."""
-    report, pair = job.report, result.pair
-    if report is None or report.png is None or pair is None:
-        return None
-    from bridgeflow.plots import BeforeAfter, draw_before_after
+    report = job.report
+    if report is None or report.png is None:
+        return []
+    from bridgeflow.plots import BeforeAfter, before_after_png
 
-    hum = result.hum
     what = BeforeAfter(
         before=pair.before,
         after=pair.after,
         fs=pair.fs,
+        before_fs=pair.before_fs,
         title=job.source.path.stem,
         name=pair.name,
         unit=report.unit,
+        one_unit=pair.one_unit,
         hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
         seconds=report.seconds,
     )
-    draw_before_after(what, report.png, overwrite=overwrite, roots=job.output_roots)
-    return report.png
+    return [before_after_png(what)]
+
+
+def _publish_picture(job: Job, drawn: list[bytes], *, overwrite: bool) -> Path | None:
+    if not drawn or job.report is None or job.report.png is None:
+        return None
+    from bridgeflow.plots import publish_picture
+
+    publish_picture(drawn[0], job.report.png, overwrite=overwrite, roots=job.output_roots)
+    return job.report.png

@@ -23,7 +23,7 @@ from bridgeflow.spec import Exchange, itemsize
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
 
-__all__ = ["CopyMade", "Hum", "Pair", "Progress", "Result", "run_job"]
+__all__ = ["CopyMade", "Hum", "Pair", "Picture", "Progress", "Result", "run_job"]
 
 Progress = Callable[[str, int, int], None]
 """Called before each step with its name, its number from 0, and how many there are; at the end with an empty name. A
@@ -55,12 +55,21 @@ class Hum:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The reported column before and after, as float64 arrays `[time]` (of a set of examples the first)."""
+    """The reported column before and after, as float64 arrays `[..., time]`, each at its own sampling rate in Hz.
+
+    `one_unit` says whether both are in the unit of the report; else what was before is in another.
+    """
 
     name: str
     before: np.ndarray
     after: np.ndarray
+    before_fs: float
     fs: float
+    one_unit: bool = True
+
+
+Picture = Callable[[Pair, "Hum | None"], None]
+"""Called with what a report is about, before the results are written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +107,9 @@ class Result:
         return self.samples / max(sum(self.took.values()), 1e-9)
 
 
-def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = None) -> Result:
+def run_job(
+    job: Job, *, overwrite: bool = False, progress: Progress | None = None, picture: Picture | None = None
+) -> Result:
     """Run a job: carry the columns of the source through the transforms, publish the sink.
 
     What is long and can stream goes through chunk by chunk, in memory that does not grow with it; everything else is
@@ -107,6 +118,7 @@ def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = No
     Args:
         overwrite: whether existing outputs may be replaced.
         progress: told before each step.
+        picture: given what a report is about before anything is written, so that what cannot be drawn leaves nothing.
 
     Raises:
         ConfigError: the sink is a folder of shards, which is for `bridgeflow.engines.shards.run_shards`.
@@ -122,7 +134,7 @@ def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = No
     results: list[Result] = []
     halt = Halt()
     with job.open() as source:
-        run = _FileRun(job, source, overwrite, progress, halt)
+        run = _FileRun(job, source, overwrite, progress, halt, picture)
         attend([lambda: results.append(run.result())], halt)
     return results[0]
 
@@ -130,13 +142,23 @@ def run_job(job: Job, *, overwrite: bool = False, progress: Progress | None = No
 class _FileRun:
     """One run of a job from file to file."""
 
-    def __init__(self, job: Job, source: Source, overwrite: bool, progress: Progress | None, halt: Halt) -> None:
+    def __init__(
+        self,
+        job: Job,
+        source: Source,
+        overwrite: bool,
+        progress: Progress | None,
+        halt: Halt,
+        picture: Picture | None,
+    ) -> None:
         self._job = job
         self._source = source
         self._overwrite = overwrite
         self._progress = progress or (lambda name, number, total: None)
         self._halt = halt
+        self._picture = picture
         plan = job.plan(source)
+        self._sides = job.sides(source, plan)
         self._settings = job.settings(plan)
         self._chunk_rows = source.rows if job.whole(plan) else min(job.chunk_rows(source), source.rows)
 
@@ -156,9 +178,12 @@ class _FileRun:
             made, before = _transform(job, layout.opened(read), clock, self._halt)
         # Measured before anything is written: what cannot be reported must not leave half of its results behind.
         with job.locating("report"):
-            pair = _pair(job, before, made, self._settings.get("fs"))
+            pair = self._pair(before, made)
         with job.locating("report", "hum"):
             hum = None if pair is None else _hum(job, pair)
+        if pair is not None and self._picture is not None:
+            with job.locating("report", "png"):
+                self._picture(pair, hum)
         with trace() as last_crossings, clock.step():
             written = self._write(lambda sink: self._write_all(sink, layout.closed(made, job.axes(source))))
         clock.done()
@@ -220,9 +245,38 @@ class _FileRun:
             **written,
         )
 
+    def _pair(self, before: Any, after: Any) -> Pair | None:
+        """The reported column, or `None` where nothing needs it."""
+        report = self._job.report
+        if report is None or (report.hum is None and report.png is None):
+            return None
+        name = self._job.report_column(after)
+        if name not in before:
+            raise DataError(
+                f"report: the column {name!r} is not in what was before; set `before` to a stage that has it"
+            )
+        fs, one_unit = self._settings.get("fs"), True
+        before_fs = self._source_fs or fs
+        if self._sides is not None:
+            before_fs, fs, one_unit = self._sides.before_fs, self._sides.after_fs, self._sides.one_unit
+        if fs is None or before_fs is None:
+            raise DataError("report: frequencies need a sampling rate; set `fs` of the source")
+        return Pair(
+            name=name,
+            before=_real(name, before[name]),
+            after=_real(name, after[name]),
+            before_fs=before_fs,
+            fs=fs,
+            one_unit=one_unit,
+        )
+
+    @property
+    def _source_fs(self) -> float | None:
+        return self._job.source.fs or self._source.fs
+
     def _told(self, *, read: _Amount, **facts: Any) -> Result:
         source = self._source
-        fs = self._job.source.fs or source.fs
+        fs = self._source_fs
         instants = self._job.layout(source).rows == "instants"
         long = source.rows if instants else max(read.along_time.values())
         seconds = None if fs is None else long / fs
@@ -265,23 +319,12 @@ def _transform(job: Job, columns: Any, clock: _Clock, halt: Halt) -> tuple[Any, 
     return columns, before
 
 
-def _pair(job: Job, before: Any, after: Any, fs: float | None) -> Pair | None:
-    """The reported column, or `None` where nothing needs it."""
-    report = job.report
-    if report is None or (report.hum is None and report.png is None):
-        return None
-    name = job.report_column(after)
-    if name not in before:
-        raise DataError(f"report: the column {name!r} is not in what was before; set `before` to a stage that has it")
-    if fs is None:
-        raise DataError("report: frequencies need a sampling rate; set `fs` of the source")
-    return Pair(name=name, before=_real(name, before[name]), after=_real(name, after[name]), fs=fs)
-
-
 def _real(name: str, column: Any) -> np.ndarray:
     values: np.ndarray = to_numpy(column, nulls="nan")
     if values.dtype.kind not in "iuf":
         raise DataError(f"report: {name!r} holds {values.dtype}, and what is measured are real numbers")
+    if not values.size:
+        raise DataError(f"report: {name!r} has no samples; leave the report out")
     return values.astype(np.float64, copy=False)
 
 
@@ -289,7 +332,7 @@ def _hum(job: Job, pair: Pair) -> Hum | None:
     if job.report is None or job.report.hum is None:
         return None
     frequency = job.report.hum
-    before, after = (hum_db(x, pair.fs, frequency) for x in (pair.before, pair.after))
+    before, after = hum_db(pair.before, pair.before_fs, frequency), hum_db(pair.after, pair.fs, frequency)
     return Hum(frequency=frequency, before_db=before, after_db=after)
 
 

@@ -35,6 +35,7 @@ from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
+from bridgeflow.pipeline.report import Sides, plan_sides
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
@@ -298,6 +299,8 @@ class Job:
             if isinstance(plan.result, dict):
                 with self.locating("report", "column"):
                     self.report_column(plan.result)
+                with self.locating("report"):
+                    self.sides(source, plan)
                 lengths = lengths_of(plan.result, axes)
                 if len(set(lengths.values())) > 1:
                     raise data_error(self.sink.path, different_lengths(lengths))
@@ -372,6 +375,23 @@ class Job:
                 self.sink.path, f"columns at {' and '.join(map(str, rates))} Hz", "write a file for each rate"
             )
         return next(iter(rates), None)
+
+    def sides(self, source: Source, plan: Plan) -> Sides | None:
+        """What the report measures; `None` where nothing is, or where a stage does not say what it makes.
+
+        Raises:
+            DataError: there is no such column, or what it holds before or after cannot be measured.
+        """
+        report = self.report
+        if report is None or not isinstance(plan.result, dict):
+            return None
+        name = self.report_column(plan.result)
+        if report.hum is None and report.png is None:
+            return None
+        specs = self.layout(source).specs(self.specs(source))
+        return plan_sides(
+            self.transform, specs, name=name, before=report.before, hum=report.hum, seconds=report.seconds
+        )
 
     def report_column(self, columns: Mapping[str, Any]) -> str:
         """The name of the column to report on, among those that come out.

@@ -8,10 +8,13 @@ import numpy as np
 
 from bridgeflow.errors import DataError
 
-__all__ = ["hum_db", "spectrum"]
+__all__ = ["hum_db", "require_line", "spectrum"]
 
 _SEGMENT_SECONDS = 5.0
 """At least this long is a segment of the averaged spectrum, so bins are at most 0.2 Hz apart."""
+
+_WIDEST_BIN = 0.5
+"""Hertz between neighbouring frequencies of the spectrum of a short recording, at most."""
 
 
 def spectrum(x: Any, fs: float) -> tuple[np.ndarray, np.ndarray]:
@@ -21,16 +24,42 @@ def spectrum(x: Any, fs: float) -> tuple[np.ndarray, np.ndarray]:
         x: `[..., time]`, real; the spectra of several rows are averaged.
         fs: sampling rate in Hz.
 
+    Segments that hold NaN or infinity are left out.
+
     Returns:
         Frequencies in Hz and power per Hz, both `[frequency]`, float64.
+
+    Raises:
+        DataError: no segment is without NaN or infinity.
 
     Source: P. D. Welch, IEEE Trans. Audio Electroacoust. AU-15(2):70-73, 1967, as `scipy.signal.welch` has it.
     """
     from scipy import signal
 
-    length = min(1 << int(np.ceil(np.log2(fs * _SEGMENT_SECONDS))), np.shape(x)[-1])
-    frequency, power = signal.welch(np.asarray(x, dtype=np.float64), fs, nperseg=length)
+    x = np.asarray(x, dtype=np.float64)
+    length = _segment(fs, x.shape[-1])
+    if not np.isfinite(x).all():
+        x = _whole_segments(x, length)
+    with np.errstate(over="ignore", invalid="ignore"):  # a power too large for float64 is infinite
+        frequency, power = signal.welch(x, fs, nperseg=length)
     return frequency, power.reshape(-1, power.shape[-1]).mean(axis=0)
+
+
+def _segment(fs: float, samples: int) -> int:
+    """Samples of a segment of the averaged spectrum."""
+    return min(1 << int(np.ceil(np.log2(fs * _SEGMENT_SECONDS))), samples) if fs * _SEGMENT_SECONDS > 1 else 1
+
+
+def _whole_segments(x: np.ndarray, length: int) -> np.ndarray:
+    """The segments that hold neither NaN nor infinity, `[segments, length]`."""
+    frames = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)[..., :: max(length - length // 2, 1), :]
+    frames = frames.reshape(-1, length)
+    whole: np.ndarray = frames[np.isfinite(frames).all(axis=-1)]
+    if not len(whole):
+        raise DataError(
+            f"report: no {length} samples in a row are without NaN or infinity; fill the gaps, or leave it out"
+        )
+    return whole
 
 
 def hum_db(x: Any, fs: float, frequency: float) -> float:
@@ -51,16 +80,28 @@ def hum_db(x: Any, fs: float, frequency: float) -> float:
     >>> round(hum_db(noise, 360, 60)), round(hum_db(noise + np.sin(2 * np.pi * 60 * t), 360, 60))
     (0, 25)
     """
-    if not 3 < frequency < fs / 2 - 3:
-        raise DataError(
-            f"hum: a frequency between 3 and {fs / 2 - 3:g} Hz can be measured at fs {fs:g}, got {frequency:g}"
-        )
+    require_line(fs, frequency, np.shape(x)[-1])
     frequencies, power = spectrum(x, fs)
-    step = frequencies[1] if len(frequencies) > 1 else np.inf
-    if step > 0.5:
-        raise DataError(f"hum: needs a recording of at least 2 s, got {np.shape(x)[-1] / fs:g} s; leave `hum` out")
+    step = frequencies[1]
     distance = np.abs(frequencies - frequency)
     line = power[distance <= 1.5 * step].max()
     around = np.median(power[(distance >= 1) & (distance <= 3)])
     tiny = np.finfo(np.float64).tiny
     return float(10 * np.log10(max(line, tiny) / max(around, tiny)))
+
+
+def require_line(fs: float, frequency: float, samples: int | None) -> None:
+    """Refuse to measure a line that cannot be told from its neighbours.
+
+    Args:
+        samples: along time; `None` where their number is not known.
+
+    Raises:
+        DataError: as for `hum_db`.
+    """
+    if not 3 < frequency < fs / 2 - 3:
+        raise DataError(
+            f"hum: a frequency between 3 and {fs / 2 - 3:g} Hz can be measured at fs {fs:g}, got {frequency:g}"
+        )
+    if samples is not None and fs / max(_segment(fs, samples), 1) > _WIDEST_BIN:
+        raise DataError(f"hum: needs a recording of at least 2 s, got {samples / fs:g} s; leave `hum` out")

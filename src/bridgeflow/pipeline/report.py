@@ -1,0 +1,142 @@
+"""What a report is about: one column before and after, each at its own rate; refused where it cannot be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bridgeflow.bridge import route
+from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.pipeline.compose import AnyStage, Compose
+from bridgeflow.pipeline.measure import require_line
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms import Istft, LeafTransform, SavgolFilter, Scale, SignalFilter, Stft
+from bridgeflow.transforms.plan import UNKNOWN, assumed, is_spec
+from bridgeflow.tree import compile_recipe, place
+
+__all__ = ["Sides", "plan_sides"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """The reported column on both sides.
+
+    Args:
+        name: of the column.
+        before_fs, after_fs: sampling rates in Hz.
+        one_unit: whether both sides are in the unit of the report; else what was before is in another.
+    """
+
+    name: str
+    before_fs: float
+    after_fs: float
+    one_unit: bool = True
+
+
+def plan_sides(
+    transform: Compose,
+    specs: Mapping[str, ArraySpec],
+    *,
+    name: str,
+    before: str | None,
+    hum: float | None,
+    seconds: tuple[float, float] | None,
+) -> Sides | None:
+    """What a report measures, from the descriptions of the columns that transforms are given; `None` where a stage does
+    not say what it makes.
+
+    Args:
+        name: the reported column.
+        before: name of the stage whose result is the "before"; `None` for what was read.
+        hum, seconds: as for `JobReport`.
+
+    Raises:
+        DataError: a side is not a signal along time that can be measured; says which, and after which stage.
+    """
+    stages = transform.stages
+    end = next((number for number, one in enumerate(stages, 1) if type(one).__name__ == before), 0) if before else 0
+    found = []
+    for side, upto in (("before", end), ("after", len(stages))):
+        passed = Compose(stages[:upto])
+        made = passed.plan(dict(specs)).result
+        if made is UNKNOWN:
+            return None
+        where = f"{name!r} as it is {_after(passed)}"
+        if name not in made:
+            raise DataError(f"report: there is no column {where}; set `before` to a stage after which there is one")
+        spec = made[name]
+        if not is_spec(spec) or _is_spectrum(passed, specs, name):
+            raise DataError(f"report: {where} is not a signal along time; {_REMEDY[side]}")
+        found.append(_require_signal(spec, where, side))
+        if hum is not None:
+            require_line(found[-1], hum, spec.time)
+        if seconds is not None and spec.time is not None and seconds[0] >= spec.time / found[-1]:
+            long = f"{spec.time / found[-1]:g} s"
+            raise DataError(
+                f"report: seconds begins at {seconds[0]:g}, and {where} is {long} long; name an earlier one"
+            )
+    return Sides(name=name, before_fs=found[0], after_fs=found[1], one_unit=_keep_unit(stages[end:], specs, name))
+
+
+_REMEDY = {
+    "before": "set `before` to an earlier stage, or leave it out for what was read",
+    "after": "leave the picture and `hum` out, or report on a job that ends earlier",
+}
+
+
+def _require_signal(spec: ArraySpec, where: str, side: str) -> float:
+    """The sampling rate of real samples along time."""
+    try:
+        array = spec if spec.kind in ("numpy", "torch") else route(assumed(spec), "numpy", nulls="nan").target
+    except BridgeflowError as error:
+        raise DataError(f"report: {where} cannot be measured: {error}") from error
+    if not array.dtype.startswith(("int", "uint", "float", "bfloat")):
+        raise DataError(f"report: {where} holds {array.dtype}, and what is measured are real numbers; {_REMEDY[side]}")
+    if not array.ndim or 0 in array.shape:
+        raise DataError(f"report: {where} has no samples along time; {_REMEDY[side]}")
+    if array.fs is None:
+        remedy = "frequencies need a sampling rate; set `fs` of the source, or "
+        raise DataError(f"report: {where} has no sampling rate: {remedy}{_REMEDY[side]}")
+    return array.fs
+
+
+def _after(passed: Compose) -> str:
+    number = len(passed.stages)
+    return f"after stage {number} ({type(passed.stages[-1]).__name__})" if number else "read"
+
+
+def _touching(stages: Iterable[AnyStage], specs: Mapping[str, Any], name: str) -> list[AnyStage]:
+    """The stages that have to do with a column, those of compositions in their place."""
+    return [stage for _, stage in Compose(stages).row if _selects(stage, specs, name)]
+
+
+def _selects(stage: AnyStage, specs: Mapping[str, Any], name: str) -> bool:
+    if not isinstance(stage, LeafTransform) or stage.keys is None:
+        return True
+    for key in stage.keys:
+        try:
+            recipe, _ = compile_recipe(dict(specs), is_spec, (key,))
+        except BridgeflowError:
+            continue
+        if place([name]) in recipe.places:
+            return True
+    return False
+
+
+def _is_spectrum(passed: Compose, specs: Mapping[str, Any], name: str) -> bool:
+    """Whether the last axes are frequency and time."""
+    spectral = False
+    for stage in _touching(passed.stages, specs, name):
+        spectral = isinstance(stage, Stft) or (spectral and not isinstance(stage, Istft))
+    return spectral
+
+
+def _keep_unit(stages: Iterable[AnyStage], specs: Mapping[str, Any], name: str) -> bool:
+    """Whether values before and after these stages are in one unit."""
+    for stage in _touching(stages, specs, name):
+        if isinstance(stage, (Scale, SignalFilter)) and stage.scale != 1:
+            return False
+        if isinstance(stage, SavgolFilter) and stage.deriv:
+            return False
+    return True
