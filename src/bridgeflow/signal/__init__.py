@@ -19,6 +19,7 @@ from bridgeflow.signal.convenience import (
     butter_lowpass_filter,
     notch_filter,
 )
+from bridgeflow.signal.convolution import convolve, correlate, fftconvolve, oaconvolve
 from bridgeflow.signal.design import (
     DESIGNS,
     Ba,
@@ -47,9 +48,9 @@ from bridgeflow.signal.framing import frames, labels_of_frames
 from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.medians import medfilt
 from bridgeflow.signal.peaks import peak_rate
-from bridgeflow.signal.resampling import Resampler, decimate, resample_poly
+from bridgeflow.signal.resampling import Resampler, decimate, resample, resample_poly, upfirdn
 from bridgeflow.signal.savgol import savgol_filter
-from bridgeflow.signal.spectral import ShortTimeFFT, welch
+from bridgeflow.signal.spectral import ShortTimeFFT, coherence, csd, istft, periodogram, spectrogram, stft, welch
 from bridgeflow.signal.streams import Stream, stream
 from bridgeflow.signal.transfer import filtfilt, lfilter, lfilter_zi
 from bridgeflow.signal.trends import detrend
@@ -85,28 +86,40 @@ __all__ = [
     "butter_bandstop_filter",
     "butter_highpass_filter",
     "butter_lowpass_filter",
+    "coherence",
+    "convolve",
+    "correlate",
+    "csd",
     "decimate",
     "detrend",
     "envelope",
+    "fftconvolve",
     "filtfilt",
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
     "frames",
     "hilbert",
+    "istft",
     "labels_of_frames",
     "lfilter",
     "lfilter_zi",
     "make_design",
     "medfilt",
     "notch_filter",
+    "oaconvolve",
     "peak_rate",
+    "periodogram",
+    "resample",
     "resample_poly",
     "savgol_filter",
     "sosfilt",
     "sosfilt_zi",
     "sosfiltfilt",
+    "spectrogram",
+    "stft",
     "stream",
+    "upfirdn",
     "welch",
 ]
 

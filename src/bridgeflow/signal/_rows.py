@@ -13,7 +13,18 @@ from bridgeflow.signal._arrays import Opened, open_array, time_last, time_where_
 from bridgeflow.signal.iir.door import is_watched
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Rows", "as_marked", "join", "kind_mark", "known_rows", "open_rows", "own", "padded", "together"]
+__all__ = [
+    "Rows",
+    "as_marked",
+    "join",
+    "kind_mark",
+    "known_rows",
+    "open_rows",
+    "own",
+    "padded",
+    "together",
+    "torch_must",
+]
 
 
 class Rows(NamedTuple):
@@ -56,7 +67,7 @@ def open_rows(x: Any, axis: int, *, what: str) -> Rows:
     Raises:
         DataError: elements that are no numbers, or no such axis.
     """
-    values = x if _torch_must(x) else open_array(x, what=what).values
+    values = x if torch_must(x) else open_array(x, what=what).values
     if isinstance(values, np.ndarray) and not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
     return Rows(time_last(values, axis, what=what), axis, x)
@@ -126,5 +137,6 @@ def padded(x: Any, before: int, behind: int) -> Any:
     return torch.nn.functional.pad(x, (before, behind))
 
 
-def _torch_must(x: Any) -> bool:
-    return kind_of(x) == "torch" and (x.device.type != "cpu" or is_watched(x))
+def torch_must(*values: Any) -> bool:
+    """Whether only torch can do it: one is a tensor on a device, or watched by autograd, a compiler, functorch."""
+    return any(kind_of(x) == "torch" and (x.device.type != "cpu" or is_watched(x)) for x in values)

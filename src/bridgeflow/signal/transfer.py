@@ -24,12 +24,12 @@ from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError, UnstableFilter
 from bridgeflow.signal._arrays import as_ndarray, open_array
 from bridgeflow.signal._padding import Padtype
+from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal.design import Ba
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.design.roots import roots
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
-from bridgeflow.signal.iir.door import is_watched
 from bridgeflow.signal.iir.engine import Array, result_dtype
 from bridgeflow.signal.scipy_names import call_scipy
 
@@ -76,7 +76,7 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     bridgeflow.errors.UnstableFilter: lfilter: unstable: a has a pole at 1.5, radius 1.5 >= 1; move the pole inside \
 the unit circle
     """
-    if is_watched(b, a, x, zi):
+    if torch_must(b, a, x, zi):
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.lfilter(b, a, x, axis, zi, check=_check_tensor("lfilter"))
@@ -123,7 +123,7 @@ def filtfilt(
     """
     if method not in ("pad", "gust"):
         raise ConfigError(f"filtfilt: method must be 'pad' or 'gust', got {method!r}")
-    if method == "pad" and is_watched(b, a, x):
+    if method == "pad" and torch_must(b, a, x):
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.filtfilt(b, a, x, axis, padtype, padlen, check=_check_tensor("filtfilt"))
@@ -155,7 +155,7 @@ def lfilter_zi(b: Any, a: Any) -> Any:
     >>> lfilter_zi([0.5], [1.0, -0.5])
     array([0.5])
     """
-    if is_watched(b, a):
+    if torch_must(b, a):
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.steady_state(b, a)

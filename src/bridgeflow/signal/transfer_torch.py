@@ -30,7 +30,7 @@ from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.engine import Array
 from bridgeflow.signal.torch_ops import extend, sosfilt_tensor
 
-__all__ = ["filtfilt", "lfilter", "steady_state"]
+__all__ = ["filtfilt", "first_tensor", "lfilter", "steady_state", "tensor_of"]
 
 Check = Callable[[Array, Array], Any]
 """Looks at the values of b and a, and raises where they are not a filter that can be run."""
@@ -38,7 +38,7 @@ Check = Callable[[Array, Array], Any]
 
 def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
     """`bridgeflow.signal.lfilter` where a tensor is on a device or under autograd."""
-    data = _tensor(x, like=_first_tensor(b, a, zi))
+    data = tensor_of(x, like=first_tensor(b, a, zi))
     if not -data.ndim <= axis < data.ndim:
         raise DataError(f"lfilter: axis {axis} does not exist, x has {data.ndim} axes")
     numerator, denominator = _coefficients(b, a, data, check, what="lfilter")
@@ -47,7 +47,7 @@ def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
     state = None
     if zi is not None:
         wanted = (*rows.shape[:-1], order)
-        state = _tensor(zi, like=data)
+        state = tensor_of(zi, like=data)
         if state.ndim != data.ndim or state.shape[axis] != order:
             raise DataError(f"lfilter: zi must have x's shape with {order} along axis {axis}, got {tuple(state.shape)}")
         state = state.movedim(axis, -1).expand(wanted)
@@ -62,7 +62,7 @@ def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
 
 def filtfilt(b: Any, a: Any, x: Any, axis: int, padtype: Padtype | None, padlen: int | None, *, check: Check) -> Tensor:
     """`bridgeflow.signal.filtfilt` where a tensor is on a device or under autograd."""
-    data = _tensor(x, like=_first_tensor(b, a))
+    data = tensor_of(x, like=first_tensor(b, a))
     if not -data.ndim <= axis < data.ndim:
         raise DataError(f"filtfilt: axis {axis} does not exist, x has {data.ndim} axes")
     numerator, denominator = _coefficients(b, a, data, check, what="filtfilt")
@@ -78,7 +78,7 @@ def filtfilt(b: Any, a: Any, x: Any, axis: int, padtype: Padtype | None, padlen:
 
 def steady_state(b: Any, a: Any) -> Tensor:
     """`bridgeflow.signal.lfilter_zi` of tensors: in closed form, so that gradients flow."""
-    template = _first_tensor(b, a)
+    template = first_tensor(b, a)
     rows = [_row(row, like=template) for row in (b, a)]
     if any(row.ndim != 1 or not len(row) for row in rows):
         raise DataError("lfilter_zi: b and a must be non-empty and 1-D")
@@ -175,16 +175,17 @@ def _aligned(b: Tensor, a: Tensor) -> tuple[Tensor, Tensor]:
     return b, a
 
 
-def _first_tensor(*values: Any) -> Tensor | None:
+def first_tensor(*values: Any) -> Tensor | None:
+    """The first tensor among values."""
     return next((value for value in values if isinstance(value, Tensor)), None)
 
 
 def _row(x: Any, *, like: Tensor | None) -> Tensor:
-    row = _tensor(x, like=like)
+    row = tensor_of(x, like=like)
     return row if row.ndim else row[None]
 
 
-def _tensor(x: Any, *, like: Tensor | None) -> Tensor:
+def tensor_of(x: Any, *, like: Tensor | None) -> Tensor:
     """Any array as a tensor, beside another one."""
     if isinstance(x, Tensor):
         return x

@@ -24,9 +24,11 @@ from bridgeflow.signal._arrays import Opened, open_array
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal.extension import Extension
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
+from bridgeflow.signal.resampling.fourier import resample
 from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
 from bridgeflow.signal.resampling.rates import Rate, rate_ratio
 from bridgeflow.signal.resampling.stream import Decimator, Resampler, whole
+from bridgeflow.signal.resampling.updown import upfirdn
 
 __all__ = [
     "Decimator",
@@ -37,7 +39,9 @@ __all__ = [
     "antialias",
     "decimate",
     "rate_ratio",
+    "resample",
     "resample_poly",
+    "upfirdn",
 ]
 
 

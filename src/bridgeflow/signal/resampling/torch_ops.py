@@ -14,9 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bridgeflow.errors import DataError
+from bridgeflow.signal._arrays import time_last, time_where_it_was
+from bridgeflow.signal._torch import float_dtype
+from bridgeflow.signal.convolution_torch import convolve
+from bridgeflow.signal.extension import extend
 from bridgeflow.signal.resampling.polyphase import Polyphase
+from bridgeflow.signal.transfer_torch import first_tensor, tensor_of
 
-__all__ = ["resample_tensor"]
+__all__ = ["resample_tensor", "upfirdn_tensor"]
 
 
 def resample_tensor(x: Tensor, plan: Polyphase, first_tick: int, outputs: int) -> Tensor:
@@ -89,3 +95,38 @@ def _(info: Any, in_dims: tuple[int | None, ...], x: Tensor, *others: Any) -> tu
     assert in_dims[0] is not None
     y: Tensor = _resample(x.movedim(in_dims[0], 0), *others)
     return y, 0
+
+
+def upfirdn_tensor(h: Any, x: Any, up: int, down: int, axis: int, mode: str, cval: float) -> Tensor:
+    """`bridgeflow.signal.upfirdn` where a tensor is on a device or under autograd, with gradients for both.
+
+    Args:
+        h: taps [n].
+        x: data, time along `axis`.
+        up, down: factors.
+        axis: of time.
+        mode, cval: how x goes on beyond its ends.
+    """
+    template = first_tensor(h, x)
+    taps, data = tensor_of(h, like=template), tensor_of(x, like=template)
+    if taps.ndim != 1 or not len(taps):
+        raise DataError(f"upfirdn: h must be 1-D with non-zero length, got shape {tuple(taps.shape)}")
+    rows = time_last(data, axis, what="upfirdn")
+    samples = int(rows.shape[-1])
+    if not samples:
+        raise DataError("upfirdn: there are no samples")
+    outputs = -(-((samples - 1) * up + len(taps)) // down)
+    rows, reach = rows.to(float_dtype(data, double=True)), 0
+    if mode != "constant" or cval:
+        reach = -(-(len(taps) - 1) // up)
+        rows = extend(rows, mode, cval, reach, reach)
+    work = torch.promote_types(rows.dtype, taps.dtype)
+    stuffed = torch.nn.functional.pad(rows.to(work).unsqueeze(-1), (0, up - 1)).flatten(-2)
+    weights = taps.to(work).reshape([1] * (rows.ndim - 1) + [-1])
+    full = convolve(stuffed, weights, "full", -1, double=True, what="upfirdn")
+    needed = reach * up + (outputs - 1) * down + 1
+    full = torch.nn.functional.pad(full, (0, max(needed - int(full.shape[-1]), 0)))
+    y = full[..., reach * up : needed : down]
+    kept = float_dtype(data, double=False)
+    kept = kept.to_complex() if y.is_complex() and not kept.is_complex else kept
+    return time_where_it_was(y.to(kept), axis)  # type: ignore[no-any-return]

@@ -7,7 +7,9 @@ single precision; SciPy gives double always.
 from __future__ import annotations
 
 from bridgeflow.signal.spectral.average import Average, Scaling, WelchAverage, named_window, welch
+from bridgeflow.signal.spectral.cross import coherence, csd, periodogram
 from bridgeflow.signal.spectral.live import LiveIstft, LiveStft
+from bridgeflow.signal.spectral.segments import istft, spectrogram, stft
 from bridgeflow.signal.spectral.short_time import Detrend, FftMode, Padding, ScaleTo, ShortTimeFFT
 
 __all__ = [
@@ -21,6 +23,12 @@ __all__ = [
     "Scaling",
     "ShortTimeFFT",
     "WelchAverage",
+    "coherence",
+    "csd",
+    "istft",
     "named_window",
+    "periodogram",
+    "spectrogram",
+    "stft",
     "welch",
 ]

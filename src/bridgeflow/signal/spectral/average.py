@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.bridge import kind_of
+from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
@@ -20,7 +20,7 @@ from bridgeflow.signal.spectral.short_time import Detrend, ShortTimeFFT
 from bridgeflow.signal.trends import Trend
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Average", "Scaling", "WelchAverage", "welch"]
+__all__ = ["Average", "Scaling", "WelchAverage", "frequencies", "median_bias", "welch", "welch_transform"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -45,7 +45,7 @@ def welch(
     scaling: Scaling = "density",
     axis: int = -1,
     average: Average = "mean",
-) -> tuple[Array, Any]:
+) -> tuple[Any, Any]:
     """The power spectrum by Welch's method, as `scipy.signal.welch` gives it.
 
     Args:
@@ -63,7 +63,7 @@ def welch(
         average: `"mean"` or `"median"`.
 
     Returns:
-        f: ndarray, frequencies in Hz.
+        f: frequencies in Hz, of the kind of x.
         Pxx: x with frequency in place of time; as x in kind and device; float64, or float32 for data of at most single
             precision. Gradients flow.
 
@@ -79,45 +79,80 @@ def welch(
     samples = int(rows.values.shape[-1])
     if not rows.values.size if isinstance(rows.values, np.ndarray) else not rows.values.numel():
         empty = rows.close(in_precision(rows.values))
-        return as_ndarray(empty), empty
-    weights = _window(window, nperseg, samples)
+        return empty, empty
+    sft = welch_transform(
+        window,
+        nperseg,
+        noverlap,
+        nfft,
+        fs,
+        return_onesided and not is_complex(rows.values),
+        scaling,
+        samples,
+        what="welch",
+    )
+    run = WelchAverage(sft=sft, detr=detrend or None, average=average)
+    power = run.averaged(rows.values)
+    return frequencies(sft.f, x), rows.close_new(time_where_it_was(power, axis))
+
+
+def frequencies(f: Any, x: Any) -> Any:
+    """Frequencies or times as the kind, and on the device, of the data."""
+    return np.asarray(f) if kind_of(x) in {None, "numpy"} else like(np.asarray(f), x)
+
+
+def welch_transform(
+    window: Any,
+    nperseg: int | None,
+    noverlap: int | None,
+    nfft: int | None,
+    fs: float,
+    onesided: bool,
+    scaling: str,
+    samples: int,
+    *,
+    what: str,
+) -> ShortTimeFFT:
+    """The transform of a segment that Welch's method asks for.
+
+    Raises:
+        ConfigError, DataError: parameters that do not fit each other, or the data.
+    """
+    weights = _window(window, nperseg, samples, what=what)
     length = len(weights)
     shared = length // 2 if noverlap is None else int(noverlap)
     if shared >= length:
-        raise ConfigError(f"welch: noverlap={shared} must be less than nperseg={length}", field="noverlap")
+        raise ConfigError(f"{what}: noverlap={shared} must be less than nperseg={length}")
     if length > samples:
-        raise DataError(f"welch: the window has {length} samples, and the data {samples}")
-    sft = ShortTimeFFT(
+        raise DataError(f"{what}: the window has {length} samples, and the data {samples}")
+    return ShortTimeFFT(
         weights,
         length - shared,
         fs,
-        fft_mode="onesided" if return_onesided and not is_complex(rows.values) else "twosided",
+        fft_mode="onesided" if onesided else "twosided",
         mfft=None if nfft is None else int(nfft),
         scale_to=_SCALED[parse_word(scaling, Scaling, field="scaling")],
         phase_shift=None,
     )
-    run = WelchAverage(sft=sft, detr=detrend or None, average=average)
-    power = run.averaged(rows.values)
-    return np.asarray(sft.f), rows.close_new(time_where_it_was(power, axis))
 
 
-def _window(window: Any, nperseg: int | None, samples: int) -> Array:
+def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Array:
     if isinstance(window, (str, tuple)):
         length = 256 if nperseg is None else int(nperseg)
         if length < 1:
-            raise ConfigError(f"welch: nperseg must be at least 1, got {nperseg}", field="nperseg")
+            raise ConfigError(f"{what}: nperseg must be at least 1, got {nperseg}", field="nperseg")
         if length > samples:
             warnings.warn(
                 f"nperseg={length} is greater than the {samples} samples of the signal, using nperseg={samples}",
-                stacklevel=3,
+                stacklevel=4,
             )
             length = samples
         return named_window(window, length)
     given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
     if given.ndim != 1 or not len(given):
-        raise ConfigError(f"welch: window must be a row of numbers, got shape {given.shape}", field="window")
+        raise ConfigError(f"{what}: window must be a row of numbers, got shape {given.shape}", field="window")
     if nperseg is not None and nperseg != len(given):
-        raise ConfigError(f"welch: nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
+        raise ConfigError(f"{what}: nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
     return given
 
 
@@ -181,9 +216,9 @@ class WelchAverage:
         if self.average == "mean":
             return _added(None, power) / count
         if isinstance(power, np.ndarray):
-            return (np.median(power, axis=-2) / _median_bias(count)).astype(power.dtype)
+            return (np.median(power, axis=-2) / median_bias(count)).astype(power.dtype)
         middle = power.sort(dim=-2).values[..., [(count - 1) // 2, count // 2], :]
-        return middle.mean(dim=-2) / _median_bias(count)
+        return middle.mean(dim=-2) / median_bias(count)
 
     def _powers(self, x: Any) -> Any:
         """The power [..., segments, f] of each whole segment."""
@@ -260,7 +295,7 @@ def _added(begun: Any, powers: Any) -> Any:
     return sums if begun is None else sums + torch.as_tensor(begun).to(sums)
 
 
-def _median_bias(segments: int) -> float:
+def median_bias(segments: int) -> float:
     """The median of exponentially distributed powers over their mean (B. Allen et al., Phys. Rev. D 85, 2012)."""
     even = 2 * np.arange(1.0, (segments - 1) // 2 + 1)
     return float(1 + np.sum(1.0 / (even + 1) - 1.0 / even))

@@ -1,0 +1,72 @@
+"""`upfirdn`: SciPy's function, a filter between two rates, on every kind of array, differentiable."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.errors import DataError
+from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_last
+from bridgeflow.signal._rows import torch_must
+from bridgeflow.signal.extension import BACKGROUNDS, Extension
+from bridgeflow.signal.iir.engine import result_dtype
+from bridgeflow.signal.scipy_names import call_scipy
+
+__all__ = ["upfirdn"]
+
+
+def upfirdn(
+    h: Any, x: Any, up: int = 1, down: int = 1, axis: int = -1, mode: Extension = "constant", cval: float = 0
+) -> Any:
+    """Put in `up - 1` zeros behind each sample, filter by `h`, keep every `down`-th: as `scipy.signal.upfirdn` does.
+
+    Args:
+        h: taps [n] of any kind, real or complex.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        up: factor by which the rate grows, at least 1.
+        down: factor by which it shrinks, at least 1.
+        axis: the axis of time.
+        mode: how x goes on beyond its ends; as `padtype` of `resample_poly`, without the levels.
+        cval: the value for `"constant"`.
+
+    Returns:
+        As x in kind and device; in dtype too, but for integers and booleans, which become float64, and for real data
+        with complex taps. Gradients flow to x and h.
+
+    Raises:
+        DataError: factors, taps or data that do not fit.
+        ValueError: a mode that does not exist.
+
+    >>> upfirdn([1.0, 1.0], [1.0, 2.0, 3.0], up=2).tolist()
+    [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]
+    """
+    parse_word(mode, Extension, field="mode")
+    if mode in BACKGROUNDS:
+        raise DataError(f"upfirdn: mode={mode!r} takes a level off, which only resample_poly does")
+    for name, factor in (("up", up), ("down", down)):
+        if isinstance(factor, bool) or factor != int(factor) or factor < 1:
+            raise DataError(f"upfirdn: {name} must be an integer of at least 1, got {factor!r}")
+    if torch_must(h, x):
+        from bridgeflow.signal.resampling import torch_ops
+
+        return torch_ops.upfirdn_tensor(h, x, int(up), int(down), axis, mode, float(cval))
+    taps = as_ndarray(h)
+    if taps.ndim != 1 or not len(taps) or taps.dtype.kind not in "fciub":
+        raise DataError(f"upfirdn: h must be 1-D with non-zero length, got {taps.dtype} of shape {taps.shape}")
+    opened = open_array(x, what="upfirdn")
+    values = opened.values
+    time_last(values, axis, what="upfirdn")
+    if not values.shape[axis]:
+        raise DataError("upfirdn: there are no samples")
+    import scipy.signal
+
+    single = values.dtype.char in "fF" and taps.dtype.char in "fF"
+    wide = values if single else values.astype(np.result_type(values.dtype, np.float64))
+    y = call_scipy(scipy.signal.upfirdn, "upfirdn", taps, wide, int(up), int(down), axis, mode, cval)
+    owed = result_dtype(values.dtype)
+    if y.dtype.kind == "c" and owed.kind != "c":
+        owed = np.dtype(np.result_type(owed, np.complex64))
+    return Opened(values, x).close(np.ascontiguousarray(y.astype(owed, copy=False)))
