@@ -6,7 +6,7 @@ import pytest
 from bridgeflow.bridge import describe
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.report import Sides, plan_sides
+from bridgeflow.pipeline.report import plan_sides
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import (
     Decimate,
@@ -31,7 +31,12 @@ SPECS = {name: ArraySpec(kind="numpy", dtype="float64", shape=(SAMPLES,), fs=FS)
 
 
 def sides(*stages, name="v", before=None, hum=None, seconds=None, specs=SPECS):
-    return plan_sides(Compose(stages), specs, name=name, before=before, hum=hum, seconds=seconds)
+    found = plan_sides(Compose(stages), specs, name=name, before=before)
+    if hum is not None:
+        found.require_line(hum)
+    if seconds is not None:
+        found.require_stretch(seconds)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,8 @@ def sides(*stages, name="v", before=None, hum=None, seconds=None, specs=SPECS):
     ],
 )
 def test_each_side_has_its_own_rate(stages, before, rates):
-    assert sides(*stages, before=before) == Sides(name="v", before_fs=rates[0], after_fs=rates[1])
+    found = sides(*stages, before=before)
+    assert (found.before_fs, found.after_fs, found.one_unit) == (*rates, True)
 
 
 @pytest.mark.parametrize(
@@ -84,8 +90,8 @@ def test_whether_both_sides_are_in_one_unit(stages, before, one):
         ([Window(length=30_000)], {}, r"after stage 1 \(Window\) has no samples along time"),
         ([Window(length=500)], {"hum": 60.0}, "hum: needs a recording of at least 2 s, got 0.5 s"),
         ([Resample(from_hz=1000, to_hz=100)], {"hum": 60.0}, "between 3 and 47 Hz can be measured at fs 100"),
-        ([NOTCH], {"seconds": (20.0, 24.0)}, "begins at 20, and 'v' as it is read is 20 s long"),
-        ([Window(length=5000)], {"seconds": (6.0, 8.0)}, r"after stage 1 \(Window\) is 5 s long"),
+        ([NOTCH], {"seconds": (20.0, 24.0)}, "begins at 20 s, and 'v' before is 20 s long"),
+        ([Window(length=5000)], {"seconds": (6.0, 8.0)}, "begins at 6 s, and 'v' after is 5 s long"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_with_its_stage(stages, options, problem):

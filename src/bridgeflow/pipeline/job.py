@@ -299,8 +299,7 @@ class Job:
             if isinstance(plan.result, dict):
                 with self.locating("report", "column"):
                     self.report_column(plan.result)
-                with self.locating("report"):
-                    self.sides(source, plan)
+                self.sides(source, plan)
                 lengths = lengths_of(plan.result, axes)
                 if len(set(lengths.values())) > 1:
                     raise data_error(self.sink.path, different_lengths(lengths))
@@ -389,9 +388,15 @@ class Job:
         if report.hum is None and report.png is None:
             return None
         specs = self.layout(source).specs(self.specs(source))
-        return plan_sides(
-            self.transform, specs, name=name, before=report.before, hum=report.hum, seconds=report.seconds
-        )
+        with self.locating("report"):
+            sides = plan_sides(self.transform, specs, name=name, before=report.before)
+        if sides is not None and report.hum is not None:
+            with self.locating("report", "hum"):
+                sides.require_line(report.hum)
+        if sides is not None and report.png is not None and report.seconds is not None:
+            with self.locating("report", "seconds"):
+                sides.require_stretch(report.seconds)
+        return sides
 
     def report_column(self, columns: Mapping[str, Any]) -> str:
         """The name of the column to report on, among those that come out.

@@ -25,13 +25,39 @@ class Sides:
     Args:
         name: of the column.
         before_fs, after_fs: sampling rates in Hz.
+        before_samples, after_samples: how many there are along time; `None` where that is not known.
         one_unit: whether both sides are in the unit of the report; else what was before is in another.
     """
 
     name: str
     before_fs: float
     after_fs: float
+    before_samples: int | None = None
+    after_samples: int | None = None
     one_unit: bool = True
+
+    def require_line(self, hum: float) -> None:
+        """Refuse to measure a line at this frequency where one of the sides does not allow it.
+
+        Raises:
+            DataError: as for `bridgeflow.pipeline.measure.hum_db`.
+        """
+        require_line(self.before_fs, hum, self.before_samples)
+        require_line(self.after_fs, hum, self.after_samples)
+
+    def require_stretch(self, seconds: tuple[float, float]) -> None:
+        """Refuse to draw a stretch of time that a side does not have.
+
+        Raises:
+            DataError: it begins after the end.
+        """
+        for side, samples, fs in (
+            ("before", self.before_samples, self.before_fs),
+            ("after", self.after_samples, self.after_fs),
+        ):
+            if samples is not None and seconds[0] >= samples / fs:
+                long = f"{self.name!r} {side} is {samples / fs:g} s long"
+                raise DataError(f"report: the stretch begins at {seconds[0]:g} s, and {long}; name an earlier one")
 
 
 def plan_sides(
@@ -40,8 +66,6 @@ def plan_sides(
     *,
     name: str,
     before: str | None,
-    hum: float | None,
-    seconds: tuple[float, float] | None,
 ) -> Sides | None:
     """What a report measures, from the descriptions of the columns that transforms are given; `None` where a stage does
     not say what it makes.
@@ -49,7 +73,6 @@ def plan_sides(
     Args:
         name: the reported column.
         before: name of the stage whose result is the "before"; `None` for what was read.
-        hum, seconds: as for `JobReport`.
 
     Raises:
         DataError: a side is not a signal along time that can be measured; says which, and after which stage.
@@ -68,15 +91,16 @@ def plan_sides(
         spec = made[name]
         if not is_spec(spec) or _is_spectrum(passed, specs, name):
             raise DataError(f"report: {where} is not a signal along time; {_REMEDY[side]}")
-        found.append(_require_signal(spec, where, side))
-        if hum is not None:
-            require_line(found[-1], hum, spec.time)
-        if seconds is not None and spec.time is not None and seconds[0] >= spec.time / found[-1]:
-            long = f"{spec.time / found[-1]:g} s"
-            raise DataError(
-                f"report: seconds begins at {seconds[0]:g}, and {where} is {long} long; name an earlier one"
-            )
-    return Sides(name=name, before_fs=found[0], after_fs=found[1], one_unit=_keep_unit(stages[end:], specs, name))
+        found.append((_require_signal(spec, where, side), spec.time))
+    (before_fs, before_samples), (after_fs, after_samples) = found
+    return Sides(
+        name=name,
+        before_fs=before_fs,
+        after_fs=after_fs,
+        before_samples=before_samples,
+        after_samples=after_samples,
+        one_unit=_keep_unit(stages[end:], specs, name),
+    )
 
 
 _REMEDY = {
