@@ -223,7 +223,7 @@ def test_examples_of_every_kind(kind, stage):
     np.testing.assert_allclose(made, right, rtol=1e-12)
 
 
-@pytest.mark.parametrize("kind", set(ROWS_OF_SEVERAL) - {"ndarray", "tensor"})
+@pytest.mark.parametrize("kind", [kind for kind in ROWS_OF_SEVERAL if kind not in {"ndarray", "tensor"}])
 def test_columns_in_chunks_are_one_column(kind):
     columns = {"v": in_two_chunks(ROWS_OF_SEVERAL[kind])(STEREO)}
     right = LOWPASS(STEREO.T).T
