@@ -13,9 +13,10 @@ from bridgeflow.bridge import describe, to_arrow
 from bridgeflow.bridge.routes import LISTS
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
+from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error
-from bridgeflow.io.plain import nothing, row_width
+from bridgeflow.io.plain import row_width
 from bridgeflow.spec import ArraySpec, itemsize
 
 __all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "single", "to_batch"]
@@ -40,7 +41,7 @@ def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None, *, va
     unknown = _unknown_extension(field)
     if unknown is not None:
         raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
-    empty: ArraySpec = describe(nothing(field.type))
+    empty: ArraySpec = describe(no_rows(field.type))
     private = row_width(field.type) is not None and not nulls
     inner, nbytes = empty.shape[1:], None
     if empty.layout in LISTS and inner:
@@ -54,7 +55,7 @@ def single(column: pa.ChunkedArray) -> pa.Array:
     pieces = [chunk for chunk in column.chunks if len(chunk)] or column.chunks[:1]
     for piece in pieces:  # before they are put together: that reads through dictionary indices
         piece.validate(full=True)
-    return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else nothing(column.type)
+    return pieces[0] if len(pieces) == 1 else pa.concat_arrays(pieces) if pieces else no_rows(column.type)
 
 
 def cut(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[Columns]:
@@ -132,7 +133,7 @@ def to_batch(path: Path, columns: Columns, schema: pa.Schema | None = None) -> p
 def group_rows(schema: pa.Schema) -> int:
     """Rows per row group or record batch, from the schema alone: a power of two that makes about `GROUP_BYTES`."""
     width = sum(_width(field.type) for field in schema)
-    return max(1, 1 << (GROUP_BYTES // max(width, 1)).bit_length() - 1)
+    return 1 << max(GROUP_BYTES // max(width, 1), 1).bit_length() - 1
 
 
 def _width(type: Any) -> int:

@@ -18,9 +18,10 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
+from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Arrays, Columns, Reader
 from bridgeflow.io.mapped import Held, MappedFile
-from bridgeflow.io.plain import by_part, gather, gather_from, join, nothing, numbers, over, own, row_width, rows_of
+from bridgeflow.io.plain import by_part, gather, gather_from, join, numbers, over, own, row_width, rows_of
 
 __all__ = ["PieceReader"]
 
@@ -93,14 +94,14 @@ class PieceReader(Reader):
                 start = end
             number += 1
 
-    def _nothing(self) -> Columns:
-        return {name: nothing(type) for name, type in self._types.items()}
+    def _empty(self) -> Columns:
+        return {name: no_rows(type) for name, type in self._types.items()}
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """Rows within one piece of a mapped file are a view of it; others are put together, which copies."""
         self.file.require_unchanged()
         spans = [(number, self._piece(number), begin, end) for number, begin, end in self._spans(start, stop)]
-        return {name: self._cut(name, spans, writable) for name in self._types} if spans else self._nothing()
+        return {name: self._cut(name, spans, writable) for name in self._types} if spans else self._empty()
 
     def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
         """Rows within one piece of a mapped file, if all columns are numbers without nulls."""
@@ -176,7 +177,7 @@ class PieceReader(Reader):
         """Rows of a mapped file are gathered at once, wherever they lie; decoded pieces are taken one after another."""
         self.file.require_unchanged()
         if not len(indices):
-            return self._nothing()
+            return self._empty()
         pieces = np.searchsorted(self._bounds, indices, "right") - 1
         local = indices - self._bounds[pieces]
         return {name: self._gather(name, pieces, local) for name in self._types}

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from bridgeflow.bridge.arrow_numpy import element_of, levels
 from bridgeflow.bridge.private import private_buffer
+from bridgeflow.io.arrow_take import take
 
 __all__ = [
     "adopt",
@@ -23,7 +24,6 @@ __all__ = [
     "gather",
     "gather_from",
     "join",
-    "nothing",
     "numbers",
     "over",
     "own",
@@ -69,13 +69,6 @@ def numbers(type: pa.DataType) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
         return None
     is_real = element.dtype.startswith(("int", "uint", "float")) and element.dtype == element.stored
     return (np.dtype(element.dtype), element.inner) if is_real else None
-
-
-def nothing(type: pa.DataType) -> pa.Array:
-    """A column without rows; pyarrow has none for tensors with a permutation."""
-    if isinstance(type, pa.BaseExtensionType):
-        return pa.ExtensionArray.from_storage(type, nothing(type.storage_type))
-    return pa.array([], type=type)
 
 
 def rows_of(column: pa.Array) -> Any:
@@ -133,7 +126,7 @@ def gather(column: Any, indices: Any) -> Any:
         return column[indices]
     rows = rows_of(column)
     if rows is None:
-        return column.take(pa.array(indices))
+        return take(column, indices)
     return over(column.type, len(indices), rows[indices])
 
 
