@@ -27,6 +27,7 @@ __all__ = [
     "MissingDependency",
     "NoRoute",
     "NonFinite",
+    "NotSupported",
     "OutOfContext",
     "OutOfSharedMemory",
     "StaleHandle",
@@ -129,6 +130,10 @@ class DataError(BridgeflowError, ValueError):
 
     file: str | None = None
     column: str | None = None
+
+
+class NotSupported(DataError):
+    """A file or column that is whole, of a kind that is not read or written here: a codec, an encoding, a type."""
 
 
 class CannotStream(BridgeflowError, TypeError):

@@ -241,8 +241,12 @@ def manifest_of(folder, **changes):
     order = ["part4.arrows", "part0.arrow"]
     sizes = {name: os.path.getsize(folder / name) for name in order}
     rows = {"part4.arrows": 12, "part0.arrow": 7}
-    shards = [{"name": name, "nbytes": sizes[name], "rows": rows[name]} | changes.get(name[:5], {}) for name in order]
-    return {"version": 1, "shards": shards}
+    rest = {"recording": "a", "start": 0, "end": 50, "sha256": "0" * 64, "saturated": 0}
+    shards = [
+        {"name": name, "nbytes": sizes[name], "rows": rows[name]} | rest | changes.get(name[:5], {}) for name in order
+    ]
+    job = {"version": 1, "digest": "0" * 64, "configuration": {}, "versions": {}, "inputs": []}
+    return {**job, "recordings": [{"name": "a", "rows": 50}], "shards": shards, "rows": 19}
 
 
 def test_a_manifest_is_trusted_and_not_a_glob(tmp_path):
@@ -259,7 +263,8 @@ def test_a_manifest_is_trusted_and_not_a_glob(tmp_path):
         ({"rows": 8}, r"part0\.arrow: has 7 rows, and its folder's manifest says 8"),
         ({"nbytes": 8}, r"part0\.arrow: has [\d,]+ bytes, and its folder's manifest says 8"),
         ({"name": "none.arrow"}, "none.arrow: no such file"),
-        ({"name": "../../part0.arrow", "rows": 8}, "a/part0.arrow: has 7 rows"),
+        ({"name": "../../part0.arrow"}, r"manifest\.json: shards\[1\]\.name: expected a plain file name"),
+        ({"rows": -1}, r"manifest\.json: shards\[1\]\.rows: expected a whole number from 0 on, got -1"),
     ]:
         (folder / "manifest.json").write_bytes(seal(manifest_of(folder, part0=change)))
         with pytest.raises(DataError, match=problem):

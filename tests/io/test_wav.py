@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.io import wavfile
 
-from bridgeflow.errors import DataError
+from bridgeflow.errors import DataError, NotSupported
 from bridgeflow.io import open_sink, open_source, wav_chunks
 
 RNG = np.random.default_rng(3)
@@ -285,6 +285,57 @@ def test_lies(tmp_path, content, problem):
     with pytest.raises(DataError, match=r"a\.wav: cannot be read as wav \(.*") as caught:
         open_source(put(tmp_path, content))
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("tag", [*wav_chunks._CODECS, 0x0000, 0x1234, 0xFFFF])
+@pytest.mark.parametrize("length", [16, 18, 20, 32, 50])
+def test_codecs_are_not_supported_rather_than_damaged(tmp_path, tag, length):
+    described = chunk(b"fmt ", struct.pack("<HHIIHH", tag, 1, 8000, 4055, 256, 4) + bytes(range(1, length - 15)))
+    name = wav_chunks._CODECS.get(tag, f"format {tag:#06x}")
+    for content in (riff(described, DATA), riff(described, chunk(b"fact", bytes(4)), DATA)):
+        with pytest.raises(NotSupported, match=r"samples of 4 bits in .*not supported") as caught:
+            open_source(put(tmp_path, content))
+        assert name in str(caught.value)
+        assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        riff(extensible(tag=6, bits=8, valid=8), DATA),
+        riff(extensible(tail=bytes(range(14))), DATA),
+        riff(fmt(bits=12, frame=2, byte_rate=16000), DATA),
+        riff(fmt(bits=20, frame=3, byte_rate=24000), DATA),
+        riff(fmt(bits=64), DATA),
+        riff(fmt(3, bits=16), DATA),
+        b"RIFX" + riff(fmt(), DATA)[4:],
+        b"riff\x2e\x91\xcf\x11" + bytes(100),
+        b"fLaC" + bytes(100),
+        b"FORM" + bytes(100),
+        b"OggS" + bytes(100),
+    ],
+    ids=["A-law", "other GUID", "12 bits", "20 bits", "64 bits", "half", "RIFX", "W64", "FLAC", "AIFF", "Ogg"],
+)
+def test_what_is_whole_is_not_called_damaged(tmp_path, content):
+    with pytest.raises(NotSupported, match="not supported") as caught:
+        open_source(put(tmp_path, content))
+    assert "damaged" not in str(caught.value)
+
+
+@pytest.mark.parametrize("samples", [bytes(8000), b"\1" * 8000, np.arange(4000, dtype="<i2").tobytes(), b"abcd" * 2000])
+@pytest.mark.parametrize("before", [b"", chunk(b"LIST", b"INFOISFT\x04\0\0\0Lavf")])
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, None])
+@pytest.mark.parametrize("data_size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_sizes_that_were_never_filled_in_are_an_error_about_the_size(tmp_path, size, data_size, before, samples):
+    content = riff(fmt(), before, chunk(b"data", samples, data_size), size=size)
+    with pytest.raises(DataError, match=r"size|declares|goes beyond the end"):
+        open_source(put(tmp_path, content))
+
+
+@pytest.mark.parametrize("after", [b"", chunk(b"LIST", b"INFO"), chunk(b"id3 ", b"abc")])
+def test_a_recording_without_samples_is_one(tmp_path, after):
+    with open_source(put(tmp_path, riff(fmt(), chunk(b"data", b""), after))) as source:
+        assert source.rows == 0
 
 
 def test_samples_off_their_grid(tmp_path):

@@ -75,6 +75,7 @@ def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
         "sink": {**asdict(result.receipt), "path": str(result.receipt.path)},
         "chunks": result.chunks,
         "saturated": result.saturated,
+        "beyond_full_scale": result.beyond,
         "picture": None if picture is None else str(picture),
     }
 
@@ -103,14 +104,19 @@ def run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str,
             f"{shown_path(result.receipt.path)}: {result.receipt.nbytes:,} bytes, SHA-256 {result.receipt.sha256[:12]}",
         )
     )
-    lines += _saturated_lines(result.saturated)
+    lines += _saturated_lines(result.saturated, result.beyond)
     if picture is not None:
         lines.append(("picture", shown_path(picture)))
     return lines
 
 
-def _saturated_lines(count: int) -> list[tuple[str, str]]:
-    return [("saturated", f"{count:,} values out of the range of the sink's dtype")] if count else []
+def _saturated_lines(saturated: int, beyond: int) -> list[tuple[str, str]]:
+    lines = []
+    if saturated:
+        lines.append(("saturated", f"{saturated:,} values out of the range of the sink's dtype"))
+    if beyond:
+        lines.append(("beyond", f"{beyond:,} samples beyond full scale (1.0), which players clip"))
+    return lines
 
 
 def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
@@ -125,6 +131,7 @@ def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
         "made": result.made,
         "kept": result.kept,
         "saturated": result.saturated,
+        "beyond_full_scale": result.beyond,
         "seconds": result.took,
         "was_complete": result.was_complete,
     }
@@ -143,7 +150,7 @@ def shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
         ("time", f"{result.took:.2f} s: {result.rows_in / max(result.took, 1e-9):,.0f} rows/s"),
         ("wrote", f"{shown_path(result.path)}: {number_of(len(result.shards), 'shard')}{kept}"),
         ("", f"{result.rows:,} rows, {result.nbytes:,} bytes, job {result.digest[:8]}"),
-        *_saturated_lines(result.saturated),
+        *_saturated_lines(result.saturated, result.beyond),
     ]
 
 

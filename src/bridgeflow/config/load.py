@@ -148,6 +148,8 @@ class _Loader:
         self._map(["source"], "a map such as `{parquet: in.parquet}`")
         section = parse_section(self.document, ["source"], SourceSection, list(formats()))
         format, path = self._format_and_path("source")
+        if section.normalize and not formats()[format].writer.has_full_scale:
+            raise self.document.error(["source", "normalize"], f"a {format} file has no full scale; leave it out")
         return JobSource(
             path=path,
             format=format,
@@ -155,6 +157,8 @@ class _Loader:
             fs=section.fs,
             nulls=section.nulls,
             rows=section.rows,
+            normalize=section.normalize,
+            max_nbytes=section.max_nbytes,
         )
 
     def _sink(self) -> JobSink:
@@ -170,6 +174,8 @@ class _Loader:
             if wanted is not None and wanted not in takes:
                 known = " or ".join(map(repr, takes))
                 raise self.document.error(["sink", key], f"{format} takes {known}, got {wanted!r}")
+        if section.normalize is not None and not writer.has_full_scale:
+            raise self.document.error(["sink", "normalize"], f"a {format} file has no full scale; leave it out")
         shards = self._map(["sink"])[format].plain().endswith("/")
         if section.shard_rows is not None and not shards:
             problem = f"is for a folder of shards, whose path ends with a slash; {path.name!r} is one file"
@@ -182,6 +188,7 @@ class _Loader:
             compression=section.compression,
             dtype=section.dtype,
             on_overflow=section.on_overflow,
+            normalize=section.normalize,
             shards=shards,
             shard_rows=section.shard_rows,
         )

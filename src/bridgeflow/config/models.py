@@ -19,6 +19,7 @@ __all__ = ["ReportSection", "Section", "SinkSection", "SourceSection", "parse_se
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Hertz: TypeAlias = Annotated[float, Field(gt=0, le=1e12)]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=1e9)]
+Nbytes: TypeAlias = Annotated[int, Field(ge=1, le=2**62)]
 Rows: TypeAlias = Annotated[int, Field(ge=1, le=10**12)]
 
 
@@ -50,6 +51,15 @@ class SourceSection(Section):
         description="What a row of several numbers is: `instants` of a recording, whose channels they are, or "
         "`examples`, pieces of signal. Where left out, instants in wav files and examples in others.",
     )
+    normalize: bool = Field(
+        False,
+        description="Of wav: integers become floats between -1 and 1, full scale; else they are the file's numbers.",
+    )
+    max_nbytes: Nbytes | None = Field(
+        None,
+        description="Most bytes that a file may become when it is decoded; where left out, 512 MiB, or 250 times the "
+        "bytes of the file where that is more.",
+    )
 
 
 class SinkSection(Section):
@@ -65,6 +75,11 @@ class SinkSection(Section):
     )
     on_overflow: OnOverflow = Field(
         "raise", description="What becomes of values that `dtype` cannot hold: an error, or the nearest it can."
+    )
+    normalize: bool | None = Field(
+        None,
+        description="Of wav: `true` where values are between -1 and 1, full scale, `false` for counts that are written "
+        "as they are. Where left out they are too, and what would be silence or clipped is refused.",
     )
     shard_rows: Rows | None = Field(
         None,

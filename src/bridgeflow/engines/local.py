@@ -82,6 +82,7 @@ class Result:
         took: seconds that each step took.
         chunks: in how many pieces the rows went through; 1 where they were read whole.
         saturated: values that the sink's `dtype` could not hold, and that became the nearest it can.
+        beyond: float samples beyond full scale in a file of audio, which players clip.
         crossings: how many there were; copies: those that copied, and why.
         hum: measured where the report asks for it.
         pair: the reported column, where a report is asked for.
@@ -100,6 +101,7 @@ class Result:
     receipt: Receipt
     chunks: int = 1
     saturated: int = 0
+    beyond: int = 0
 
     @property
     def rate(self) -> float:
@@ -285,7 +287,7 @@ class _FileRun:
     def _write(self, write: Callable[[Sink], None]) -> dict[str, Any]:
         with self._job.open_sink(self._settings, overwrite=self._overwrite) as sink:
             write(sink)
-        return {"receipt": sink.receipt, "saturated": sink.saturated}
+        return {"receipt": sink.receipt, "saturated": sink.saturated, "beyond": sink.beyond}
 
     def _write_all(self, sink: Sink, columns: Columns) -> None:
         rows = max(map(len, columns.values()), default=0)

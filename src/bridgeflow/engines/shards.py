@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -32,13 +32,14 @@ from bridgeflow.io.commit import (
     canonical,
     owned,
     publish,
-    read_record,
     remove_leftovers,
     seal,
+    sha256_at,
     sha256_of,
     sync_folder,
 )
 from bridgeflow.io.files import Roots, data_error
+from bridgeflow.io.records import VERSION, JobRecord, Shard, Step, open_shard, read_job, read_manifest, read_step
 from bridgeflow.io.shard_folder import job_record, remove_shards
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
 from bridgeflow.pipeline.passage import Passage
@@ -49,10 +50,11 @@ __all__ = ["Moving", "Shard", "ShardsResult", "Watch", "check_folder", "run_shar
 
 LOG: Final = "log"
 _JOB: Final = Path(JOB_RECORD).name
-_VERSION: Final = 1
 _MOST_THREADS: Final = 8
 _WHOLE_TIMES: Final = 6
 """Times the bytes of a recording that are taken for what it needs when it goes through whole."""
+_ANY: Final = 1 << 62
+"""More bytes than anything becomes: what was just written needs no limit."""
 _PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
 
 
@@ -75,22 +77,6 @@ class Moving:
 
 Watch = Callable[[Moving], None]
 """Told now and then how far a job has got, and once at the end."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shard:
-    """A committed shard: its file, the stretch of the recording that it comes from, its rows, size and SHA-256, and how
-    many values the sink's `dtype` could not hold, which became the nearest it can.
-    """
-
-    name: str
-    recording: str
-    start: int
-    end: int
-    rows: int
-    nbytes: int
-    sha256: str
-    saturated: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +117,11 @@ class ShardsResult:
     def saturated(self) -> int:
         """Values that the sink's `dtype` could not hold."""
         return sum(shard.saturated for shard in self.shards)
+
+    @property
+    def beyond(self) -> int:
+        """Float samples beyond full scale in files of audio, which players clip."""
+        return sum(shard.beyond for shard in self.shards)
 
 
 def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None) -> ShardsResult:
@@ -191,10 +182,10 @@ def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tup
         DataError: there is no manifest, or it is damaged; a shard is gone or is not the one that was written.
     """
     path = Path(folder)
-    shards = tuple(Shard(**shard) for shard in read_record(path / MANIFEST, roots=roots)["shards"])
+    shards = read_manifest(path, roots=roots).shards
     for shard in shards:
         _require_there(path, shard)
-        found = sha256_of(path / shard.name, roots=roots)
+        found = sha256_at(open_shard(path, shard, roots=roots))
         if found != shard.sha256:
             problem = f"has the SHA-256 {found[:12]}, and the manifest says {shard.sha256[:12]}"
             raise data_error(path / shard.name, problem, "its bytes have changed: delete the folder, run the job again")
@@ -249,6 +240,7 @@ def _parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
                 "fs": source.fs,
                 "nulls": source.nulls,
                 "rows": source.rows,
+                **({"normalize": True} if source.normalize else {}),
             },
             "transforms": job.transform.to_config()["Compose"]["stages"],
             "sink": {
@@ -257,6 +249,7 @@ def _parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
                 "dtype": sink.dtype,
                 "on_overflow": sink.on_overflow,
                 "shard_rows": sink.shard_rows,
+                **({} if sink.normalize is None else {"normalize": sink.normalize}),
             },
             "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
         },
@@ -289,18 +282,17 @@ def _threads(job: Job) -> int:
 def _complete(job: Job, recordings: Sequence[Recording], identity: _Identity, began: float) -> ShardsResult:
     """The result of a run that found everything done."""
     folder = job.sink.path
-    manifest = read_record(folder / MANIFEST, roots=job.output_roots)
+    manifest = read_manifest(folder, roots=job.output_roots)
     _require_same(folder, manifest, identity)
-    shards = tuple(Shard(**shard) for shard in manifest["shards"])
-    for shard in shards:
+    for shard in manifest.shards:
         _require_there(folder, shard)
     return ShardsResult(
         path=folder,
-        shards=shards,
+        shards=manifest.shards,
         recordings=len(recordings),
-        rows_in=sum(one["rows"] for one in manifest["recordings"]),
+        rows_in=sum(manifest.recordings.values()),
         made=0,
-        kept=len(shards),
+        kept=len(manifest.shards),
         took=monotonic() - began,
         digest=identity.digest,
         was_complete=True,
@@ -328,12 +320,8 @@ def check_folder(job: Job, recordings: Sequence[Recording], *, overwrite: bool =
         return
     parts = _parts(job, [{"name": one.name, "sha256": one.nbytes} for one in recordings])
     with job.locating(*job.sink_steps):
-        try:
-            sizes = [{"name": one["name"], "sha256": one["nbytes"]} for one in record["inputs"]]
-            differ = "; ".join(_differences({**record, "inputs": sizes}, parts))
-        except (AttributeError, KeyError, TypeError):
-            problem = "has a record that no job of ours has written"
-            raise data_error(folder, problem, "write to another folder") from None
+        sizes = [{"name": one["name"], "sha256": one["nbytes"]} for one in record.parts["inputs"]]
+        differ = "; ".join(_differences({**record.parts, "inputs": sizes}, parts))
         if differ:
             raise _other_job(folder, differ)
 
@@ -341,7 +329,7 @@ def check_folder(job: Job, recordings: Sequence[Recording], *, overwrite: bool =
 def _make_way(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None:
     """Empty a folder that may be replaced, unless this job has begun there and can go on."""
     record = job_record(folder, roots=roots)
-    if record is None or (record.get("digest") == identity.digest and not (folder / MANIFEST).exists()):
+    if record is None or (record.digest == identity.digest and not (folder / MANIFEST).exists()):
         return
     remove_shards(folder, opened, record)
 
@@ -350,7 +338,7 @@ def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None
     """Make the folder this job's, or see that it is."""
     log = folder / LOG
     if (log / _JOB).exists():
-        _require_same(folder, read_record(log / _JOB, roots=roots), identity)
+        _require_same(folder, read_job(folder, roots=roots), identity)
         remove_leftovers(folder)
         remove_leftovers(log)
         sync_folder(log)  # a record that is found is there to stay
@@ -362,14 +350,14 @@ def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None
         raise data_error(folder, f"holds files that no job of ours has put there ({some})", "name an empty folder")
     log.mkdir(exist_ok=True)
     os.fsync(opened)
-    _publish_record(log / _JOB, {"version": _VERSION, "digest": identity.digest, **identity.parts}, roots)
+    _publish_record(log / _JOB, {"version": VERSION, "digest": identity.digest, **identity.parts}, roots)
 
 
-def _require_same(folder: Path, record: dict[str, Any], identity: _Identity) -> None:
+def _require_same(folder: Path, record: JobRecord, identity: _Identity) -> None:
     """Refuse to mix the results of two jobs; say what is not the same."""
-    if record.get("digest") == identity.digest:
+    if record.digest == identity.digest:
         return
-    raise _other_job(folder, "; ".join(_differences(record, identity.parts)))
+    raise _other_job(folder, "; ".join(_differences(record.parts, identity.parts)) or "its record contradicts itself")
 
 
 def _other_job(folder: Path, differ: str) -> DataError:
@@ -377,7 +365,7 @@ def _other_job(folder: Path, differ: str) -> DataError:
     return data_error(folder, f"holds the results of another job ({differ})", remedy)
 
 
-def _differences(record: dict[str, Any], parts: dict[str, Any]) -> Iterator[str]:
+def _differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[str]:
     for part in ("configuration", "versions"):
         then, now = record.get(part, {}), parts[part]
         keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
@@ -391,7 +379,7 @@ def _differences(record: dict[str, Any], parts: dict[str, Any]) -> Iterator[str]
 
 def _manifest(identity: _Identity, shards: Sequence[Shard], rows_in: dict[str, int]) -> dict[str, Any]:
     return {
-        "version": _VERSION,
+        "version": VERSION,
         "digest": identity.digest,
         **identity.parts,
         "recordings": [{"name": name, "rows": rows} for name, rows in rows_in.items()],
@@ -411,8 +399,9 @@ def _publish_record(path: Path, record: dict[str, Any], roots: Roots) -> None:
 def _require_there(folder: Path, shard: Shard) -> None:
     """What is committed must be there, whole; its hash is for its readers to ask about."""
     path = folder / shard.name
-    if not path.is_file() or path.stat().st_size != shard.nbytes:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != shard.nbytes:
         found = f"has {path.stat().st_size:,} bytes" if path.is_file() else "is gone"
+        found = "is a link" if path.is_symlink() else found
         problem = f"{found}, and the log says {shard.nbytes:,}"
         raise data_error(path, problem, "somebody changed the folder: delete it and run the job again")
 
@@ -436,6 +425,7 @@ class _Log:
     end: int = 0
     state: dict[str, Any] | None = None
     last: bool = False
+    path: Path | None = None
 
 
 class _Run:
@@ -507,13 +497,26 @@ class _Run:
                     self._shard(number, source, 0, source.rows, settings, self._whole(source))
                 return
             passage = Passage(job.transform, job.layout(source), job.specs(source), name=recording.name)
-            if log.state is not None:
-                passage.load_state_dict(log.state)
+            if log.path is not None:
+                self._go_on(passage, log, source)
             rows = job.shard_rows(source)
             for start in range(log.end, source.rows, rows):
                 end = min(start + rows, source.rows)
                 pieces = self._pieces(number, source, passage, start, end)
                 self._shard(number, source, start, end, settings, pieces, passage)
+
+    def _go_on(self, passage: Passage, log: _Log, source: Source) -> None:
+        """Bring a passage to where the log says that it was."""
+        assert log.path is not None
+        remedy = "delete the folder and run the job again"
+        if log.rows != source.rows:
+            raise data_error(log.path, f"speaks of {log.rows:,} rows, and there are {source.rows:,}", remedy)
+        if log.state is None:
+            raise data_error(log.path, "has no state to go on with", remedy)
+        try:
+            passage.load_state_dict(log.state)
+        except (BridgeflowError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+            raise data_error(log.path, f"has a state that does not fit the job ({error})", remedy) from error
 
     def _pieces(self, number: int, source: Source, passage: Passage, start: int, end: int) -> Iterator[Any]:
         """What becomes certain of a stretch, chunk by chunk."""
@@ -562,8 +565,7 @@ class _Run:
     ) -> None:
         """Write one shard, and the record that commits it with the state behind it."""
         recording, log, job = self._recordings[number], self._logs[number], self._job
-        stem = _stem(recording.name)
-        name = f"part-{stem}-{start:012d}-{end:012d}-{self._digest[:8]}{self._suffix}"
+        stem, name = _stem(recording.name), self._shard_name(recording, start, end)
         sink = None
         with ExitStack() as stack:
             for columns in pieces:
@@ -585,10 +587,11 @@ class _Run:
                 nbytes=sink.receipt.nbytes,
                 sha256=sink.receipt.sha256,
                 saturated=sink.saturated,
+                beyond=sink.beyond,
             )
         last = end == source.rows
         record = {
-            "version": _VERSION,
+            "version": VERSION,
             "digest": self._digest,
             "recording": recording.name,
             "number": log.records,
@@ -608,9 +611,13 @@ class _Run:
                 self.made += 1
         self._advance(number, end, last, rows=source.rows)
 
+    def _shard_name(self, recording: Recording, start: int, end: int) -> str:
+        return f"part-{_stem(recording.name)}-{start:012d}-{end:012d}-{self._digest[:8]}{self._suffix}"
+
     def _require_rows(self, path: Path, rows: int) -> None:
         """What was written must read as what was meant."""
-        with open_source(path, format=self._job.sink.format, nulls="keep", roots=self._job.output_roots) as written:
+        options: dict[str, Any] = {"format": self._job.sink.format, "nulls": "keep", "roots": self._job.output_roots}
+        with open_source(path, max_nbytes=_ANY, **options) as written:
             if written.rows != rows:
                 raise data_error(path, f"holds {written.rows} rows where {rows} were written", "check the disk")
 
@@ -620,18 +627,27 @@ class _Run:
         """What earlier runs have committed of a recording."""
         log, stem = _Log(), _stem(recording.name)
         while (path := self._folder / LOG / f"{stem}-{log.records:06d}.json").exists():
-            record = read_record(path, roots=self._job.output_roots)
-            expected = (self._digest, recording.name, log.records, log.end, False)
-            found = (*(record.get(key) for key in ("digest", "recording", "number", "start")), log.last)
-            if found != expected:
+            step = read_step(path, roots=self._job.output_roots)
+            if log.last or not self._continues(log, step, recording):
                 raise data_error(path, "does not go with the records before it", "delete the folder and run again")
-            if record["shard"] is not None:
-                shard = Shard(**record["shard"])
-                _require_there(self._folder, shard)
-                log.shards.append(shard)
+            if step.shard is not None:
+                _require_there(self._folder, step.shard)
+                log.shards.append(step.shard)
             log.records += 1
-            log.end, log.rows, log.last, log.state = (record[key] for key in ("end", "rows", "last", "state"))
+            log.end, log.rows, log.last, log.state = step.end, step.rows, step.last, step.state
+            log.path = path
         return log
+
+    def _continues(self, log: _Log, step: Step, recording: Recording) -> bool:
+        """Whether a record is the next one of its recording, and its shard the one that it would have made."""
+        found = (step.digest, step.recording, step.number, step.start, step.last)
+        rows = step.rows if log.path is None else log.rows
+        if found != (self._digest, recording.name, log.records, log.end, step.end == step.rows) or step.rows != rows:
+            return False
+        name = self._shard_name(recording, step.start, step.end)
+        shard = step.shard
+        stretch = (name, recording.name, step.start, step.end)
+        return shard is None or (shard.name, shard.recording, shard.start, shard.end) == stretch
 
     # --- progress ---
 

@@ -10,8 +10,18 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 from pyarrow import ipc
 
-from bridgeflow.io.base import Columns, Compression, Format, SinkOptions, Writer, parse_settings, pick_columns
+from bridgeflow.io.base import (
+    Columns,
+    Compression,
+    Format,
+    SinkOptions,
+    SourceOptions,
+    Writer,
+    parse_settings,
+    pick_columns,
+)
 from bridgeflow.io.columns import Regroup, column_spec, group_rows, to_batch
+from bridgeflow.io.files import not_supported
 from bridgeflow.io.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
 from bridgeflow.io.mapped import MappedFile
 from bridgeflow.io.pieces import PieceReader
@@ -26,15 +36,15 @@ class _IpcReader(PieceReader):
     back, and compressed record batches are decoded one at a time.
     """
 
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
         mapped = MappedFile(descriptor, path)
         self._data = pa.py_buffer(mapped.data)
         messages = list(self._messages(memoryview(mapped.data)))
         schema = self._open(ipc.IpcReadOptions()).schema
-        names = pick_columns(path, columns, schema.names)
+        names = pick_columns(path, options.columns, schema.names)
         compressed = any(message.compressed for message in messages)
         # Leaving out columns spares decompression; of an uncompressed file pyarrow would copy what is otherwise mapped.
-        wanted = [schema.names.index(name) for name in names] if compressed else []
+        wanted = [schema.get_field_index(name) for name in names] if compressed else []
         self._options = ipc.IpcReadOptions(included_fields=wanted)
         self.random_access = not compressed
         nulls = _declared_nulls(schema, messages)
@@ -70,6 +80,14 @@ def _declared_nulls(schema: pa.Schema, messages: Sequence[Message]) -> dict[str,
     return counts
 
 
+def _has_nested_dictionary(type: Any, *, within: bool = False) -> bool:
+    storage = getattr(type, "storage_type", type)
+    if pa.types.is_dictionary(storage):
+        return within or _has_nested_dictionary(storage.value_type, within=True)
+    fields = range(storage.num_fields)
+    return any(_has_nested_dictionary(storage.field(child).type, within=within) for child in fields)
+
+
 def _nodes(type: Any) -> int:
     storage = getattr(type, "storage_type", type)
     return 1 + sum(_nodes(storage.field(child).type) for child in range(storage.num_fields))
@@ -102,8 +120,8 @@ class StreamReader(_IpcReader):
     _stream: Any
     _passed: dict[int, pa.RecordBatch]
 
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
-        super().__init__(descriptor, path, columns)
+    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+        super().__init__(descriptor, path, options)
         self.seekable = self.random_access
 
     def _messages(self, data: memoryview) -> Iterator[Message]:
@@ -141,6 +159,11 @@ class _IpcWriter(Writer):
     def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         self._path = path
         self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
+        for field in self._schema:
+            if _has_nested_dictionary(field.type):
+                problem = f"is {field.type}: a dictionary of dictionaries, of which a file loses one"
+                remedy = "decode one of the two"
+                raise not_supported(path, problem, remedy, column=field.name)
         self._regroup = Regroup(group_rows(self._schema))
         write_options = ipc.IpcWriteOptions(compression=None if options.compression == "none" else options.compression)
         self._writer = self._create(pa.PythonFile(file, mode="w"), write_options)

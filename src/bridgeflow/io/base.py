@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,10 +20,11 @@ import numpy as np
 
 from bridgeflow.bridge import to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError, DataError, nearest
+from bridgeflow.errors import BridgeflowError, DataError, nearest, printable
 from bridgeflow.io.commit import Overwrite, Receipt, publish
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype, fit
-from bridgeflow.io.files import Roots, data_error, shown
+from bridgeflow.io.files import Roots, Unsupported, data_error, not_supported, shown
+from bridgeflow.io.full_scale import Level, from_unit
 from bridgeflow.io.mapped import Held
 from bridgeflow.policy import parse_word, words
 from bridgeflow.spec import ArraySpec
@@ -135,12 +137,14 @@ class SinkOptions:
         compression: `None` for the format's own choice.
         dtype: what the values of every column become; `None` for what they are.
         on_overflow: what becomes of values that `dtype` cannot hold.
+        normalize: whether values are between -1 and 1, full scale; see `open_sink`.
         settings: plain values to store.
     """
 
     compression: Compression | None = None
     dtype: SinkDtype | None = None
     on_overflow: OnOverflow = "raise"
+    normalize: bool | None = None
     settings: Settings = field(default_factory=dict)
 
     @property
@@ -157,6 +161,9 @@ class Writer(ABC):
 
     dtypes: ClassVar[tuple[str, ...]] = tuple(word for word in words(SinkDtype) if word != "int24")
     """What `dtype` may be."""
+
+    has_full_scale: ClassVar[bool] = False
+    """Whether the format says what the loudest value is, as those of audio do."""
 
     @abstractmethod
     def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
@@ -180,8 +187,8 @@ class Format:
         suffixes: file name endings that mean this format.
         magic: how its files begin, in one of these ways.
         about: one line for `bridgeflow list`.
-        reader: makes the reader of an open file (its descriptor, closed by the caller afterwards; its path; the columns
-            to read, all for `None`), which checks the file and learns its schema.
+        reader: makes the reader of an open file (its descriptor, closed by the caller afterwards; its path; how it is
+            to be opened), which checks the file and learns its schema.
         writer: the class that writes.
     """
 
@@ -189,7 +196,7 @@ class Format:
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     about: str
-    reader: Callable[[int, Path, Sequence[str] | None], Reader]
+    reader: Callable[[int, Path, SourceOptions], Reader]
     writer: type[Writer]
 
 
@@ -200,7 +207,31 @@ class SourceOptions:
     format: str | None = None
     columns: tuple[str, ...] | None = None
     nulls: ColumnNulls = "error"
+    normalize: bool = False
+    max_nbytes: int | None = None
     roots: Roots = None
+
+    def require_small(self, path: Path, becomes: int, nbytes: int) -> None:
+        """Refuse a file that becomes more than it may when it is decoded: a few bytes can say a great deal.
+
+        Args:
+            becomes: bytes of the decoded values, as the file declares them.
+            nbytes: bytes of the file.
+
+        Raises:
+            DataError: more than `max_nbytes`, or where that is not set more than 512 MiB and 250 times its bytes.
+        """
+        limit = max(_BECOMES, _TIMES * nbytes) if self.max_nbytes is None else self.max_nbytes
+        if becomes > limit:
+            problem = f"its {nbytes:,} bytes become {becomes:,}, more than the {limit:,} that are allowed"
+            raise data_error(path, problem, f"if that is meant, open it with max_nbytes={becomes}")
+
+
+_LOWEST_RATE, _HIGHEST_RATE = 1e-9, 1e12
+"""What can be a sampling rate, in Hz."""
+
+_BECOMES, _TIMES = 512 << 20, 250
+"""What a file may become without a word from its user: so many bytes, or so many times its own."""
 
 
 class Source:
@@ -238,11 +269,18 @@ class Source:
         self.seekable = self._reader.seekable
         self.random_access = self._reader.random_access
         self.only_numbers = self._reader.only_numbers
-        self.fs = float(self.settings["fs"]) if "fs" in self.settings else None
+        self.fs = self._rate(self.settings.get("fs"))
         self.specs = {name: self._promised(spec) for name, spec in self._reader.specs.items()}
         if not self._keep_nulls and any(spec.null_count for spec in self._reader.specs.values()):
             for _ in self.chunks(1 << 16):  # the error says in which row
                 pass
+
+    def _rate(self, fs: Any) -> float | None:
+        """The sampling rate that the file says, which must be one."""
+        if fs is not None and not (type(fs) in (int, float) and _LOWEST_RATE <= fs <= _HIGHEST_RATE):
+            problem = f"says a sampling rate of {printable(str(fs), 40)} Hz"
+            raise data_error(self.path, problem, f"a rate is between {_LOWEST_RATE:g} and {_HIGHEST_RATE:g} Hz")
+        return None if fs is None else float(fs)
 
     def read(self) -> Columns:
         """The whole file, one array per column; a view of the file where the format allows.
@@ -425,15 +463,26 @@ class Source:
 
     @contextmanager
     def _typed_errors(self) -> Iterator[None]:
-        """What a format's library raises over bad bytes, as a `DataError` that names the file."""
+        """What a format's library raises over bad bytes, as a `DataError` that names the file. What the system says of
+        the disk stays an `OSError`.
+        """
         try:
             yield
         except BridgeflowError:
             raise
         except Exception as error:  # pyarrow's errors share no base with those of its file layer, struct or NumPy
-            said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({said})"
-            raise data_error(self.path, problem, "the file is damaged or cut off; write it again") from error
+            if isinstance(error, OSError) and error.errno:
+                raise
+            problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({_said(error)})"
+            if isinstance(error, Unsupported):
+                raise not_supported(self.path, problem, error.remedy) from error
+            if isinstance(error, NotImplementedError):
+                raise not_supported(self.path, problem, "pyarrow does not support it: convert it") from error
+            if isinstance(error, MemoryError):
+                raise data_error(self.path, problem, "it needs more memory than there is") from error
+            is_file = self.format is not None or isinstance(self._given, str)
+            remedy = "the file is damaged or cut off; write it again" if is_file else "the arrays contradict themselves"
+            raise data_error(self.path, problem, remedy) from error
 
 
 class Sink:
@@ -442,6 +491,7 @@ class Sink:
     Attributes:
         rows: number of rows written so far.
         saturated: number of values that were out of the range of the sink's `dtype`, and became its last.
+        beyond: number of float samples beyond full scale in a file of audio, which players clip.
         receipt: path, size and SHA-256; there once the file is published.
     """
 
@@ -453,9 +503,14 @@ class Sink:
             if given is not None and given not in takes:
                 raise ValueError(f"{option}: {format.name} takes {', '.join(map(repr, takes))}, got {given!r}")
         parse_word(options.on_overflow, OnOverflow, field="on_overflow")
+        if options.normalize not in (None, False, True):
+            raise ValueError(f"normalize: true, false or nothing, got {options.normalize!r}")
+        if options.normalize is not None and not format.writer.has_full_scale:
+            raise ValueError(f"normalize: a {format.name} file has no full scale; leave it out")
         self.path = path
         self.rows = 0
-        self.saturated = 0
+        self.saturated = self.beyond = 0
+        self._level = Level() if format.writer.has_full_scale else None
         self.receipt: Receipt | None = None
         self._format = format
         self._file = file
@@ -474,30 +529,55 @@ class Sink:
         if len(set(lengths.values())) != 1:
             found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
             raise data_error(self.path, f"needs columns of one length, got {found}", "write them to files of their own")
-        if self._options.dtype is not None:
-            columns = {name: self._fitted(name, column, self._options.dtype) for name, column in columns.items()}
-        if self._writer is None:
-            self._names = tuple(columns)
-            self._writer = self._format.writer(self._file, self.path, columns, self._options)
-        elif tuple(columns) != self._names:
-            problem = f"columns {', '.join(columns)} after columns {', '.join(self._names)}"
-            raise data_error(self.path, problem, "write the same columns each time")
-        self._writer.append(columns)
+        if self._options.dtype is not None or self._level is not None:
+            columns = {name: self._fitted(name, column) for name, column in columns.items()}
+        with self._typed_errors():
+            if self._writer is None:
+                self._names = tuple(columns)
+                self._writer = self._format.writer(self._file, self.path, columns, self._options)
+            elif tuple(columns) != self._names:
+                problem = f"columns {', '.join(columns)} after columns {', '.join(self._names)}"
+                raise data_error(self.path, problem, "write the same columns each time")
+            self._writer.append(columns)
         self.rows += next(iter(lengths.values()))
 
-    def _fitted(self, name: str, column: Any, dtype: SinkDtype) -> np.ndarray:
+    def _fitted(self, name: str, column: Any) -> Any:
         """The column in the sink's type; values out of its range are an error, or counted."""
+        dtype, level = self._options.dtype, self._level
         try:
             with at(f"$.{name}", "sink"):
-                fitted = fit(to_numpy(column), dtype)
+                values = to_numpy(column)
+            encoding = dtype or str(values.dtype)
+            if level is not None and (not self._options.normalize or values.dtype.kind == encoding[0] == "f"):
+                level.take(values, encoding)
+            if dtype is None:
+                return column
+            fitted = from_unit(values, dtype) if self._options.normalize else fit(values, dtype)
         except (BridgeflowError, TypeError, ValueError) as error:
-            raise data_error(self.path, f"cannot be written as {dtype}: {error}", column=name) from error
+            problem = f"cannot be written as {dtype or self._format.name}: {error}"
+            raise data_error(self.path, problem, column=name) from error
         if fitted.outside and self._options.on_overflow == "raise":
             row = self.rows + fitted.first
-            problem = f"{fitted.outside:,} values are out of the range of {dtype}, the first in row {row}"
+            limit = "beyond full scale" if self._options.normalize else f"out of the range of {dtype}"
+            problem = f"{fitted.outside:,} values are {limit}, the first in row {row}"
             raise data_error(self.path, problem, "scale them, or set `on_overflow: saturate`", column=name)
         self.saturated += fitted.outside
         return fitted.values
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        """What pyarrow raises over columns that a format cannot hold, as a `DataError` that names the file."""
+        try:
+            yield
+        except BridgeflowError:
+            raise
+        except Exception as error:
+            problem = f"cannot be written as {self._format.name} ({_said(error)})"
+            if isinstance(error, NotImplementedError):
+                raise not_supported(self.path, problem, "cast the column, or choose another format") from error
+            if not type(error).__module__.startswith("pyarrow"):
+                raise
+            raise data_error(self.path, problem, "cast the column, or choose another format") from error
 
     def _length(self, name: str, column: Any) -> int:
         if getattr(column, "ndim", 1) == 0 or not hasattr(column, "__len__") or isinstance(column, (str, bytes)):
@@ -509,7 +589,15 @@ class Sink:
     def _finish(self) -> None:
         if self._writer is None:
             raise data_error(self.path, "nothing was written to it", "write at least one piece, if an empty one")
-        self._writer.finish()
+        self.beyond = self._level.beyond if self._level else 0
+        problem = self._level.problem() if self._level and self._options.normalize is None else ""
+        if problem:
+            remedy = (
+                "set `normalize: true` if 1.0 is full scale (of a wav source too), or `normalize: false` for counts"
+            )
+            raise data_error(self.path, problem, remedy)
+        with self._typed_errors():
+            self._writer.finish()
 
     def _abandon(self) -> None:
         """End the writer, whose file is about to vanish: pyarrow's complain when they are dropped unfinished."""
@@ -532,14 +620,20 @@ def writing(path: Path, format: Format, options: SinkOptions, *, overwrite: Over
     sink.receipt = output.receipt
 
 
+def _said(error: Exception) -> str:
+    """The first line of what a library says."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 def pick_columns(path: Path, wanted: Sequence[str] | None, present: Sequence[str]) -> list[str]:
     """The wanted names, each of which the file must have exactly once; all of its names for `None`."""
+    counts = Counter(present)
     for name in wanted or ():
-        if name not in present:
+        if name not in counts:
             raise data_error(path, "no such column", nearest(name, present), column=name)
     for name in present if wanted is None else wanted:
-        if present.count(name) > 1:
-            raise data_error(path, f"there are {present.count(name)} columns of this name", "rename them", column=name)
+        if counts[name] > 1:
+            raise data_error(path, f"there are {counts[name]} columns of this name", "rename them", column=name)
     return list(present if wanted is None else dict.fromkeys(wanted))
 
 

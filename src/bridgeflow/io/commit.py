@@ -35,6 +35,7 @@ __all__ = [
     "refuse_existing",
     "remove_leftovers",
     "seal",
+    "sha256_at",
     "sha256_of",
     "sync_folder",
     "unseal",
@@ -62,7 +63,7 @@ class Receipt:
     sha256: str
 
 
-_LARGEST_RECORD = 1 << 30
+_LARGEST_RECORD = 1 << 28
 
 _OPEN: set[Path] = set()
 """Hidden neighbours that this process is writing."""
@@ -187,7 +188,12 @@ def sha256_of(path: str | os.PathLike[str], *, roots: Roots = None) -> str:
     Raises:
         DataError: no such file, or one that may not be opened.
     """
-    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
+    return sha256_at(open_regular(path, roots=roots))
+
+
+def sha256_at(descriptor: int) -> str:
+    """The SHA-256 of an open file from its beginning, in hexadecimal; closes it."""
+    with os.fdopen(descriptor, "rb") as file:
         return _sha256(file)
 
 
@@ -322,7 +328,10 @@ def read_record(path: Path, *, roots: Roots = None) -> dict[str, Any]:
         DataError: no such file, or it is damaged.
     """
     with os.fdopen(open_regular(path, roots=roots), "rb") as file:
-        return unseal(file.read(_LARGEST_RECORD), shown(path))
+        content = file.read(_LARGEST_RECORD + 1)
+    if len(content) > _LARGEST_RECORD:
+        raise data_error(path, f"is longer than {_LARGEST_RECORD:,} bytes", "no job of ours wrote this record")
+    return unseal(content, shown(path))
 
 
 def unseal(data: bytes, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from bridgeflow.policy import parse_word
 
-__all__ = ["Fitted", "OnOverflow", "SinkDtype", "fit"]
+__all__ = ["Fitted", "OnOverflow", "SinkDtype", "counted", "fit"]
 
 SinkDtype: TypeAlias = Literal[
     "int8", "int16", "int24", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"
@@ -56,7 +56,7 @@ def fit(values: np.ndarray, dtype: SinkDtype) -> Fitted:
         below, above = values < low, values > high
         whole = np.where(below | above, values.dtype.type(0), values).astype(target)
     whole[below], whole[above] = low, high
-    return _counted(whole, below | above)
+    return counted(whole, below | above)
 
 
 def _as_float(values: np.ndarray, target: np.dtype) -> Fitted:
@@ -64,9 +64,10 @@ def _as_float(values: np.ndarray, target: np.dtype) -> Fitted:
         made = values.astype(target)
     outside = np.isinf(made) & np.isfinite(values)
     made[outside] = np.copysign(np.finfo(target).max, values[outside])
-    return _counted(made, outside)
+    return counted(made, outside)
 
 
-def _counted(values: np.ndarray, outside: np.ndarray) -> Fitted:
+def counted(values: np.ndarray, outside: np.ndarray) -> Fitted:
+    """Values in their new type with the mask of those that were out of its range."""
     count = int(outside.sum())
     return Fitted(values, count, int(outside.reshape(len(values), -1).any(axis=1).argmax()) if count else -1)

@@ -14,13 +14,16 @@ from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from bridgeflow.errors import DataError, printable
+from bridgeflow.errors import DataError, NotSupported, printable
 from bridgeflow.io.output_roots import OutputRoots
 
 __all__ = [
+    "Unsupported",
     "data_error",
     "is_beneath",
+    "not_supported",
     "open_folder",
     "open_regular",
     "plainly",
@@ -43,16 +46,42 @@ def shown(path: str | os.PathLike[str]) -> str:
     return printable(absolute if relative.startswith("..") else relative, 1_000)
 
 
+class Unsupported(ValueError):
+    """What a format's reader raises, which knows no path, over a file that is whole and of a kind not read here.
+
+    Attributes:
+        remedy: what to do.
+    """
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(problem)
+        self.remedy = remedy or "the file is whole, and not supported here: convert it"
+
+
+def not_supported(
+    path: str | os.PathLike[str], problem: str, remedy: str, *, column: str | None = None
+) -> NotSupported:
+    """As `data_error`, for what is whole and of a kind not read or written here."""
+    return _placed(NotSupported, path, problem, remedy, column)
+
+
 def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, column: str | None = None) -> DataError:
     """A `DataError` that says where (file and column), what is wrong, and what to do.
 
     >>> str(data_error("/data/a.npy", "is empty (0 bytes)", "record it again"))
     '/data/a.npy: is empty (0 bytes); record it again'
     """
+    return _placed(DataError, path, problem, remedy, column)
+
+
+_Data = TypeVar("_Data", bound=DataError)
+
+
+def _placed(kind: type[_Data], path: str | os.PathLike[str], problem: str, remedy: str, column: str | None) -> _Data:
     file = shown(path)
     place = file if column is None else f"{file}: column {printable(repr(column), 100)}"
     said = printable(problem, 500) + (f"; {printable(remedy, 500)}" if remedy else "")
-    error = DataError(f"{place}: {said}")
+    error = kind(f"{place}: {said}")
     error.file, error.column = file, column
     return error
 

@@ -15,11 +15,12 @@ from weakref import WeakSet
 import numpy as np
 
 from bridgeflow.io.base import Arrays, Columns, Part, Reader, Settings
-from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
-from bridgeflow.io.files import Roots, data_error, open_regular, shown
+from bridgeflow.io.commit import JOB_RECORD, MANIFEST
+from bridgeflow.io.files import Roots, data_error, shown
 from bridgeflow.io.listing import recordings
 from bridgeflow.io.mapped import Held
 from bridgeflow.io.plain import by_part, gather_from, join
+from bridgeflow.io.records import open_shard, read_manifest
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -173,19 +174,13 @@ def listed(path: Path, *, format: str | None, roots: Roots) -> list[Listed]:
         return [Listed(one.name, one.path, None) for one in recordings(path, format=format, roots=roots)]
     if not (path / MANIFEST).exists():
         raise data_error(path, "has the results of a job that has not finished", "run the job again: it goes on")
-    shards = read_record(path / MANIFEST, roots=roots)["shards"]
-    return [_shard(path, shard, roots) for shard in shards]
-
-
-def _shard(folder: Path, shard: dict[str, Any], roots: Roots) -> Listed:
-    """A file of a manifest, which must lie in the folder itself and have the size that was written."""
-    path = folder / Path(shard["name"]).name
-    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
-        nbytes = os.fstat(file.fileno()).st_size
-    if nbytes != shard["nbytes"]:
-        problem = f"has {nbytes:,} bytes, and its folder's manifest says {shard['nbytes']:,}"
-        raise data_error(path, problem, "run the job that wrote it again")
-    return Listed(path.stem, path, shard["rows"])
+    found = []
+    for shard in read_manifest(path, roots=roots).shards:
+        os.close(open_shard(path, shard, roots=roots))
+        found.append(Listed(Path(shard.name).stem, path / shard.name, shard.rows))
+    if not found:
+        raise data_error(path / MANIFEST, "lists no shards", "the job that wrote it made no rows")
+    return found
 
 
 def _require_same(

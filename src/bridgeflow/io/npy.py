@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from io import BytesIO
 from math import prod
@@ -15,7 +14,7 @@ from numpy.lib import format as npy
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.io.base import Columns, Compression, Format, Reader, SinkOptions, Writer
+from bridgeflow.io.base import Columns, Compression, Format, Reader, SinkOptions, SourceOptions, Writer
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import MappedFile
 
@@ -113,7 +112,8 @@ class NpyReader(Reader):
     file: MappedFile
     random_access = True
 
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+        columns = options.columns
         if columns is not None and len(columns) != 1:
             raise data_error(path, f"holds one array, got {len(columns)} names for it", "give it one name")
         self._name = NAME if columns is None else columns[0]

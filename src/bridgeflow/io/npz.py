@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from io import BytesIO
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bridgeflow.bridge import describe
-from bridgeflow.io.base import Columns, Format, Reader, SinkOptions, Writer, pick_columns
+from bridgeflow.io.base import Columns, Format, Reader, SinkOptions, SourceOptions, Writer, pick_columns
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import MappedFile
 from bridgeflow.io.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
@@ -38,7 +37,8 @@ class NpzReader(Reader):
 
     file: MappedFile
 
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+        columns = options.columns
         self.file = MappedFile(descriptor, path)
         found = {entry.name: entry for entry in entries(memoryview(self.file.data))}
         for name in found:

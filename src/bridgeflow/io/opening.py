@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from bridgeflow.io.base import (
     writing,
 )
 from bridgeflow.io.commit import Overwrite
-from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.files import Roots, data_error, not_supported, open_regular
 from bridgeflow.io.folders import FolderReader, listed
 from bridgeflow.io.in_memory import memory_reader
 from bridgeflow.io.listing import has_pattern
@@ -37,6 +36,8 @@ def open_source(
     format: str | None = None,
     columns: Sequence[str] | None = None,
     nulls: ColumnNulls = "error",
+    normalize: bool = False,
+    max_nbytes: int | None = None,
     roots: Roots = None,
 ) -> Source:
     """Open files, or arrays in memory, to read columns from.
@@ -49,11 +50,18 @@ def open_source(
         columns: the columns to read, in this order; `None` for all. What has no names (npy, wav, a single array) takes
             them from here.
         nulls: `"error"` refuses columns with nulls, `"keep"` hands them on.
+        normalize: read a wav file's integers as floats between -1 and 1, full scale: float32, which holds up to 24 bits
+            exactly, or float64 for 32. Floats stay as they are. `False` reads the numbers of the file.
+        max_nbytes: most bytes that a file may become when it is decoded; `None` for 512 MiB, or 250 times its own bytes
+            where that is more. For files that are meant to be small and may come from anybody.
         roots: folders beneath one of which every file must lie, all links followed; `None` for anywhere.
 
     Raises:
         DataError: a file is missing, empty, of another format, cut off, damaged, or lacks a column; files differ in
-            their columns; what is in memory has no columns.
+            their columns; what is in memory has no columns; a file becomes more than `max_nbytes`, or has no full
+            scale to normalize by.
+        NotSupported: a `DataError` too: a file is whole, and of a kind that is not read.
+        OSError: the disk is broken.
 
     Example:
         >>> import numpy as np, tempfile, pathlib
@@ -66,22 +74,37 @@ def open_source(
         array([7, 0])
     """
     wanted = None if columns is None else tuple(columns)
-    options = SourceOptions(format=format, columns=wanted, nulls=nulls, roots=roots)
+    options = SourceOptions(
+        format=format, columns=wanted, nulls=nulls, normalize=normalize, max_nbytes=max_nbytes, roots=roots
+    )
+    _check(options)
     if not isinstance(source, (str, os.PathLike)):
         if format is not None:
             raise ValueError(f"format: a {type(source).__name__} in memory has none, got {format!r}")
         path = Path(f"<{type(source).__name__}>")
+        if normalize:
+            raise data_error(path, "arrays in memory have no full scale", "leave out `normalize`")
         return Source(source, path, None, options, lambda: memory_reader(source, path, wanted))
     path, absolute = Path(source), os.path.abspath(source)
     if os.path.isdir(path) or has_pattern(path):
         return Source(absolute, path, None, options, lambda: _folder(path, options))
     form = format_of(path, format)
+    if normalize and not form.writer.has_full_scale:
+        raise data_error(path, f"a {form.name} file has no full scale", "leave out `normalize`")
     descriptor = open_regular(path, roots=roots)
     try:
         _require_magic(path, form, descriptor)
-        return Source(absolute, path, form, options, lambda: form.reader(descriptor, path, wanted))
+        return Source(absolute, path, form, options, lambda: form.reader(descriptor, path, options))
     finally:
         os.close(descriptor)
+
+
+def _check(options: SourceOptions) -> None:
+    if type(options.normalize) is not bool:
+        raise ValueError(f"normalize: expected True or False, got {options.normalize!r}")
+    limit = options.max_nbytes
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise ValueError(f"max_nbytes: expected a number of bytes of at least 1, or None, got {limit!r}")
 
 
 def reopen(given: Any, options: SourceOptions, identity: Any) -> Source:
@@ -90,7 +113,7 @@ def reopen(given: Any, options: SourceOptions, identity: Any) -> Source:
     Raises:
         DataError: as `open_source`, and if another file has that name now, or a file has changed.
     """
-    source = open_source(given, **{each.name: getattr(options, each.name) for each in fields(options)})
+    source = open_source(given, **vars(options))
     source.require_identity(identity)
     return source
 
@@ -99,9 +122,7 @@ def _folder(path: Path, options: SourceOptions) -> FolderReader:
     """The reader of the files of a folder or pattern."""
 
     def opened(file: Path) -> Source:
-        return open_source(
-            file, format=options.format, columns=options.columns, nulls=options.nulls, roots=options.roots
-        )
+        return open_source(file, **vars(options))
 
     return FolderReader(path, listed(path, format=options.format, roots=options.roots), opened)
 
@@ -115,6 +136,7 @@ def open_sink(
     compression: Compression | None = None,
     dtype: SinkDtype | None = None,
     on_overflow: OnOverflow = "raise",
+    normalize: bool | None = None,
     settings: Mapping[str, Any] | None = None,
     roots: Roots = None,
 ) -> Iterator[Sink]:
@@ -131,6 +153,11 @@ def open_sink(
             counts of int32 whose lowest byte falls away.
         on_overflow: `"raise"` refuses values out of the range of `dtype`, `"saturate"` takes the nearest and counts
             them in `Sink.saturated`. NaN has no integer and is always an error.
+        normalize: for wav, whose samples players and readers take for parts of full scale. `True`: floats are between
+            -1 and 1, integers of their own type's scale, and are written by that of `dtype`. `False`: numbers are
+            written as they are. `None` does so too, but refuses a file that every player would make silence or noise
+            of (floats between -1 and 1 as counts, counts as floats); samples beyond full scale are counted in
+            `Sink.beyond`.
         settings: plain values to store in the file (Parquet and Arrow; npy has no room for them, and wav for `fs`
             alone, the sampling rate in Hz, which it needs).
         roots: folders beneath which the file must lie, all links followed; `None` for anywhere.
@@ -154,9 +181,38 @@ def open_sink(
     other = next((one.name for one in formats().values() if suffix in one.suffixes and one is not form), None)
     if other is not None and suffix not in form.suffixes:
         raise data_error(path, f"{suffix} is a suffix of {other} files, not of {form.name}", "give it another name")
-    options = SinkOptions(compression=compression, dtype=dtype, on_overflow=on_overflow, settings=settings or {})
+    options = SinkOptions(
+        compression=compression, dtype=dtype, on_overflow=on_overflow, normalize=normalize, settings=settings or {}
+    )
     with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
         yield sink
+
+
+_OTHERS = {
+    b"RIFX": "big-endian RIFF",
+    b"riff\x2e\x91\xcf\x11": "Sony Wave64",
+    b"FORM": "AIFF",
+    b".snd": "Sun AU",
+    b"fLaC": "FLAC",
+    b"OggS": "Ogg",
+    b"ID3": "MP3",
+    b"caff": "Core Audio",
+    b"PARE": "encrypted Parquet",
+    b"FEA1": "Feather version 1",
+    b"ORC": "ORC",
+    b"Obj\x01": "Avro",
+    b"\x89HDF\r\n\x1a\n": "HDF5 (or MATLAB 7.3, or NetCDF)",
+    b"MATLAB 5.0": "MATLAB",
+    b"\x80\x02": "pickle",
+    b"\x80\x03": "pickle",
+    b"\x80\x04": "pickle",
+    b"\x80\x05": "pickle",
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard",
+}
+"""How files of formats begin that are not read here, but have the suffixes of those that are."""
 
 
 def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) -> None:
@@ -167,6 +223,10 @@ def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) 
     other = next((each for each in formats().values() if head.startswith(each.magic)), None)
     if other is not None:
         raise data_error(path, f"is no {form.name} file: it begins like {other.name}", f"read it as {other.name}")
+    foreign = next((name for begin, name in _OTHERS.items() if head.startswith(begin)), None)
+    if foreign is not None:
+        problem = f"is no {form.name} file that is read here: it begins like {foreign}"
+        raise not_supported(path, problem, f"{foreign} is not supported: convert it")
     raise data_error(
         path,
         f"is no {form.name} file: it begins with {head!r}",

@@ -11,8 +11,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bridgeflow.io.base import Columns, Compression, Format, SinkOptions, Writer, parse_settings, pick_columns
+from bridgeflow.io.base import (
+    Columns,
+    Compression,
+    Format,
+    SinkOptions,
+    SourceOptions,
+    Writer,
+    parse_settings,
+    pick_columns,
+)
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
+from bridgeflow.io.files import not_supported
 from bridgeflow.io.mapped import HeldFile
 from bridgeflow.io.parquet_footer import check_pages, groups_of, null_counts, protect, require_intact, value_counts
 from bridgeflow.io.pieces import PieceReader
@@ -36,14 +46,15 @@ class ParquetReader(PieceReader):
 
     file: HeldFile
 
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
         file = HeldFile(descriptor, path)
         self._described = groups_of(require_intact(_from(descriptor), file.identity.nbytes))
         self._checked: set[int] = set()
         self._metadata: Any = None
         opened = self._open(file)
         self._metadata, schema = opened.metadata, opened.schema_arrow
-        fields = [schema.field(name) for name in pick_columns(path, columns, schema.names)]
+        _require_values(path, schema)
+        fields = [schema.field(name) for name in pick_columns(path, options.columns, schema.names)]
         groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
         self._begin(file, fields, [group.num_rows for group in groups])
         self._large = np.array([group.total_byte_size > _LARGE_GROUP for group in groups], bool)
@@ -125,9 +136,24 @@ class ParquetReader(PieceReader):
             yield from opened.iter_batches(min(rows, _BATCH_ROWS), row_groups=[number], columns=list(self._types))
 
 
+def _require_values(path: Path, schema: pa.Schema) -> None:
+    """Refuse fixed-size lists and tensors without values: pyarrow writes them and cannot read them."""
+    for field in schema:
+        storage = getattr(field.type, "storage_type", field.type)
+        if pa.types.is_fixed_size_list(storage) and not storage.list_size:
+            problem = "has rows without values, which pyarrow does not support in Parquet"
+            raise not_supported(path, problem, "leave the column out, or use Arrow IPC", column=field.name)
+
+
 def _from(descriptor: int) -> Callable[[int, int], bytes]:
     """A function that reads so many bytes from a position on."""
-    return lambda count, position: os.pread(descriptor, count, position)
+
+    def read(count: int, position: int) -> bytes:
+        if count < 0 or position < 0:
+            raise ValueError(f"it refers to {count:,} bytes at byte {position:,}")
+        return os.pread(descriptor, count, position)
+
+    return read
 
 
 class ParquetWriter(Writer):
@@ -139,6 +165,7 @@ class ParquetWriter(Writer):
         self._path = path
         self._file = file
         self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
+        _require_values(path, self._schema)
         self._regroup = Regroup(group_rows(self._schema))
         self._writer = pq.ParquetWriter(
             pa.PythonFile(file, mode="w"),

@@ -10,10 +10,10 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from bridgeflow.io.commit import JOB_RECORD, LOCK, MANIFEST, read_record
+from bridgeflow.io.commit import JOB_RECORD, LOCK, MANIFEST
 from bridgeflow.io.files import Roots, data_error, shown
+from bridgeflow.io.records import JobRecord, read_job, read_manifest
 
 __all__ = ["foreign_files", "job_record", "refuse_foreign", "remove_shards"]
 
@@ -21,19 +21,18 @@ _LOG = Path(JOB_RECORD).parent.name
 _JOB = Path(JOB_RECORD).name
 
 
-def job_record(folder: Path, *, roots: Roots = None) -> dict[str, Any] | None:
+def job_record(folder: Path, *, roots: Roots = None) -> JobRecord | None:
     """What a folder says of the job whose it is: its job record, or else its manifest; `None` where it has neither.
 
     Raises:
-        DataError: the record is damaged.
+        DataError: the record is damaged, or no job of ours has written it.
     """
-    for name in (JOB_RECORD, MANIFEST):
-        if (folder / name).exists():
-            return read_record(folder / name, roots=roots)
-    return None
+    if (folder / JOB_RECORD).exists():
+        return read_job(folder, roots=roots)
+    return read_manifest(folder, roots=roots) if (folder / MANIFEST).exists() else None
 
 
-def foreign_files(folder: Path, record: dict[str, Any] | None) -> list[str]:
+def foreign_files(folder: Path, record: JobRecord | None) -> list[str]:
     """Names in the folder that its job has not put there, sorted.
 
     Args:
@@ -44,7 +43,7 @@ def foreign_files(folder: Path, record: dict[str, Any] | None) -> list[str]:
     )
 
 
-def refuse_foreign(folder: Path, record: dict[str, Any] | None) -> None:
+def refuse_foreign(folder: Path, record: JobRecord | None) -> None:
     """Refuse a folder that holds something else than its job's files.
 
     Raises:
@@ -56,7 +55,7 @@ def refuse_foreign(folder: Path, record: dict[str, Any] | None) -> None:
         raise data_error(folder, f"holds files that no job of ours has put there ({some})", "name an empty folder")
 
 
-def remove_shards(folder: Path, opened: int, record: dict[str, Any]) -> None:
+def remove_shards(folder: Path, opened: int, record: JobRecord) -> None:
     """Empty a folder of shards for another run: the manifest first, so that no reader takes the rest for whole; the job
     record last, so that a removal that was stopped can be done again.
 
@@ -93,13 +92,12 @@ def _names(folder: Path) -> list[str]:
     return names
 
 
-def _is_ours(name: str, record: dict[str, Any] | None) -> bool:
+def _is_ours(name: str, record: JobRecord | None) -> bool:
     if name in {_LOG, f"{_LOG}/.{_JOB}.part"}:
         return True
-    digest = record.get("digest") if record is not None else None
-    if not isinstance(digest, str):
+    if record is None:
         return False
-    shard = rf"part-[A-Za-z0-9._-]+-\d{{12}}-\d{{12}}-{re.escape(digest[:8])}\.[a-z0-9]+"
+    shard = rf"part-[A-Za-z0-9._-]+-\d{{12}}-\d{{12}}-{re.escape(record.digest[:8])}\.[a-z0-9]+"
     files = rf"({shard}|{re.escape(MANIFEST)})"
     records = rf"([A-Za-z0-9._-]+-\d{{6}}\.json|{re.escape(_JOB)})"
     return re.fullmatch(rf"{files}|\.{files}\.part|{_LOG}/{records}|{_LOG}/\.{records}\.part", name) is not None

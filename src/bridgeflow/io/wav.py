@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -13,8 +12,9 @@ from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io import wav_chunks
-from bridgeflow.io.base import Columns, Format, Reader, SinkOptions, Writer
+from bridgeflow.io.base import Columns, Format, Reader, SinkOptions, SourceOptions, Writer
 from bridgeflow.io.files import data_error
+from bridgeflow.io.full_scale import to_unit, unit_dtype
 from bridgeflow.io.mapped import MappedFile
 from bridgeflow.io.wav_chunks import ENCODINGS, Samples
 
@@ -25,7 +25,8 @@ NAME = "values"
 
 
 class WavReader(Reader):
-    """A map of the file. Samples are what `scipy.io.wavfile` makes of them: 24 bits become int32, left-justified.
+    """A map of the file. Samples are what `scipy.io.wavfile` makes of them: 24 bits become int32, left-justified; or
+    normalized what `soundfile` does: floats between -1 and 1.
 
     Of one name the column is `[frames]`, or with several channels `[frames, channels]`; as many names as there are
     channels give each a column `[frames]` of its own.
@@ -34,7 +35,8 @@ class WavReader(Reader):
     file: MappedFile
     random_access = True
 
-    def __init__(self, descriptor: int, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+        columns = options.columns
         self.file = MappedFile(descriptor, path)
         self._samples = found = wav_chunks.parse(memoryview(self.file.data))
         self._names = tuple(columns or (NAME,))
@@ -42,12 +44,15 @@ class WavReader(Reader):
             problem = f"has {found.channels} channels, got the names {', '.join(self._names)}"
             raise data_error(path, problem, "give one name for all, or one for each")
         self._dtype = np.dtype("int32" if found.encoding == "int24" else found.encoding)
+        self._normalized = options.normalize and self._dtype.kind != "f"
         self.rows = found.frames
         self.settings = {"fs": found.rate}
         shape = (self.rows,) if found.channels == 1 or len(self._names) > 1 else (self.rows, found.channels)
-        empty = describe(np.empty((0, *shape[1:]), self._dtype))
+        dtype = unit_dtype(found.encoding) if self._normalized else self._dtype
+        empty = describe(np.empty((0, *shape[1:]), dtype))
         spec = replace(empty, shape=shape, nbytes=None, strides=None, flags=frozenset())
         self.specs = dict.fromkeys(self._names, replace(spec, nbytes=spec.expected_nbytes()))
+        options.require_small(path, found.frames * found.channels * dtype.itemsize, len(self.file.data))
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """A view of the map, but for 24-bit samples, and those that do not lie on multiples of their size."""
@@ -59,7 +64,8 @@ class WavReader(Reader):
         elif begin % self._dtype.itemsize:
             raw = self.file.data[begin:end].copy()
         else:
-            raw = self.file.private(begin, end) if writable else self.file.data[begin:end]
+            private = writable and not self._normalized
+            raw = self.file.private(begin, end) if private else self.file.data[begin:end]
         return self._columns(self._decoded(raw.reshape(stop - start, self._samples.frame_bytes)), writable)
 
     def take(self, indices: Any) -> Columns:
@@ -74,8 +80,10 @@ class WavReader(Reader):
         """Frames `[n, bytes]` as samples `[n, channels]`."""
         shape = (len(raw), self._samples.channels)
         if self._samples.encoding == "int24":
-            return wav_chunks.left_justified(raw.reshape(*shape, 3))
-        return raw.view(self._dtype.newbyteorder("<")).reshape(shape)
+            samples = wav_chunks.left_justified(raw.reshape(*shape, 3))
+        else:
+            samples = raw.view(self._dtype.newbyteorder("<")).reshape(shape)
+        return to_unit(samples, self._samples.encoding) if self._normalized else samples
 
     def _columns(self, samples: Any, writable: bool) -> Columns:
         if len(self._names) == 1:
@@ -91,6 +99,7 @@ class WavWriter(Writer):
     """
 
     dtypes: ClassVar[tuple[str, ...]] = tuple(ENCODINGS)
+    has_full_scale: ClassVar[bool] = True
 
     def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         self._file = file

@@ -13,11 +13,28 @@ from typing import Any
 
 import numpy as np
 
+from bridgeflow.io.files import Unsupported
+
 __all__ = ["ENCODINGS", "Samples", "header", "left_justified", "parse"]
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 _GUID_TAIL = bytes.fromhex("0000 0000 1000 8000 00aa 0038 9b71")
-_CODECS = {2: "Microsoft ADPCM", 6: "A-law", 7: "mu-law", 17: "IMA ADPCM", 49: "GSM 6.10", 80: "MPEG", 85: "MP3"}
+_CODECS = {
+    0x0002: "Microsoft ADPCM", 0x0005: "IBM CVSD", 0x0006: "A-law", 0x0007: "mu-law", 0x0008: "DTS",
+    0x0009: "Windows Media DRM", 0x000A: "Windows Media Voice", 0x0010: "OKI ADPCM", 0x0011: "IMA ADPCM",
+    0x0012: "MediaSpace ADPCM", 0x0013: "Sierra ADPCM", 0x0014: "G.723 ADPCM", 0x0015: "DigiSTD", 0x0016: "DigiFIX",
+    0x0017: "Dialogic OKI ADPCM", 0x0020: "Yamaha ADPCM", 0x0021: "Sonarc", 0x0022: "TrueSpeech", 0x0031: "GSM 6.10",
+    0x0032: "MSN Audio", 0x0040: "G.721 ADPCM", 0x0041: "G.728 CELP", 0x0042: "G.723.1", 0x0045: "G.726 ADPCM",
+    0x0050: "MPEG", 0x0055: "MP3", 0x0064: "G.726 ADPCM", 0x0065: "G.722 ADPCM", 0x0069: "Xbox IMA ADPCM",
+    0x0083: "G.729", 0x0092: "Dolby AC-3 in S/PDIF", 0x00FF: "AAC", 0x0111: "VIVO G.723",
+    0x0160: "Windows Media Audio 1",
+    0x0161: "Windows Media Audio 2", 0x0162: "Windows Media Audio Professional", 0x0163: "Windows Media Audio Lossless",
+    0x0164: "Windows Media Audio in S/PDIF", 0x0270: "Sony ATRAC3", 0x1600: "AAC (ADTS)", 0x1601: "raw AAC",
+    0x1602: "AAC (LOAS)", 0x1610: "HE-AAC", 0x2000: "Dolby AC-3", 0x2001: "DTS", 0x674F: "Ogg Vorbis",
+    0x6750: "Ogg Vorbis", 0x6751: "Ogg Vorbis", 0x676F: "Ogg Vorbis", 0x6770: "Ogg Vorbis", 0x6771: "Ogg Vorbis",
+    0x704F: "Opus", 0xA109: "Speex", 0xF1AC: "FLAC",
+}  # fmt: skip
+"""Numbers of the codecs that are met, as RFC 2361 and Microsoft's mmreg.h have them."""
 
 ENCODINGS = {"uint8": (PCM, 8), "int16": (PCM, 16), "int24": (PCM, 24), "int32": (PCM, 32)}
 ENCODINGS |= {"float32": (FLOAT, 32), "float64": (FLOAT, 64)}
@@ -93,6 +110,19 @@ def parse(data: memoryview) -> Samples:
     return Samples(encoding=word, rate=rate, channels=channels, frames=frames, begin=samples[0])
 
 
+def _is_name(name: bytes) -> bool:
+    """Whether four bytes can be the name of a chunk: printable ASCII."""
+    return all(0x20 <= byte < 0x7F for byte in name)
+
+
+def _left_open(nbytes: int) -> Unsupported:
+    """The error about a data chunk without a size: what follows it are its samples, or some of them."""
+    said = f"its data chunk says a size of 0 bytes, and {nbytes:,} follow that are no chunks: its size was left open"
+    return Unsupported(
+        said, "it was piped, or its writer did not finish: write it again, or repair it with ffmpeg or sox"
+    )
+
+
 class _Wide:
     """The sizes of 64 bits that RF64 keeps in its first chunk."""
 
@@ -115,41 +145,60 @@ class _Wide:
 
 def _chunks(data: memoryview, wide: _Wide | None) -> Iterator[tuple[bytes, int, int]]:
     """Name, first byte and length of each chunk; one of odd length is followed by a byte, which the last may lack."""
-    position, count = 12, 0
+    position, count, empty = 12, 0, 0
     while position < len(data):
         name, length = struct.unpack_from("<4sI", data, position)
         if wide is not None and length == _UNSET:
             length = wide.size(bytes(name)) or 0
         begin, count = position + 8, count + 1
-        if begin + length > len(data):
-            raise ValueError(f"the chunk {name!r} of {length:,} bytes at byte {position} goes beyond the end")
+        fits = _is_name(name) and begin + length <= len(data)
+        if not fits and empty:
+            raise _left_open(len(data) - empty)
+        if not _is_name(name):
+            raise ValueError(f"no chunk begins at byte {position:,}, where the one before it ends")
+        if not fits:
+            raise ValueError(f"the chunk {bytes(name)!r} of {length:,} bytes at byte {position} goes beyond the end")
         if count > _MAX_CHUNKS:
             raise ValueError(f"more than {_MAX_CHUNKS:,} chunks")
         yield bytes(name), begin, length
         position = begin + length
+        empty = position if name == b"data" and not length else empty
         if length % 2 and position < len(data):
             position += 1
 
 
 def _encoding(chunk: memoryview) -> tuple[str, int, int]:
-    """Encoding, sampling rate and channels, from a fmt chunk whose fields must agree with each other."""
-    if len(chunk) not in (16, 18, 40):
+    """Encoding, sampling rate and channels, from a fmt chunk whose fields must agree with each other.
+
+    Raises:
+        Unsupported: another codec, or PCM of a width that is not read; what follows in the chunk is the codec's own.
+        ValueError: a chunk that contradicts itself.
+    """
+    if len(chunk) < 16:
         raise ValueError(f"a fmt chunk of {len(chunk)} bytes")
     tag, channels, rate, byte_rate, frame, bits = struct.unpack_from("<HHIIHH", chunk)
-    extra = struct.unpack_from("<H", chunk, 16)[0] if len(chunk) > 16 else 0
-    if extra not in (0, 22) or len(chunk) != (16 if len(chunk) == 16 else 18 + extra):
-        raise ValueError(f"a fmt chunk of {len(chunk)} bytes with an extension of {extra}")
+    if tag not in (PCM, FLOAT, EXTENSIBLE):
+        raise _unsupported(bits, _codec(tag))
+    extra = struct.unpack_from("<H", chunk, 16)[0] if len(chunk) >= 18 else 0
+    extended = tag == EXTENSIBLE
     if tag == EXTENSIBLE:
-        if not extra:
+        if extra < 22 or len(chunk) < 40:
             raise ValueError("WAVE_FORMAT_EXTENSIBLE without its extension")
         valid, _, tag, tail = struct.unpack_from("<HIH14s", chunk, 18)
         if tail != _GUID_TAIL:
-            raise ValueError("a subformat that is neither PCM nor float")
+            guid = bytes(chunk[24:40]).hex()
+            raise Unsupported(f"samples of {bits} bits of the subformat {guid}, which is neither PCM nor float")
+        if tag not in (PCM, FLOAT):
+            raise _unsupported(bits, _codec(tag))
         if not 0 < valid <= bits:
             raise ValueError(f"{valid} valid bits in samples of {bits}")
+    if len(chunk) not in (16, 18, 40) or extra not in (0, 22) or len(chunk) != (16 if len(chunk) == 16 else 18 + extra):
+        raise ValueError(f"a fmt chunk of {len(chunk)} bytes with an extension of {extra}")
     word = next((word for word, known in ENCODINGS.items() if known == (tag, bits)), None)
+    if word is None and 0 < bits <= 64 and (extended or frame in (0, channels * -(-bits // 8))):
+        raise _unsupported(bits, f"format {tag}")
     if word is None:
-        raise ValueError(f"samples of {bits} bits in {_CODECS.get(tag, f'format {tag}')}; PCM and float are read")
+        raise ValueError(f"samples of {bits} bits in format {tag}; PCM and float are read")
     if not channels or not rate:
         raise ValueError(f"{channels} channels at {rate} Hz")
     if frame != channels * bits // 8 or byte_rate != rate * frame:
@@ -157,6 +206,15 @@ def _encoding(chunk: memoryview) -> tuple[str, int, int]:
             f"{channels} channels of {bits} bits at {rate} Hz, yet {frame} a frame and {byte_rate} a second"
         )
     return word, rate, channels
+
+
+def _codec(tag: int) -> str:
+    return _CODECS.get(tag, f"format {tag:#06x}")
+
+
+def _unsupported(bits: int, codec: str) -> Unsupported:
+    what = f"samples of {bits} bits in {codec}; PCM and float are read"
+    return Unsupported(what, "this codec is not supported: convert it to PCM, for instance with ffmpeg or sox")
 
 
 def header(samples: Samples) -> bytes:

@@ -61,6 +61,7 @@ class SignalDataset:
             which adds `<column>_mask`.
         ragged: rows of unequal length in a batch: `"error"`; `"list"`; `"pad"` completes them with zeros, and adds to
             sample and batch `<column>_length`, the length of the last axis after the transform.
+        normalize, max_nbytes: of wav files, and of files that are decoded; see `bridgeflow.io.open_source`.
         seed: of `generators()` within the transform, where the dataset is not read by a `Loader`, which has its own.
 
     Raises:
@@ -85,6 +86,8 @@ class SignalDataset:
         kind: ArrayKind = "torch",
         nulls: Nulls | float = "error",
         ragged: RaggedRows = "error",
+        normalize: bool = False,
+        max_nbytes: int | None = None,
         seed: int = 0,
     ) -> None:
         if transform is not None and (isinstance(transform, type) or not callable(transform)):
@@ -94,12 +97,15 @@ class SignalDataset:
         if isinstance(nulls, str) and nulls not in words(Nulls):
             parse_word(nulls, Nulls, field="nulls")
         if isinstance(source, Source):
-            if columns is not None or format is not None:
-                raise ValueError("columns and format are chosen where a source is opened; pass the path instead")
+            if (columns, format, normalize, max_nbytes) != (None, None, False, None):
+                options = "columns, format, normalize and max_nbytes"
+                raise ValueError(f"{options} are chosen where a source is opened; pass the path instead")
             self.source = source
         else:
             keep: Literal["error", "keep"] = "error" if nulls == "error" else "keep"
-            self.source = open_source(source, columns=columns, format=format, nulls=keep)
+            self.source = open_source(
+                source, columns=columns, format=format, nulls=keep, normalize=normalize, max_nbytes=max_nbytes
+            )
         self.transform = transform
         self.kind = kind
         self.nulls = nulls

@@ -29,9 +29,10 @@ from bridgeflow.io import (
     refuse_existing,
     refuse_overlap,
 )
-from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
+from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import data_error, real_path, require_output, shown
 from bridgeflow.io.listing import has_pattern
+from bridgeflow.io.records import read_manifest
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
@@ -67,6 +68,7 @@ class JobSource:
         nulls: `"error"`, or `"keep"` to hand them on.
         rows: what a row is, where it holds several numbers: `"instants"` of a recording, or `"examples"`; `None` for
             instants in wav files, examples in others.
+        normalize, max_nbytes: see `bridgeflow.io.open_source`.
     """
 
     path: Path
@@ -75,6 +77,8 @@ class JobSource:
     fs: float | None = None
     nulls: ColumnNulls = "error"
     rows: RowsAre | None = None
+    normalize: bool = False
+    max_nbytes: int | None = None
 
     @property
     def is_many(self) -> bool:
@@ -98,6 +102,7 @@ class JobSink:
         compression: one of the format's words; `None` for the format's own choice.
         dtype: element type that every column is written in; `None` for what the transforms make.
         on_overflow: what becomes of values that `dtype` cannot hold.
+        normalize: of wav, whether values are between -1 and 1, full scale; see `bridgeflow.io.open_sink`.
         shards: write a folder of shards, each committed by itself, so that a job that was killed goes on where it was.
         shard_rows: rows of a recording whose results become one shard; `None` for some 64 MiB of input.
     """
@@ -107,6 +112,7 @@ class JobSink:
     compression: Compression | None = None
     dtype: SinkDtype | None = None
     on_overflow: OnOverflow = "raise"
+    normalize: bool | None = None
     shards: bool = False
     shard_rows: int | None = None
 
@@ -230,7 +236,15 @@ class Job:
 
     def _opened(self, path: Path) -> Source:
         wanted = self.source
-        source = open_source(path, format=wanted.format, columns=wanted.columns, nulls=wanted.nulls, roots=self.roots)
+        source = open_source(
+            path,
+            format=wanted.format,
+            columns=wanted.columns,
+            nulls=wanted.nulls,
+            normalize=wanted.normalize,
+            max_nbytes=wanted.max_nbytes,
+            roots=self.roots,
+        )
         if source.rows == 0:
             source.close()
             raise data_error(source.path, "has no rows", "there is nothing to transform")
@@ -267,6 +281,7 @@ class Job:
             compression=wanted.compression,
             dtype=wanted.dtype,
             on_overflow=wanted.on_overflow,
+            normalize=wanted.normalize,
             settings=settings,
             roots=self.output_roots,
         )
@@ -500,10 +515,12 @@ def _sharded(folder: Path, roots: Roots) -> tuple[Recording, ...]:
     if any(sign in str(folder) for sign in "*?["):
         raise data_error(folder, "has signs of a pattern in its name", "rename it")
     found: dict[str, Recording] = {}
-    for shard in read_record(folder / MANIFEST, roots=roots)["shards"]:
-        name, before = shard["recording"], found.get(shard["recording"])
-        stretch = f"-{shard['start']:012d}-{shard['end']:012d}-"
-        several = shard["name"].replace(stretch, f"-{'?' * 12}-{'?' * 12}-")
-        path = folder / (shard["name"] if before is None else several)
-        found[name] = Recording(name, path, shard["nbytes"] + (before.nbytes if before else 0))
+    for shard in read_manifest(folder, roots=roots).shards:
+        name, before = shard.recording, found.get(shard.recording)
+        stretch = f"-{shard.start:012d}-{shard.end:012d}-"
+        several = shard.name.replace(stretch, f"-{'?' * 12}-{'?' * 12}-")
+        path = folder / (shard.name if before is None else several)
+        found[name] = Recording(name, path, shard.nbytes + (before.nbytes if before else 0))
+    if not found:
+        raise data_error(folder / MANIFEST, "lists no shards", "the job that wrote it made no rows")
     return tuple(found.values())
