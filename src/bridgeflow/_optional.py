@@ -8,14 +8,40 @@ from types import ModuleType
 
 from bridgeflow.errors import MissingDependency
 
-__all__ = ["loaded", "require"]
+__all__ = ["being_imported", "loaded", "require"]
 
 _EXTRAS = {"matplotlib": "plot", "ml_dtypes": "ml-dtypes", "PIL": "images"}
 
 
+_COMPLETE: dict[str, ModuleType] = {}
+"""Modules whose import is known to have ended."""
+
+
 def loaded(name: str) -> ModuleType | None:
-    """The module if it has been imported already, else `None`: a value can only be a tensor where torch is loaded."""
-    return sys.modules.get(name)
+    """The module if its import has ended, else `None`: a value can only be a tensor where torch is loaded.
+
+    While another thread imports a package it stands in `sys.modules` already, without most of its attributes.
+    """
+    module = sys.modules.get(name)
+    if module is _COMPLETE.get(name):
+        return module
+    return _ended(name, module)
+
+
+def being_imported(name: str) -> bool:
+    """Whether some thread is importing the module at this moment."""
+    return name in sys.modules and loaded(name) is None
+
+
+def _ended(name: str, module: ModuleType | None) -> ModuleType | None:
+    """The module unless it is being imported, as `importlib` itself asks."""
+    if module is None or getattr(getattr(module, "__spec__", None), "_initializing", False):
+        return None
+    root = name.partition(".")[0]
+    if root != name and loaded(root) is None:  # a part may be complete before the package is
+        return None
+    _COMPLETE[name] = module
+    return module
 
 
 def require(name: str, *, needed_for: str) -> ModuleType:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from bridgeflow._optional import loaded
+from bridgeflow._optional import being_imported, loaded
 from bridgeflow.policy import Kind
 
 __all__ = ["kind_of"]
 
 _BY_TYPE: dict[type, Kind | None] = {}
 """Types seen before. A class never changes its kind, and asking a dictionary costs a tenth of asking the libraries."""
+
+
+_BY_CLASS: Final = ("numpy", "torch", "arrow", "pil")
+"""Kinds that a library's own class decides, so that no library that is loaded later can say otherwise."""
 
 
 def kind_of(x: object) -> Kind | None:
@@ -24,7 +28,9 @@ def kind_of(x: object) -> Kind | None:
     try:
         return _BY_TYPE[cls]
     except KeyError:
-        kind = _BY_TYPE[cls] = _kind_of_type(cls)
+        kind = _kind_of_type(cls)
+        if kind in _BY_CLASS or not any(map(being_imported, ("numpy", "torch", "pyarrow", "PIL.Image"))):
+            _BY_TYPE[cls] = kind
         return kind
 
 

@@ -161,7 +161,7 @@ def _unknown(place: str, what: str) -> DataError:
 
 def _find(module: str, name: str, modules: Collection[str]) -> Any:
     """The named tuple or dataclass of this name, if its module is one of those vouched for; `None` otherwise."""
-    found: Any = sys.modules.get(module) if module in modules else None
+    found: Any = loaded(module) if module in modules else None
     for part in name.split("."):
         found = getattr(found, part, None)
     is_record = isinstance(found, type) and (

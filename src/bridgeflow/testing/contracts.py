@@ -11,7 +11,6 @@ import dataclasses
 import importlib
 import json
 import pickle
-import sys
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -161,7 +160,7 @@ def immutable(transform: Transform, sample: Any, tolerance: float) -> None:
 def picklable(transform: Transform, sample: Any, tolerance: float) -> None:
     """It pickles to a fresh process: its class can be imported, and what it has derived or cached stays behind."""
     cls = type(transform)
-    module = sys.modules.get(cls.__module__) or importlib.import_module(cls.__module__)
+    module = importlib.import_module(cls.__module__)
     found: Any = module
     for name in cls.__qualname__.split("."):
         found = getattr(found, name, None)
