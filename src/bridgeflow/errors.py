@@ -32,6 +32,7 @@ __all__ = [
     "OutOfSharedMemory",
     "StaleHandle",
     "UnstableFilter",
+    "Unsupported",
     "WorkerDied",
     "WorkerFailed",
     "at_place",
@@ -227,6 +228,10 @@ def _out_of_shared_memory(needed: int, number: int, available: int | None, handl
 
 class StaleHandle(BridgeflowError, ConnectionError):
     """A handle of shared memory leads nowhere any more: its sender has ended or has given up keeping the memory."""
+
+
+class Unsupported(BridgeflowError, NotImplementedError):
+    """The operating system lacks what this needs; names both, and what does without it."""
 
 
 class BatchTooLarge(BridgeflowError, ValueError):

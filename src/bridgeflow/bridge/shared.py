@@ -12,7 +12,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import CopyRefused, NoRoute
-from bridgeflow.memory import Segment, segment_of
+from bridgeflow.memory import Segment, require_shared_memory, segment_of
 from bridgeflow.policy import Across, Copy, parse_copy, parse_word
 from bridgeflow.spec import ArraySpec, Exchange
 
@@ -166,6 +166,7 @@ def _between_processes(x: Any, policy: Copy, writable: bool | None) -> Any:
     else:
         if policy == "never":
             raise _owned_by_the_process()
+        require_shared_memory('share(across="process")', 'across="thread" does without')
         wanted = to_numpy(x, bfloat16="ml_dtypes")
         native = wanted.dtype.newbyteorder("=")
         segment, offset = Segment(wanted.size * native.itemsize), 0

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Literal, TypeAlias
 
+from bridgeflow._threads import usable_cores
+
 __all__ = ["Finding", "examine"]
 
 Verdict: TypeAlias = Literal["ok", "note", "bad"]
@@ -86,7 +88,7 @@ def _yaml_parser() -> Finding:
 def _cores() -> Finding:
     import torch
 
-    usable = len(os.sched_getaffinity(0))
+    usable = usable_cores()
     threads = torch.get_num_threads()
     found = f"{usable} usable, torch uses {threads} threads"
     if threads > usable:

@@ -21,6 +21,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final
 
+from bridgeflow._threads import usable_cores
 from bridgeflow._version import __version__
 from bridgeflow.engines.attended import Halt, Memory, attend
 from bridgeflow.errors import BridgeflowError, DataError
@@ -276,7 +277,7 @@ def _versions() -> dict[str, str]:
 
 
 def _threads(job: Job) -> int:
-    return job.threads or min(len(os.sched_getaffinity(0)), _MOST_THREADS)
+    return job.threads or min(usable_cores(), _MOST_THREADS)
 
 
 def _complete(job: Job, recordings: Sequence[Recording], identity: _Identity, began: float) -> ShardsResult:

@@ -7,6 +7,7 @@ which somebody may point elsewhere in between.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ from bridgeflow.io.output_roots import OutputRoots
 __all__ = [
     "Unsupported",
     "data_error",
+    "descriptor_path",
     "is_beneath",
     "not_supported",
     "open_folder",
@@ -33,6 +35,8 @@ __all__ = [
     "require_output",
     "shown",
 ]
+
+_DESCRIPTORS = "/proc/self/fd"
 
 Roots = tuple[Path, ...] | None
 """Folders beneath which files may lie; `None` where the caller's own code names the files. `OutputRoots` are such, with
@@ -112,13 +116,29 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
         if not stat.S_ISREG(status.st_mode):
             raise data_error(path, f"is {_kind(status.st_mode)}", "name a regular file")
         if roots is not None:
-            _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
+            _require_beneath(path, _opened_path(descriptor, real), roots)
         if status.st_size == 0:
             raise data_error(path, "is empty (0 bytes)", "nothing was written to it, or its writer was cut off")
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def descriptor_path(descriptor: int) -> str:
+    """A path that opens what the descriptor has open, for libraries that take nothing but paths."""
+    folder = _DESCRIPTORS if os.path.isdir(_DESCRIPTORS) else "/dev/fd"
+    return f"{folder}/{descriptor}"
+
+
+def _opened_path(descriptor: int, path: str) -> str:
+    """Where the file of a descriptor that was opened as `path` really lies."""
+    try:
+        return os.readlink(f"{_DESCRIPTORS}/{descriptor}")
+    except FileNotFoundError:  # a system without /proc
+        if hasattr(fcntl, "F_GETPATH"):
+            return os.fsdecode(fcntl.fcntl(descriptor, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0"))
+        return os.path.realpath(path)
 
 
 @contextmanager
@@ -131,7 +151,8 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
         DataError: the folder is outside the roots, cannot be made, or is no folder.
     """
     folder = os.path.dirname(os.path.abspath(path))
-    _require_beneath(path, real_path(folder), roots)
+    real = real_path(folder)
+    _require_beneath(path, real, roots)
     missing = _missing(folder)
     try:
         with plainly(path):
@@ -139,7 +160,7 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if roots is not None:
-                _require_beneath(path, os.readlink(f"/proc/self/fd/{descriptor}"), roots)
+                _require_beneath(path, _opened_path(descriptor, real), roots)
             yield descriptor
         finally:
             os.close(descriptor)

@@ -19,6 +19,7 @@ from weakref import finalize
 import numpy as np
 
 from bridgeflow.io.files import data_error
+from bridgeflow.memory.mapping import NORESERVE
 from bridgeflow.memory.reuse import fresh
 
 __all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
@@ -26,7 +27,6 @@ __all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
 COPIED_BELOW = 4 << 20
 """Bytes below which a copy costs less than a map, whose time goes into page faults: more so if it is written to."""
 
-_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 _FAILED = ctypes.c_void_p(-1).value
 
 _system = ctypes.CDLL(None, use_errno=True)
@@ -61,7 +61,7 @@ class _Pages:
         self._length = 0
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if private else 0)
         # Not reserving: pages that are never written to need no memory, however long the file is.
-        flags = mmap.MAP_PRIVATE | _NORESERVE if private else mmap.MAP_SHARED
+        flags = mmap.MAP_PRIVATE | NORESERVE if private else mmap.MAP_SHARED
         address = _map(None, length, protection, flags, descriptor, start)
         if address == _FAILED:
             error = ctypes.get_errno()

@@ -22,7 +22,7 @@ from bridgeflow.io.base import (
     pick_columns,
 )
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
-from bridgeflow.io.files import not_supported
+from bridgeflow.io.files import descriptor_path, not_supported
 from bridgeflow.io.mapped import HeldFile
 from bridgeflow.io.parquet_footer import check_pages, groups_of, null_counts, protect, require_intact, value_counts
 from bridgeflow.io.pieces import PieceReader
@@ -70,7 +70,7 @@ class ParquetReader(PieceReader):
     def _open(self, file: HeldFile) -> pq.ParquetFile:
         """pyarrow's reader, for one thread; the footer is read once."""
         return pq.ParquetFile(
-            pa.OSFile(f"/proc/self/fd/{file.descriptor}"),
+            pa.OSFile(descriptor_path(file.descriptor)),
             metadata=self._metadata,
             page_checksum_verification=True,
             pre_buffer=False,

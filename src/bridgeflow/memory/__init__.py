@@ -6,7 +6,7 @@ from bridgeflow.memory.mapping import Access, Descriptor
 from bridgeflow.memory.packing import Packed, pack, unpack
 from bridgeflow.memory.reuse import trim
 from bridgeflow.memory.ring import Lease, Ring, Slot, empty, in_slot, making
-from bridgeflow.memory.segment import Segment, segment_of
+from bridgeflow.memory.segment import Segment, require_shared_memory, segment_of
 
 __all__ = [
     "Access",
@@ -20,6 +20,7 @@ __all__ = [
     "in_slot",
     "making",
     "pack",
+    "require_shared_memory",
     "segment_of",
     "trim",
     "unpack",

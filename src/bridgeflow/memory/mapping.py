@@ -10,19 +10,22 @@ import ctypes
 import errno
 import mmap
 import os
+import sys
 import weakref
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["Access", "Descriptor", "Mapping"]
+__all__ = ["NORESERVE", "Access", "Descriptor", "Mapping"]
 
 Access: TypeAlias = Literal["shared", "private"]
 """Writes reach every process that maps the memory; or they stay here, on pages copied when first written to."""
 
 _MAP_FAILED: Final = ctypes.c_void_p(-1).value
 _MAP_FIXED: Final = 0x10
-_MAP_NORESERVE: Final = 0x4000
+NORESERVE: Final = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+"""For mmap: pages that are never written to need no memory. The number differs from system to system."""
+
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _mmap = _libc.mmap
@@ -57,7 +60,7 @@ class Mapping:
         weakref.finalize(self, _munmap, self.address, nbytes).atexit = False
 
     def _map(self, address: int | None, flags: int) -> int:
-        flags |= mmap.MAP_SHARED if self.access == "shared" else mmap.MAP_PRIVATE | _MAP_NORESERVE
+        flags |= mmap.MAP_SHARED if self.access == "shared" else mmap.MAP_PRIVATE | NORESERVE
         rights = mmap.PROT_READ | mmap.PROT_WRITE
         mapped = _mmap(address, self.nbytes, rights, flags, self.descriptor.fd, self._offset)
         if mapped is None or mapped == _MAP_FAILED:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import socket
+import sys
 from collections.abc import Sequence
 from math import prod
 from typing import Any, Final
@@ -12,14 +14,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bridgeflow.errors import DataError, NoRoute, OutOfSharedMemory
+from bridgeflow.errors import DataError, NoRoute, OutOfSharedMemory, Unsupported
 from bridgeflow.memory.available import available
 from bridgeflow.memory.handles import Handle, hand_over
 from bridgeflow.memory.mapping import Access, Descriptor, Mapping
 
-__all__ = ["Segment", "segment_of"]
+__all__ = ["Segment", "require_shared_memory", "segment_of"]
 
-_SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_NEEDED: Final = (
+    (os, ("memfd_create", "MFD_CLOEXEC", "MFD_ALLOW_SEALING", "posix_fallocate")),
+    (fcntl, ("F_ADD_SEALS", "F_GET_SEALS", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")),
+    (socket, ("SO_PEERCRED", "MSG_CMSG_CLOEXEC", "send_fds")),
+)
 _ASKED_FIRST: Final = 1 << 20
 """From this size on the system is asked how much there is: the kernel does not refuse, it kills somebody."""
 
@@ -40,6 +46,7 @@ class Segment:
     Raises:
         OutOfSharedMemory: no memory, file descriptor or address space is left; says how much was asked for, and what
             there is.
+        Unsupported: the system has no such memory.
 
     >>> segment = Segment(1 << 20)
     >>> x = segment.array((2, 3), "float32")
@@ -51,6 +58,7 @@ class Segment:
     def __init__(self, nbytes: int) -> None:
         if nbytes < 0:
             raise ValueError(f"nbytes: a segment has 0 bytes or more, got {nbytes}")
+        require_shared_memory("a Segment", "memory of one process is np.empty()")
         self.nbytes = nbytes
         self._mapping = _mapped(_allocated(max(nbytes, 1)), max(nbytes, 1), "shared")
 
@@ -120,6 +128,24 @@ def segment_of(x: Any) -> tuple[Segment, int] | None:
     return Segment._over(base, base.nbytes), x.__array_interface__["data"][0] - base.address
 
 
+def require_shared_memory(needed_for: str, remedy: str) -> None:
+    """Refuse, by its name, what needs memory that processes share, on a system that has none of our kind.
+
+    Raises:
+        Unsupported: the system, or the C library that Python was built with, lacks memfd_create or file seals.
+    """
+    lacking = [f"{module.__name__}.{name}" for module, names in _NEEDED for name in names if not hasattr(module, name)]
+    if lacking:
+        raise Unsupported(
+            f"{needed_for}: needs memory that processes share, and this system ({sys.platform}) lacks "
+            f"{', '.join(lacking)}; {remedy}"
+        )
+
+
+def _seals() -> int:
+    return fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
 def _allocated(nbytes: int) -> Descriptor:
     if nbytes >= _ASKED_FIRST:
         left = available()
@@ -128,7 +154,7 @@ def _allocated(nbytes: int) -> Descriptor:
     try:
         descriptor = Descriptor(os.memfd_create("bridgeflow", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         os.posix_fallocate(descriptor.fd, 0, nbytes)
-        fcntl.fcntl(descriptor.fd, fcntl.F_ADD_SEALS, _SEALS)
+        fcntl.fcntl(descriptor.fd, fcntl.F_ADD_SEALS, _seals())
     except OverflowError:
         raise _refusal(nbytes, errno.EFBIG) from None
     except OSError as error:
@@ -147,7 +173,7 @@ def _received(handle: Handle, nbytes: int, access: Access) -> Segment:
     descriptor = handle.open()
     size = os.fstat(descriptor.fd).st_size
     # Only what can neither shrink nor grow is touched: anything else could end in SIGBUS later.
-    if size < nbytes or fcntl.fcntl(descriptor.fd, fcntl.F_GET_SEALS) & _SEALS != _SEALS:
+    if size < nbytes or fcntl.fcntl(descriptor.fd, fcntl.F_GET_SEALS) & _seals() != _seals():
         raise DataError(f"the handle of {nbytes:,} bytes leads to {size:,} bytes that are not sealed as a segment is")
     return Segment._over(_mapped(descriptor, max(nbytes, 1), access), nbytes)
 

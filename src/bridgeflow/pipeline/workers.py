@@ -26,7 +26,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from bridgeflow._optional import loaded
 from bridgeflow.errors import BridgeflowError, CannotFork, WorkerDied
-from bridgeflow.memory import Descriptor, Packed, Ring, unpack
+from bridgeflow.memory import Descriptor, Packed, Ring, require_shared_memory, unpack
 from bridgeflow.pipeline.worker import FRAME, TASK, Done, Failed, Orders, Ready, work
 from bridgeflow.policy import parse_word
 
@@ -72,6 +72,7 @@ class WorkerPool:
         CannotFork: CUDA is in use here, or several threads are asked for, which forked workers could not use; or this
             is a worker process itself.
         OutOfSharedMemory: the ring cannot be had.
+        Unsupported: the system has no memory that processes share.
 
     >>> import numpy as np
     >>> with WorkerPool(lambda n: {"x": np.full(3, n), "n": n}, workers=1, slot_nbytes=4096) as pool:
@@ -101,6 +102,7 @@ class WorkerPool:
                 f"WorkerPool: slots must be at least 2, one for the workers and one to hand over, got {slots}"
             )
         parse_word(context, StartMethod, field="context")
+        require_shared_memory("WorkerPool", "threads do without: Loader(dataset, workers=0, threads=...)")
         self._fetch = fetch
         self._method: StartMethod = context
         self._ahead = ahead
@@ -405,7 +407,7 @@ class _Worker:
         self.pid = process.pid or 0
         try:
             self.pidfd = os.pidfd_open(self.pid)
-        except OSError:  # it has gone, and been waited for, already; or an old kernel
+        except (OSError, AttributeError):  # it has gone, and been waited for, already; or an old kernel or Python
             self.pidfd = os.dup(process.sentinel)
         self.jobs: deque[_Job] = deque()
         self.ready = False
@@ -464,7 +466,7 @@ class _Worker:
         with suppress(ProcessLookupError):
             try:
                 signal.pidfd_send_signal(self.pidfd, number)
-            except OSError:
+            except (OSError, AttributeError):
                 os.kill(self.pid, number)
 
     def kill(self) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow._optional import loaded
+from bridgeflow._threads import usable_cores
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._memory import empty
 from bridgeflow.signal._padding import Padtype
@@ -154,7 +155,7 @@ def _all_threads() -> int:
     asked = os.environ.get("OMP_NUM_THREADS", "")
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores()
 
 
 def sosfilt(
