@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.bridge import describe, kind_of, to_numpy
+from bridgeflow.bridge import describe, kind_of, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns, Reader, parse_settings, pick_columns
@@ -24,6 +24,9 @@ __all__ = ["memory_reader"]
 
 NAME = "values"
 """What an array without a name is called."""
+
+_NARROW = ("bfloat16", "float8_")
+"""Floats of torch and ml_dtypes for which NumPy has no type of its own."""
 
 
 def memory_reader(x: Any, path: Path, columns: Sequence[str] | None) -> Reader:
@@ -139,6 +142,8 @@ def _arrow_or_numpy(x: Any) -> Any:
     if kind_of(x) == "capsule":
         table, _ = _imported(x, None)
         return table.column(0).combine_chunks()
+    if describe(x).dtype.startswith(_NARROW):  # NumPy would have to widen them
+        return x if isinstance(x, np.ndarray) else to_arrow(x)
     return to_numpy(x)
 
 

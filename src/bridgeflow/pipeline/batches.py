@@ -14,7 +14,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
-from bridgeflow.errors import DataError, at_place
+from bridgeflow.errors import DataError, NoRoute, at_place
 from bridgeflow.policy import parse_word
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves
 
@@ -155,6 +155,7 @@ def collate(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
 
     Raises:
         DataError: samples that differ in structure or shape; names the place.
+        NoRoute: nested tensors, unless `ragged="list"`.
         ValueError: no samples, or a word that is none.
 
     >>> import numpy as np
@@ -190,8 +191,8 @@ def stack(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
     for place, column in zip(recipe.places, zip(*rows, strict=True), strict=True):
         try:
             leaves.append(_stacked(column, ragged))
-        except DataError as error:
-            raise at_place(error, place) from None
+        except (DataError, NoRoute) as error:
+            raise at_place(error, place) from error.__cause__
     return recipe.put(samples[0], leaves)
 
 
@@ -245,6 +246,11 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
         rows = tuple(map(to_tensor, rows))
     elif kind not in ("torch", "numpy"):
         return like(_stacked(tuple(map(to_numpy, rows)), "error"), rows[0])
+    if kind == "torch" and any(row.is_nested for row in rows):
+        if ragged == "list":
+            return Values(rows)
+        remedy = 'pass ragged="list", or pad them first (torch.nested.to_padded_tensor)'
+        raise NoRoute("ragged", "nested tensors, whose rows have lengths of their own, cannot be stacked", remedy)
     shapes = {tuple(row.shape) for row in rows}
     if len(shapes) > 1:
         if ragged == "list":
@@ -255,7 +261,15 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
                 'pass ragged="list", or, where only the last axis differs, ragged="pad"'
             )
         rows = tuple(_padded(row, max(shape[-1] for shape in shapes)) for row in rows)
-    return np.stack(rows) if kind == "numpy" else require("torch", needed_for="a batch of tensors").stack(rows)
+    if kind == "numpy" and len({row.dtype.kind in "OSTUV" for row in rows}) > 1:
+        dtypes = ", ".join(sorted({str(row.dtype) for row in rows}))
+        raise DataError(f"arrays of {dtypes} make no batch: numbers would become text or objects; convert them alike")
+    stacked = np.stack if kind == "numpy" else require("torch", needed_for="a batch of tensors").stack
+    try:
+        return stacked(rows)
+    except (RuntimeError, TypeError, ValueError) as error:
+        told = sorted({f"{row.dtype}{f' on {row.device}' if kind == 'torch' else ''}" for row in rows})
+        raise DataError(f"arrays of {', '.join(told)} make no batch: {error}; convert them alike") from error
 
 
 def _padded(row: Any, length: int) -> Any:
