@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 __all__ = [
     "Across",
@@ -17,6 +17,8 @@ __all__ = [
     "Ragged",
     "Reason",
     "parse_copy",
+    "parse_flag",
+    "parse_integer",
     "parse_word",
     "words",
 ]
@@ -109,6 +111,32 @@ def parse_word(value: object, alias: object, *, field: str) -> str:
     if isinstance(value, str) and value in known:
         return value
     raise ValueError(f"{field} must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def parse_integer(value: Any, *, field: str, least: int) -> int:
+    """A whole number of at least `least` as Python's own: NumPy's scalars are taken too, booleans are not.
+
+    >>> parse_integer(4, field="batch_size", least=1)
+    4
+    """
+    try:
+        number = None if isinstance(value, bool) else int(value.__index__())
+    except (AttributeError, TypeError):
+        number = None
+    if number is None or number < least:
+        raise ValueError(f"{field} must be a whole number of at least {least}, got {value!r}")
+    return number
+
+
+def parse_flag(value: Any, *, field: str) -> bool:
+    """`True` or `False`, NumPy's included; nothing else that happens to be true or false.
+
+    >>> parse_flag(True, field="drop_last")
+    True
+    """
+    if type(value).__name__ in ("bool", "bool_") and value in (True, False):
+        return bool(value)
+    raise ValueError(f"{field} must be True or False, got {value!r}")
 
 
 def parse_copy(value: object) -> Copy:

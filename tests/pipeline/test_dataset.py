@@ -185,6 +185,7 @@ def add_noise(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestRandomness:
+    @pytest.mark.filterwarnings("ignore:SignalDataset. row .* is drawn a second time:UserWarning")
     @pytest.mark.parametrize(
         "transform",
         [AddNoise(keys="ecg"), add_noise, Compose([AddNoise(keys="ecg"), add_noise, AddNoise(keys="ecg")])],

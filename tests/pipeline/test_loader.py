@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -141,6 +142,65 @@ class TestBatches:
         assert_same(ours, theirs)
         assert_same(ours, [collate([dataset[row] for row in batch]) for batch in rows(ours)])
 
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    @pytest.mark.parametrize("stop", [0, 1, 4, 8])
+    def test_of_passes_left_early_are_of_the_next_epoch(self, dataset: SignalDataset, way: dict[str, Any], stop: int):
+        """Whether a loop ends at a count of its own (8 is all) or by the loader's end makes no difference."""
+        whole, counted = (
+            Loader(dataset, 7, shuffle=True, seed=2, threads=0),
+            Loader(dataset, 7, shuffle=True, seed=2, **way),
+        )
+        for _ in range(3):
+            wanted, batches = list(whole)[:stop], iter(counted)
+            assert_same([next(batches) for _ in range(stop)], wanted)
+        counted.close()
+
+    def test_of_a_set_epoch_go_on_from_it(self, dataset: SignalDataset):
+        loader, twin = Loader(dataset, 7, shuffle=True), Loader(dataset, 7, shuffle=True)
+        epochs = [rows(twin) for _ in range(6)]
+        loader.set_epoch(3)
+        assert [rows(loader), rows(loader)] == epochs[3:5]
+        take(loader, 2)
+        loader.set_epoch(0)
+        assert [rows(loader), rows(loader)] == epochs[:2]
+
+    def test_of_a_pass_that_has_not_begun_are_of_the_epoch_set_last(self, dataset: SignalDataset):
+        """Lightning makes the iterator, and then says which epoch it is."""
+        loader, twin = Loader(dataset, 7, shuffle=True), Loader(dataset, 7, shuffle=True)
+        epochs = [rows(twin) for _ in range(7)]
+        batches = iter(loader)
+        loader.set_epoch(5)
+        assert rows(batches) == epochs[5]
+        assert rows(loader) == epochs[6]
+
+    def test_of_two_passes_at_once_are_of_two_epochs(self, dataset: SignalDataset):
+        loader, twin = Loader(dataset, 7, shuffle=True), Loader(dataset, 7, shuffle=True)
+        epochs = [rows(twin), rows(twin)]
+        both = [list(pair) for pair in zip(loader, loader, strict=True)]
+        assert [rows(batch for batch, _ in both), rows(batch for _, batch in both)] == epochs
+
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_go_each_to_one_of_several_consumers(self, dataset: SignalDataset, way: dict[str, Any]):
+        loader = Loader(dataset, 3, shuffle=True, **way)
+        wanted = sorted(map(tuple, rows(Loader(dataset, 3, shuffle=True))))
+        for _ in range(3):
+            loader.set_epoch(0)
+            batches, seen = iter(loader), []
+
+            def consume(batches: Iterator[Any] = batches, seen: list[Any] = seen) -> None:
+                for batch in batches:
+                    seen.append(tuple(batch["row"].tolist()))
+
+            consumers = [threading.Thread(target=consume, daemon=True) for _ in range(6)]
+            for consumer in consumers:
+                consumer.start()
+            for consumer in consumers:
+                consumer.join(60)
+            assert not any(consumer.is_alive() for consumer in consumers)
+            assert sorted(seen) == wanted
+            assert loader.epoch == 1
+        loader.close()
+
     @pytest.mark.parametrize("shuffle", [True, False])
     def test_of_parquet_are_those_of_arrow(self, files: dict[str, Path], shuffle: bool):
         loaders = [Loader(SignalDataset(path), 7, shuffle="windowed" if shuffle else False) for path in files.values()]
@@ -247,6 +307,39 @@ class TestState:
             loader.load_state_dict(state)
         assert seen == wanted[: len(seen)]
 
+    @pytest.mark.parametrize("way", WAYS[:3], ids=str)
+    def test_after_exactly_the_last_batch_is_the_next_epochs(self, dataset: SignalDataset, way: dict[str, Any]):
+        whole, counted = (Loader(dataset, 10, shuffle=True, **way) for _ in range(2))
+        wanted = [list(whole) for _ in range(3)]
+        batches = iter(counted)
+        assert_same([next(batches) for _ in range(len(counted))], wanted[0])
+        state = counted.state_dict()
+        assert (state["epoch"], state["batch"]) == (1, 0)
+        resumed = Loader(dataset, 10, shuffle=True, **way)
+        resumed.load_state_dict(state)
+        assert [len(list(batches)), list(map(len, rows(counted)))] == [0, list(map(len, rows(wanted[1])))]
+        assert_same(list(resumed), wanted[1])
+        assert_same(list(resumed), wanted[2])
+
+    def test_after_an_early_break_goes_on_there_and_the_loader_itself_does_not(self, dataset: SignalDataset):
+        loader, resumed = Loader(dataset, 10, shuffle=True), Loader(dataset, 10, shuffle=True)
+        wanted = [list(loader) for _ in range(2)]
+        loader.set_epoch(0)
+        for _, _ in zip(range(2), loader, strict=False):
+            pass
+        resumed.load_state_dict(loader.state_dict())
+        assert_same(list(loader), wanted[1])
+        assert_same(list(resumed), wanted[0][2:])
+        assert_same(list(resumed), wanted[1])
+
+    def test_of_a_loader_that_was_given_an_epoch_is_its_beginning(self, dataset: SignalDataset):
+        loader, resumed = Loader(dataset, 10, shuffle=True), Loader(dataset, 10, shuffle=True)
+        take(loader, 2)
+        loader.set_epoch(4)
+        resumed.load_state_dict(loader.state_dict())
+        assert rows(resumed) == rows(loader)
+        assert (loader.epoch, resumed.epoch) == (5, 5)
+
     def test_made_ahead_does_not_count(self, dataset: SignalDataset):
         loader = Loader(dataset, 4, threads=2, prefetch=5)
         batches = iter(loader)
@@ -254,9 +347,10 @@ class TestState:
         time.sleep(0.05)
         assert loader.state_dict()["batch"] == 1
 
-    def test_a_pass_begins_anew_unless_restored(self, dataset: SignalDataset):
+    def test_a_pass_begins_at_its_first_batch_unless_restored(self, dataset: SignalDataset):
         loader = Loader(dataset, 10, shuffle=True)
         first = rows(take(loader, 2))
+        loader.set_epoch(0)
         assert rows(take(loader, 2)) == first
         loader.load_state_dict(loader.state_dict())
         assert loader.state_dict()["batch"] == 2
@@ -272,7 +366,7 @@ class TestState:
         next(old)
         new = iter(loader)
         list(old)
-        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (0, 0)
+        assert (loader.state_dict()["epoch"], loader.state_dict()["batch"]) == (1, 0)
         next(new)
         assert loader.state_dict()["batch"] == 1
 
@@ -410,6 +504,19 @@ class TestAhead:
         ({"threads": 1.5}, ValueError, "threads must be"),
         ({"prefetch": 0}, ValueError, "prefetch must be a whole number of at least 1"),
         ({"seed": "0"}, ValueError, "seed must be"),
+        ({"seed": -1}, ValueError, "seed must be"),
+        ({"batch_size": 2.0}, ValueError, "batch_size must be a whole number of at least 1, got 2.0"),
+        ({"batch_size": True}, ValueError, "batch_size must be"),
+        ({"window": 0}, ValueError, "window must be"),
+        ({"rank": "0"}, ValueError, "rank must be"),
+        ({"world": 0}, ValueError, "world must be"),
+        ({"uneven": "cut"}, ValueError, "uneven must be one of 'pad', 'drop'"),
+        ({"drop_last": "no"}, ValueError, "drop_last must be True or False, got 'no'"),
+        ({"collate": 3}, TypeError, "collate must be a function of a list of samples, got 3"),
+        ({"collate": dict}, TypeError, "collate must be a function"),
+        ({"context": "threads"}, ValueError, "context must be one of 'fork', 'spawn', 'forkserver', got 'threads'"),
+        ({"context": None}, ValueError, "context must be one of"),
+        ({"device": 1.5}, NoRoute, "torch knows no device 1.5"),
         ({"device": "nowhere"}, NoRoute, "torch knows no device"),
         ({"device": "meta"}, NoRoute, "batches can go to the CPU and to CUDA devices"),
     ],
@@ -419,6 +526,29 @@ def test_refuses_what_makes_no_sense(
 ):
     with pytest.raises(error, match=message):
         Loader(dataset, **{"batch_size": 4, **options})
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.int64, np.uint16, torch.tensor])
+def test_takes_whole_numbers_of_any_make(dataset: SignalDataset, integer: Any):
+    numbers = {
+        "batch_size": 4,
+        "seed": 1,
+        "window": 9,
+        "workers": 0,
+        "threads": 1,
+        "prefetch": 1,
+        "rank": 0,
+        "world": 2,
+    }
+    plain = Loader(dataset, **numbers)  # type: ignore[arg-type]
+    loader = Loader(dataset, **{name: integer(number) for name, number in numbers.items()}, drop_last=np.False_)
+    assert json.loads(json.dumps(loader.state_dict())) == plain.state_dict()
+    assert rows(loader) == rows(plain)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_takes_a_context_of_multiprocessing(dataset: SignalDataset, method: str):
+    Loader(dataset, 4, context=multiprocessing.get_context(method))
 
 
 def test_takes_signal_datasets_alone():

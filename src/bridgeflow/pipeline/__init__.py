@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bridgeflow.pipeline.dataset import SignalDataset
     from bridgeflow.pipeline.loader import Loader
     from bridgeflow.pipeline.randomness import generators, seeded
-    from bridgeflow.pipeline.sampling import BatchSampler
+    from bridgeflow.pipeline.samplers import BatchSampler
     from bridgeflow.pipeline.workers import WorkerPool
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
 
 _HOME = {
     "Batch": "batches",
-    "BatchSampler": "sampling",
+    "BatchSampler": "samplers",
     "Loader": "loader",
     "SignalDataset": "dataset",
     "WorkerPool": "workers",

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, Final, Literal, TypeAlias
@@ -18,6 +20,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
@@ -25,6 +28,8 @@ from bridgeflow.io import Source, open_source
 from bridgeflow.io.base import Arrays
 from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, known_to_torch, stack
 from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
+from bridgeflow.pipeline.epoch import SharedEpoch
+from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
 from bridgeflow.pipeline.randomness import Generators, current, parse_seed
 from bridgeflow.policy import Nulls, parse_word, words
 from bridgeflow.transforms.base import is_leafwise
@@ -111,14 +116,20 @@ class SignalDataset:
         self.nulls = nulls
         self.ragged = ragged
         self.seed = parse_seed(seed)
-        self.epoch = 0
+        self._epoch = SharedEpoch()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of `generators()` within the transform; a `Loader` has its own."""
+        return self._epoch.number
 
     def set_epoch(self, epoch: int) -> None:
         """Let `generators()` within the transform be those of another epoch; a `Loader` has its own.
 
-        Workers that live through several epochs (`persistent_workers=True`) do not see it.
+        Worker processes that have this dataset see it too, also those that live through several epochs
+        (`persistent_workers=True`).
         """
-        self.epoch = parse_seed(epoch, field="epoch")
+        self._epoch.number = parse_seed(epoch, field="epoch")
 
     def __len__(self) -> int:
         return self.source.rows
@@ -130,19 +141,43 @@ class SignalDataset:
             IndexError: there is no such row.
             TypeError: no whole number; `batch` takes slices.
         """
-        return self.__getitems__([self._number(index)])[0]
+        number = self._number(index)
+        known_to_torch()
+        begun = self._begin(np.array([number]), apart=True)
+        sample = self._samples(self._finish(begun))[0]
+        if begun.generators.asked and _in_torchs_worker():
+            self._note_drawn(begun)
+        return sample
 
     def __getitems__(self, indices: Sequence[int]) -> Samples:
-        """`samples`, for PyTorch's `DataLoader`, whose own collation takes them for what they are."""
+        """`samples`, for PyTorch's `DataLoader`, whose own collation takes them for what they are.
+
+        Warns once when rows are drawn a second time in an epoch, which gives them the same random numbers again.
+        """
         known_to_torch()
-        return self.samples(indices)
+        begun = self._begin(self._rows(indices), apart=True)
+        samples = self._samples(self._finish(begun))
+        if begun.generators.asked:
+            self._note_drawn(begun)
+        return samples
+
+    def _note_drawn(self, begun: Begun) -> None:
+        row = self._epoch.drawn_again(begun.generators.rows)
+        if row is not None:
+            warnings.warn(
+                f"SignalDataset: row {row} of {self.source.name} is drawn a second time in epoch {self.epoch}, with "
+                "the same random numbers; call dataset.set_epoch(epoch) before each epoch",
+                stacklevel=3,
+            )
 
     def samples(self, indices: Iterable[int], *, seed: int | None = None, epoch: int | None = None) -> Samples:
         """The samples of several rows as a list, made as one batch, which `collate` hands on without a copy.
 
         Args and errors as for `batch`.
         """
-        made = self._made(self._rows(indices), seed=seed, epoch=epoch, apart=True)
+        return self._samples(self._made(self._rows(indices), seed=seed, epoch=epoch, apart=True))
+
+    def _samples(self, made: _Made) -> Samples:
         return Samples(made.count, lambda: made.samples, lambda: made.batch(self.ragged))
 
     def batch(self, indices: Iterable[int] | slice, *, seed: int | None = None, epoch: int | None = None) -> Any:
@@ -205,11 +240,32 @@ class SignalDataset:
         Args:
             apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
         """
+        return self._finish(self._begin(rows, seed=seed, epoch=epoch, apart=apart))
+
+    def _begin(self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False) -> Begun:
+        """Fetch the rows and take them through our own stages, as far as the first callable of others.
+
+        For loaders, which may do so in any thread; args as for `_made`.
+        """
         key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
-        generators = Generators(*key, rows, batched=True)
-        made = self._through(self._fetch(rows), generators, apart=apart)
+        begun = Begun(self._fetch(rows), Generators(*key, rows, batched=True), apart)
+        own = next((n for n, segment in enumerate(self._segments) if segment.foreign), len(self._segments))
+        return self._through(begun, range(own), None)
+
+    def _finish(self, begun: Begun, batch: BatchKey | None = None) -> _Made:
+        """Take them through the rest.
+
+        Args:
+            batch: what to seed the global generators with, for callables of others; `None` to leave them alone.
+        """
+        made = self._through(begun, range(begun.stage, len(self._segments)), batch).made
         lists = [name for name, how in self._converters.items() if how == "lists"] if self.ragged == "pad" else []
         return made.with_lengths(lists) if lists else made
+
+    @property
+    def _foreign(self) -> bool:
+        """Whether the transform has callables of others in it, which may draw from the global generators."""
+        return any(segment.foreign for segment in self._segments)
 
     # --- from columns to arrays ---
 
@@ -227,7 +283,7 @@ class SignalDataset:
         columns = self.source.slice(start, stop, writable=not shared) if in_a_row else self.source.take(rows)
         data: dict[str, Any] = {}
         for name, column in columns.items():
-            data[name] = made = self._converted(name, column, writable=name not in shared)
+            data[name] = made = self._converted(name, column, rows, writable=name not in shared)
             if type(made) is Masked:
                 data[name], data[f"{name}_mask"] = made
         ragged = any(self._converters[name] == "lists" and type(data[name]) is Values for name in columns)
@@ -239,24 +295,37 @@ class SignalDataset:
             return arrays
         return {name: to_tensor(array, writable=writable) for name, array in arrays.items()}
 
-    def _converted(self, name: str, column: Any, *, writable: bool) -> Any:
+    def _converted(self, name: str, column: Any, rows: Any, *, writable: bool) -> Any:
         how = self._converters[name]
         if how == "values":
             return Values(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
         try:
-            return self._arrays(column, "error", writable=writable)
+            return self._lists(column, rows, writable) if how == "lists" else self._arrays(column, "error", writable)
         except NoRoute as error:
-            if how != "lists" or error.reason != "ragged":
-                error.place = f"$.{name}"
-                raise
-        rows = self._arrays(column, "list", writable=writable)
-        if type(rows) is Masked:
-            return Masked(Values(rows.values), Values(rows.mask))
-        return Values(rows)
+            error.place = f"$.{name}"
+            raise
 
-    def _arrays(self, column: Any, ragged: Literal["error", "list"], *, writable: bool) -> Any:
+    def _lists(self, column: Any, rows: Any, writable: bool) -> Any:
+        """A column of lists: an array where they have one length here, else `Values`."""
+        if column.null_count:
+            first = rows[column.is_null().to_pylist().index(True)]
+            what = f"row {first} is null, and a list that is missing would look like an empty one"
+            raise NoRoute("nulls", what, "leave such rows out, or fill the column first")
+        try:
+            return self._arrays(column, "error", writable)
+        except NoRoute as error:
+            if error.reason != "ragged":
+                raise
+        if self.nulls == "mask":  # rows of unequal length have no mask together, but each by itself
+            each = [self._arrays(column[n : n + 1], "error", writable) for n in range(len(column))]
+            return Masked(Values([row.values[0] for row in each]), Values([row.mask[0] for row in each]))
+        return Values(self._arrays(column, "list", writable))
+
+    def _arrays(self, column: Any, ragged: Literal["error", "list"], writable: bool) -> Any:
         if self.kind == "torch":
             return to_tensor(column, nulls=self.nulls, ragged=ragged, writable=writable)
+        if isinstance(column, np.ndarray) and column.dtype.isbuiltin == 2:  # of ml_dtypes: stays as it was given
+            return column
         return to_numpy(column, nulls=self.nulls, ragged=ragged, writable=True if writable else None)
 
     @cached_property
@@ -266,7 +335,7 @@ class SignalDataset:
 
     def _converter(self, column: Any) -> Literal["arrays", "lists", "values"]:
         try:
-            self._arrays(column, "error", writable=True)
+            self._arrays(column, "error", True)
         except NoRoute:
             return "values"
         if isinstance(column, np.ndarray):
@@ -302,7 +371,7 @@ class SignalDataset:
             return Values(())
         if how == "lists" or self.nulls == "mask":
             raise DataError("what reaches the transform is not known from the schema alone")
-        empty = describe(self._arrays(self.source.slice(0, 0)[name], "error", writable=True))
+        empty = describe(self._arrays(self.source.slice(0, 0)[name], "error", True))
         return empty.fresh(shape=(2, *spec.shape[1:]))
 
     # --- through the transform ---
@@ -313,38 +382,64 @@ class SignalDataset:
         if self.transform is None:
             return ()
         row = self.transform.row if type(self.transform) is Compose else (("", self.transform),)
-        runs = groupby(row, key=lambda labelled: _takes_batches(labelled[1]))
-        return tuple(_Segment(tuple(run), as_one) for as_one, run in runs)
+        runs = groupby(row, key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
+        return tuple(_Segment(tuple(run), as_one, foreign) for (as_one, foreign), run in runs)
 
-    def _through(self, made: _Made, generators: Generators, *, apart: bool) -> _Made:
-        rows, segments = made, self._segments
-        for segment in segments:
-            whole = apart or segment is not segments[-1]
-            if segment.takes_batches and made.stack() and segment.fits(made.data, whole=whole):
-                try:
-                    with current(generators):
-                        made = _Made(segment.function(made.data), made.count)
-                except Exception:
-                    again = generators.afresh()
-                    for one in segments:  # tells which row it is, where one alone is to blame
-                        rows = self._apart(one, rows, again)
-                    raise
-            else:
-                made = self._apart(segment, made, generators)
-        return made
+    def _through(self, begun: Begun, stages: range, batch: BatchKey | None) -> Begun:
+        for number in stages:
+            segment = self._segments[number]
+            alone = segment.foreign and batch is not None
+            with seeded_globally(batch, number) if alone else nullcontext():  # type: ignore[arg-type]
+                begun.made = self._segment(begun, number)
+            begun.stage = number + 1
+        return begun
+
+    def _segment(self, begun: Begun, number: int) -> _Made:
+        """The samples after one segment more."""
+        segment, made, generators = self._segments[number], begun.made, begun.generators
+        whole = begun.apart or number < len(self._segments) - 1
+        if not (segment.takes_batches and made.stack() and segment.fits(made.data, whole=whole)):
+            return self._apart(segment, made, generators)
+        try:
+            with current(generators):
+                return _Made(segment.function(made.data), made.count)
+        except Exception:
+            rows, again = begun.fetched, generators.afresh()
+            for one in self._segments[: number + 1]:  # tells which row it is, where one alone is to blame
+                rows = self._apart(one, rows, again)
+            raise
 
     def _apart(self, segment: _Segment, made: _Made, generators: Generators) -> _Made:
         """Sample by sample through some stages."""
         samples = []
         for number, sample in enumerate(made.samples):
             try:
-                with current(generators.one(number)):
+                with current(generators.one(number)) as alone:
                     samples.append(segment.function(sample))
+                generators.asked |= alone.asked
             except Exception as error:
                 note = f"in row {generators.rows[number]} of {self.source.name}"
                 error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined, unused-ignore]
                 raise
         return _Made(None, made.count, samples)
+
+
+class Begun:
+    """Samples on their way through the transform.
+
+    Attributes:
+        fetched: as they came from the source.
+        made: as they are now.
+        stage: number of the segment that comes next.
+        generators: theirs.
+        apart: whether they are wanted one by one.
+    """
+
+    def __init__(self, fetched: _Made, generators: Generators, apart: bool) -> None:
+        self.fetched = self.made = fetched
+        self.stage = 0
+        self.generators = generators
+        self.apart = apart
 
 
 class _Made:
@@ -367,7 +462,7 @@ class _Made:
         if self.data is None and self._list is not None:
             try:
                 self.data = stack(self._list)
-            except DataError:
+            except (DataError, NoRoute):
                 return False
         return True
 
@@ -397,12 +492,14 @@ class _Segment:
         stages: with their labels.
         function: all of them, as one function of a sample or batch.
         takes_batches: whether the function may be given a batch, if it `fits`.
+        foreign: whether the stages are callables of others, which may draw from the global generators.
         reads_only: whether the stages are ours, whose contract is never to write to what they are given.
     """
 
-    def __init__(self, stages: tuple[tuple[str, Any], ...], takes_batches: bool) -> None:
+    def __init__(self, stages: tuple[tuple[str, Any], ...], takes_batches: bool, foreign: bool) -> None:
         self.stages = stages
         self.takes_batches = takes_batches
+        self.foreign = foreign
         self.reads_only = takes_batches and all(type(one).__module__.startswith("bridgeflow.") for _, one in stages)
         self.function: Callable[[Any], Any] = (
             Runner([Stage(label, one) for label, one in stages])
@@ -449,6 +546,11 @@ def _one_after_other(functions: tuple[Callable[[Any], Any], ...], sample: Any) -
     for function in functions:
         sample = function(sample)
     return sample
+
+
+def _in_torchs_worker() -> bool:
+    worker = loaded("torch.utils.data._utils.worker")
+    return worker is not None and worker.get_worker_info() is not None
 
 
 def _is_leaf(leaf: object) -> bool:

@@ -8,18 +8,27 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, Literal, TypeAlias
+from contextlib import nullcontext
+from multiprocessing.context import BaseContext
+from threading import RLock
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 
 from bridgeflow.errors import BatchTooLarge
+from bridgeflow.memory import require_shared_memory
 from bridgeflow.pipeline.ahead import Ahead
-from bridgeflow.pipeline.dataset import SignalDataset
+from bridgeflow.pipeline.dataset import Begun, SignalDataset
 from bridgeflow.pipeline.device import Lane, lane_to
+from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
 from bridgeflow.pipeline.randomness import parse_seed
-from bridgeflow.pipeline.sampling import BatchSampler, Order, Shuffle, Uneven, parse_state
+from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.workers import StartMethod, WorkerPool
+from bridgeflow.policy import parse_integer, parse_word
 from bridgeflow.signal.iir.native import threads as compute_threads
+
+if TYPE_CHECKING:
+    from bridgeflow.pipeline.samplers import BatchSampler, RowSampler
 
 __all__ = ["Loader"]
 
@@ -29,6 +38,10 @@ Task: TypeAlias = tuple[int, int, "np.ndarray[Any, np.dtype[np.int64]]"]
 _BLOCK_NBYTES: Final = 8 << 20
 _WINDOW_BLOCKS: Final = 8
 _LEAST_SLOT: Final = 1 << 20
+_COLLATE: Final = 1 << 32
+"""The part of a batch's random numbers that is the collation's; smaller ones are stages."""
+
+_Sampler = TypeVar("_Sampler", "BatchSampler", "RowSampler")
 
 
 class Loader:
@@ -36,7 +49,8 @@ class Loader:
 
     Batches are made ahead in this process, by threads: filters, conversions and decoders release the GIL. A transform
     that holds it, such as a long Python function, is better off with `workers`, processes that hand batches over in
-    shared memory. Each complete pass over the loader is the next epoch; `set_epoch` chooses one.
+    shared memory. Each `iter(loader)` is the next epoch, whether or not it is gone through to its end; `set_epoch`
+    chooses one. An iterator may be shared by threads: each batch goes to one of them.
 
     Args:
         dataset: where the rows come from, and the transform.
@@ -50,7 +64,7 @@ class Loader:
         threads: threads of this process that make batches where there are no workers, and share torch's number of
             threads among them; `None` for so many, up to 4; 0 makes each batch when it is asked for.
         prefetch: batches that each thread or worker has under way or ready.
-        context: how workers are started: `"fork"`, `"spawn"`, `"forkserver"`.
+        context: how workers are started: `"fork"`, `"spawn"`, `"forkserver"`, or a context of `multiprocessing`.
         device: where tensors are wanted, such as `"cuda"`: they are staged in pinned memory and copied beside the
             computation. `None` or `"cpu"` leaves them.
         collate: makes a batch of a list of samples; `None` for batches made as one.
@@ -58,8 +72,9 @@ class Loader:
         uneven: where `world` does not divide the rows: `"pad"` with rows that come twice, or `"drop"` some.
 
     Raises:
-        ValueError: a number out of its range, a word that is none.
+        ValueError, TypeError: a number out of its range, an unknown word, something of another type.
         NoRoute: a device that this machine lacks.
+        Unsupported: `workers`, on a system without memory that processes share.
 
     >>> examples = {"ecg": np.zeros((5, 2, 100), "float32"), "label": np.arange(5)}
     >>> loader = Loader(SignalDataset(examples), 2, shuffle=True, seed=1)
@@ -79,7 +94,7 @@ class Loader:
         workers: int = 0,
         threads: int | None = None,
         prefetch: int = 2,
-        context: StartMethod = "fork",
+        context: StartMethod | BaseContext = "fork",
         device: Any = None,
         collate: Callable[[Any], Any] | None = None,
         rank: int = 0,
@@ -91,15 +106,15 @@ class Loader:
                 f"Loader: needs a SignalDataset, got a {type(dataset).__name__}; other datasets go with "
                 "torch.utils.data.DataLoader, which takes ours too"
             )
-        threads = min(4, compute_threads()) if threads is None else threads
-        counts: dict[str, tuple[Any, int]] = {
-            "workers": (workers, 0),
-            "threads": (threads, 0),
-            "prefetch": (prefetch, 1),
-        }
-        for name, (value, least) in counts.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+        if collate is not None and (isinstance(collate, type) or not callable(collate)):
+            raise TypeError(f"Loader: collate must be a function of a list of samples, got {collate!r}")
+        method = context.get_start_method() if isinstance(context, BaseContext) else context
+        parse_word(method, StartMethod, field="context")
+        threads = min(4, compute_threads()) if threads is None else parse_integer(threads, field="threads", least=0)
+        workers = parse_integer(workers, field="workers", least=0)
+        prefetch = parse_integer(prefetch, field="prefetch", least=1)
+        if workers:
+            require_shared_memory(f"Loader: workers={workers}", "threads do without: workers=0")
         width = _row_nbytes(dataset)
         block = 1 << max(1, _BLOCK_NBYTES // width).bit_length() - 1
         self.dataset = dataset
@@ -115,13 +130,11 @@ class Loader:
             world=world,
             uneven=uneven,
         )
-        self.epoch = 0
-        self._position = 0
-        self._resumes = False
-        self._latest: weakref.ref[_Pass] | None = None
+        self._course = Course(len(self.order))
+        self._samplers: weakref.WeakSet[BatchSampler | RowSampler] = weakref.WeakSet()
         self._fetch = _Fetch(dataset, collate, self.order.seed)
         self._workers, self._threads, self._prefetch = workers, threads, prefetch
-        self._context: StartMethod = context
+        self._context = cast(StartMethod, method)
         self._lane = lane_to(device, max(1, threads, workers) * prefetch + 1)
         self._slot_nbytes = max(_LEAST_SLOT, 2 * width * self.order.batch_size)
         self._pool: WorkerPool | None = None
@@ -131,34 +144,57 @@ class Loader:
         return len(self.order)
 
     def __iter__(self) -> Iterator[Any]:
-        """The epoch's batches, from the first on, or from where `load_state_dict` left off."""
-        first = self._position if self._resumes else 0
-        self._position, self._resumes = first, False
-        made = _Pass(self, self.epoch, first)
-        self._latest = weakref.ref(made)
-        return made
+        """The next epoch's batches from the first on, or from where a state or an epoch was set since the last pass.
+
+        Nothing is made before the first batch is asked for; an epoch that is set until then is this pass's too.
+        """
+        return _Pass(self)
+
+    @property
+    def epoch(self) -> int:
+        """Of the pass under way, or of the next one where it has ended or an epoch was set."""
+        return self._course.position[0]
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the next pass's; a restored position in the same epoch stays."""
+        """Make `epoch` the next pass's, from which those after it go on; a restored position in the same epoch stays.
+
+        The samplers of this loader follow.
+        """
         number = parse_seed(epoch, field="epoch")
-        if number != self.epoch:
-            self.epoch, self._position, self._resumes = number, 0, False
-            self._latest = None
+        self._course.set_epoch(number)
+        for sampler in list(self._samplers):
+            sampler.follow(number)
 
     @property
     def batch_sampler(self) -> BatchSampler:
-        """The same batches as lists of rows, from the next pass on, for `torch.utils.data.DataLoader`."""
-        return BatchSampler(self.order, self.epoch)
+        """The same batches as lists of rows, from the next pass on, for `torch.utils.data.DataLoader`.
+
+        Its passes are its own; `set_epoch` of either is for both.
+        """
+        from bridgeflow.pipeline.samplers import BatchSampler
+
+        return self._follower(BatchSampler(self.order, self.epoch, told=self.set_epoch))
+
+    @property
+    def sampler(self) -> RowSampler:
+        """The same rows one by one: where Lightning and others look for `set_epoch`."""
+        from bridgeflow.pipeline.samplers import RowSampler
+
+        return self._follower(RowSampler(self.order, self.epoch, told=self.set_epoch))
+
+    def _follower(self, sampler: _Sampler) -> _Sampler:
+        self._samplers.add(sampler)
+        return sampler
 
     # --- state ---
 
     def state_dict(self) -> dict[str, Any]:
         """Where the latest pass is, as plain values: epoch, batches handed out, and what they belong to.
 
-        Batches that were made ahead and not handed out do not count. At the end of a pass it is the beginning of the
-        next epoch.
+        Batches that were made ahead and not handed out do not count. After the last batch of a pass it is the beginning
+        of the next epoch; after a pass that was left early, the place where it was left.
         """
-        return {"version": 1, "epoch": self.epoch, "batch": self._position, "of": self._identity()}
+        return state_of(self._course, self._identity())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next pass go on where the state was taken. Workers, threads and device may be others than then.
@@ -166,9 +202,7 @@ class Loader:
         Raises:
             DataError: the state is of another dataset or order, or is none.
         """
-        epoch, batch = parse_state(state, self._identity(), len(self))
-        self.epoch, self._position, self._resumes = epoch, batch, True
-        self._latest = None
+        self._course.set(*parse_state(state, self._identity(), len(self)))
 
     def _identity(self) -> dict[str, Any]:
         return {"dataset": self.dataset.digest(), **self.order.settings()}
@@ -185,11 +219,17 @@ class Loader:
         """Batches as they come from threads or workers, in order, on their way to the device."""
         if self._workers:
             return map(self._lane.send, self._from_workers(epoch, first))
-        function = self._fetch if type(self._lane) is Lane else _Sending(self._fetch, self._lane)
         tasks = self._tasks(epoch, first)
+        if self._fetch.foreign:
+            # They draw from generators that the process has once. No thread but the consumer's own keeps the consumer
+            # from drawing meanwhile, so only what comes before them is made ahead.
+            return (self._lane.send(self._fetch.finish(begun)) for begun in self._ahead(self._fetch.begin, tasks))
+        return self._ahead(self._fetch if type(self._lane) is Lane else _Sending(self._fetch, self._lane), tasks)
+
+    def _ahead(self, function: Callable[[Task], Any], tasks: Iterator[Task]) -> Iterator[Any]:
         if self._threads:
             return Ahead(function, tasks, threads=self._threads, ahead=self._threads * self._prefetch)
-        return (function(task) for task in tasks)
+        return (function(task) for task in tasks)  # not `map`: it would take a StopIteration for its end
 
     def _tasks(self, epoch: int, first: int) -> Iterator[Task]:
         for number, rows in enumerate(self.order.batches(epoch, first), first):
@@ -216,51 +256,63 @@ class Loader:
                 self._slot_nbytes = error.batch_nbytes + error.batch_nbytes // 4
                 self.close()
 
-    def _handed_out(self, made: _Pass, number: int) -> None:
-        if self._latest is not None and self._latest() is made:
-            self._position = number
-
-    def _ended(self, made: _Pass) -> None:
-        if self._latest is not None and self._latest() is made:
-            self.epoch, self._position, self._latest = self.epoch + 1, 0, None
-
 
 class _Pass(Iterator[Any]):
-    """One pass over a loader."""
+    """One pass over a loader. Threads that share it wait for each other, and each batch goes to one of them."""
 
-    def __init__(self, loader: Loader, epoch: int, first: int) -> None:
+    def __init__(self, loader: Loader) -> None:
         self._loader = loader
-        self._number = first
-        self._batches = loader._batches(epoch, first)
+        self._turn = loader._course.enter()
+        self._batches: Iterator[Any] | None = None
+        self._lock = RLock()
 
     def __next__(self) -> Any:
-        try:
-            sent = next(self._batches)
-        except StopIteration:
-            self._loader._ended(self)
-            raise
-        self._number += 1
-        self._loader._handed_out(self, self._number)
+        with self._lock:
+            if self._batches is None:
+                self._batches = self._loader._batches(*self._turn.start())
+            try:
+                sent = next(self._batches)
+            except StopIteration:
+                self._turn.end()
+                raise
+            self._turn.advance()
         return self._loader._lane.receive(sent)
 
     def __len__(self) -> int:
         """Batches still to come."""
-        return len(self._loader) - self._number
+        return len(self._loader) - self._turn.number
 
 
 class _Fetch:
-    """Makes the batch of a task; goes to worker processes."""
+    """Makes the batch of a task; goes to worker processes.
+
+    Attributes:
+        foreign: whether callables of others take part, so that `begin` may run in any thread and `finish` in one.
+    """
 
     def __init__(self, dataset: SignalDataset, collate: Callable[[Any], Any] | None, seed: int) -> None:
         self._dataset = dataset
         self._collate = collate
         self._seed = seed
+        self.foreign = dataset._foreign or (collate is not None and is_foreign(collate))
 
     def __call__(self, task: Task) -> Any:
-        epoch, _, rows = task
+        return self.finish(self.begin(task))
+
+    def begin(self, task: Task) -> tuple[BatchKey, Begun]:
+        """The batch as far as our own stages go."""
+        epoch, number, rows = task
+        begun = self._dataset._begin(rows, seed=self._seed, epoch=epoch, apart=self._collate is not None)
+        return BatchKey(self._seed, epoch, number), begun
+
+    def finish(self, begun: tuple[BatchKey, Begun]) -> Any:
+        """The whole batch."""
+        key, samples = begun
+        made = self._dataset._finish(samples, key)
         if self._collate is None:
-            return self._dataset.batch(rows, seed=self._seed, epoch=epoch)
-        return self._collate(self._dataset.samples(rows, seed=self._seed, epoch=epoch))
+            return made.batch(self._dataset.ragged)
+        with seeded_globally(key, _COLLATE) if is_foreign(self._collate) else nullcontext():
+            return self._collate(self._dataset._samples(made))
 
 
 class _Sending:

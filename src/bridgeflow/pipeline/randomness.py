@@ -24,6 +24,8 @@ __all__ = ["Generators", "generators", "parse_seed", "philox", "seeded"]
 _WORD = 1 << 64
 _ORDER = _WORD - 1
 """The counter's highest word for everything that is drawn for an order of rows and not for a row."""
+_BATCHES = _WORD - 2
+"""The same for what is drawn for a batch."""
 
 
 def parse_seed(value: object, *, field: str = "seed") -> int:
@@ -41,14 +43,19 @@ def parse_seed(value: object, *, field: str = "seed") -> int:
     return int(number)
 
 
-def philox(seed: int, epoch: int, *, row: int | None = None, branch: int = 0) -> np.random.Philox:
-    """The bits that belong to a row in an epoch, or, without a row, to a branch of the order of rows.
+def philox(
+    seed: int, epoch: int, *, row: int | None = None, batch: int | None = None, branch: int = 0
+) -> np.random.Philox:
+    """The bits that belong to a row or a batch in an epoch, or, without either, to a branch of the order of rows.
 
     >>> int(philox(1, 0, row=5).random_raw()) == int(philox(1, 0, row=5).random_raw())
     True
     """
-    stream = _ORDER if row is None else row
-    return np.random.Philox(key=_words(seed, epoch), counter=_words(0, 0, branch, stream))
+    if batch is not None:
+        counter = _words(0, branch, batch, _BATCHES)
+    else:
+        counter = _words(0, 0, branch, _ORDER if row is None else row)
+    return np.random.Philox(key=_words(seed, epoch), counter=counter)
 
 
 def _words(*values: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -61,6 +68,7 @@ class Generators(Sequence[np.random.Generator]):
     Attributes:
         batched: whether the data is a batch (arrays `[len(self), ...]`) or one sample (arrays `[...]`).
         rows: the number of each sample's row.
+        asked: whether a transform has asked for them.
     """
 
     def __init__(self, seed: int, epoch: int, rows: Sequence[int], *, batched: bool) -> None:
@@ -68,7 +76,9 @@ class Generators(Sequence[np.random.Generator]):
         self._seed = seed
         self._epoch = epoch
         self.rows = rows
+        self.asked = False
         self._made: list[np.random.Generator | None] = [None] * len(rows)
+        self._whole: tuple[Generators, int] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,8 +92,12 @@ class Generators(Sequence[np.random.Generator]):
             return [self[each] for each in range(*number.indices(len(self)))]
         made = self._made[number]
         if made is None:
-            row = int(self.rows[number])
-            made = self._made[number] = np.random.Generator(philox(self._seed, self._epoch, row=row))
+            if self._whole is not None:
+                batch, place = self._whole
+                made = batch[place]
+            else:
+                made = np.random.Generator(philox(self._seed, self._epoch, row=int(self.rows[number])))
+            self._made[number] = made
         return made
 
     def draw(self, x: Any, function: Callable[[np.random.Generator, tuple[int, ...]], Any]) -> Any:
@@ -114,7 +128,7 @@ class Generators(Sequence[np.random.Generator]):
     def one(self, number: int) -> Generators:
         """The same generators, of one sample alone; they go on where they are."""
         alone = Generators(self._seed, self._epoch, [self.rows[number]], batched=False)
-        alone._made[0] = self[number]
+        alone._whole = (self, number)
         return alone
 
 
@@ -153,7 +167,9 @@ def generators() -> Generators:
     True
     """
     try:
-        return _CURRENT.get()
+        made = _CURRENT.get()
+        made.asked = True
+        return made
     except LookupError:
         raise OutOfContext(
             "generators(): no sample is being loaded here; within a transform a dataset or loader provides them; "

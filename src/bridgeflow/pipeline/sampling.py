@@ -7,18 +7,20 @@ nothing depends on how many workers there are.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
+from threading import RLock
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.randomness import parse_seed, philox
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import parse_flag, parse_integer, parse_word
 
-__all__ = ["BatchSampler", "Order", "Permutation", "Shuffle", "Uneven", "parse_state"]
+__all__ = ["Course", "Order", "Permutation", "Shuffle", "Turn", "Uneven", "parse_state", "state_of"]
 
 Shuffle: TypeAlias = Literal["none", "exact", "windowed"]
 """Rows as they stand; any row at any place, each order equally likely; blocks of rows shuffled, and rows among those of
@@ -147,10 +149,9 @@ class Order:
         parse_word(self.shuffle, Shuffle, field="shuffle")
         parse_word(self.uneven, Uneven, field="uneven")
         object.__setattr__(self, "seed", parse_seed(self.seed))
+        object.__setattr__(self, "drop_last", parse_flag(self.drop_last, field="drop_last"))
         for field, least in (("rows", 0), ("batch_size", 1), ("block", 1), ("window", 1), ("rank", 0), ("world", 1)):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{field} must be a whole number of at least {least}, got {value!r}")
+            object.__setattr__(self, field, parse_integer(getattr(self, field), field=field, least=least))
         if self.rank >= self.world:
             raise ValueError(f"rank must be below world ({self.world}), got {self.rank}")
 
@@ -193,73 +194,126 @@ class Order:
         return lambda positions: positions
 
 
-class BatchSampler:
-    """An order as a batch sampler for `torch.utils.data.DataLoader`, with a state for `torchdata`'s.
+class Course:
+    """Which epoch the next pass over an order is, and how far the latest pass has come.
 
-    Each complete pass is the next epoch; `set_epoch` chooses one.
+    Each pass is the epoch after the latest one's. Where a position has been set since, the next pass begins there, and
+    so does a pass that was made before and has given nothing yet. Only the latest pass moves the position.
 
     Args:
-        order: which rows, in which batches.
+        length: items in a pass.
         epoch: of the first pass.
 
-    >>> sampler = BatchSampler(Order(rows=5, batch_size=2))
-    >>> list(sampler)
-    [[0, 1], [2, 3], [4]]
+    >>> course = Course(3)
+    >>> first = course.enter()
+    >>> first.start(), first.advance(), course.position
+    ((0, 0), None, (0, 1))
+    >>> course.enter().start()
+    (1, 0)
     """
 
-    def __init__(self, order: Order, epoch: int = 0) -> None:
-        self.order = order
-        self.epoch = parse_seed(epoch, field="epoch")
-        self._position = 0
-        self._resumes = False
+    def __init__(self, length: int, epoch: int = 0) -> None:
+        self._length = length
+        self._next: tuple[int, int] | None = (epoch, 0)
+        self._claimed = epoch
+        self._position = (epoch, 0)
+        self._latest: weakref.ref[Turn] | None = None
+        self._lock = RLock()
 
-    def __len__(self) -> int:
-        return len(self.order)
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch and items given out, of the latest pass or as set since; never a finished epoch."""
+        return self._position
 
-    def __iter__(self) -> Iterator[list[int]]:
-        first = self._position if self._resumes else 0
-        self._position, self._resumes = first, False
-        for rows in self.order.batches(self.epoch, first):
-            self._position += 1
-            yield rows.tolist()
-        self.epoch, self._position = self.epoch + 1, 0
+    def set(self, epoch: int, number: int = 0) -> None:
+        """Let the next pass begin there."""
+        with self._lock:
+            self._next = self._position = self._normal(epoch, number)
 
     def set_epoch(self, epoch: int) -> None:
-        """Make `epoch` the next pass's; a restored position in the same epoch stays."""
-        number = parse_seed(epoch, field="epoch")
-        if number != self.epoch:
-            self.epoch, self._position, self._resumes = number, 0, False
+        """Let the next pass be of this epoch: at its beginning, or where a position that waits in it was set."""
+        with self._lock:
+            if self._next is None or self._next[0] != epoch:
+                self.set(epoch)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Epoch, batches given out, and what they belong to, as plain values."""
-        return {"version": 1, "epoch": self.epoch, "batch": self._position, "of": self.order.settings()}
+    def enter(self, where: tuple[int, int] | None = None) -> Turn:
+        """Another pass, which is the latest from now on: it begins at `where`, if that is given."""
+        with self._lock:
+            if where is not None:
+                self._next = where
+            turn = Turn(self, *self._claim())
+            self._latest = weakref.ref(turn)
+            return turn
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Let the next pass go on where the state was taken.
+    def _claim(self) -> tuple[int, int]:
+        where = (self._claimed + 1, 0) if self._next is None else self._next
+        self._next, self._position, self._claimed = None, where, where[0]
+        return where
 
-        Raises:
-            DataError: the state is of another order, or is none.
-        """
-        self.epoch, self._position = parse_state(state, self.order.settings(), len(self))
-        self._resumes = True
+    def _normal(self, epoch: int, number: int) -> tuple[int, int]:
+        return (epoch + 1, 0) if number >= self._length > 0 else (epoch, number)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_latest": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=RLock())
 
 
-def parse_state(state: object, identity: Mapping[str, Any], batches: int) -> tuple[int, int]:
-    """Epoch and batch of a position in an order.
+class Turn:
+    """One pass over an order: its epoch, and the number of the item that comes next."""
+
+    def __init__(self, course: Course, epoch: int, number: int) -> None:
+        self._course = course
+        self.epoch, self.number = epoch, number
+
+    def start(self) -> tuple[int, int]:
+        """Where the pass begins, decided when its first item is asked for."""
+        course = self._course
+        with course._lock:
+            if self._is_latest() and course._next is not None:
+                self.epoch, self.number = course._claim()
+        return self.epoch, self.number
+
+    def advance(self) -> None:
+        """One more item has been given out."""
+        self.number += 1
+        with self._course._lock:
+            if self._is_latest():
+                self._course._position = self._course._normal(self.epoch, self.number)
+
+    def end(self) -> None:
+        """There are no more items."""
+        with self._course._lock:
+            if self._is_latest() and self._course._next is None:
+                self._course._position = (self.epoch + 1, 0)
+
+    def _is_latest(self) -> bool:
+        return self._course._latest is not None and self._course._latest() is self
+
+
+def state_of(course: Course, identity: Mapping[str, Any], *, unit: str = "batch") -> dict[str, Any]:
+    """The position of a course as plain values: epoch, items given out, and what they belong to."""
+    epoch, number = course.position
+    return {"version": 1, "epoch": epoch, unit: number, "of": dict(identity)}
+
+
+def parse_state(state: object, identity: Mapping[str, Any], length: int, *, unit: str = "batch") -> tuple[int, int]:
+    """Epoch and number of items given out, of a position in an order of `length` items.
 
     Raises:
         DataError: the state belongs to something else, or is none.
     """
     told = state if isinstance(state, Mapping) else {}
-    version, epoch, batch, of = (told.get(name) for name in ("version", "epoch", "batch", "of"))
+    version, epoch, batch, of = (told.get(name) for name in ("version", "epoch", unit, "of"))
     if version != 1 or type(epoch) is not int or type(batch) is not int or not isinstance(of, Mapping):
         raise DataError(f"load_state_dict: {str(state)[:100]} is no state of a loader; pass what state_dict() gave")
     differing = [name for name, value in identity.items() if of.get(name) != value]
     if differing:
         both = ", ".join(f"{name}={of.get(name)!r} (here {identity[name]!r})" for name in differing)
         raise DataError(f"load_state_dict: the state was taken with {both}; its position means nothing here")
-    if not 0 <= batch <= batches or not 0 <= epoch < 1 << 64:
-        raise DataError(f"load_state_dict: batch {batch} of {batches} in epoch {epoch}: the state was changed")
+    if not 0 <= batch <= length or not 0 <= epoch < 1 << 64:
+        raise DataError(f"load_state_dict: {unit} {batch} of {length} in epoch {epoch}: the state was changed")
     return epoch, batch
 
 

@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 from bridgeflow._optional import loaded
 from bridgeflow.errors import WorkerFailed
 from bridgeflow.memory import Packed, Ring, making, pack
+from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seed_globally
 
 __all__ = ["FRAME", "TASK", "Done", "Failed", "Orders", "Ready", "work"]
 
@@ -109,6 +110,8 @@ def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ri
     watched = weakref.ref(slot)
     answer: Done | Failed
     try:
+        if is_foreign(fetch):
+            seed_globally(BatchKey(seed=0, epoch=0, batch=ticket))
         with making(slot):
             answer = Done(ticket, pack(fetch(pickle.loads(task)), slot))
     except BaseException as error:
@@ -163,8 +166,8 @@ def _end_with_the_parent(line: socket.socket, orders: Orders) -> None:
         parent = os.pidfd_open(orders.parent)
     except ProcessLookupError:
         os._exit(1)
-    except OSError:
-        return  # a kernel without such descriptors: the line is closed when the parent ends
+    except (OSError, AttributeError):
+        return  # a kernel or Python without such descriptors: the line is closed when the parent ends
     try:
         gone = line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
