@@ -36,8 +36,11 @@ __all__ = [
     "WorkerDied",
     "WorkerFailed",
     "at_place",
+    "listed",
     "nearest",
     "printable",
+    "quoted",
+    "readable",
 ]
 
 
@@ -84,10 +87,12 @@ class BridgeflowError(Exception):
         return ", ".join(printable(word, 200) for word in words if word)
 
     def _message(self) -> str:
-        return str(self.args[0]) if len(self.args) == 1 else super().__str__()
+        return readable(str(self.args[0]) if len(self.args) == 1 else super().__str__())
 
 
 _Error = TypeVar("_Error", bound=BridgeflowError)
+
+_LONGEST_MESSAGE = 1_000
 
 _COMPARED, _LONGEST_COMPARED = 1_000, 200
 """How many words a misspelt one is compared with, and how long they may be."""
@@ -108,7 +113,7 @@ class _CrossingError(BridgeflowError):
         return f"{self.stage}, {place}" if self.stage else place
 
     def _message(self) -> str:
-        return f"{self.detail} [{self.reason}]; {self.remedy}"
+        return readable(f"{self.detail} [{self.reason}]; {self.remedy}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild, (type(self), self.reason, self.detail, self.remedy, self.place), self.__dict__
@@ -279,8 +284,28 @@ def printable(text: str, limit: int | None = None) -> str:
     return text
 
 
+def listed(names: Iterable[object], *, most: int = 12) -> str:
+    """Names one after the other, each cut to what a person reads; of many the first ones and their number.
+
+    >>> listed(["ecg", "resp"]), listed(range(1000), most=2)
+    ('ecg, resp', '0, 1 and 998 more')
+    """
+    every = list(names)
+    shown = ", ".join(printable(str(name), 60) for name in every[:most])
+    return shown + (f" and {len(every) - most:,} more" if len(every) > most else "")
+
+
+def readable(message: str) -> str:
+    """A message fit to be read: printable line by line, and cut in its middle where a value in it has no end."""
+    if len(message) <= _LONGEST_MESSAGE and message.isprintable():
+        return message
+    return _cut("\n".join(map(printable, _cut(message, _LONGEST_MESSAGE).split("\n"))), _LONGEST_MESSAGE)
+
+
 def _cut(text: str, limit: int) -> str:
-    """The two ends of a text, `limit` characters in all, an ellipsis between them."""
+    """The two ends of a text, `limit` characters in all, an ellipsis between them; a shorter text as it is."""
+    if len(text) <= limit:
+        return text
     tail = max(limit - 3, 0) // 2
     return f"{text[: max(limit - 3, 0) - tail]}...{text[len(text) - tail :]}"
 
@@ -299,15 +324,20 @@ def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:
         alike = [one for one in known if len(word) <= 3 * len(one) and len(one) <= 3 * len(word)]
         close = get_close_matches(word, alike[:_COMPARED], n=count)
     if close:
-        return f"did you mean {' or '.join(map(_quoted, close))}?"
+        return f"did you mean {' or '.join(map(quoted, close))}?"
     if not known:
         return "there are none"
-    shown = ", ".join(map(_quoted, known[:12]))
+    shown = ", ".join(map(quoted, known[:12]))
     return f"known: {shown}" + (f" and {len(known) - 12} more" if len(known) > 12 else "")
 
 
-def _quoted(word: str) -> str:
-    return printable(repr(word), 60)
+def quoted(value: object) -> str:
+    """A name or value as messages repeat it: as Python writes it, cut to what a person reads.
+
+    >>> quoted("ecg"), quoted("e" * 1000)
+    ("'ecg'", "'eeeeeeeeeeeeeeeeeeeeeeeeeeee...eeeeeeeeeeeeeeeeeeeeeeeeeee'")
+    """
+    return printable(repr(value), 60)
 
 
 def at_place(error: _Error, place: str) -> _Error:

@@ -39,6 +39,7 @@ def refusal(data):
         ("null", None), ("~", None), ("", None), ("Null", None), ("nuLL", "nuLL"),
         ("true", True), ("FALSE", False), ("yes", "yes"), ("no", "no"), ("on", "on"), ("off", "off"), ("y", "y"),
         ("0", 0), ("-12", -12), ("+12", 12), ("010", 10), ("0o10", 8), ("0x1F", 31), ("0b101", "0b101"), ("1_000", "1_000"),
+        ("0" * 5001, 0), ("-" + "0" * 5000, 0), ("+" + "0" * 5000 + "7", 7), ("0x" + "0" * 5000 + "1F", 31), ("-0x10", "-0x10"),
         ("1:30:00", "1:30:00"), ("190:20:30.15", "190:20:30.15"), ("9223372036854775807", 2**63 - 1),
         ("1e5", 1e5), ("1E5", 1e5), ("1.", 1.0), (".5", 0.5), ("-1.5e-3", -1.5e-3), ("6.022e+23", 6.022e23), ("1.2.3", "1.2.3"),
         ("2001-12-14", "2001-12-14"), ("2001-12-14 21:59:43.10", "2001-12-14 21:59:43.10"), ("=", "="), ("0.", 0.0),
@@ -91,6 +92,14 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
         ("a: 1e999", 1, 4, "numbers must be finite, got 1e999"),
         ("a: " + "9" * 5000, 1, 4, "an integer of 5000 digits is too large"),
         ("a: 0x" + "f" * 5000, 1, 4, "is too large"),
+        ("a: -" + "9" * 5000, 1, 4, "an integer of 5000 digits is too large"),
+        ("a: 0o" + "7" * 5000, 1, 4, "is too large"),
+        ("a: -9223372036854775808", 1, 4, "is too large"),
+        ("&" + "a" * 100_000 + " x", 1, 1, "anchors (&aaaa"),
+        ("*" + "a" * 100_000, 1, 1, "aliases (*aaaa"),
+        ("!" + "a" * 100_000 + " x", 1, 1, "tags (!aaaa"),
+        ("k" * 100_000 + ": 1", None, None, "is no valid YAML"),
+        ("? " + "k" * 100_000 + "\n: 1\n? " + "k" * 100_000 + "\n: 2", 3, 3, "stands here a second time"),
         ("a: 9223372036854775808", 1, 4, "is too large"),
         ("a: 1" + "0" * 5000 + ".5", 1, 4, "numbers must be finite"),
         ("a: [1, 2", None, None, "is no valid YAML"),
@@ -119,6 +128,7 @@ def test_what_is_refused_and_where(text, line, column, problem):
     error = refusal(text)
     assert problem in str(error)
     assert str(error).startswith(f"job.yaml:{error.line}:{error.column}: ")
+    assert len(str(error)) < 500
     assert (line, column) in {(error.line, error.column), (None, None)}
 
 

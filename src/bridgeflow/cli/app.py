@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from bridgeflow.cli.exits import SYSTEM, reporting_errors, terminable
+from bridgeflow.cli.console import echo, echo_json
+from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
 from bridgeflow.cli.output import (
     number_of,
-    print_json,
     run_facts,
     run_lines,
     say,
@@ -20,6 +20,7 @@ from bridgeflow.cli.output import (
     shown_path,
 )
 from bridgeflow.cli.progress import progress_bar, watching
+from bridgeflow.errors import listed
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Hum, Pair
@@ -86,7 +87,7 @@ app.add_typer(plot, name="plot")
 
 def main() -> None:
     """Run the command line."""
-    app(prog_name="bridgeflow")
+    run_to_exit(app)
 
 
 @app.command()
@@ -164,7 +165,7 @@ def check(
                     columns, summary, how = list(source.specs), plan.summary(), _how(job, source, plan)
         many = f"{number_of(len(recordings), 'recording')}, " if job.source.is_many else ""
         lines = [
-            ("reads", f"{shown_path(job.source.path)}: {many}{rows:,} rows of {', '.join(columns)}"),
+            ("reads", f"{shown_path(job.source.path)}: {many}{rows:,} rows of {listed(columns)}"),
             ("stages", f"{len(job.transform.stages)}, {summary}"),
             ("runs", how),
             ("writes", ", ".join(map(shown_path, job.outputs.values()))),
@@ -189,11 +190,11 @@ def explain(
             names = ("stage", "place", "from", "to", "action", "bytes", "why")
             steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
             facts = {"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles), "runs": how}
-            print_json({"recording": str(first.path), "recordings": 1 + len(others), **facts})
+            echo_json({"recording": str(first.path), "recordings": 1 + len(others), **facts})
         else:
-            typer.echo(f"{plan}\nruns {how}")
+            echo(f"{plan}\nruns {how}")
             if others:
-                typer.echo(f"this is {shown_path(first.path)}, the first of {1 + len(others):,} recordings")
+                echo(f"this is {shown_path(first.path)}, the first of {1 + len(others):,} recordings")
 
 
 def _how(job: Job, source: Source, plan: Plan) -> str:
@@ -297,7 +298,7 @@ def schema(debug: Debug = False) -> None:
     with reporting_errors(True, debug):
         from bridgeflow.config import config_schema
 
-        print_json(config_schema())
+        echo_json(config_schema())
 
 
 @app.command()

@@ -12,10 +12,13 @@ from types import FrameType
 
 import typer
 
-from bridgeflow.cli.output import print_json
-from bridgeflow.errors import BridgeflowError, MissingDependency
+from bridgeflow.cli.console import echo, echo_json, flush_streams, open_missing_streams, release_stream, was_lost
+from bridgeflow.errors import BridgeflowError, MissingDependency, printable
 
-__all__ = ["BAD_INPUT", "BUG", "INTERRUPTED", "SYSTEM", "TERMINATED", "reporting_errors", "terminable"]
+__all__ = ["BAD_INPUT", "BUG", "INTERRUPTED", "SYSTEM", "TERMINATED", "reporting_errors", "run_to_exit", "terminable"]
+
+_LONGEST = 1_500
+"""Characters of a message; what is longer is cut in its middle."""
 
 BUG, BAD_INPUT, SYSTEM, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
 
@@ -43,17 +46,44 @@ def reporting_errors(as_json: bool, debug: bool) -> Iterator[None]:
     """Turn what goes wrong into one line and an exit code; the traceback only on request."""
     try:
         yield
+        if (lost := was_lost()) is not None:
+            raise lost
     except BaseException as error:
         verdict = _verdict(error, debug)
         if verdict is None:
             raise
-        if debug:
-            traceback.print_exc()
         code, message = verdict
-        _say_error(as_json, message, error)
+        _report(as_json, debug, message, error)
         if code in {INTERRUPTED, TERMINATED}:
             _end_if_busy(error, code)
         raise typer.Exit(code) from None
+
+
+def run_to_exit(app: typer.Typer) -> None:
+    """Run the command line to its exit code, whatever becomes of standard output and standard error."""
+    open_missing_streams()
+    try:
+        code = app(prog_name="bridgeflow", standalone_mode=False)
+        code = code if isinstance(code, int) else 0
+    except (typer.Abort, KeyboardInterrupt) as error:
+        code = INTERRUPTED
+        _report(False, False, "interrupted", error)
+    except SystemExit as exit:
+        code = SYSTEM if exit.code == 1 else int(exit.code or 0)  # with 1 rich ends where nobody reads its help
+    except OSError as error:  # of help and usage: commands see to their own
+        code = SYSTEM
+        _report(False, False, _refusal(error), error)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of typer's own, by whichever module it has them from
+            raise
+        code = getattr(error, "exit_code", BAD_INPUT)
+        context = getattr(error, "ctx", None)
+        where = "bridgeflow" if context is None else context.command_path
+        if message := error.format_message().rstrip("."):  # none where the help was shown instead
+            _report(False, False, f"{message}; see {where} --help", error)
+    if flush_streams() is not None and code == 0:
+        code = SYSTEM
+    sys.exit(code)
 
 
 def _end_if_busy(error: BaseException, code: int) -> None:
@@ -61,8 +91,7 @@ def _end_if_busy(error: BaseException, code: int) -> None:
     from bridgeflow.engines.attended import was_left_running
 
     if was_left_running(error):
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         os._exit(code)
 
 
@@ -78,7 +107,9 @@ def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:
         case BridgeflowError():
             return BAD_INPUT, str(error)
         case OSError():
-            return SYSTEM, f"the system refused: {error}"
+            return SYSTEM, _refusal(error)
+        case MemoryError():
+            return SYSTEM, f"the system refused: memory is used up ({error})"
         case typer.Exit() | SystemExit() | GeneratorExit():
             return None
         case _:
@@ -86,13 +117,28 @@ def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:
             return BUG, f"a bug in BridgeFlow: {type(error).__name__}: {error}{hint}"
 
 
-def _say_error(as_json: bool, message: str, error: BaseException) -> None:
-    from bridgeflow.io import printable
+def _refusal(error: OSError) -> str:
+    return f"the system refused: {error}"
 
-    line = printable(" ".join(message.split()))
+
+def _report(as_json: bool, debug: bool, message: str, error: BaseException) -> None:
+    """Say what went wrong, where that can still be said: as JSON on standard output, else on standard error."""
+    line = printable(" ".join(message.split()), _LONGEST)
+    place = getattr(error, "location", None)
+    facts = {name: getattr(place, name) for name in ("file", "line", "column") if place is not None}
+    if place is None and isinstance(file := getattr(error, "file", None), str):
+        facts = {"file": file}
+    said = False
     if as_json:
-        facts = {name: getattr(error, name, None) for name in ("file", "line", "column")}
-        known = {name: value for name, value in facts.items() if value is not None}
-        print_json({"ok": False, "error": {"type": type(error).__name__, "message": line, **known}})
-    else:
-        typer.echo(f"bridgeflow: {line}", err=True)
+        try:
+            echo_json({"ok": False, "error": {"type": type(error).__name__, "message": line, **facts}})
+            said = True
+        except OSError:
+            release_stream(sys.stdout)
+    try:
+        if debug:
+            echo("".join(traceback.format_exception(error)).rstrip(), err=True)
+        if not said and not isinstance(error, BrokenPipeError):  # who closed a pipe has seen enough
+            echo(f"bridgeflow: {line}", err=True)
+    except OSError:
+        release_stream(sys.stderr)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
+from bridgeflow.cli.console import echo, echo_json
+from bridgeflow.errors import printable
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Result
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "duration",
     "number_of",
-    "print_json",
     "run_facts",
     "run_lines",
     "say",
@@ -32,7 +31,7 @@ __all__ = [
 def say(as_json: bool, facts: dict[str, Any], lines: Sequence[tuple[str, str]]) -> None:
     """The same for machines, for a terminal, and for a pipe."""
     if as_json:
-        print_json(facts)
+        echo_json(facts)
     elif sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
@@ -40,17 +39,12 @@ def say(as_json: bool, facts: dict[str, Any], lines: Sequence[tuple[str, str]]) 
 
         table = Table.grid(padding=(0, 2))
         for label, text in lines:
-            table.add_row(Text(label, style="bold"), Text(text))
+            table.add_row(Text(printable(label), style="bold"), Text(printable(text, 2_000)))
         Console().print(table)
     else:
         width = max(len(label) for label, _ in lines) + 2
         for label, text in lines:
-            typer.echo(f"{label:<{width}}{text}".rstrip())
-
-
-def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+            echo(f"{label:<{width}}{text}".rstrip())
 
 
 # --- results ---

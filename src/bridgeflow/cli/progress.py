@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import typer
-
+from bridgeflow.cli.console import echo_progress
 from bridgeflow.cli.output import duration, number_of, step_name
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress]:
 
         def print_step(name: str, number: int, total: int) -> None:
             if name:
-                typer.echo(f"[{number + 1}/{total}] {step_name(name)}", err=True)
+                echo_progress(f"[{number + 1}/{total}] {step_name(name)}")
 
         yield print_step
 
@@ -76,7 +75,7 @@ class _Lines:
         if passed >= self._next or moving.recordings == moving.of:
             self._next = max(passed * 1.5, passed + 5)
             percent = 100 * moving.done / max(moving.total, 1)
-            typer.echo(f"[{percent:.0f} %] {progress_words(moving)}", err=True)
+            echo_progress(f"[{percent:.0f} %] {progress_words(moving)}")
 
 
 def progress_words(moving: Moving) -> str:

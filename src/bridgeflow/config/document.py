@@ -15,8 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 import yaml
 
-from bridgeflow.errors import ConfigError, Location
-from bridgeflow.io import printable
+from bridgeflow.errors import ConfigError, Location, printable, quoted
 
 __all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Node", "Steps", "read_document", "shown", "spell"]
 
@@ -117,8 +116,8 @@ def spell(steps: Steps) -> str:
     >>> spell(["transforms", 1, "Scale", "scale"])
     'transforms[1].Scale.scale'
     """
-    words = (f"[{step}]" if isinstance(step, int) else f".{printable(step)}" for step in steps)
-    return "".join(words).removeprefix(".")
+    words = (f"[{step}]" if isinstance(step, int) else f".{printable(step, 60)}" for step in steps)
+    return printable("".join(words).removeprefix("."), 300)
 
 
 def read_document(data: bytes, name: str) -> Document:
@@ -202,10 +201,10 @@ class _Builder:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = Mark(mark.line + 1, mark.column + 1) if mark else self._mark
-            problem = printable(" ".join(filter(None, [error.context, error.problem])))
+            problem = printable(" ".join(filter(None, [error.context, error.problem])), 300)
             raise _error(self._name, where, f"is no valid YAML: {problem}") from None
         except yaml.YAMLError as error:  # the reader's, which knows no line
-            raise _error(self._name, self._mark, f"is no valid YAML: {printable(str(error))}") from None
+            raise _error(self._name, self._mark, f"is no valid YAML: {printable(str(error), 300)}") from None
         return root
 
     def _refuse(self, event: Any, problem: str) -> NoReturn:
@@ -217,11 +216,14 @@ class _Builder:
         if self._nodes > MAX_NODES:
             self._refuse(event, f"a configuration has at most {MAX_NODES:,} values")
         if isinstance(event, yaml.AliasEvent):
-            self._refuse(event, f"aliases (*{event.anchor}) are not allowed; write the value out")
+            self._refuse(event, f"aliases (*{printable(str(event.anchor), 60)}) are not allowed; write the value out")
         if event.anchor is not None:
-            self._refuse(event, f"anchors (&{event.anchor}) are not allowed; write the value where it is needed")
+            self._refuse(
+                event,
+                f"anchors (&{printable(str(event.anchor), 60)}) are not allowed; write the value where it is needed",
+            )
         if event.tag is not None:
-            self._refuse(event, f"tags ({printable(event.tag)}) are not allowed; names come from `bridgeflow list`")
+            self._refuse(event, f"tags ({printable(event.tag, 60)}) are not allowed; names come from `bridgeflow list`")
         if isinstance(event, yaml.ScalarEvent):
             return Node(self._scalar(event), self._mark)
         if depth >= MAX_DEPTH:
@@ -244,7 +246,7 @@ class _Builder:
             if not isinstance(key, str):
                 self._refuse(event, f"a key must be a word, got {shown(node)}; put it in quotes if it is meant as text")
             if key in children:
-                self._refuse(event, f"the key {key!r} stands here a second time, first in line {keys[key].line}")
+                self._refuse(event, f"the key {quoted(key)} stands here a second time, first in line {keys[key].line}")
             keys[key] = node.mark
             children[key] = self._node(next(self._events), depth + 1)
         return Node(children, mark, keys)
@@ -261,11 +263,12 @@ class _Builder:
         if text in _WORDS:
             return _WORDS[text]
         if _INTEGER.fullmatch(text):
-            digits = text.lstrip("+-0ox")
-            number = int(text, {"o": 8, "x": 16}.get(text[1:2], 10)) if len(digits) < 24 else MAX_INTEGER + 1
-            if abs(number) > MAX_INTEGER:
+            digits = text.lstrip("+-0ox")  # Python reads no more than some thousands of digits, zeros included
+            base = {"o": 8, "x": 16}.get(text[1:2], 10)
+            number = int(digits or "0", base) if len(digits) < 24 else MAX_INTEGER + 1
+            if number > MAX_INTEGER:
                 self._refuse(event, f"an integer of {len(digits)} digits is too large; at most {MAX_INTEGER}")
-            return number
+            return -number if text.startswith("-") else number
         if _FLOAT.fullmatch(text):
             value = float(text)
             if not math.isinf(value):
@@ -284,5 +287,4 @@ def shown(node: Node) -> str:
     if isinstance(node.value, (dict, list)):
         what = "map" if isinstance(node.value, dict) else "list"
         return f"a {what} of {len(node.value)}" if node.value else f"an empty {what}"
-    text = "nothing" if node.value is None else repr(node.value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return "nothing" if node.value is None else quoted(node.value)

@@ -16,7 +16,7 @@ from typing import Any
 from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_document, shown
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
 from bridgeflow.config.rates import Rates
-from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest
+from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest, quoted
 from bridgeflow.io import formats
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular, real_path
@@ -136,7 +136,7 @@ class _Loader:
         top = self._map([], "a map that begins with `version: 1`")
         for key in top:
             if key not in _SECTIONS:
-                raise self.document.error([key], f"unknown key {key!r}; {nearest(key, _SECTIONS)}", at_key=True)
+                raise self.document.error([key], f"unknown key {quoted(key)}; {nearest(key, _SECTIONS)}", at_key=True)
         for key in ("version", "source", "sink"):
             if key not in top:
                 raise self.document.error([], f"the key {key!r} is missing")
@@ -173,12 +173,12 @@ class _Loader:
         ):
             if wanted is not None and wanted not in takes:
                 known = " or ".join(map(repr, takes))
-                raise self.document.error(["sink", key], f"{format} takes {known}, got {wanted!r}")
+                raise self.document.error(["sink", key], f"{format} takes {known}, got {quoted(wanted)}")
         if section.normalize is not None and not writer.has_full_scale:
             raise self.document.error(["sink", "normalize"], f"a {format} file has no full scale; leave it out")
         shards = self._map(["sink"])[format].plain().endswith("/")
         if section.shard_rows is not None and not shards:
-            problem = f"is for a folder of shards, whose path ends with a slash; {path.name!r} is one file"
+            problem = f"is for a folder of shards, whose path ends with a slash; {quoted(path.name)} is one file"
             raise self.document.error(["sink", "shard_rows"], problem, at_key=True)
         if not shards:
             self._require_suffix(["sink", format], path, formats()[format].suffixes, f"{format} files end in")
@@ -210,7 +210,7 @@ class _Loader:
         section = parse_section(self.document, ["report"], ReportSection)
         stages = [type(stage).__name__ for stage in transform.stages]
         if section.before is not None and section.before not in stages:
-            problem = f"there is no stage {section.before!r}; {nearest(section.before, stages)}"
+            problem = f"there is no stage {quoted(section.before)}; {nearest(section.before, stages)}"
             raise self.document.error(["report", "before"], problem)
         if section.seconds is not None and not section.seconds[0] < section.seconds[1]:
             raise self.document.error(["report", "seconds"], f"must go forward, got {list(section.seconds)}")
@@ -241,7 +241,7 @@ class _Loader:
         """One transform: `Name`, or `Name: {field: value}`."""
         name, given = self._name_and_fields(steps, node)
         if name not in names():
-            raise self.document.error(steps, f"there is no transform {name!r}; {nearest(name, names())}")
+            raise self.document.error(steps, f"there is no transform {quoted(name)}; {nearest(name, names())}")
         cls = lookup(name)
         if cls is Compose:
             return self._compose([*steps, name], given, rates)
@@ -249,7 +249,7 @@ class _Loader:
         known = cls.field_names(raw)
         for field in given:
             if field not in known:
-                problem = f"{name} has no field {field!r}; {nearest(field, known)}"
+                problem = f"{name} has no field {quoted(field)}; {nearest(field, known)}"
                 raise self.document.error([*steps, name, field], problem, at_key=True)
         lost = self._fill_rate([*steps, name], cls, raw, rates) if "fs" in known and "fs" not in raw else ""
         try:
@@ -331,7 +331,7 @@ class _Loader:
         """A path as it is written, beneath the configuration's folder; that of a source may be a pattern."""
         for sign, what in (_NEVER_EXPANDED if steps[0] == "source" else {**_NEVER_EXPANDED, **_PATTERNS}).items():
             if sign in text:
-                problem = f"a path is taken as it is written, so {what} has no place in {text!r}"
+                problem = f"a path is taken as it is written, so {what} has no place in {quoted(text)}"
                 raise self.document.error(steps, problem)
         if not 0 < len(text) <= _LONGEST_PATH:
             raise self.document.error(steps, f"expected a path of 1 to {_LONGEST_PATH} characters, got {len(text)}")
@@ -340,22 +340,24 @@ class _Loader:
             self._require_output(steps, text, path)
         elif self.roots is not None and not is_beneath(path, self.roots):
             folders = " and ".join(dict.fromkeys(map(shown_path, self.roots)))
-            raise self.document.error(steps, f"{text!r} lies outside of {folders}; allow its folder with --root")
+            raise self.document.error(steps, f"{quoted(text)} lies outside of {folders}; allow its folder with --root")
         return path
 
     def _require_output(self, steps: Steps, text: str, path: Path) -> None:
         """Refuse a path that is not for outputs: outside the folders for them, or hidden."""
         if part := reserved_part(Path(text)):
-            problem = f"outputs go into no hidden file or folder and no folder of installed packages, got {part!r}"
-            raise self.document.error(steps, f"{problem} in {text!r}")
+            problem = (
+                f"outputs go into no hidden file or folder and no folder of installed packages, got {quoted(part)}"
+            )
+            raise self.document.error(steps, f"{problem} in {quoted(text)}")
         if self.output_roots is None:
             return
         if problem := self.output_roots.problem(real_path(path), shown=shown_path):
-            raise self.document.error(steps, f"{text!r} {problem}; allow another folder with --output-root")
+            raise self.document.error(steps, f"{quoted(text)} {problem}; allow another folder with --output-root")
 
     def _require_suffix(self, steps: Steps, path: Path, suffixes: Sequence[str], what: str) -> None:
         if path.suffix.lower() not in suffixes:
-            problem = f"{what} {' or '.join(suffixes)}, got {path.name!r}; a file is not called something else"
+            problem = f"{what} {' or '.join(suffixes)}, got {quoted(path.name)}; a file is not called something else"
             raise self.document.error(steps, problem)
 
     # --- nodes ---

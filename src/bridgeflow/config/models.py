@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic_core import ErrorDetails
 
 from bridgeflow.config.document import Document, Steps, shown
-from bridgeflow.errors import ConfigError, nearest
+from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.io import ColumnNulls, Compression, OnOverflow, SinkDtype
 from bridgeflow.pipeline.passage import RowsAre
 
@@ -126,7 +126,7 @@ def parse_section(document: Document, steps: Steps, model: type[_Section], other
     known = [*others, *model.model_fields]
     for key in mine:
         if key not in known:
-            raise document.error([*steps, key], f"unknown key {key!r}; {nearest(key, known)}", at_key=True)
+            raise document.error([*steps, key], f"unknown key {quoted(key)}; {nearest(key, known)}", at_key=True)
     try:
         # JSON's eyes, strictly: a list is how a tuple is written, but `true` is no number and `1` no text.
         return model.model_validate_json(json.dumps(mine))

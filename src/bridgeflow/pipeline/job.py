@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from bridgeflow._version import __version__
-from bridgeflow.errors import BridgeflowError, DataError, Location, nearest
+from bridgeflow.errors import BridgeflowError, DataError, Location, listed, nearest, quoted
 from bridgeflow.io import (
     ColumnNulls,
     Compression,
@@ -421,11 +421,9 @@ class Job:
         """
         wanted = self.report.column if self.report else None
         if wanted is None and len(columns) > 1 and self.report:
-            raise DataError(
-                f"report: {len(columns)} columns to choose from ({', '.join(columns)}); name one as `column`"
-            )
+            raise DataError(f"report: {len(columns)} columns to choose from ({listed(columns)}); name one as `column`")
         if wanted is not None and wanted not in columns:
-            raise DataError(f"report: no column {wanted!r} comes out; {nearest(wanted, columns)}")
+            raise DataError(f"report: no column {quoted(wanted)} comes out; {nearest(wanted, columns)}")
         return wanted or next(iter(columns))
 
     @contextmanager

@@ -7,7 +7,7 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from bridgeflow.errors import ConfigError, at_place, nearest
+from bridgeflow.errors import ConfigError, at_place, nearest, quoted
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -45,7 +45,7 @@ def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
     known = {field.name: field for field in _fields(cls)}
     for name in raw:
         if name not in known:
-            raise ConfigError(f"{cls.__name__} has no field {name!r}; {nearest(str(name), known)}")
+            raise ConfigError(f"{cls.__name__} has no field {quoted(name)}; {nearest(str(name), known)}")
     for name, field in known.items():
         if _required(field) and name not in raw:
             raise ConfigError(f"{cls.__name__} needs the field {name!r}", field=name)
@@ -60,9 +60,9 @@ def _parse(cls: type, name: str, value: Any) -> Any:
         return _adapters(cls)[name].validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
-        message = f"{cls.__name__}: {' or: '.join(reasons)}; got {value!r}"
+        message = f"{cls.__name__}: {' or: '.join(reasons)}; got {quoted(value)}"
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{cls.__name__}: {value!r} is no plain value ({error})"
+        message = f"{cls.__name__}: {quoted(value)} is no plain value ({error})"
     raise at_place(ConfigError(message), f"$.{name}")
 
 

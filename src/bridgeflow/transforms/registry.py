@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bridgeflow.errors import ConfigError, nearest
+from bridgeflow.errors import ConfigError, nearest, quoted
 
 if TYPE_CHECKING:
     from bridgeflow.transforms.base import Transform
@@ -65,7 +65,7 @@ def lookup(name: str) -> type[Transform]:
     try:
         return _REGISTERED[name]
     except KeyError:
-        raise ConfigError(f"there is no transform {name!r}; {nearest(name, _REGISTERED)}") from None
+        raise ConfigError(f"there is no transform {quoted(name)}; {nearest(name, _REGISTERED)}") from None
 
 
 def split_config(config: object) -> tuple[str, dict[str, Any]]:
@@ -80,7 +80,7 @@ def split_config(config: object) -> tuple[str, dict[str, Any]]:
         ((name, fields),) = config.items()
         if isinstance(name, str) and (fields is None or isinstance(fields, Mapping)):
             return name, dict(fields or {})
-    raise ConfigError(f"a transform is written as Name or as {{Name: {{field: value}}}}, got {config!r}")
+    raise ConfigError(f"a transform is written as Name or as {{Name: {{field: value}}}}, got {quoted(config)}")
 
 
 def schema() -> dict[str, Any]:
