@@ -9,6 +9,7 @@ __all__ = [
     "Action",
     "Bfloat16",
     "Copy",
+    "Gaps",
     "Grad",
     "Kind",
     "Layout",
@@ -16,6 +17,7 @@ __all__ = [
     "Nulls",
     "Ragged",
     "Reason",
+    "RecursiveGaps",
     "parse_copy",
     "parse_flag",
     "parse_integer",
@@ -51,7 +53,15 @@ Layout: TypeAlias = Literal["HWC", "CHW"]
 """The axis order of an image array, declared and never guessed."""
 
 Nonfinite: TypeAlias = Literal["raise", "propagate", "reset"]
-"""What a recursive filter does with NaN and infinity."""
+"""What a filter does with NaN and infinity: an error that names the first such sample; let them through; NaN in the
+gap, and a fresh start after it."""
+
+Gaps: TypeAlias = Literal["raise", "propagate", "interpolate"]
+"""What a transform along time does with NaN and infinity: an error that names the first such sample; let them through;
+fill gaps up to a length on the line between their neighbours."""
+
+RecursiveGaps: TypeAlias = Literal["raise", "propagate", "reset", "interpolate"]
+"""The same where a recursive filter can start again after a gap, too."""
 
 Reason: TypeAlias = Literal[
     "asked",

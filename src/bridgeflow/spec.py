@@ -47,7 +47,7 @@ class ArraySpec:
         null_count: Arrow rows that are null; `None` where unknown.
         layout: torch's layout, or `"strided"`.
         nbytes: bytes of the values; `None` where unknown.
-        fs: sampling rate in Hz along the last axis, where a source knows it.
+        fs: sampling rate in Hz along time, the last axis unless a transform says another, where a source knows it.
     """
 
     kind: Kind

@@ -49,7 +49,8 @@ def test_what_it_is_made_of():
 
 
 def test_configuration():
-    config = {"Scipy": {"function": "stats.iqr", "rng": [10, 90], "keys": None}}
+    own = {"keys": None, "axis": -1, "nonfinite": "propagate", "max_gap": None, "keep_gaps": False}
+    config = {"Scipy": {"function": "stats.iqr", "rng": [10, 90], **own}}
     assert Scipy("stats.iqr", rng=(10, 90)).to_config() == config
     assert Transform.from_config(config) == Scipy("stats.iqr", rng=(10, 90))
     for wrong in (
@@ -70,7 +71,15 @@ def test_schema_names_the_options_of_each_function():
     (medfilt,) = [
         one["then"] for one in schema["allOf"] if one["if"]["properties"]["function"]["const"] == "signal.medfilt"
     ]
-    assert set(medfilt["properties"]) == {"function", "keys", "kernel_size"}
+    assert set(medfilt["properties"]) == {
+        "function",
+        "keys",
+        "kernel_size",
+        "axis",
+        "nonfinite",
+        "max_gap",
+        "keep_gaps",
+    }
     assert medfilt["properties"]["kernel_size"]["type"] == "integer"
     assert medfilt["additionalProperties"] is False
 

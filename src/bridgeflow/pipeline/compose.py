@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +16,8 @@ from bridgeflow.bridge import describe, has_numpy_dtype, kind_of, like, shape_of
 from bridgeflow.bridge.routes import LISTS
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
+from bridgeflow.signal._axes import axis_of
+from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec
 from bridgeflow.transforms.registry import register
@@ -181,15 +185,43 @@ class Compose(Transform):
         nothing, so that it need not stream.
         """
         obstacles: list[str] = []
-        whole: set[str | None] = set()  # keys of arrays whose pieces are whole in time; None: of all arrays
-        for label, stage in self.row:
-            keys = set(stage.keys or (None,)) if isinstance(stage, LeafTransform) else {None}
-            if isinstance(stage, LeafTransform) and (None in whole or keys <= whole):
-                continue
-            obstacles += [self._obstacle(label, stage)]
-            if isinstance(stage, Transform) and stage.stream_axis != -1:
-                whole |= keys
+        for label, stage, _, is_whole in self._along_time():
+            obstacles += [] if is_whole else [self._obstacle(label, stage)]
         return "; ".join(filter(None, obstacles))
+
+    @property
+    def time_axis(self) -> int:
+        """The axis of time in the data: that of the first stage that looks along time."""
+        return next((stage.time_axis for _, stage in self.row if isinstance(stage, TimeTransform)), -1)
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input, at most.
+
+        Behind a stage that changes the rate, samples count as so many of the input.
+        """
+        return max((math.ceil(behind) for _, _, behind, _ in self._along_time()), default=0)
+
+    def _along_time(self) -> Iterator[tuple[str, AnyStage, Fraction, bool]]:
+        """Each stage with its label, the lag behind it in samples of the input, and whether it sees whole pieces.
+
+        Pieces are whole in time for a stage that looks along another axis than they follow each other on: behind
+        `Window`, say. As far as that can be told without data, array by array as `keys` name them.
+        """
+        default = _Course(None, Fraction(1), Fraction(0), False)
+        courses: dict[str, _Course] = {}
+        for label, stage in self.row:
+            keys = stage.keys if isinstance(stage, LeafTransform) else None
+            for key in keys or ():
+                similar = (one for other, one in courses.items() if _touch(key, other))
+                courses.setdefault(key, next(similar, default))
+            taken = [key for key in courses if keys is None or any(_touch(key, other) for other in keys)]
+            after = [_course_after(courses[key], stage) for key in taken]
+            courses.update(zip(taken, after, strict=True))
+            if keys is None:
+                default = _course_after(default, stage)
+                after.append(default)
+            yield label, stage, max(one.lag for one in after), all(one.is_whole for one in after)
 
     def _obstacle(self, label: str, stage: AnyStage) -> str:
         if isinstance(stage, Transform):
@@ -222,7 +254,7 @@ class Compose(Transform):
                 carried = {
                     place: stage.init_state(one)
                     for place, one in zip(recipe.places, specs, strict=True)
-                    if axes[-1][place] >= one.ndim - 1
+                    if _in_time(stage, axes[-1][place], one.ndim)
                 }
                 states.append({place: carried.get(place) for place in recipe.places})
             else:
@@ -245,6 +277,37 @@ class Compose(Transform):
             axes = _axes_behind(stage, spec, axes, made) if isinstance(stage, Transform) else {}
             spec = made
         return axes
+
+    def check_time_axis(self, spec: Any) -> None:
+        """Refuse stages that look along another axis than the last, on which instants follow each other here.
+
+        Args:
+            spec: of the data, as for `init_state`, time last.
+
+        Raises:
+            ConfigError: there is such a stage; says which.
+        """
+        axes = _first_axes(spec, -1)
+        cut: set[str] = set()
+        for label, stage in self.row:
+            if not isinstance(stage, Transform) or spec is UNKNOWN:
+                return
+            if isinstance(stage, TimeTransform):
+                recipe, specs = compile_recipe(spec, is_spec, stage.keys)
+                for place, one in zip(recipe.places, specs, strict=True):
+                    if place not in cut and not _in_time(stage, axes[place], one.ndim):
+                        lengths = ", ".join("?" if n is None else str(n) for n in one.shape)
+                        error = ConfigError(
+                            f"axis={stage.axis} is not time here: its rows are instants, and transforms are given "
+                            f"[{lengths}], time last; leave axis out",
+                            field="axis",
+                        )
+                        error.stage = label
+                        raise at_place(error, place)
+                cut |= set(recipe.places) if stage.cuts else set()
+            made = stage.plan(spec, label).result
+            axes = _axes_behind(stage, spec, axes, made)
+            spec = made
 
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
         """One chunk through all stages."""
@@ -301,13 +364,54 @@ class ComposeState(NamedTuple):
     result: Any
 
 
+class _Course(NamedTuple):
+    """How the pieces of an array go through a composition.
+
+    Args:
+        axis: on which they follow each other, where that is known.
+        rate: samples there are for one of the input.
+        lag: by how many samples of the input they lag behind.
+        is_whole: whether they are whole in time.
+    """
+
+    axis: int | None
+    rate: Fraction
+    lag: Fraction
+    is_whole: bool
+
+
+def _course_after(course: _Course, stage: AnyStage) -> _Course:
+    """How pieces go on behind a stage."""
+    if course.is_whole or not isinstance(stage, Transform) or (isinstance(stage, LeafTransform) and stage.pointwise):
+        return course
+    if course.axis not in (None, stage.time_axis):
+        return course._replace(is_whole=True)
+    if not isinstance(stage, TimeTransform):
+        lag = 0 if stage.stream_obstacle else getattr(stage, "latency", 0)
+        return course._replace(axis=stage.stream_axis, lag=course.lag + Fraction(lag) / course.rate)
+    lag = 0 if stage.stream_obstacle else stage.latency
+    return _Course(stage.stream_axis, course.rate * stage.rate_factor, course.lag + Fraction(lag) / course.rate, False)
+
+
+def _touch(key: str, other: str) -> bool:
+    """Whether two keys may name the same array."""
+    return all("*" in (one, two) or one == two for one, two in zip(key.split("."), other.split("."), strict=False))
+
+
+def _in_time(stage: Transform, axis: int, ndim: int) -> bool:
+    """Whether chunks that follow each other on this axis follow each other in time for a stage."""
+    time = stage.time_axis
+    return ndim < 2 or (-ndim <= time < ndim and axis == range(ndim)[time])
+
+
 def _first_axes(spec: Any, axis: int) -> dict[str, int]:
     """The axis of chunks in each array, counted from the front."""
     if spec is UNKNOWN:
         return {}
     recipe, specs = compile_recipe(spec, is_spec)
     return {
-        place: range(one.ndim)[axis] if one.ndim > 1 else 0 for place, one in zip(recipe.places, specs, strict=True)
+        place: axis_of(axis, one.shape, what=f"chunks of {place}") if one.ndim > 1 else 0
+        for place, one in zip(recipe.places, specs, strict=True)
     }
 
 
@@ -315,17 +419,17 @@ def _obstacle_here(label: str, stage: Transform, spec: Any, axes: Mapping[str, i
     """Why the stage cannot take chunks of data described by `spec` that follow each other on these axes."""
     if not isinstance(stage, LeafTransform):
         recipe, specs = compile_recipe(spec, is_spec)
-        moved = any(axes[place] < one.ndim - 1 for place, one in zip(recipe.places, specs, strict=True))
+        moved = any(not _in_time(stage, axes[place], one.ndim) for place, one in zip(recipe.places, specs, strict=True))
         return stage.stream_obstacle or (f"{label} is given pieces that do not follow each other in time" * moved)
     recipe, specs = compile_recipe(spec, is_spec, stage.keys)
     obstacles = []
     for place, one in zip(recipe.places, specs, strict=True):
-        core = stage.core_ndim
-        if axes[place] >= one.ndim - 1:
+        core = stage.core_axes(one.ndim)
+        if _in_time(stage, axes[place], one.ndim):
             obstacles.append(stage.stream_obstacle)
         elif core is None:
             obstacles.append(f"{label} does not say (core_ndim) that it treats the pieces of {place} each alone")
-        elif one.ndim - core <= axes[place]:
+        elif axes[place] in core:
             obstacles.append(f"{label} looks across the pieces of {place}")
     return "; ".join(dict.fromkeys(filter(None, obstacles)))
 
@@ -341,8 +445,10 @@ def _axes_behind(stage: Transform, spec: Any, axes: Mapping[str, int], made: Any
     recipe, before = compile_recipe(spec, is_spec, stage.keys)
     moved = {
         place: range(lengths[place])[stage.stream_axis]
+        if _in_time(stage, axes[place], one.ndim)
+        else stage.axis_after(axes[place], one.ndim, lengths[place])
         for place, one in zip(recipe.places, before, strict=True)
-        if place in lengths and lengths[place] and axes[place] >= one.ndim - 1
+        if lengths.get(place)
     }
     behind = {**axes, **moved}
     for place in lengths:  # what stands beside an array goes with it
@@ -401,7 +507,7 @@ def _step(
 def _stepped(
     place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
 ) -> tuple[Any, Any]:
-    if isinstance(stage, LeafTransform) and axes[place] < len(shape_of(x)) - 1:
+    if isinstance(stage, LeafTransform) and not _in_time(stage, axes[place], len(shape_of(x))):
         return (stage.apply(x) if len_along(x, axes[place]) else _nothing(stage, x, axes[place])), None
     return stage.step(x, states[place])
 

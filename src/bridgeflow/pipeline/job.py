@@ -302,6 +302,8 @@ class Job:
         layout = self.layout(source)
         try:
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
+            if layout.rows == "instants":
+                self.transform.check_time_axis(layout.specs(self.specs(source)))
         except BridgeflowError as error:
             self.locate_stage(error)
             raise

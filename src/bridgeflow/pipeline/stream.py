@@ -14,6 +14,7 @@ from bridgeflow.bridge.routes import LISTS
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
 from bridgeflow.pipeline.compose import Compose, ComposeState, joined, len_along
+from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.plan import describe_leaves, is_spec
@@ -57,7 +58,8 @@ class Streams:
 
     Args:
         transform: what every stream goes through; it must stream.
-        axis: on which axis of each array chunks follow each other: -1, time; 0 for rows of examples.
+        axis: on which axis of each array chunks follow each other: `None` for that of time, which the transform has
+            (-1 unless it says another); 0 for rows of examples.
 
     Raises:
         CannotStream: the transform needs whole recordings; says why. Raised at the first chunk of a stream, too.
@@ -78,11 +80,17 @@ class Streams:
     """
 
     transform: Transform
-    axis: int = -1
+    axis: int | None = None
     _streams: dict[str, _Stream] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._row = self.transform if type(self.transform) is Compose else Compose([self.transform])
+        self.axis = self._row.time_axis if self.axis is None else parse_axis(self.axis, what="Streams")
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input, at most."""
+        return self._row.latency
 
     def push(self, chunk: Chunk) -> Any:
         """The next chunk of a stream.
@@ -98,10 +106,10 @@ class Streams:
         stream = self._streams.get(chunk.stream, _Stream())
         self._require_next(chunk, stream)
         specs = describe_leaves(chunk.data)
-        length = _length(chunk, specs, self.axis)
+        length = _length(chunk, specs, self._axis)
         state = stream.state
         if state is None:
-            state = self._row.init_state(map_leaves(self._any_length, specs, is_spec), axis=self.axis)
+            state = self._row.init_state(map_leaves(self._any_length, specs, is_spec), axis=self._axis)
         result, state = self._row.step(chunk.data, state)
         if chunk.last:
             result = _together(result, self._row.flush(state), state)
@@ -156,14 +164,18 @@ class Streams:
         self._streams = made
 
     @property
+    def _axis(self) -> int:
+        return -1 if self.axis is None else self.axis
+
+    @property
     def _me(self) -> tuple[str, int]:
-        return repr(self._row), self.axis
+        return repr(self._row), self._axis
 
     def _any_length(self, spec: ArraySpec) -> ArraySpec:
         """The description of a chunk of any length, so that a stream's first one promises nothing about the rest."""
         shape = list(spec.shape)
         if shape:
-            shape[self.axis if len(shape) > 1 else 0] = None
+            shape[axis_of(self._axis, shape, what="Streams") if len(shape) > 1 else 0] = None
         if spec.layout in LISTS and not spec.shape[0] and len(shape) > 1:
             shape[1] = None  # of no lists, their length is not known
         return replace(spec, shape=tuple(shape), strides=None, nbytes=None)
@@ -191,7 +203,7 @@ def _length(chunk: Chunk, specs: Any, axis: int) -> int:
     """Samples in a chunk."""
     recipe, leaves = compile_recipe(specs, is_spec)
     lengths = {
-        place: spec.shape[axis if spec.ndim > 1 else 0]
+        place: spec.shape[axis_of(axis, spec.shape, what=f"stream {chunk.stream!r}") if spec.ndim > 1 else 0]
         for place, spec in zip(recipe.places, leaves, strict=True)
         if spec.shape
     }

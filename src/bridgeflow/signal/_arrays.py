@@ -10,6 +10,7 @@ import numpy as np
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy
 from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.signal._axes import axis_of, parse_axis
 
 __all__ = [
     "Opened",
@@ -135,8 +136,10 @@ def as_kind(y: np.ndarray[Any, Any], kind: str, dtype: str, device: str) -> Any:
 
 def time_last(x: Any, axis: int, *, what: str) -> Any:
     """An ndarray or tensor seen with the filtered axis at the end."""
+    if axis.__class__ is not int:
+        axis = parse_axis(axis, what=what)
     if not -x.ndim <= axis < x.ndim:
-        raise DataError(f"{what}: axis {axis} does not exist, x has {x.ndim} axes")
+        axis_of(axis, x.shape, what=what)
     if axis in (-1, x.ndim - 1):
         return x
     return np.moveaxis(x, axis, -1) if isinstance(x, np.ndarray) else x.movedim(axis, -1)

@@ -56,13 +56,15 @@ class Rows(NamedTuple):
         return y if self.is_tensor or kind_of(self.source) is None else like(y, self.source)
 
 
-def open_rows(x: Any, axis: int, *, what: str) -> Rows:
+def open_rows(x: Any, axis: int, *, what: str, strided: bool = False) -> Rows:
     """Data as rows.
 
     Args:
         x: ndarray, tensor, Arrow array, DLPack, nested lists.
         axis: of time.
         what: the function on whose behalf, for errors.
+        strided: whether the samples of a row may lie apart. Where they are summed they must not: NumPy's and torch's
+            sums add in an order that depends on it, and results would differ in their last bits.
 
     Raises:
         DataError: elements that are no numbers, or no such axis.
@@ -70,7 +72,17 @@ def open_rows(x: Any, axis: int, *, what: str) -> Rows:
     values = x if torch_must(x) else open_array(x, what=what).values
     if isinstance(values, np.ndarray) and not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))
-    return Rows(time_last(values, axis, what=what), axis, x)
+    values = time_last(values, axis, what=what)
+    return Rows(values if strided else _in_order(values), axis, x)
+
+
+def _in_order(x: Any) -> Any:
+    """Rows whose samples follow each other in memory."""
+    if x.shape[-1] < 2:
+        return x
+    if isinstance(x, np.ndarray):
+        return x if x.strides[-1] == x.itemsize else np.ascontiguousarray(x)
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def kind_mark(spec: ArraySpec) -> np.ndarray[Any, Any]:

@@ -105,7 +105,7 @@ def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop
         if not x.ndim:
             raise DataError("frames: x must have at least one axis, got a single number")
         return _placed(framing.cut(x), first)
-    rows = open_rows(x, -1, what="frames")
+    rows = open_rows(x, -1, what="frames", strided=True)
     return rows.close_new(_placed(framing.cut(rows.values), first))
 
 
@@ -269,7 +269,7 @@ class LiveFrames:
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the windows that end in it, [..., windows, length]."""
         bits = _as_bits(x)
-        rows = open_rows(bits, -1, what="frames")
+        rows = open_rows(bits, -1, what="frames", strided=True)
         tail, chunk = together(state["tail"], rows.values, what="frames")
         held, behind, windows = _advanced(self.framing, tail, chunk, state)
         due = held[..., : (windows - 1) * self.framing.hop + self.framing.length] if windows else held[..., :0]

@@ -10,17 +10,21 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
 
-from bridgeflow.bridge import describe, kind_of, to_numpy
+from bridgeflow.bridge import describe, kind_of, like, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import time_last, time_where_it_was
+from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import Design, Sos
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
+from bridgeflow.spec import ArraySpec
 
 __all__ = ["Stream", "Streamable", "pack_state", "stream", "unpack_state"]
 
@@ -57,7 +61,7 @@ class Stream:
         """The next chunk of the recording.
 
         Args:
-            chunk: [..., t], t >= 0; kind, dtype and rows are those of the first one.
+            chunk: [..., t], t >= 0, or with time on the stream's axis; kind, dtype and rows are those of the first.
 
         Returns:
             What has become certain: as many samples for a causal filter, fewer or more where there is latency or
@@ -113,13 +117,58 @@ class Stream:
         self._ended = bool(saved["ended"])
 
 
-def stream(filter: Any, *, mode: Mode = "causal", **choices: Any) -> Stream:
+@dataclass(frozen=True)
+class _Along:
+    """Something that streams rows [..., time], on chunks with time on another axis."""
+
+    run: Any
+    axis: int
+
+    @property
+    def latency(self) -> int:
+        """That of what runs."""
+        return int(getattr(self.run, "latency", 0))
+
+    @property
+    def stream_obstacle(self) -> str:
+        """That of what runs."""
+        return str(getattr(self.run, "stream_obstacle", ""))
+
+    def init_state(self, spec: ArraySpec) -> Any:
+        """The state before the first chunk."""
+        time = axis_of(self.axis, spec.shape, what="stream")
+        shape = (*(n for number, n in enumerate(spec.shape) if number != time), spec.shape[time])
+        return self.run.init_state(replace(spec, shape=shape, strides=None))
+
+    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+        """One chunk."""
+        values = self._values(x)
+        axis_of(self.axis, values.shape, what="stream")
+        y, after = self.run.step(time_last(values, self.axis, what="stream"), state)
+        return self._back(y, x), after
+
+    def flush(self, state: Any) -> Any | None:
+        """What is left."""
+        y = self.run.flush(state)
+        return None if y is None else self._back(y, y)
+
+    def _values(self, x: Any) -> Any:
+        return x if kind_of(x) == "torch" else np.asarray(to_numpy(x) if kind_of(x) is not None else x)
+
+    def _back(self, y: Any, x: Any) -> Any:
+        made = time_where_it_was(self._values(y), self.axis)
+        made = np.ascontiguousarray(made) if isinstance(made, np.ndarray) else made.contiguous()
+        return made if kind_of(x) in {None, "numpy", "torch"} else like(made, x)
+
+
+def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **choices: Any) -> Stream:
     """A filter to push chunks into.
 
     Args:
         filter: a design, sections [n, 6] as an array, or whatever has `init_state`, `step` and `flush`: a
             `CausalFilter`, a transform that streams.
         mode: for a design: `"causal"`, or `"zero_phase"` (recursive designs then want `tolerance`).
+        axis: of time in the chunks; `None` for the last, or the one that a transform has.
         **choices: for a design: those of `CausalFilter` or `ZeroPhaseFilter` (`initial`, `nonfinite`, `tolerance`,
         ...).
 
@@ -145,9 +194,27 @@ def stream(filter: Any, *, mode: Mode = "causal", **choices: Any) -> Stream:
         raise ConfigError(f"cannot stream a {type(filter).__name__}: it has no init_state, step and flush")
     else:
         run = filter
+    if axis is not None:
+        run = _with_axis(run, parse_axis(axis, what="stream"))
     if obstacle := getattr(run, "stream_obstacle", ""):
         raise CannotStream(obstacle)
     return Stream(run)
+
+
+def _with_axis(run: Any, axis: int) -> Any:
+    """What runs, for chunks with time on this axis."""
+    own = getattr(run, "time_axis", None)
+    if own is None:  # it knows rows [..., time] alone
+        return run if axis == -1 else _Along(run, axis)
+    if axis == own:
+        return run
+    name = type(run).__name__
+    if own == -1 and is_dataclass(run) and "axis" in {field.name for field in fields(run)}:
+        return replace(run, axis=axis)  # type: ignore[type-var]
+    raise ConfigError(
+        f"stream: axis={axis}, but {name} has time on axis {own}; leave axis out, and say it in the transform (in each "
+        "stage of a composition)"
+    )
 
 
 def pack_state(state: Any) -> Any:

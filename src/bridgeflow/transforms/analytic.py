@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Gaps
 from bridgeflow.signal.analytic import check_band, envelope, hilbert
 from bridgeflow.signal.spectral.live import spectral_spec
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Envelope", "Hilbert"]
@@ -22,11 +23,13 @@ _OBSTACLE: Final = (
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Hilbert(LeafTransform):
+class Hilbert(GapTransform):
     """The analytic signal along the last axis, as `scipy.signal.hilbert`: data and quadrature as one complex number.
 
     Args:
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
 
     Real arrays [..., time] of any kind become complex ones: complex64 for data of at most single precision, else
     complex128. Gradients flow. It does not stream: see `bridgeflow.signal.analytic`.
@@ -37,13 +40,13 @@ class Hilbert(LeafTransform):
     True
     """
 
-    core_ndim: ClassVar[int] = 1
+    nonfinite: Gaps = "raise"
 
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The analytic signal of the whole array."""
         return hilbert(x)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape, complex, in new memory."""
         if spec.dtype.startswith("c") or spec.time == 0:
             raise DataError(f"Hilbert: real samples are needed, got {spec}")
@@ -57,7 +60,7 @@ class Hilbert(LeafTransform):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Envelope(LeafTransform):
+class Envelope(GapTransform):
     """The envelope of signals within a band, along the last axis, as `scipy.signal.envelope` without residual.
 
     Args:
@@ -66,6 +69,8 @@ class Envelope(LeafTransform):
         n_out: samples to resample the result to; `None` for as many as there are.
         squared: give the square, which has less bandwidth.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
 
     Arrays [..., time] of any kind, real (standing for their analytic signal) or complex, become real ones: float32 for
     data of at most single precision, else float64. Gradients flow. It does not stream: see
@@ -81,22 +86,23 @@ class Envelope(LeafTransform):
     True
     """
 
-    core_ndim: ClassVar[int] = 1
-
     bp_in: tuple[int | None, int | None] = (1, None)
     n_out: int | None = None
     squared: bool = False
+    nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
         check_band(self.bp_in)
         if self.n_out is not None and self.n_out < 1:
             raise ConfigError(f"Envelope: n_out must be at least 1, got {self.n_out}", field="n_out")
+        if self.n_out is not None:
+            self.require_places()
 
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The envelope of the whole array."""
         return envelope(x, self.bp_in, n_out=self.n_out, squared=self.squared, residual=None)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Real, in new memory."""
         made = spectral_spec(spec, fs=None, what="Envelope", is_complex=False)
         if self.n_out is None:

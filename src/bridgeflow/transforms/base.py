@@ -134,6 +134,11 @@ class Transform(ABC):
         return not self.stream_obstacle
 
     @property
+    def time_axis(self) -> int:
+        """The axis of the data along which chunks follow each other in time."""
+        return -1
+
+    @property
     def stream_axis(self) -> int:
         """The axis along which the results of chunks, put together, are the result of the whole."""
         return -1
@@ -210,6 +215,10 @@ class LeafTransform(Transform):
             cls.__post_init__ = parse_then_own  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
+        self.check_shared_fields()
+
+    def check_shared_fields(self) -> None:
+        """Parse the fields that a base class has; called before a subclass's own `__post_init__`."""
         try:
             object.__setattr__(self, "keys", parse_keys(self.keys))
         except ValueError as error:
@@ -219,6 +228,15 @@ class LeafTransform(Transform):
     def core_ndim(self) -> int | None:
         """0 for pointwise transforms; one that looks along an axis has to say so itself."""
         return 0 if self.pointwise else None
+
+    def core_axes(self, ndim: int) -> frozenset[int] | None:
+        """The axes of an array of `ndim` axes on which a result depends; `None` where that is not known."""
+        core = self.core_ndim
+        return None if core is None else frozenset(range(max(ndim - core, 0), ndim))
+
+    def axis_after(self, axis: int, ndim: int, made: int) -> int:
+        """Where an axis that results do not depend on stands in a result of `made` axes, for data of `ndim` axes."""
+        return min(axis, max(made - 1, 0))
 
     @abstractmethod
     def apply(self, x: Any) -> Any:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.along_time import TimeTransform
 
 __all__ = ["Live", "LiveTransform"]
 
@@ -32,7 +32,7 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveTransform(LeafTransform):
+class LiveTransform(TimeTransform):
     """A thin shell around `live`, which a subclass derives from its fields, and which refuses what cannot be met."""
 
     def __post_init__(self) -> None:
@@ -40,19 +40,14 @@ class LiveTransform(LeafTransform):
 
     @cached_property
     def live(self) -> Live:
-        """What does the work."""
+        """What does the work, on rows [..., time]."""
         raise NotImplementedError
 
-    @property
-    def core_ndim(self) -> int | None:
-        """Along the last axis."""
-        return 1
-
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The whole array at once."""
         return self.live(x)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """What the worker promises."""
         return self.live.out_spec(spec)
 
@@ -64,19 +59,18 @@ class LiveTransform(LeafTransform):
 
     @property
     def latency(self) -> int:
-        """By how many samples the output of a stream lags behind its input."""
+        """By how many samples the output of a stream lags behind its input, at most."""
         return int(getattr(self.live, "latency", 0))
 
-    def init_state(self, spec: ArraySpec) -> Any:
+    def rows_state(self, spec: ArraySpec) -> Any:
         """What is carried before the first chunk."""
-        super().init_state(spec)
-        self.out_spec(spec.with_time(None))
+        self.rows_spec(spec.with_time(None))
         return self.live.init_state(spec)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+    def step_rows(self, x: Any, state: Any) -> tuple[Any, Any]:
         """One chunk: bit for bit its part of the whole."""
-        return super().step(x, state) if self.stream_obstacle else self.live.step(x, state)
+        return self.live.step(x, state)
 
-    def flush(self, state: Any) -> Any | None:
+    def flush_rows(self, state: Any) -> Any | None:
         """What was still held back."""
         return self.live.flush(state)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal.peaks import RateBy, check_peaks, peak_rate
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["PeakRate"]
@@ -16,7 +16,7 @@ __all__ = ["PeakRate"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class PeakRate(LeafTransform):
+class PeakRate(TimeTransform):
     """Peaks a minute of each window, found by `scipy.signal.find_peaks` along the last axis.
 
     For the heart rate, let `SignalFilter` keep the band of the QRS complex (5 to 15 Hz) and `Window` cut first.
@@ -29,6 +29,7 @@ class PeakRate(LeafTransform):
         by: `"count"`, the number of peaks over the duration; or `"interval"`, 60 over the median seconds from one peak
             to the next, NaN where there are fewer than two.
         keys: which arrays; `None` for all.
+        axis: of time; nothing takes its place.
 
     Real arrays [..., windows, time] of any kind become [..., windows], float64; NaN for a window that holds NaN.
     Without gradients. By itself it does not stream; behind `Window` whole windows arrive, and it does.
@@ -43,8 +44,6 @@ class PeakRate(LeafTransform):
     array([180., 180., 180.])
     """
 
-    core_ndim: ClassVar[int] = 1
-
     fs: float
     height: float | None = None
     prominence: float | None = None
@@ -54,11 +53,11 @@ class PeakRate(LeafTransform):
     def __post_init__(self) -> None:
         check_peaks(self.fs, self.distance, self.by, what="PeakRate")
 
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The rate of each window."""
         return peak_rate(x, self.fs, height=self.height, prominence=self.prominence, distance=self.distance, by=self.by)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """One float64 for each window."""
         if not spec.shape or spec.time == 0 or spec.dtype.startswith("c"):
             raise DataError(f"PeakRate: real samples along an axis of time are needed, got {spec}")

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from bridgeflow.errors import ConfigError
-from bridgeflow.policy import parse_word
-from bridgeflow.signal.resampling import Decimator, Extension, Rate, Resampler, antialias, decimate, rate_ratio
+from bridgeflow.policy import Gaps, RecursiveGaps, parse_word
+from bridgeflow.signal.resampling import (
+    Decimator,
+    Extension,
+    Rate,
+    Resampler,
+    antialias,
+    decimate,
+    places_of,
+    rate_ratio,
+)
 from bridgeflow.signal.resampling.rates import parse_rate
 from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Decimate", "Resample"]
 
+Array: TypeAlias = np.ndarray[Any, Any]
+
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Resample(LiveTransform):
+class Resample(GapTransform, LiveTransform):
     """Resample signals along their last axis from one rate to another, whole or chunk by chunk with the same bits.
 
     The factors are exact: rates are taken as the decimal numbers or the fractions that they are written as, and a
@@ -35,6 +50,8 @@ class Resample(LiveTransform):
         padtype: how a recording goes on beyond its ends, as for `resample_poly`; `"constant"` and `"edge"` stream.
         cval: the value for `"constant"`; `None` for zero.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
 
     Arrays [..., time] of any kind become [..., ceil(time * to_hz / from_hz)]; kind, device and dtype stay (integers and
     booleans become float64). Gradients flow. The input is only read.
@@ -52,6 +69,7 @@ class Resample(LiveTransform):
     window: str | tuple[str | float, ...] = ("kaiser", 5.0)
     padtype: Extension = "constant"
     cval: float | None = None
+    nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
         self.live.plan  # noqa: B018  the design is refused here too
@@ -62,7 +80,18 @@ class Resample(LiveTransform):
         up, down = rate_ratio(self.from_hz, self.to_hz)
         return Resampler(up=up, down=down, window=self.window, padtype=self.padtype, cval=self.cval)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    @property
+    def rate_factor(self) -> Fraction:
+        """Samples that come out for one that goes in."""
+        return Fraction(*rate_ratio(self.from_hz, self.to_hz))
+
+    def sources(self, first: int, count: int) -> tuple[Array, Array]:
+        """The samples around the instant of each place, and those passed over since the place before."""
+        up, down = rate_ratio(self.from_hz, self.to_hz)
+        centre = 0 if self.live.plan is None else self.live.plan.centre
+        return places_of(first, count, up, down, centre)
+
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Another length in new memory, at the rate wanted; integers and booleans as float64."""
         if spec.fs is not None and parse_rate(spec.fs, field="fs") != parse_rate(self.from_hz, field="from_hz"):
             raise ConfigError(f"Resample: from_hz={self.from_hz!r}, but the data have {spec.fs:g} Hz", field="from_hz")
@@ -71,7 +100,7 @@ class Resample(LiveTransform):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Decimate(LiveTransform):
+class Decimate(GapTransform, LiveTransform):
     """Keep every `q`-th sample of signals along their last axis, after an anti-alias filter.
 
     Args:
@@ -81,6 +110,9 @@ class Decimate(LiveTransform):
         zero_phase: take the delay away: forwards and backwards for `"iir"`, which needs the whole recording; shifted
             for `"fir"`, which streams.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`. `ftype="iir"` takes `"reset"` too:
+            NaN in the gap, a fresh start after it.
 
     The numbers are those of `scipy.signal.decimate`. Arrays [..., time] of any kind become [..., ceil(time / q)]; kind,
     device and dtype stay (integers and booleans become float64).
@@ -97,6 +129,7 @@ class Decimate(LiveTransform):
     n: int | None = None
     ftype: Literal["iir", "fir"] = "iir"
     zero_phase: bool = True
+    nonfinite: RecursiveGaps = "raise"
 
     def __post_init__(self) -> None:
         parse_word(self.ftype, Literal["iir", "fir"], field="Decimate: ftype")
@@ -104,13 +137,35 @@ class Decimate(LiveTransform):
         for name, value in given if self.n is not None else given[:1]:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"Decimate: {name} must be an integer of at least 1, got {value!r}", field=name)
+        if self.nonfinite == "reset" and self.ftype != "iir":
+            raise ConfigError(
+                "Decimate: nonfinite='reset' starts a recursive filter again after a gap, and ftype='fir' is not one; "
+                "choose 'raise', 'propagate' or 'interpolate'",
+                field="nonfinite",
+            )
         super().__post_init__()
 
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The whole array at the lower rate."""
+        if self.nonfinite == "reset":
+            return decimate(x, self.q, self.n, self.ftype, -1, self.zero_phase, nonfinite="reset")
         return decimate(x, self.q, self.n, self.ftype, -1, self.zero_phase)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    @property
+    def rate_factor(self) -> Fraction:
+        """Samples that come out for one that goes in."""
+        return Fraction(1, self.q)
+
+    @property
+    def guards(self) -> bool:
+        """A recursive filter starts again after a gap by itself."""
+        return self.nonfinite in {"raise", "interpolate"}
+
+    def sources(self, first: int, count: int) -> tuple[Array, Array]:
+        """The sample at each place, and those passed over since the place before."""
+        return places_of(first, count, 1, self.q, 0)
+
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """A part of the length in new memory; integers and booleans as float64."""
         return Resampler(up=1, down=self.q).out_spec(spec)
 
@@ -131,4 +186,8 @@ class Decimate(LiveTransform):
         if taps is not None:
             return Resampler(up=1, down=self.q, window=tuple(taps.tolist()), zero_phase=self.zero_phase)
         assert sections is not None
-        return Decimator(q=self.q, sections=tuple(map(tuple, sections.tolist())))
+        return Decimator(
+            q=self.q,
+            sections=tuple(map(tuple, sections.tolist())),
+            nonfinite="reset" if self.nonfinite == "reset" else "propagate",
+        )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from bridgeflow.errors import ConfigError
+from bridgeflow.policy import Gaps
 from bridgeflow.signal.scipy_call import FUNCTIONS, ScipyCall
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import fields
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Scipy"]
@@ -21,17 +22,21 @@ Value: TypeAlias = bool | int | float | str | tuple[Any, ...] | None
 
 _Self = TypeVar("_Self", bound="Scipy")
 
-_OWN: Final = ("function", "keys")
+_OWN: Final = ("function", "keys", "axis", "nonfinite", "max_gap", "keep_gaps")
+_DEFAULTS: Final = {"keys": None, "axis": -1, "nonfinite": "propagate", "max_gap": None, "keep_gaps": False}
 
 
 @register
 @dataclass(frozen=True, kw_only=True, init=False, repr=False)
-class Scipy(LeafTransform):
+class Scipy(GapTransform):
     """A function of `scipy.signal`, `scipy.ndimage`, `scipy.fft` or `scipy.stats`, along the last axis of signals.
 
     Args:
         function: its name in `bridgeflow.signal.scipy_call.FUNCTIONS`, a closed list: `"signal.medfilt"`.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`. What they do in SciPy depends on
+            the function; `keep_gaps` is for those that give as many samples as they are given.
         named: its options, under SciPy's names. In a configuration they stand beside `function`:
             `Scipy: {function: signal.medfilt, kernel_size: 5}`.
         options: the same as pairs, which is how they are kept.
@@ -53,40 +58,47 @@ class Scipy(LeafTransform):
     array([1.64])
     """
 
-    core_ndim: ClassVar[int] = 1
-
     function: str
     options: tuple[tuple[str, Value], ...] = ()
+    nonfinite: Gaps = "propagate"
 
     def __init__(
         self,
         function: str,
         *,
         keys: str | Iterable[str] | None = None,
+        axis: int = -1,
+        nonfinite: Gaps = "propagate",
+        max_gap: int | None = None,
+        keep_gaps: bool = False,
         options: Iterable[tuple[str, Value]] = (),
         **named: Value,
     ) -> None:
         object.__setattr__(self, "function", function)
-        object.__setattr__(self, "keys", keys)
+        own = {"keys": keys, "axis": axis, "nonfinite": nonfinite, "max_gap": max_gap, "keep_gaps": keep_gaps}
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
         together = {name: _tuples(value) for name, value in (*options, *named.items())}
         object.__setattr__(self, "options", tuple(sorted(together.items())))
         super().__post_init__()
         self._call  # noqa: B018  refused here, when made, or never
+        if self._call.entry.length(997, self._call.options) != (997,):
+            self.require_places()
 
     def __repr__(self) -> str:
         named = [f"{name}={value!r}" for name, value in self.options]
-        keys = [] if self.keys is None else [f"keys={self.keys!r}"]
-        return f"Scipy({', '.join([repr(self.function), *named, *keys])})"
+        own = [f"{name}={getattr(self, name)!r}" for name in _OWN[1:] if getattr(self, name) != _DEFAULTS[name]]
+        return f"Scipy({', '.join([repr(self.function), *named, *own])})"
 
     @cached_property
     def _call(self) -> ScipyCall:
         return ScipyCall(self.function, dict(self.options))
 
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The function of each row."""
         return self._call(x)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """What the list says of the function's result."""
         return self._call.out_spec(spec)
 
@@ -100,9 +112,10 @@ class Scipy(LeafTransform):
     # --- configuration ---
 
     def to_config(self) -> dict[str, Any]:
-        """Function, options and keys side by side."""
+        """Its own fields and the options of the function side by side."""
         options = {name: fields.plain(value) for name, value in self.options}
-        return {"Scipy": {"function": self.function, **options, "keys": fields.plain(self.keys)}}
+        own = {name: fields.plain(getattr(self, name)) for name in _OWN[1:]}
+        return {"Scipy": {"function": self.function, **options, **own}}
 
     @classmethod
     def field_names(cls, given: Mapping[str, Any]) -> tuple[str, ...]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, ClassVar, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from bridgeflow.errors import BridgeflowError, ConfigError, UnstableFilter
-from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.policy import RecursiveGaps, parse_word
 from bridgeflow.signal.causal import CausalFilter, Initial
 from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import DESIGNS, Design, make_design
@@ -18,7 +18,7 @@ from bridgeflow.signal.design.base import refuse_while_traced
 from bridgeflow.signal.iir.engine import EngineName, Parallel, Precision
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["SignalFilter"]
@@ -42,6 +42,9 @@ _OWN: Final = {
     "initial",
     "precision",
     "nonfinite",
+    "max_gap",
+    "keep_gaps",
+    "axis",
     "scale",
     "offset",
     "engine",
@@ -54,7 +57,7 @@ _OWN: Final = {
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class SignalFilter(LeafTransform):
+class SignalFilter(GapTransform):
     """Filter signals along their last axis, once and live or without delay, whole or chunk by chunk.
 
     Args:
@@ -80,13 +83,16 @@ class SignalFilter(LeafTransform):
             `"causal"`.
         precision: of the recursion, `"float64"` or `"float32"`, whatever the dtype of the data.
         nonfinite: what NaN and infinity do: `"raise"` (names the row and the first sample), `"propagate"`, or
-            `"reset"`: NaN in the gap, a fresh start behind it; the state of a stream counts these gaps.
+            `"reset"`: NaN in the gap, a fresh start behind it; the state of a stream counts these gaps;
+            `"interpolate"`: gaps of at most `max_gap` samples are filled first, longer ones raise.
+        max_gap, keep_gaps: for `"interpolate"`; see `GapTransform`.
         scale: the filter sees `scale * x + offset`: counts become units in the same pass.
         offset: see `scale`.
         engine: for recursive designs, `"native"`, `"blocks"` or `"scipy"`; `None` takes the best.
         parallel: `"time"` works on segments of a long row side by side: for causal recursive designs on few long rows,
             where equality within a tolerance will do.
         keys: which arrays; `None` for all.
+        axis: of time.
 
     Arrays [..., time] of any kind, real, complex or integer; kind, device, shape and dtype stay (integers and booleans
     become float64). The input is only read.
@@ -100,8 +106,6 @@ class SignalFilter(LeafTransform):
     >>> hum(np.ones(4, "float32"))
     array([1., 1., 1., 1.], dtype=float32)
     """
-
-    core_ndim: ClassVar[int] = 1
 
     design: DesignName | None = None
     fs: float | None = None
@@ -136,14 +140,18 @@ class SignalFilter(LeafTransform):
     tolerance: float | None = None
     initial: Initial = "zero"
     precision: Precision = "float64"
-    nonfinite: Nonfinite = "raise"
+    nonfinite: RecursiveGaps = "raise"
     scale: float = 1.0
     offset: float = 0.0
     engine: EngineName | None = None
     parallel: Parallel | None = None
 
-    def __post_init__(self) -> None:
+    def check_shared_fields(self) -> None:
+        """First of all, a filter is not made while torch traces."""
         refuse_while_traced("SignalFilter")
+        super().check_shared_fields()
+
+    def __post_init__(self) -> None:
         parse_word(self.mode, Mode, field="SignalFilter: mode")
         for field in fields(self):
             if field.name not in {"keys", "design"}:
@@ -201,7 +209,7 @@ class SignalFilter(LeafTransform):
         """The filter at work: the design with the choices around it."""
         choices: dict[str, Any] = {
             "precision": self.precision,
-            "nonfinite": self.nonfinite,
+            "nonfinite": "raise" if self.nonfinite == "interpolate" else self.nonfinite,
             "scale": self.scale,
             "offset": self.offset,
             "engine": self.engine,
@@ -210,15 +218,20 @@ class SignalFilter(LeafTransform):
             return CausalFilter(design=self.designed, initial=self.initial, parallel=self.parallel, **choices)
         return ZeroPhaseFilter(design=self.designed, tolerance=self.tolerance, **choices)
 
-    def apply(self, x: Any) -> Any:
+    @property
+    def guards(self) -> bool:
+        """The filter itself tells from its state that NaN came by."""
+        return self.nonfinite == "interpolate"
+
+    def transform_rows(self, x: Any) -> Any:
         """The whole array through the filter."""
         return self.filter(x)
 
     def leaf_function(self) -> Callable[[Any], Any]:
-        """The filter itself."""
-        return self.filter
+        """The filter itself, where nothing is to be done around it."""
+        return self.apply if self.guards or self.axis != -1 else self.filter
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as float64."""
         return self.filter.out_spec(spec)
 
@@ -230,20 +243,17 @@ class SignalFilter(LeafTransform):
     @property
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind its input, at most; 0 for causal filters."""
-        return self.filter.latency
+        return self.filter.latency + (self.max_gap or 0)
 
-    def init_state(self, spec: ArraySpec) -> Any:
+    def rows_state(self, spec: ArraySpec) -> Any:
         """The state before the first chunk: plain arrays by name."""
-        super().init_state(spec)
         return self.filter.init_state(spec)
 
-    def step(self, x: Any, state: Any) -> tuple[Any, Any]:
+    def step_rows(self, x: Any, state: Any) -> tuple[Any, Any]:
         """One chunk: bit for bit what the whole recording would give, or within `tolerance` of it."""
-        if self.stream_obstacle:
-            return super().step(x, state)
         return self.filter.step(x, state)
 
-    def flush(self, state: Any) -> Any | None:
+    def flush_rows(self, state: Any) -> Any | None:
         """What zero phase still held back; `None` for causal filters."""
         return self.filter.flush(state)
 

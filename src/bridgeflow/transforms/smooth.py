@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from bridgeflow.errors import ConfigError, DataError
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import Gaps, parse_word
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.medians import RunningMedian
 from bridgeflow.signal.savgol import Ends, SavgolSmoother
 from bridgeflow.signal.trends import detrend
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
@@ -22,7 +22,7 @@ __all__ = ["Detrend", "MedianFilter", "SavgolFilter"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class SavgolFilter(LiveTransform):
+class SavgolFilter(GapTransform, LiveTransform):
     """Smooth or differentiate signals along their last axis by polynomials, as `scipy.signal.savgol_filter`, or live.
 
     Args:
@@ -34,6 +34,8 @@ class SavgolFilter(LiveTransform):
             `"constant"`, `"wrap"`; all but the last stream.
         cval: the value for `"constant"`.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
 
     Arrays [..., time] of any kind; kind, device, shape and dtype stay (integers and booleans become float64). Gradients
     flow.
@@ -53,6 +55,7 @@ class SavgolFilter(LiveTransform):
     delta: float = 1.0
     mode: Ends = "interp"
     cval: float = 0.0
+    nonfinite: Gaps = "propagate"
 
     @cached_property
     def live(self) -> SavgolSmoother:
@@ -69,7 +72,7 @@ class SavgolFilter(LiveTransform):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class MedianFilter(LiveTransform):
+class MedianFilter(GapTransform, LiveTransform):
     """The median over `kernel_size` samples around each, along the last axis, whole or live; zeros beyond the ends.
 
     The numbers are `scipy.signal.medfilt`'s for each row.
@@ -77,6 +80,8 @@ class MedianFilter(LiveTransform):
     Args:
         kernel_size: odd.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
 
     Arrays [..., time] of real numbers of any kind; kind, device, shape and dtype stay. Gradients flow to the samples
     that are medians. The median of a window that holds NaN is NaN; all others are what they would be without it.
@@ -90,6 +95,7 @@ class MedianFilter(LiveTransform):
     """
 
     kernel_size: int = 3
+    nonfinite: Gaps = "propagate"
 
     @cached_property
     def live(self) -> RunningMedian:
@@ -99,13 +105,15 @@ class MedianFilter(LiveTransform):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Detrend(LeafTransform):
+class Detrend(GapTransform):
     """Take the mean or a straight line off signals along their last axis, as `scipy.signal.detrend`.
 
     Args:
         type: `"linear"` (the straight line of least squares) or `"constant"` (the mean).
         bp: for `"linear"`, sample numbers where a new line begins.
         keys: which arrays; `None` for all.
+        axis: of time.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
 
     Arrays [..., time] of any kind; kind, device, shape and dtype stay (integers and booleans become float64). Gradients
     flow. It does not stream, for the trend is that of the whole recording; live, a high-pass filter removes drift.
@@ -119,10 +127,9 @@ class Detrend(LeafTransform):
     array([ 0.2, -0.1, -0.4,  0.3])
     """
 
-    core_ndim: ClassVar[int] = 1
-
     type: Literal["linear", "constant"] = "linear"
     bp: tuple[int, ...] = ()
+    nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
         parse_word(self.type, Literal["linear", "constant"], field="Detrend: type")
@@ -131,11 +138,11 @@ class Detrend(LeafTransform):
                 f"Detrend: bp are sample numbers for type='linear', got {self.bp!r}, {self.type!r}", field="bp"
             )
 
-    def apply(self, x: Any) -> Any:
+    def transform_rows(self, x: Any) -> Any:
         """The whole array, less its trend."""
         return detrend(x, -1, self.type, self.bp or 0)
 
-    def out_spec(self, spec: ArraySpec) -> ArraySpec:
+    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as float64."""
         if spec.time is not None and spec.time < max(1, *self.bp, 1):
             raise DataError(f"Detrend: too few samples, {spec.time}")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError
-from bridgeflow.policy import parse_word
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Gaps, parse_word
+from bridgeflow.signal._axes import axis_of
 from bridgeflow.signal.spectral import (
     Average,
     FftMode,
@@ -23,14 +26,18 @@ from bridgeflow.signal.spectral import (
     named_window,
 )
 from bridgeflow.signal.trends import Trend
+from bridgeflow.transforms.along_time import Order
+from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Istft", "Spectrogram", "Stft", "Welch"]
 
+Array: TypeAlias = np.ndarray[Any, Any]
+
 
 @dataclass(frozen=True, kw_only=True)
-class _ShortTime(LiveTransform):
+class _ShortTime(GapTransform, LiveTransform):
     """The parameters of `scipy.signal.ShortTimeFFT`."""
 
     fs: float
@@ -73,6 +80,9 @@ class Stft(_ShortTime):
         padding: beyond the ends, `"zeros"`, `"edge"`, `"even"`, `"odd"`; the first two stream.
         detr: taken off each slice: `"constant"`, `"linear"`, or `None`.
         keys: which arrays; `None` for all.
+        axis: of time; frequencies take its place, and slices stand last, as in SciPy.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`. What `keep_gaps` marks are the
+            slices whose window holds a sample that was filled.
 
     Arrays [..., time] of any kind, at least half a window long, become complex [..., frequency, slices]: complex64 for
     data of at most single precision, else complex128. Gradients flow.
@@ -87,6 +97,7 @@ class Stft(_ShortTime):
 
     padding: Padding = "zeros"
     detr: Trend | None = None
+    nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
         parse_word(self.padding, Padding, field=f"{type(self).__name__}: padding")
@@ -99,6 +110,29 @@ class Stft(_ShortTime):
         """The transform at work."""
         return LiveStft(sft=self.sft, padding=self.padding, detr=self.detr)
 
+    @property
+    def rate_factor(self) -> Fraction:
+        """Slices that come out for a sample that goes in."""
+        return Fraction(1, self.hop)
+
+    @property
+    def stream_axis(self) -> int:
+        """Slices stand after all other axes."""
+        return -1
+
+    def result_order(self, ndim: int, made: int) -> Order:
+        """Frequencies where time was, slices last, as in SciPy."""
+        time = range(ndim)[self.axis]
+        return [*range(time), ndim - 1, *range(time, ndim - 1), ndim]
+
+    def _rows_before(self, made: int) -> int:
+        return made - 1
+
+    def sources(self, first: int, count: int) -> tuple[Array, Array]:
+        """The samples in the window of each slice."""
+        starts = (self.sft.p_min + np.arange(first, first + count)) * self.hop - self.sft.m_num_mid
+        return np.maximum(starts, 0), starts + self.sft.m_num
+
 
 @register
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +140,8 @@ class Spectrogram(Stft):
     """The squared magnitude of the short-time Fourier transform, whole or live, by `scipy.signal.ShortTimeFFT`.
 
     Args:
-        fs, hop, win, nperseg, fft_mode, mfft, scale_to, phase_shift, padding, detr, keys: as for `Stft`.
+        fs, hop, win, nperseg, fft_mode, mfft, scale_to, phase_shift, padding, detr, keys, axis, nonfinite, max_gap,
+            keep_gaps: as for `Stft`.
 
     Arrays [..., time] become real [..., frequency, slices]: float32 for data of at most single precision, else float64.
 
@@ -132,6 +167,8 @@ class Istft(_ShortTime):
 
     Args:
         fs, hop, win, nperseg, fft_mode, mfft, scale_to, phase_shift, keys: as for the `Stft` to be undone.
+        axis: of time in the result, as for the `Stft` to be undone: of frequencies in the data, whose slices are last.
+        nonfinite: `"raise"`, or `"propagate"`: NaN in all samples that a slice with NaN reaches.
         k1: how many samples there were; `None` for as many as the slices reach, which is past the end by up to a
             window.
 
@@ -147,6 +184,7 @@ class Istft(_ShortTime):
     """
 
     k1: int | None = None
+    nonfinite: Literal["raise", "propagate"] = "raise"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -163,14 +201,42 @@ class Istft(_ShortTime):
         return LiveIstft(sft=self.sft, k1=self.k1)
 
     @property
-    def core_ndim(self) -> int:
+    def rate_factor(self) -> Fraction:
+        """Samples that come out for a slice that goes in."""
+        return Fraction(self.hop)
+
+    @property
+    def core_ndim(self) -> int | None:
+        """From the axis of frequencies to the last, that of slices."""
+        return None if self.axis >= 0 else 1 - self.axis
+
+    @property
+    def time_axis(self) -> int:
+        """Slices follow each other on the last axis."""
+        return -1
+
+    def core_axes(self, ndim: int) -> frozenset[int] | None:
         """Frequencies and slices."""
-        return 2
+        return frozenset(self.rows_order([None] * ndim)[-2:]) if ndim > 1 else None
+
+    def rows_order(self, shape: Sequence[int | None]) -> Order:
+        """Frequencies, which stand where time will be, and slices, which are last, after the rows."""
+        if len(shape) < 2:
+            raise DataError(f"Istft: spectra have axes of frequency and of slices, got {len(shape)} axis; see Stft")
+        place = axis_of(self.axis, shape[:-1], what="Istft")
+        return [*(n for n in range(len(shape) - 1) if n != place), place, len(shape) - 1]
+
+    def result_order(self, ndim: int, made: int) -> Order:
+        """Time where frequencies were."""
+        return super().result_order(made, made)
+
+    def _rows_before(self, made: int) -> int:
+        return made + 1
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Welch(LiveTransform):
+class Welch(GapTransform, LiveTransform):
     """The average power spectrum of signals along their last axis, by `scipy.signal.welch`.
 
     Args:
@@ -184,6 +250,8 @@ class Welch(LiveTransform):
         scaling: `"density"` (power per Hz) or `"spectrum"` (power).
         average: `"mean"`, which streams in constant memory; or `"median"`.
         keys: which arrays; `None` for all.
+        axis: of time; frequencies take its place.
+        nonfinite, max_gap: what NaN and infinity do; see `GapTransform`.
 
     Arrays [..., time] of at least one segment become [..., frequency]; `frequencies` names them. In a stream nothing
     comes out before the end.
@@ -206,11 +274,13 @@ class Welch(LiveTransform):
     return_onesided: bool = True
     scaling: Scaling = "density"
     average: Average = "mean"
+    nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
         if self.detrend is not None:
             parse_word(self.detrend, Trend, field="Welch: detrend")
         parse_word(self.scaling, Scaling, field="Welch: scaling")
+        self.require_places()
         super().__post_init__()
 
     @cached_property

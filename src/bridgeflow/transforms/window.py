@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
+from typing import ClassVar
 
 from bridgeflow.signal.framing import Framing, LabelRule, Leftover, LiveFrames, LiveLabels
 from bridgeflow.spec import ArraySpec, Exchange
+from bridgeflow.transforms.along_time import Order
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
@@ -28,6 +31,8 @@ class Window(LiveTransform):
         first: put the axis of windows first, `[windows, ..., length]`, rather than before the last: examples of one
             recording.
         keys: which arrays; `None` for all.
+        axis: of time; windows and their samples take its place: [time, channels] with `axis=0` becomes
+            [windows, length, channels].
 
     Arrays [..., time] of any kind become [..., windows, length]; kind, device and dtype stay. Where nothing is
     completed, the result is a view: of an ndarray read-only, of a tensor not to be written to. In a stream, pieces
@@ -41,6 +46,8 @@ class Window(LiveTransform):
     (2, 499, 4)
     """
 
+    cuts: ClassVar[bool] = True
+
     length: int
     hop: int | None = None
     pad: Leftover = "drop"
@@ -53,19 +60,43 @@ class Window(LiveTransform):
 
     @property
     def core_ndim(self) -> int | None:
-        """Along the last axis; with the windows first they stand before the batch, so each example is cut by itself."""
-        return None if self.first else 1
+        """As for others; with the windows first they stand before the batch, so each example is cut by itself."""
+        return None if self.first else super().core_ndim
+
+    def core_axes(self, ndim: int) -> frozenset[int] | None:
+        """Time; with the windows first, nothing is said."""
+        return None if self.first else super().core_axes(ndim)
 
     @property
     def stream_axis(self) -> int:
         """Pieces of the result follow each other along the axis of windows."""
-        return 0 if self.first else -2
+        return 0 if self.first else self.axis - (self.axis < 0)
 
-    def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
+    @property
+    def rate_factor(self) -> Fraction:
+        """Windows that come out for a sample that goes in."""
+        return Fraction(1, self.length if self.hop is None else self.hop)
+
+    def result_order(self, ndim: int, made: int) -> Order:
+        """Windows and their samples where time was; or the windows first."""
+        if not self.first:
+            return super().result_order(ndim, made)
+        time = range(ndim)[self.axis]
+        return [*range(time + 1), ndim, *range(time + 1, ndim)]
+
+    def _rows_before(self, made: int) -> int:
+        return made - 1
+
+    @property
+    def gives_views(self) -> bool:
+        """Windows are views wherever that can be."""
+        return True
+
+    def rows_exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """A view, or a copy of what has to be completed."""
         if not self.live.is_view(spec):
-            return super().exchanges(spec)
-        return (Exchange(source=spec, target=self.out_spec(spec), action="view", nbytes=0),)
+            return super().rows_exchanges(spec)
+        return (Exchange(source=spec, target=self.rows_spec(spec), action="view", nbytes=0),)
 
 
 @register
@@ -78,6 +109,7 @@ class WindowLabels(LiveTransform):
         rule: how the labels of a window's samples become one: `"majority"`, the most frequent (of equals the smallest);
             `"any"`, whether any is not zero; `"center"`, that of the sample in the middle (of the later two); `"last"`.
         keys: which arrays of labels; `None` for all.
+        axis: of time; windows take its place.
 
     Labels [..., time] (numbers, booleans, text; ndarrays, tensors, Arrow arrays) become [..., windows]; kind, device
     and dtype stay, but for booleans from `"any"`.
@@ -103,3 +135,8 @@ class WindowLabels(LiveTransform):
     def live(self) -> LiveLabels:
         """What asks the labels."""
         return LiveLabels(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.rule)
+
+    @property
+    def rate_factor(self) -> Fraction:
+        """Labels that come out for one that goes in."""
+        return Fraction(1, self.length if self.hop is None else self.hop)

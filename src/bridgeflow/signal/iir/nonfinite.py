@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,6 +17,11 @@ from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.signal.iir.engine import Array
 
 __all__ = ["can_look", "dirty_rows", "finite", "is_clean", "new_gaps", "refuse", "restart", "runs"]
+
+_REMEDY: Final = (
+    "clean the data, or choose nonfinite='propagate' (NaN from there on) or nonfinite='reset' (NaN in the gap, then a "
+    "fresh start)"
+)
 
 Run = Callable[[Any, Any], tuple[Any, Any]]
 """One pass: data [..., T] and state [S, ..., 2] to output and final state."""
@@ -59,7 +64,7 @@ def dirty_rows(state: Any) -> Array:
     return np.asarray(~flags.all(axis=(0, -1)))
 
 
-def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0) -> NonFinite:
+def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0, remedy: str = _REMEDY) -> NonFinite:
     """The error that names the first dirty row and the first sample in it.
 
     Args:
@@ -68,6 +73,7 @@ def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0
         dirty: from `dirty_rows`.
         what: the function on whose behalf.
         position: where in its recording the first sample of x lies.
+        remedy: what to do.
     """
     row = tuple(int(i) for i in np.argwhere(dirty)[0])
     name = f"row {row[0] if len(row) == 1 else row}" if row else "x"
@@ -78,10 +84,7 @@ def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0
         return NonFinite(f"{what}: {name} overflowed though all its samples are finite; scale the data down")
     first = int(np.argmin(good))
     value = x[row][first].item()
-    return NonFinite(
-        f"{what}: {name} is {value} at sample {position + first}; clean the data, or choose nonfinite='propagate' "
-        f"(NaN from there on) or nonfinite='reset' (NaN in the gap, then a fresh start)"
-    )
+    return NonFinite(f"{what}: {name} is {value} at sample {position + first}; {remedy}")
 
 
 def new_gaps(x: Any, dirty: Array, goes_on: Array) -> Array:

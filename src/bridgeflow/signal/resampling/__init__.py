@@ -18,8 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import DataError
-from bridgeflow.policy import parse_word
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._arrays import Opened, open_array
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal.extension import Extension
@@ -27,7 +27,7 @@ from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.resampling.fourier import resample
 from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
 from bridgeflow.signal.resampling.rates import Rate, rate_ratio
-from bridgeflow.signal.resampling.stream import Decimator, Resampler, whole
+from bridgeflow.signal.resampling.stream import Decimator, Resampler, places_of, whole
 from bridgeflow.signal.resampling.updown import upfirdn
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Window",
     "antialias",
     "decimate",
+    "places_of",
     "rate_ratio",
     "resample",
     "resample_poly",
@@ -100,6 +101,8 @@ def decimate(
     ftype: Literal["iir", "fir"] | Any = "iir",
     axis: int = -1,
     zero_phase: bool = True,
+    *,
+    nonfinite: Nonfinite = "propagate",
 ) -> Any:
     """Keep every `q`-th sample after an anti-alias filter, as `scipy.signal.decimate` does.
 
@@ -110,6 +113,7 @@ def decimate(
         ftype: `"iir"`: Chebyshev, type I; `"fir"`: Hamming window; or a `scipy.signal.dlti` system.
         axis: the axis of time.
         zero_phase: take the delay away: forwards and backwards for a recursive filter, shifted for `"fir"`.
+        nonfinite: for a recursive filter, as for `sosfilt`.
 
     Returns:
         y: as x in kind, device and dtype, but for integers and booleans, which become float64; `ceil(samples / q)`
@@ -128,11 +132,14 @@ def decimate(
         raise DataError(f"decimate: q must be at least 1, got {q}")
     sections, taps = antialias(q, None if n is None else operator.index(n), ftype)
     if taps is not None:
+        if nonfinite != "propagate":
+            raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for recursive filters; leave it out")
         rows = open_rows(x, axis, what="decimate")
         plan = Polyphase(1, q, taps, (len(taps) - 1) // 2 if zero_phase else 0)
         return rows.close(whole(plan, floating(rows.values), "constant", 0.0))
     filtered = x if kind_of(x) == "torch" else open_array(x, what="decimate").values
-    filtered = sosfiltfilt(sections, filtered, axis) if zero_phase else sosfilt(sections, filtered, axis)
+    run = sosfiltfilt if zero_phase else sosfilt
+    filtered = run(sections, filtered, axis, nonfinite=nonfinite)
     y = filtered[(slice(None),) * (axis % filtered.ndim) + (slice(None, None, q),)]
     return y if kind_of(x) == "torch" else Opened(filtered, x).close(y)
 

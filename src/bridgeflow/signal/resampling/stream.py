@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import CannotStream, DataError
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import CausalFilter
@@ -24,7 +24,7 @@ from bridgeflow.signal.extension import BACKGROUNDS, Extension, extend, without_
 from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Decimator", "Resampler", "State", "whole"]
+__all__ = ["Decimator", "Resampler", "State", "places_of", "whole"]
 
 State: TypeAlias = dict[str, Any]
 """What is carried between chunks: arrays by name. Never modified, always made anew."""
@@ -177,6 +177,7 @@ class Decimator:
     Args:
         q: the factor.
         sections: [n, 6], of the anti-alias filter.
+        nonfinite: `"propagate"`, `"raise"` or `"reset"`, as for `sosfilt`.
 
     >>> live = Decimator(q=3, sections=((1.0, 0.0, 0.0, 1.0, 0.0, 0.0),))
     >>> state = live.init_state(ArraySpec(kind="numpy", dtype="float64", shape=(4,)))
@@ -187,10 +188,11 @@ class Decimator:
 
     q: int
     sections: tuple[tuple[float, ...], ...]
+    nonfinite: Nonfinite = "propagate"
 
     @cached_property
     def _filter(self) -> CausalFilter:
-        return CausalFilter(design=Sos(sections=self.sections), nonfinite="propagate")  # type: ignore[arg-type]
+        return CausalFilter(design=Sos(sections=self.sections), nonfinite=self.nonfinite)  # type: ignore[arg-type]
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] to [..., ceil(T / q)]."""
@@ -213,6 +215,25 @@ class Decimator:
 
     def flush(self, state: State) -> None:
         """Nothing is held back."""
+
+
+def places_of(
+    first: int, count: int, up: int, down: int, centre: int
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Which samples `[start, end)` each of `count` outputs from `first` on stands for.
+
+    An output lies between two samples, or on one; those passed over since the output before belong to it as well. No
+    sample is named on which the output does not depend.
+
+    >>> places_of(0, 3, 1, 4, 40)
+    (array([0, 1, 5]), array([1, 5, 9]))
+    >>> places_of(1, 3, 2, 1, 40)
+    (array([0, 1, 1]), array([2, 2, 3]))
+    """
+    ticks = np.arange(first, first + count) * down
+    here, since = ticks // up, (ticks - down) // up + 1
+    beyond = np.minimum(-(-ticks // up), (ticks + centre) // up)
+    return np.maximum(np.minimum(here, since), 0), beyond + 1
 
 
 def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:

@@ -1,0 +1,58 @@
+"""The axis of time: said as an integer, moved to the end for the arithmetic, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.errors import ConfigError, DataError
+
+__all__ = ["axis_of", "is_in_place", "parse_axis", "permuted"]
+
+
+def parse_axis(axis: object, *, what: str) -> int:
+    """The number of an axis.
+
+    Raises:
+        ConfigError: it is not an integer.
+
+    >>> parse_axis(np.int64(-2), what="SignalFilter")
+    -2
+    """
+    if isinstance(axis, (bool, np.bool_)) or not isinstance(axis, (int, np.integer)):
+        raise ConfigError(
+            f"{what}: axis must be an integer, such as -1 for the last or 0 for the first, got {axis!r}", field="axis"
+        )
+    return int(axis)
+
+
+def axis_of(axis: int, shape: Sequence[int | None], *, what: str) -> int:
+    """The axis of an array of this shape, counted from the front.
+
+    Raises:
+        DataError: the array has no such axis.
+    """
+    count = len(shape)
+    if not count:
+        raise DataError(f"{what}: x must have at least one axis, got a single number")
+    if not -count <= axis < count:
+        lengths = ", ".join("?" if n is None else str(n) for n in shape)
+        raise DataError(
+            f"{what}: axis {axis} does not exist, x has {count} axes, [{lengths}]; pass one from {-count} to "
+            f"{count - 1}"
+        )
+    return range(count)[axis]
+
+
+def is_in_place(order: Sequence[int]) -> bool:
+    """Whether an order of axes is the one that they have."""
+    return list(order) == list(range(len(order)))
+
+
+def permuted(x: Any, order: Sequence[int]) -> Any:
+    """An ndarray or tensor seen with its axes in this order."""
+    if is_in_place(order):
+        return x
+    return x.transpose(order) if isinstance(x, np.ndarray) else x.permute(*order)
