@@ -19,7 +19,7 @@ def config_schema() -> dict[str, Any]:
     >>> schema["required"], "Scale" in schema["$defs"]
     (['version', 'source', 'sink'], True)
     """
-    transform = registry.schema()
+    transform = registry.schema(filled=["fs"])  # the source has it
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "BridgeFlow job",

@@ -95,7 +95,7 @@ class Transform(ABC):
             return cls(**parsed)
         except ConfigError:
             raise
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, LookupError, ArithmeticError, RuntimeError) as error:
             raise ConfigError(str(error), field=getattr(error, "field", None)) from error
 
     @classmethod

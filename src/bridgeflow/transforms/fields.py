@@ -12,7 +12,7 @@ from bridgeflow.errors import ConfigError, at_place, nearest, quoted
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["field_names", "field_schema", "hint_schema", "parse_fields", "plain"]
+__all__ = ["field_names", "field_schema", "hint_schema", "parse_field", "parse_fields", "plain"]
 
 
 @lru_cache(maxsize=256)
@@ -20,6 +20,8 @@ def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
     from pydantic import TypeAdapter
 
     hints = get_type_hints(cls)
+    if hints.get("keys") == tuple[str, ...] | None:
+        hints["keys"] = tuple[str, ...] | str | None  # one string is one key, as in Python
     return {field.name: TypeAdapter(hints[field.name]) for field in _fields(cls)}
 
 
@@ -49,10 +51,15 @@ def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
     for name, field in known.items():
         if _required(field) and name not in raw:
             raise ConfigError(f"{cls.__name__} needs the field {name!r}", field=name)
-    return {name: _parse(cls, name, value) for name, value in raw.items()}
+    return {name: parse_field(cls, name, value) for name, value in raw.items()}
 
 
-def _parse(cls: type, name: str, value: Any) -> Any:
+def parse_field(cls: type, name: str, value: Any) -> Any:
+    """The value of one field from a configuration.
+
+    Raises:
+        ConfigError: it has the wrong type; its `place` is the field.
+    """
     from pydantic import ValidationError
 
     try:

@@ -6,7 +6,7 @@ scanned for: a plugin's transforms are known once the plugin has been imported.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bridgeflow.errors import ConfigError, nearest, quoted
@@ -83,13 +83,19 @@ def split_config(config: object) -> tuple[str, dict[str, Any]]:
     raise ConfigError(f"a transform is written as Name or as {{Name: {{field: value}}}}, got {quoted(config)}")
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of one transform in a configuration, whichever it is; each is defined under `$defs`."""
+def schema(*, filled: Iterable[str] = ()) -> dict[str, Any]:
+    """The JSON Schema of one transform in a configuration, whichever it is; each is defined under `$defs`.
+
+    Args:
+        filled: fields that the reader of the configuration fills in where they are left out: none requires them.
+    """
     fields = {name: _REGISTERED[name].field_schema() for name in names()}
+    for one in fields.values():
+        one["required"] = [field for field in one.get("required", ()) if field not in filled]
     bare = [name for name, one in fields.items() if not one.get("required")]
     return {
         "$defs": {
-            **{name: {"type": ["object", "null"], **one} if name in bare else one for name, one in fields.items()},
+            **{name: {**one, "type": ["object", "null"]} if name in bare else one for name, one in fields.items()},
             "transform": {
                 "oneOf": [
                     {"enum": bare},

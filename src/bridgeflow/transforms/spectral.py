@@ -286,7 +286,7 @@ class Welch(GapTransform, LiveTransform):
     @cached_property
     def live(self) -> WelchAverage:
         """The average at work."""
-        named = isinstance(self.window, str) or isinstance(self.window[0], str)
+        named = isinstance(self.window, str) or (len(self.window) > 0 and isinstance(self.window[0], str))
         weights = _weights("Welch", self.window, 256 if named and self.nperseg is None else self.nperseg)
         shared = len(weights) // 2 if self.noverlap is None else self.noverlap
         if not 0 <= shared < len(weights):

@@ -77,7 +77,7 @@ class Resampler:
     def plan(self) -> Polyphase | None:
         """The filter; `None` where the rate stays."""
         up, down = reduced(self.up, self.down)
-        given = isinstance(self.window, tuple) and not isinstance(self.window[0], str)
+        given = isinstance(self.window, tuple) and not (self.window and isinstance(self.window[0], str))
         if up == down and not given:
             return None
         plan = lowpass(up, down, np.asarray(self.window, np.float64) if given else self.window)
