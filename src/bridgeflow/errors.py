@@ -163,7 +163,7 @@ class ConfigError(BridgeflowError, ValueError):
     """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
-        super().__init__(message)
+        # BaseException.__new__ has kept the message; torch.compile cannot trace a call of BaseException.__init__
         if field is not None:
             self.field = field
 

@@ -1,6 +1,6 @@
 """SciPy's own installed tests, with our functions in SciPy's place.
 
-As a pytest plugin (in the subprocess that `run_scipy_tests` starts) it puts our functions where the collected modules
+As a pytest plugin (in the subprocess that `outcomes` starts) it puts our functions where the collected modules
 of SciPy's tests look for theirs. Not before they are collected: the tests' decorators know SciPy's functions alone.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -51,36 +51,22 @@ def every_name_of_ours() -> dict[str, str]:
     return {name: "bridgeflow.signal" for name in names if getattr(signal, name) is not getattr(scipy.signal, name)}
 
 
-def run_scipy_tests(
-    file: str,
-    tests: Sequence[str],
-    ours: dict[str, str],
-    tmp_path: Path,
-    *,
-    exceptions: Mapping[str, str],
-    backend: str = "numpy",
-) -> None:
-    """Run tests of `scipy.signal.tests` with functions of ours; all must pass but the exceptions, which must fail.
+def outcomes(
+    file: str, tests: Sequence[str], ours: dict[str, str], tmp_path: Path, *, backend: str = "numpy"
+) -> tuple[list[str], dict[str, str]]:
+    """Run tests of `scipy.signal.tests` with functions of ours.
 
     Args:
         file: the test module, such as `"test_signaltools"`.
         tests: classes and functions of it; none for all.
         ours: where each function is that takes SciPy's place: `{"decimate": "bridgeflow.signal"}`.
         tmp_path: for the report.
-        exceptions: tests that fail because our function promises something else, each with what the failure says.
         backend: whose arrays the tests make, `"numpy"` or `"torch"`.
+
+    Returns:
+        passed: names of the tests that passed.
+        failed: what each of the others says.
     """
-    passed, failed = outcomes(file, tests, ours, tmp_path, backend=backend)
-    assert passed, failed
-    surprises = [f"{name}: {problem}" for name, problem in failed.items() if name not in exceptions]
-    assert not surprises, f"{len(surprises)} unexpected failures\n\n" + "\n\n".join(surprises)
-    assert set(exceptions) == set(failed), f"these pass by now: {sorted(set(exceptions) - set(failed))}"
-
-
-def outcomes(
-    file: str, tests: Sequence[str], ours: dict[str, str], tmp_path: Path, *, backend: str = "numpy"
-) -> tuple[list[str], dict[str, str]]:
-    """Names of the tests that passed, and what each failed one says; see `run_scipy_tests`."""
     import scipy.signal
 
     module = Path(scipy.signal.__file__).parent / "tests" / f"{file}.py"

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.signal.analytic import envelope, hilbert
-from tests.signal.scipy_suite import run_scipy_tests
 
 
 def noise(*shape):
@@ -53,14 +52,6 @@ def test_scipys_envelope(n, is_complex, band, out, squared, residual):
     np.testing.assert_allclose(envelope(z, band, **options), wanted, atol=1e-12)
     tensor = envelope(torch.from_numpy(z).requires_grad_(), band, **options)
     np.testing.assert_allclose(tensor.detach().numpy(), wanted, atol=1e-12)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not hasattr(scipy.signal, "envelope"), reason="SciPy 1.15 has it first")
-def test_scipys_own_tests(tmp_path):
-    ours = {"hilbert": "bridgeflow.signal.analytic", "envelope": "bridgeflow.signal.analytic"}
-    words = {"TestEnvelope.test_envelope_invalid_parameters[numpy]": "the errors say it in other words"}
-    run_scipy_tests("test_signaltools", ["TestHilbert", "TestEnvelope"], ours, tmp_path, exceptions=words)
 
 
 def test_band_and_residual_make_the_signal():
@@ -106,11 +97,11 @@ def test_refusals():
         (lambda: hilbert(x + 0j), "x must be real"),
         (lambda: hilbert(x, 0), "N must be at least 1, got 0"),
         (lambda: hilbert(np.ones((2, 0))), "N must be at least 1, got 0"),
-        (lambda: envelope(x, (3, 3)), "must lie within -5 and 5 for 10 samples"),
-        (lambda: envelope(x, (1, 6)), "must lie within"),
-        (lambda: envelope(x, (1.5, None)), "pair of integers"),
-        (lambda: envelope(x, [1, None]), "pair of integers"),
-        (lambda: envelope(x, n_out=0), "n_out must be a positive integer"),
+        (lambda: envelope(x, (3, 3)), r"bp_in\[0\] < bp_in\[1\].* does not hold for the band .* n=10 samples"),
+        (lambda: envelope(x, (1, 6)), "does not hold"),
+        (lambda: envelope(x, (1.5, None)), "2-tuple of integers"),
+        (lambda: envelope(x, [1, None]), "2-tuple of integers"),
+        (lambda: envelope(x, n_out=0), "n_out=0 is not a positive integer"),
         (lambda: envelope(np.ones((2, 0))), "no samples"),
     ]:
         with pytest.raises(BridgeflowError, match=message):

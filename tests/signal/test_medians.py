@@ -16,7 +16,6 @@ from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal.medians import RunningMedian, medfilt
 from bridgeflow.signal.streams import stream
-from tests.signal.scipy_suite import run_scipy_tests
 
 LENGTH = 60
 cuts = st.lists(st.integers(0, LENGTH), max_size=12).map(lambda places: [0, *sorted(places), LENGTH])
@@ -39,20 +38,6 @@ def test_scipys_numbers(dtype):
                 scipy.signal.medfilt(x.astype("float32"), kernel),
             )
             assert medfilt(x, kernel).dtype == dtype
-
-
-@pytest.mark.slow
-def test_scipys_own_tests(tmp_path):
-    run_scipy_tests(
-        "test_signaltools",
-        ["TestMedFilt"],
-        {"medfilt": "bridgeflow.signal.medians"},
-        tmp_path,
-        exceptions={
-            f"TestMedFilt.test_invalid_dtypes[numpy-{dtype}]": "half precision and booleans have medians too"
-            for dtype in ("bool", "float16")
-        },
-    )
 
 
 @given(

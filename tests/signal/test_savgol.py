@@ -16,7 +16,6 @@ from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.signal.savgol import Ends, SavgolSmoother, savgol_filter
-from tests.signal.scipy_suite import run_scipy_tests
 
 LENGTH = 60
 cuts = st.one_of(
@@ -48,20 +47,6 @@ def test_scipys_axes_and_dtypes():
         assert seen.dtype == wanted.dtype
     assert savgol_filter(np.arange(30, dtype="int16"), 7, 2).dtype == "float64"
     assert savgol_filter(np.ones(30, "float16"), 7, 2).dtype == "float16"
-
-
-@pytest.mark.slow
-def test_scipys_own_tests(tmp_path):
-    run_scipy_tests(
-        "test_savitzky_golay",
-        [
-            *("test_sg_filter_trivial", "test_sg_filter_basic", "test_sg_filter_2d", "test_sg_filter_interp_edges"),
-            *("test_sg_filter_interp_edges_3d", "test_sg_filter_valid_window_length_3d"),
-        ],
-        {"savgol_filter": "bridgeflow.signal.savgol"},
-        tmp_path,
-        exceptions={},
-    )
 
 
 @given(

@@ -11,7 +11,6 @@ import torch
 from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import DataError
 from bridgeflow.signal.trends import detrend
-from tests.signal.scipy_suite import run_scipy_tests
 
 
 def walk(*shape):
@@ -28,13 +27,6 @@ def test_scipys_numbers(kind, bp):
     single = walk(3, 40).astype("float32")
     assert detrend(single, type=kind).dtype == "float32"
     assert detrend(np.arange(40, dtype="int16"), type=kind).dtype == "float64"
-
-
-@pytest.mark.slow
-def test_scipys_own_tests(tmp_path):
-    run_scipy_tests(
-        "test_signaltools", ["TestDetrend"], {"detrend": "bridgeflow.signal.trends"}, tmp_path, exceptions={}
-    )
 
 
 def test_a_line_becomes_nothing():

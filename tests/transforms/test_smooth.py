@@ -87,7 +87,7 @@ def test_latencies():
         (lambda: Detrend(type="square"), "type must be one of"),
         (lambda: Detrend(bp=(-1,)), "bp are sample numbers"),
         (lambda: Detrend(type="constant", bp=(5,)), "bp are sample numbers for type='linear'"),
-        (lambda: Envelope(bp_in=(1,)), "pair of integers"),
+        (lambda: Envelope(bp_in=(1,)), "2-tuple of integers"),
         (lambda: Envelope(n_out=0), "n_out must be at least 1"),
         (lambda: Transform.from_config({"Envelope": {"bp_in": [1, 2, 3]}}), "bp_in|Envelope"),
     ],

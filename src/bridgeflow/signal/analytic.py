@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
-from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import time_where_it_was
-from bridgeflow.signal._rows import join, open_rows, padded
+from bridgeflow.policy import words
+from bridgeflow.signal._arrays import time_last, time_where_it_was
+from bridgeflow.signal._rows import Rows, join, open_rows, padded
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, squared_magnitude
 
 __all__ = ["Band", "Residual", "check_band", "envelope", "hilbert"]
@@ -97,17 +97,25 @@ def envelope(
     True
     """
     check_band(bp_in)
-    if residual is not None:
-        parse_word(residual, Residual, field="envelope: residual")
-    if n_out is not None and n_out < 1:
-        raise ConfigError(f"envelope: n_out must be a positive integer or None, got {n_out!r}", field="n_out")
-    rows = open_rows(z, axis, what="envelope")
+    if residual is not None and residual not in words(Residual):
+        raise ConfigError(f"envelope: residual={residual!r} not in {words(Residual)} or None", field="residual")
+    asked: object = n_out
+    if n_out is not None and (type(asked) is bool or not isinstance(asked, (int, np.integer)) or n_out < 1):
+        raise ConfigError(f"envelope: n_out={n_out!r} is not a positive integer or None", field="n_out")
+    whole = open_rows(z, -1, what="envelope")
+    shape = tuple(whole.values.shape)
+    if not -len(shape) <= axis < len(shape):
+        raise DataError(f"envelope: Invalid parameter axis={axis} for z.shape={shape}!")
+    rows = Rows(time_last(whole.values, axis, what="envelope"), axis, z)
     n = int(rows.values.shape[-1])
     if not n:
-        raise DataError("envelope: there are no samples")
+        raise DataError(f"envelope: z.shape[axis] not > 0 for z.shape={shape}, axis={axis}: there are no samples")
     low, high = -(n // 2) if bp_in[0] is None else bp_in[0], (n + 1) // 2 if bp_in[1] is None else bp_in[1]
     if not -(n // 2) <= low < high <= (n + 1) // 2:
-        raise DataError(f"envelope: the band {bp_in} must lie within {-(n // 2)} and {(n + 1) // 2} for {n} samples")
+        raise DataError(
+            f"envelope: `-n//2 <= bp_in[0] < bp_in[1] <= (n+1)//2` does not hold for the band bp_in={bp_in} and n={n} "
+            "samples"
+        )
     out = n if n_out is None else n_out
     values, fourier = in_precision(rows.values), Fourier(rows.values)
     spectrum = fourier.fft(values, n) if is_complex(values) else padded(fourier.rfft(values, n), 0, (n - 1) // 2)
@@ -133,7 +141,7 @@ def check_band(band: object) -> None:
     """Two integers or `None`."""
     edges = [edge for edge in band if edge is not None] if isinstance(band, tuple) and len(band) == 2 else [band]
     if not all(isinstance(edge, int) and not isinstance(edge, bool) for edge in edges):
-        raise ConfigError(f"envelope: bp_in must be a pair of integers or None, got {band!r}", field="bp_in")
+        raise ConfigError(f"envelope: bp_in={band!r} isn't a 2-tuple of integers or None", field="bp_in")
 
 
 def _real_resampled(spectrum: Any, fourier: Fourier, out: int) -> Any:

@@ -249,7 +249,8 @@ def _position(state: State | None) -> int:
 
 @lru_cache(maxsize=256)
 def _steady(design: Design) -> Array:
-    return sosfilt_zi(design)
+    zi: Array = sosfilt_zi(design)
+    return zi
 
 
 def _where(fresh: Array, begun: Any, zi: Any) -> Any:

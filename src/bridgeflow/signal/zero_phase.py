@@ -137,7 +137,8 @@ class ZeroPhaseFilter:
 
     @cached_property
     def _steady(self) -> Array:
-        return sosfilt_zi(self.design)
+        zi: Array = sosfilt_zi(self.design)
+        return zi
 
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.

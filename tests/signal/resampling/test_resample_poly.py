@@ -17,7 +17,6 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.signal.resampling import Extension, cpu, rate_ratio, resample_poly
 from tests.signal.chunks import recording
-from tests.signal.scipy_suite import run_scipy_tests
 
 MODES = words(Extension)
 FACTORS = [(1, 2), (3, 2), (7, 11), (160, 147), (2, 1), (1, 1), (4, 6), (1, 40)]
@@ -66,26 +65,6 @@ def test_scipys_windows(window):
         np.testing.assert_array_equal(
             resample_poly(x, up, down, -1, window=window), scipy.signal.resample_poly(x, up, down, -1, window=window)
         )
-
-
-@pytest.mark.slow
-def test_scipys_own_tests(tmp_path):
-    single = [f"numpy-{dtype}-{q}" for dtype in ("float32", "complex64") for q in (2, 11, 79)]
-    run_scipy_tests(
-        "test_signaltools",
-        [
-            *(f"TestResample::{name}" for name in ("test_basic", "test_mutable_window", "test_output_float32")),
-            *(f"TestResample::{name}" for name in ("test_output_match_dtype", "test_resample_methods")),
-            *(f"TestResample::{name}" for name in ("test_poly_vs_filtfilt", "test_correlate1d", "test_gh_15620")),
-            "test_gh_22684",
-        ],
-        {"resample_poly": "bridgeflow.signal.resampling"},
-        tmp_path,
-        exceptions={
-            f"TestResample.test_poly_vs_filtfilt[{case}]": "single precision stays, though the taps are double"
-            for case in single
-        },
-    )
 
 
 # --- engines ---

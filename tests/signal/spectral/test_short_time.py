@@ -16,7 +16,6 @@ from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.signal.spectral import FftMode, Padding, ShortTimeFFT
-from tests.signal.scipy_suite import run_scipy_tests
 
 parameters = st.fixed_dictionaries(
     {
@@ -112,25 +111,6 @@ def test_any_of_scipys_can_be_taken():
     dual = scipy.signal.ShortTimeFFT.from_dual(np.hanning(9)[1:-1], 2, 1.0)
     x = noise(40)
     np.testing.assert_array_equal(ShortTimeFFT.of(dual).stft(x), dual.stft(x))
-
-
-@pytest.mark.slow
-def test_scipys_own_tests(tmp_path):
-    run_scipy_tests(
-        "test_short_time_fft",
-        [
-            *("test_permute_axes", "test_roundtrip_multidimensional", "test_roundtrip_two_dimensional"),
-            *("test_roundtrip_windows", "test_roundtrip_complex_window", "test_stft_padding_roundtrip"),
-            *("test_energy_conservation", "test_asymmetric_window_roundtrip", "test_impulse_roundtrip"),
-            *("test_invertible", "test_f", "test_spectrogram", "test_compare_stft_detrend"),
-        ],
-        {"ShortTimeFFT": "bridgeflow.signal.spectral"},
-        tmp_path,
-        exceptions={
-            f"test_roundtrip_windows[hann-1024-256-{noverlap}]": "single precision data have single precision spectra"
-            for noverlap in (128, 127, 5)
-        },
-    )
 
 
 # --- kinds ---
@@ -240,12 +220,12 @@ def test_refusals():
             make()
     for call, message in [
         (lambda: sft.stft(np.ones(7)), r"must be >= ceil\(m_num/2\) = 8"),
-        (lambda: sft.stft(1j * np.ones(70)), "complex data are not allowed for fft_mode='onesided'"),
+        (lambda: sft.stft(1j * np.ones(70)), "Complex-valued `x` not allowed for self.fft_mode='onesided'"),
         (lambda: sft.stft(np.ones(70), 5, 2), "p0"),
         (lambda: sft.istft(np.ones((9,))), "an axis of frequency and one of slices"),
-        (lambda: sft.istft(np.ones((8, 5))), "8 frequencies, and this transform 9"),
-        (lambda: sft.istft(np.ones((9, 1))), "at least 2 slices, got 1"),
-        (lambda: sft.istft(np.ones((9, 5)), k1=100), "k1=100 must lie between"),
+        (lambda: sft.istft(np.ones((8, 5))), r"S.shape\[f_axis\]=8 must be equal to self.f_pts=9"),
+        (lambda: sft.istft(np.ones((9, 1))), r"S.shape\[t_axis\]=1 needs to have at least 2 slices"),
+        (lambda: sft.istft(np.ones((9, 5)), k1=100), r"\(k1=100\) <= \(k_max=40\) is false"),
     ]:
         with pytest.raises(DataError, match=message):
             call()

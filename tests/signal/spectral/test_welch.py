@@ -11,7 +11,6 @@ import torch
 from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.signal.spectral import welch
-from tests.signal.scipy_suite import run_scipy_tests
 
 
 def noise(*shape):
@@ -38,11 +37,6 @@ def test_scipys_numbers(options):
         assert power.dtype == wanted.dtype
     z = noise(500) + 1j * noise(500)[::-1]
     np.testing.assert_allclose(welch(z, **options)[1], scipy.signal.welch(z, **options)[1], rtol=1e-10)
-
-
-@pytest.mark.slow
-def test_scipys_own_tests(tmp_path):
-    run_scipy_tests("test_spectral", ["TestWelch"], {"welch": "bridgeflow.signal.spectral"}, tmp_path, exceptions={})
 
 
 def test_kinds():
@@ -76,7 +70,7 @@ def test_short_recordings_and_refusals():
     assert len(f) == 51
     x = noise(400)
     for options, message in [
-        ({"nperseg": 0}, "nperseg must be at least 1"),
+        ({"nperseg": 0}, "nperseg=0 is not a positive integer"),
         ({"nperseg": 8, "noverlap": 8}, "noverlap=8 must be less than nperseg=8"),
         ({"window": "round"}, "window must be one that"),
         ({"window": np.ones((2, 2))}, "a row of numbers"),

@@ -29,6 +29,7 @@ from bridgeflow.signal.iir.door import Door, is_watched
 from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Pass, Precision, make_pass
 from bridgeflow.signal.iir.passes import both_ways, one_way
 from bridgeflow.signal.iir.short import as_plain, back
+from bridgeflow.signal.scipy_names import call_scipy
 
 __all__ = [
     "EngineName",
@@ -199,24 +200,31 @@ def sosfiltfilt(
     return door.close(time_where_it_was(y, axis))
 
 
-def sosfilt_zi(sos: Any) -> Array:
+def sosfilt_zi(sos: Any) -> Any:
     """The state of a filter that has seen ones forever, as `scipy.signal.sosfilt_zi`.
 
     A row that starts from it times its first sample starts without a jump.
 
     Args:
-        sos: sections [n, 6], or an IIR design.
+        sos: sections [n, 6] of any kind, or an IIR design.
 
     Returns:
-        zi: ndarray [n, 2].
+        zi: [n, 2], of the kind of sos, an ndarray for a design. Gradients flow.
+
+    Raises:
+        DataError: sections of another shape.
 
     >>> from bridgeflow.signal import Butter
     >>> sosfilt_zi(Butter(order=2, cutoff=10.0, fs=100.0)).shape
     (1, 2)
     """
+    if is_watched(sos):
+        from bridgeflow.signal.torch_ops import sosfilt_zi_tensor
+
+        return sosfilt_zi_tensor(sections_of(sos))
     from bridgeflow.signal.iir import scipy as reference
 
-    return reference.sosfilt_zi(sos.sos if isinstance(sos, IirFilter) else as_ndarray(sos))
+    return call_scipy(reference.sosfilt_zi, "sosfilt_zi", sos.sos if isinstance(sos, IirFilter) else sos)
 
 
 def sections_of(sos: Any) -> Any:

@@ -5,7 +5,7 @@ Where these functions differ from SciPy's of the same name, apart from taking mo
 - float16 and bfloat16 data keep their dtype, and are computed in float32.
 - float32 data stay float32 also where the taps, or the sections of `decimate`, are float64.
 - a recording of one sample goes on as that sample where `padtype` would need two.
-- filters have real coefficients.
+- the taps of live resampling are real.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
-from bridgeflow.signal._arrays import Opened, open_array
+from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_where_it_was
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal.extension import Extension
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
@@ -89,9 +89,14 @@ def resample_poly(
     if cval is not None and padtype != "constant":
         raise DataError(f'cval has no effect when padtype is "{padtype}"; leave it out, or take padtype="constant"')
     up, down = reduced(up, down)
+    rows, level = open_rows(x, axis, what="resample_poly"), 0.0 if cval is None else float(cval)
+    if kind_of(window) is not None and np.iscomplexobj(taps := as_ndarray(window)) and up != down:
+        parts = [
+            whole(lowpass(up, down, part), floating(rows.values), padtype, level) for part in (taps.real, taps.imag)
+        ]
+        return rows.close_new(time_where_it_was(parts[0] + 1j * parts[1], axis))
     plan = None if up == down else lowpass(up, down, window)
-    rows = open_rows(x, axis, what="resample_poly")
-    return rows.close(whole(plan, floating(rows.values), padtype, 0.0 if cval is None else float(cval)))
+    return rows.close(whole(plan, floating(rows.values), padtype, level))
 
 
 def decimate(
@@ -130,6 +135,10 @@ def decimate(
     q = operator.index(q)
     if q < 1:
         raise DataError(f"decimate: q must be at least 1, got {q}")
+    if (fraction := complex_fraction(ftype)) is not None:
+        if nonfinite != "propagate":
+            raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for real coefficients; leave it out")
+        return _decimated_by(fraction, x, q, axis, zero_phase)
     sections, taps = antialias(q, None if n is None else operator.index(n), ftype)
     if taps is not None:
         if nonfinite != "propagate":
@@ -166,6 +175,37 @@ def antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | 
         raise DataError(
             f"decimate: the system has complex coefficients, filters here have real ones ({error})"
         ) from None
+
+
+def complex_fraction(ftype: Any) -> tuple[Array, Array] | None:
+    """Numerator and denominator of a system with complex coefficients, `None` for everything else."""
+    from scipy.signal import dlti
+
+    if not isinstance(ftype, dlti):
+        return None
+    system = ftype.to_zpk()
+    if len(system.poles):
+        from scipy.signal import zpk2tf
+
+        b, a = (np.atleast_1d(row) for row in zpk2tf(system.zeros, system.poles, system.gain))
+    else:
+        fraction = ftype.to_tf()
+        b, a = np.atleast_1d(fraction.num / fraction.den), np.ones(1)
+    return (b, a) if np.iscomplexobj(b) or np.iscomplexobj(a) else None
+
+
+def _decimated_by(fraction: tuple[Array, Array], x: Any, q: int, axis: int, zero_phase: bool) -> Any:
+    """`decimate` with complex coefficients."""
+    from bridgeflow.signal.transfer import filtfilt, lfilter
+
+    (b, a), rows = fraction, open_rows(x, axis, what="decimate")
+    if len(a) > 1:
+        y = (filtfilt if zero_phase else lfilter)(b, a, rows.values)[..., ::q]
+    elif zero_phase:
+        y = resample_poly(rows.values, 1, q, -1, b)
+    else:
+        y = upfirdn(b, rows.values, 1, q)[..., : -(-int(rows.values.shape[-1]) // q)]
+    return rows.close_new(time_where_it_was(y, axis))
 
 
 @lru_cache(maxsize=64)

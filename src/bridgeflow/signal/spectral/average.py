@@ -140,7 +140,7 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
     if isinstance(window, (str, tuple)):
         length = 256 if nperseg is None else int(nperseg)
         if length < 1:
-            raise ConfigError(f"{what}: nperseg must be at least 1, got {nperseg}", field="nperseg")
+            raise ConfigError(f"{what}: Parameter nperseg={nperseg} is not a positive integer", field="nperseg")
         if length > samples:
             warnings.warn(
                 f"nperseg={length} is greater than the {samples} samples of the signal, using nperseg={samples}",

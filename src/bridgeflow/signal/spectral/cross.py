@@ -144,18 +144,21 @@ def periodogram(
     """
     rows = open_rows(x, axis, what="periodogram")
     samples = int(rows.values.shape[-1])
-    if samples and nfft is not None and nfft < samples:
+    if 0 in tuple(rows.values.shape):
+        empty = rows.close(in_precision(rows.values))
+        return empty, empty
+    if nfft is not None and nfft < samples:
         if nfft < 1:
             raise ConfigError(f"periodogram: nfft must be at least 1, got {nfft}")
         rows, samples, nfft = Rows(rows.values[..., :nfft], rows.axis, rows.source), int(nfft), None
     chosen = "boxcar" if window is None else window
-    if not isinstance(chosen, (str, tuple)) and np.shape(chosen) != (samples,) and samples:
+    if not isinstance(chosen, (str, tuple)) and np.shape(chosen) != (samples,):
         raise ConfigError(
             f"periodogram: the size of the window must be the same size of the input on the specified axis, "
             f"got {np.shape(chosen)} and {samples}"
         )
     options: dict[str, Any] = {"detrend": detrend, "return_onesided": return_onesided, "scaling": scaling}
-    f, power = welch(rows.values, fs, chosen, max(samples, 1), 0, nfft, axis=-1, **options)
+    f, power = welch(rows.values, fs, chosen, samples, 0, nfft, axis=-1, **options)
     return frequencies(f, x), rows.close_new(time_where_it_was(power, axis))
 
 

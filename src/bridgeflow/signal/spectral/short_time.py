@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
+from types import GenericAlias
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import parse_word, words
 from bridgeflow.signal._arrays import as_ndarray
 from bridgeflow.signal._rows import open_rows, padded
 from bridgeflow.signal.extension import extend
@@ -48,7 +48,8 @@ class ShortTimeFFT:
     """Short-time Fourier transform and its inverse; parameters, numbers and geometry are `scipy.signal.ShortTimeFFT`'s.
 
     Everything that class tells about itself (`f`, `t(n)`, `p_min`, `p_max(n)`, `dual_win`, `invertible`, ...) this one
-    tells too. It cannot be changed once made.
+    tells too. Its attributes can be set as SciPy's (`fs`, `T`, `fft_mode`, `mfft`, `phase_shift`; `scale_to`); do so
+    before threads share it.
 
     Args:
         win: the window's samples.
@@ -141,11 +142,87 @@ class ShortTimeFFT:
         made._scipy = copy.copy(sft)
         return made
 
+    @classmethod
+    def from_dual(
+        cls,
+        dual_win: Any,
+        hop: int,
+        fs: float,
+        *,
+        fft_mode: FftMode = "onesided",
+        mfft: int | None = None,
+        scale_to: ScaleTo | None = None,
+        phase_shift: int | None = 0,
+    ) -> ShortTimeFFT:
+        """With the window of the inverse; the window is its canonical dual.
+
+        Args:
+            dual_win: samples of the window of the inverse.
+            hop, fs, fft_mode, mfft, scale_to, phase_shift: as for the class.
+        """
+        options: dict[str, Any] = {
+            "fft_mode": fft_mode, "mfft": mfft, "scale_to": scale_to, "phase_shift": phase_shift
+        }  # fmt: skip
+        return cls._by_scipy("from_dual", as_ndarray(dual_win).copy(), hop, fs, **options)
+
+    @classmethod
+    def from_win_equals_dual(
+        cls,
+        desired_win: Any,
+        hop: int,
+        fs: float,
+        *,
+        fft_mode: FftMode = "onesided",
+        mfft: int | None = None,
+        scale_to: ScaleTo | Literal["unitary"] | None = None,
+        phase_shift: int | None = 0,
+    ) -> ShortTimeFFT:
+        """With the window nearest to a desired one that is its own dual, up to scaling. For SciPy 1.16 and later.
+
+        Args:
+            desired_win: samples of the window that is wanted.
+            hop, fs, fft_mode, mfft, phase_shift: as for the class.
+            scale_to: as for the class; or `"unitary"`.
+        """
+        options: dict[str, Any] = {
+            "fft_mode": fft_mode, "mfft": mfft, "scale_to": scale_to, "phase_shift": phase_shift
+        }  # fmt: skip
+        return cls._by_scipy("from_win_equals_dual", as_ndarray(desired_win).copy(), hop, fs, **options)
+
+    @classmethod
+    def _by_scipy(cls, way: str, *args: Any, **options: Any) -> ShortTimeFFT:
+        from scipy.signal import ShortTimeFFT as SciPys
+
+        try:
+            return cls.of(getattr(SciPys, way)(*args, **options))
+        except ValueError as error:
+            raise ConfigError(f"ShortTimeFFT: {error}") from error
+
+    def __class_getitem__(cls, item: Any) -> GenericAlias:
+        return GenericAlias(cls, item)
+
     def __getattr__(self, name: str) -> Any:
         """Geometry: what SciPy's object says."""
-        if name.startswith("_"):
+        if name == "_scipy" or name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._scipy, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Attributes are those of SciPy's object."""
+        if name == "_scipy":
+            object.__setattr__(self, name, value)
+            return
+        try:
+            setattr(self._scipy, name, value)
+        except ValueError as error:
+            raise ConfigError(f"ShortTimeFFT: {error}") from error
+
+    def scale_to(self, scaling: ScaleTo) -> None:
+        """Scale the window, and the dual one with it: `"magnitude"` or `"psd"`."""
+        try:
+            self._scipy.scale_to(scaling)
+        except ValueError as error:
+            raise ConfigError(f"ShortTimeFFT: {error}") from error
 
     def __repr__(self) -> str:
         sft = self._scipy
@@ -199,8 +276,11 @@ class ShortTimeFFT:
             DataError: complex data in a one-sided mode, too few samples, slices that there are not.
         """
         rows = open_rows(x, axis, what="stft")
+        samples, least = int(rows.values.shape[-1]), self.m_num - self.m_num_mid
+        if samples < least:
+            raise DataError(f"stft: len(x)={samples} must be >= ceil(m_num/2) = {least}!")
         try:
-            first, last = self._scipy.p_range(rows.values.shape[-1], p0, p1)
+            first, last = self._scipy.p_range(samples, p0, p1)
         except ValueError as error:
             raise DataError(f"stft: {error}") from error
         spectra = self._slices(rows.values, first, last, k_offset, parse_padding(padding), detr)
@@ -248,7 +328,8 @@ class ShortTimeFFT:
         """All whole slices of rows [..., T] that begin with a slice: [..., f, slices]."""
         if self.onesided_fft and is_complex(x):
             raise DataError(
-                f"complex data are not allowed for fft_mode={self.fft_mode!r}; take 'twosided' or 'centered'"
+                f"Complex-valued `x` not allowed for self.fft_mode={self.fft_mode!r}; set fft_mode to 'twosided' or "
+                "'centered'"
             )
         slices = strided_windows(in_precision(x), self.m_num, self.hop)
         weights = like_data(self.win.conj(), slices)
@@ -287,23 +368,25 @@ class ShortTimeFFT:
             ConfigError: the window is not invertible at this hop.
         """
         ndim = np.ndim(S) if isinstance(S, (list, tuple)) else len(open_rows(S, t_axis, what="istft").values.shape)
-        if ndim < 2 or f_axis % ndim == t_axis % ndim:
-            raise DataError(
-                f"istft: S needs an axis of frequency and one of slices, got f_axis={f_axis}, t_axis={t_axis}"
-            )
+        if ndim < 2:
+            raise DataError(f"istft: S needs an axis of frequency and one of slices, got {ndim} axes")
+        if f_axis % ndim == t_axis % ndim:
+            raise DataError(f"istft: f_axis={f_axis} may not be equal to t_axis={t_axis}!")
         rows = open_rows(S, t_axis, what="istft")
         spectra = _moved(rows.values, f_axis % ndim - (f_axis % ndim > t_axis % ndim), -2)
-        if spectra.shape[-2] != self.f_pts:
-            raise DataError(f"istft: S has {spectra.shape[-2]} frequencies, and this transform {self.f_pts}")
-        slices = int(spectra.shape[-1])
+        bins, slices = int(spectra.shape[-2]), int(spectra.shape[-1])
+        if bins != self.f_pts:
+            raise DataError(f"istft: S.shape[f_axis]={bins} must be equal to self.f_pts={self.f_pts}!")
         least = self.m_num - self.m_num_mid
         if slices < self.p_num(least):
-            raise DataError(f"istft: S needs at least {self.p_num(least)} slices, got {slices}")
+            raise DataError(f"istft: S.shape[t_axis]={slices} needs to have at least {self.p_num(least)} slices!")
         behind = self.samples(slices)
         k1 = behind if k1 is None else k1
-        if not self.k_min <= k0 < k1 <= behind or k1 - k0 < least:
+        if not self.k_min <= k0 < k1 <= behind:
+            raise DataError(f"istft: (k_min={self.k_min}) <= (k0={k0}) < (k1={k1}) <= (k_max={behind}) is false!")
+        if k1 - k0 < least:
             raise DataError(
-                f"istft: k0={k0}, k1={k1} must lie between {self.k_min} and {behind}, {least} samples apart at least"
+                f"istft: (k1={k1}) - (k0={k0}) = {k1 - k0} has to be at least the half the window length {least}!"
             )
         whole = self.overlapped(spectra, None)
         start = self.p_min * self.hop - self.m_num_mid
@@ -341,7 +424,7 @@ class ShortTimeFFT:
                 sums = sums + padded(blocks[..., part, :].flatten(-2), part * hop, behind * hop).reshape(sums.shape)
         return sums.reshape(*sums.shape[:-2], (slices + parts - 1) * hop)
 
-    @cached_property
+    @property
     def _dual(self) -> Array:
         try:
             return cast(Array, self._scipy.dual_win)
@@ -354,7 +437,7 @@ class ShortTimeFFT:
     def _turn(self) -> int:
         return int((self.phase_shift + self.m_num_mid) % self.m_num)
 
-    @cached_property
+    @property
     def _sides(self) -> Array:
         """What `"onesided2X"` multiplies frequencies with: more where they stand for two sides."""
         factors = np.ones(self.f_pts)
@@ -395,7 +478,13 @@ def parse_padding(padding: str) -> str:
 def _off(slices: Any, detr: Detrend) -> Any:
     if detr is None:
         return slices
-    return detr(slices) if callable(detr) else detrended(slices, parse_word(detr, Trend, field="detr"))
+    if callable(detr):
+        return detr(slices)
+    if not isinstance(detr, str):
+        raise ConfigError(f"stft: Parameter detr={detr!r} is not a str, function or None!")
+    if detr not in words(Trend):
+        raise ConfigError(f"stft: Trend type must be 'linear' or 'constant', got {detr!r}")
+    return detrended(slices, detr)
 
 
 def _moved(x: Any, source: int, target: int) -> Any:
