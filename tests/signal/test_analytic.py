@@ -106,5 +106,5 @@ def test_refusals():
     ]:
         with pytest.raises(BridgeflowError, match=message):
             call()
-    with pytest.raises(ValueError, match="residual must be one of 'lowpass', 'all'"):
+    with pytest.raises(ValueError, match="residual='highpass' not in"):
         envelope(x, residual="highpass")

@@ -177,6 +177,8 @@ def _given_back(result: Any, template: Any) -> Any:
     """Results with their arrays as the kind of `template`."""
     if isinstance(result, np.ndarray):
         return like(np.ascontiguousarray(result) if result.ndim else result, template)
+    if isinstance(result, np.generic) and kind_of(template) == "torch":
+        return like(np.asarray(result), template)
     if isinstance(result, tuple):
         items = [_given_back(item, template) for item in result]
         return result._make(items) if hasattr(result, "_make") else tuple(items)
