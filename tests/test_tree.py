@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, UserDict, defaultdict, namedtuple
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -35,6 +36,10 @@ class Box:
         return f"Box({self.value})"
 
 
+def is_tensor(leaf: object) -> bool:
+    return isinstance(leaf, torch.Tensor)
+
+
 def is_box(leaf: object) -> bool:
     return isinstance(leaf, Box)
 
@@ -58,10 +63,60 @@ class Record:
         object.__setattr__(self, "length", self.signal.value)
 
 
+@dataclass(frozen=True)
+class Patient:
+    signal: Any
+    patient: str = "p"
+
+
 @dataclass
 class Slotted:
     __slots__ = ("signal",)
     signal: Any
+
+
+@dataclass
+class Counted:
+    """Whose constructor does something that must not be done again for a copy."""
+
+    signal: Any
+    seed: InitVar[int] = 0
+    label: str = field(init=False, default="unset")
+    made: int = field(init=False, default=0)
+
+    def __post_init__(self, seed: int) -> None:
+        self.seeded = seed
+        self.made += 1
+
+    @cached_property
+    def energy(self) -> Any:
+        return self.signal.value**2
+
+
+@dataclass
+class CountedChild(Counted):
+    extra: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frozen(Patient):
+    lead: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSlots:
+    signal: Any
+    gain: float = field(init=False, default=2.0)
+
+
+@dataclass(slots=True)
+class SlotsChild(Slotted):
+    lead: Any = None
+    never_set: Any = field(init=False)
+
+
+class Dated(namedtuple("Dated", "signal day")):
+    """A namedtuple with attributes."""
 
 
 class Tagged(dict):
@@ -131,6 +186,7 @@ class TestKeys:
             (None, [1, 2, 3, 4, 5, 6]),
             ("$", [1, 2, 3, 4, 5, 6]),
             ("**", [1, 2, 3, 4, 5, 6]),
+            ("*", [1, 2, 3, 4, 5, 6]),
             ("ecg", [1]),
             ("$.ecg", [1]),
             ("lead", [2, 3, 4, 5]),
@@ -197,7 +253,7 @@ class TestContainers:
             ([Box(1), 3], [Box(2), 3]),
             ((Box(1), 3.5), (Box(2), 3.5)),
             (Reading(Box(1), 7), Reading(Box(2), 7)),
-            (Record(Box(1), "q"), Record(Box(2), "q")),
+            (Patient(Box(1), "q"), Patient(Box(2), "q")),
             (Slotted(Box(1)), Slotted(Box(2))),
             (OrderedDict(b=Box(1), a=2), OrderedDict(b=Box(2), a=2)),
             (defaultdict(list, b=Box(1)), defaultdict(list, b=Box(2))),
@@ -249,8 +305,83 @@ class TestContainers:
         assert recipe.take(other) is None
         assert dict(other) == {"y": Box(1)}
 
-    def test_derived_fields_of_a_dataclass_follow(self):
-        assert doubled(Record(Box(3))).length == 6
+    @pytest.mark.parametrize("cls", [Counted, CountedChild])
+    def test_dataclasses_are_copied_and_not_constructed_again(self, cls: type):
+        data = cls(Box(3), seed=7)
+        data.label, data.note, _ = "N", "an attribute that is not a field", data.energy
+        made = doubled(data)
+        assert type(made) is cls
+        assert (made.signal, made.seeded, made.label, made.made, made.note) == (Box(6), 7, "N", 1, data.note)
+        assert (data.signal, data.energy, made.energy) == (Box(3), 9, 36)
+
+    def test_fields_that_the_constructor_does_not_take_are_children_too(self):
+        data = Counted(Box(3))
+        data.label = Box(4)
+        assert leaves_of(data, is_box) == {"$.signal": Box(3), "$.label": Box(4)}
+        assert doubled(data).label == Box(8)
+
+    @pytest.mark.parametrize(
+        ("data", "wanted"),
+        [
+            (Frozen(signal=Box(1), lead=Box(2)), Frozen(signal=Box(2), lead=Box(4))),
+            (FrozenSlots(Box(1)), FrozenSlots(Box(2))),
+        ],
+    )
+    def test_frozen_dataclasses_are_copied(self, data: Any, wanted: Any):
+        assert doubled(data) == wanted
+        assert doubled(data) is not data
+
+    def test_slots_of_base_classes_and_fields_never_set_are_copied_as_they_are(self):
+        made = doubled(SlotsChild(Box(1), lead="I"))
+        assert (made.signal, made.lead, hasattr(made, "never_set")) == (Box(2), "I", False)
+
+    def test_dataclasses_that_cannot_be_copied_are_named(self):
+        @dataclass
+        class Failure(ValueError):
+            signal: Any
+
+        with pytest.raises(DataError, match=r"\$\.rec: cannot build another Failure"):
+            doubled({"rec": Failure(Box(1))})
+
+    def test_namedtuples_keep_their_attributes(self):
+        data = Dated(Box(1), "monday")
+        data.station = "north"
+        made = doubled(data)
+        assert (type(made), made, made.station) == (Dated, (Box(2), "monday"), "north")
+
+    def test_tensordicts_are_read_by_their_keys(self):
+        tensordict = pytest.importorskip("tensordict")
+        inner = {"rate": torch.arange(3.0)}
+        data = tensordict.TensorDict({"ecg": torch.ones(3, 4), "inner": inner}, batch_size=[3])
+        recipe, leaves = compile_recipe(data, is_tensor)
+        assert recipe.places == ("$.ecg", "$.inner.rate")
+        made = recipe.put(data, [leaf * 2 for leaf in leaves])
+        assert (type(made), made.batch_size) == (type(data), data.batch_size)
+        assert made["ecg"].tolist() == [[2.0] * 4] * 3
+        assert made["inner", "rate"].tolist() == [0.0, 2.0, 4.0]
+        assert data["ecg"].tolist() == [[1.0] * 4] * 3
+        assert data["inner", "rate"].tolist() == [0.0, 1.0, 2.0]
+        assert recipe.take(made) is not None
+        assert recipe.take(tensordict.TensorDict({"ecg": torch.ones(3, 4)}, batch_size=[3])) is None
+        assert leaves_of(data, is_tensor, ("inner",)).keys() == {"$.inner.rate"}
+
+    def test_tensordicts_refuse_what_is_not_a_tensor_by_name(self):
+        tensordict = pytest.importorskip("tensordict")
+        data = tensordict.TensorDict({"ecg": torch.ones(3)}, batch_size=[3])
+        with pytest.raises(DataError, match=r"\$\.ecg: a TensorDict holds tensors alone, not a list; call .to_dict"):
+            map_leaves(lambda t: t.tolist(), data, is_tensor)
+
+    def test_instances_of_a_tensorclass_are_read_by_their_keys(self):
+        tensordict = pytest.importorskip("tensordict")
+
+        class Beat:
+            ecg: torch.Tensor
+            label: str
+
+        Beat.__annotations__ = {"ecg": torch.Tensor, "label": str}
+        data = tensordict.tensorclass(Beat)(ecg=torch.ones(3, 4), label="N", batch_size=[3])
+        made = map_leaves(lambda t: t * 2, data, is_tensor)
+        assert (type(made), made.label, made.ecg.sum().item(), data.ecg.sum().item()) == (type(data), "N", 24, 12)
 
     def test_return_types_of_torch_are_tuples(self):
         data = torch.max(torch.tensor([[1.0, 3.0]]), dim=1)
@@ -264,13 +395,12 @@ class TestContainers:
         assert doubled(data)["meta"] is data["meta"]
 
     def test_that_cannot_be_built_again_are_named(self):
-        @dataclass
-        class Stubborn:
-            signal: Any
-            secret: InitVar[int]
+        class Stubborn(Hidden):
+            def __init__(self, inside: dict[str, Any], secret: int) -> None:
+                super().__init__(inside)
 
-        with pytest.raises(DataError, match=r"\$\.rec: cannot build another Stubborn .*InitVar"):
-            doubled({"rec": Stubborn(Box(1), 3)})
+        with pytest.raises(DataError, match=r"\$\.rec: cannot build another Stubborn .*secret"):
+            doubled({"rec": Stubborn({"x": Box(1)}, 3)})
 
     def test_that_hold_themselves_are_refused(self):
         data: dict[str, Any] = {}

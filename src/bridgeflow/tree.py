@@ -1,15 +1,19 @@
 """Nested data: which leaves it has, where they are, and how to put new ones in their place.
 
-Containers are dicts and other mappings, lists, tuples, namedtuples, dataclass instances, and Arrow tables (whose
-columns are the children). Everything else is a leaf. This module never looks at a leaf: the caller's `is_array` says
-which leaves count, so nothing here knows of NumPy or torch.
+Containers are dicts and other mappings, lists, tuples, namedtuples, dataclass instances, TensorDicts, and Arrow tables
+(whose columns are the children). Everything else is a leaf: instances of attrs classes and of pydantic models too, and
+what the caller's `is_array` claims, be it a list or a dataclass. This module never looks at a leaf: `is_array` says which
+leaves count, so nothing here knows of NumPy or torch.
+
+A container is copied with other leaves in it, never constructed again: attributes stay, and neither `__init__` nor
+`__post_init__` runs.
 
 A structure is studied once: `compile_recipe` gives a `Recipe`, which then recognises data of that structure, takes the
 selected leaves out and puts new ones in at the cost of a few dictionary look-ups.
 
 Places are written `$.ecg.lead[0]`. A key selects by the same language without the `$.`: `"ecg"` (everything below),
 `"lead.*"`, `"lead?"`, `"lead[0]"`, `"lead[*]"`, `"**.waveform"` (at any depth), and `'["odd.name"]'` for a name with
-dots or brackets in it.
+dots or brackets in it. `"*"` alone selects every array at any depth, as `"**"` and `"$"` do.
 """
 
 from __future__ import annotations
@@ -22,7 +26,8 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property, lru_cache, partial
+from types import MemberDescriptorType
 from typing import Any, NamedTuple
 
 from bridgeflow._optional import loaded
@@ -111,7 +116,7 @@ def parse_key(key: str) -> tuple[Segment, ...]:
     >>> [segment.text for segment in parse_key("lead.*[0]")]
     ['lead', '*', '0']
     """
-    text = key[1:] if key.startswith("$") else key
+    text = key[1:] if key.startswith("$") else "**" if key == "*" else key
     segments, end = [], 0
     while end < len(text):
         found = _TOKEN.match(text, end)
@@ -375,6 +380,42 @@ class _OtherMapping(_Dict):
         return self._rebuild(lambda: self.cls(new))
 
 
+class _TensorDict(_Dict):
+    """A TensorDict, or an instance of a tensorclass: its length is that of its batch, and it holds tensors alone."""
+
+    __slots__ = ()
+
+    def children(self, data: Any) -> Iterator[tuple[Any, object]]:
+        for key in list(data.keys()):
+            yield key, data.get(key)
+
+    def take(self, data: Any, out: list[Any]) -> bool:
+        if data.__class__ is not self.cls or (self.size is not None and len(list(data.keys())) != self.size):
+            return False
+        for step, cls, index in self.leaves:
+            value = data.get(step, ABSENT)
+            if value.__class__ is not cls:
+                return False
+            if index >= 0:
+                out[index] = value
+        return all(child.take(data.get(step, ABSENT), out) for step, child in self.nodes)
+
+    def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
+        new = self._rebuild(lambda: data.clone(recurse=False))
+        for key, value in (*self._new(data, values, beside), *self._added(data, beside)):
+            if not hasattr(value, "batch_size") and not isinstance(value, loaded("torch").Tensor):  # type: ignore[union-attr]
+                what = f"a {self.cls.__name__} holds tensors alone, not a {type(value).__name__}; call .to_dict() first"
+                raise self._no_room(key, what)
+            self._rebuild(partial(new.set, key, value))
+        return new
+
+    def _child(self, data: Any, step: Any) -> Any:
+        return data.get(step)
+
+    def _has(self, data: Any, key: str) -> bool:
+        return key in list(data.keys())
+
+
 class _List(_Node):
     """`list`, and its subclasses copied shallowly."""
 
@@ -423,7 +464,10 @@ class _Tuple(_List):
     def _sealed(self, data: Any, new: list[Any]) -> Any:
         if self.cls is tuple:
             return tuple(new)
-        return self._rebuild(lambda: getattr(self.cls, "_make", self.cls)(new))
+        made = self._rebuild(lambda: getattr(self.cls, "_make", self.cls)(new))
+        if getattr(data, "__dict__", None):
+            self._rebuild(lambda: vars(made).update(vars(data)))
+        return made
 
 
 class _NamedTuple(_Tuple):
@@ -457,23 +501,58 @@ class _NamedTuple(_Tuple):
 
 
 class _Dataclass(_NamedTuple):
-    """A dataclass instance, frozen or not, built anew by its constructor, so that `__post_init__` sees the new values.
-
-    Fields with `init=False` are derived by the class itself and therefore no children.
-    """
+    """A dataclass instance, frozen or not. Every field that is set is a child, whether its constructor takes it or not."""
 
     __slots__ = ()
 
     def children(self, data: Any) -> Iterator[tuple[Any, object]]:
         for field in dataclasses.fields(data):
-            if field.init:
-                yield field.name, getattr(data, field.name)
+            value = getattr(data, field.name, ABSENT)
+            if value is not ABSENT:
+                yield field.name, value
+
+    def take(self, data: Any, out: list[Any]) -> bool:
+        if data.__class__ is not self.cls:
+            return False
+        for step, cls, index in self.leaves:
+            value = getattr(data, step, ABSENT)
+            if value.__class__ is not cls:
+                return False
+            if index >= 0:
+                out[index] = value
+        return all(child.take(getattr(data, step, ABSENT), out) for step, child in self.nodes)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         if beside:
             self._refuse_added(beside)
-        new = dict(self._new(data, values, beside))
-        return self._rebuild(lambda: dataclasses.replace(data, **new))
+        new = self._rebuild(lambda: _copied_object(data))
+        for step, value in self._new(data, values, beside):
+            self._rebuild(partial(object.__setattr__, new, step, value))
+        return new
+
+
+def _copied_object(data: Any) -> Any:
+    """Another object of the class with the same attributes, made without running any method of the class.
+
+    What a `cached_property` has worked out is left out: it may follow from an array that is about to be replaced.
+    """
+    cls = type(data)
+    new = object.__new__(cls)
+    cached = {name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, cached_property)}
+    if hasattr(data, "__dict__"):
+        vars(new).update((name, value) for name, value in vars(data).items() if name not in cached)
+    for base in cls.__mro__:
+        for slot in vars(base).values():
+            if isinstance(slot, MemberDescriptorType) and (value := _slot(slot, data)) is not ABSENT:
+                slot.__set__(new, value)
+    return new
+
+
+def _slot(slot: MemberDescriptorType, data: Any) -> Any:
+    try:
+        return slot.__get__(data, type(data))
+    except AttributeError:
+        return ABSENT
 
 
 class _Table(_Node):
@@ -571,14 +650,14 @@ def _container(data: object, path: tuple[object, ...], is_array: IsArray) -> _No
     cls = type(data)
     if cls is dict or cls is OrderedDict or cls is defaultdict:
         return _Dict(data, path)
-    if cls is list:
-        return _List(data, path)
-    if cls is tuple:
-        return _Tuple(data, path)
+    if cls is list or cls is tuple:
+        return None if is_array(data) else _List(data, path) if cls is list else _Tuple(data, path)
     if _is_table(data):
         return _Table(data, path)
     if data is None or isinstance(data, (str, bytes, int, float, type)) or is_array(data):
         return None
+    if _is_tensordict(data):
+        return _TensorDict(data, path)
     if isinstance(data, Mapping):
         copyable = isinstance(data, dict) or (isinstance(data, MutableMapping) and hasattr(data, "__copy__"))
         return (_CopiedMapping if copyable else _OtherMapping)(data, path)
@@ -586,7 +665,23 @@ def _container(data: object, path: tuple[object, ...], is_array: IsArray) -> _No
         return (_NamedTuple if hasattr(cls, "_fields") else _Tuple)(data, path)
     if isinstance(data, list):
         return _List(data, path)
-    return _Dataclass(data, path) if dataclasses.is_dataclass(data) else None
+    return _Dataclass(data, path) if dataclasses.is_dataclass(data) and not _is_foreign(cls) else None
+
+
+def _is_tensordict(data: Any) -> bool:
+    """Whether it is a TensorDict or of a tensorclass, which answers `isinstance(data, Mapping)` as it likes."""
+    tensordict = loaded("tensordict")
+    return tensordict is not None and (
+        isinstance(data, tensordict.TensorDictBase) or bool(tensordict.is_tensorclass(data))
+    )
+
+
+_FOREIGN = ("zarr", "h5py", "tensordict")
+"""Packages whose objects may be dataclasses by an accident of how they are written: a zarr group is no sample."""
+
+
+def _is_foreign(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in _FOREIGN
 
 
 def is_container(data: object, is_array: IsArray) -> bool:
@@ -622,7 +717,7 @@ class Recipe:
         self._root = root
         self.places = places
         self.take, self.put = self._take, self._put
-        if isinstance(root, _Dict) and not root.nodes:
+        if isinstance(root, _Dict) and not isinstance(root, _TensorDict) and not root.nodes:
             self.take = root.flat_take()
             self.put = root.flat_put() if type(root) is _Dict else self._put
 
