@@ -28,7 +28,7 @@ __all__ = [
 Across: TypeAlias = Literal["thread", "process"]
 """Who shares a buffer: the threads of one process, or also other processes, through memory that has no owner."""
 
-Kind: TypeAlias = Literal["torch", "numpy", "arrow", "pil", "dlpack", "capsule"]
+Kind: TypeAlias = Literal["torch", "numpy", "arrow", "pil", "dlpack", "capsule", "buffer", "array_like"]
 """Whose memory a value is."""
 
 Action: TypeAlias = Literal["view", "copy", "move"]
@@ -91,6 +91,7 @@ Reason: TypeAlias = Literal[
     "read-only",
     "subclass",
     "torch-owned",
+    "unaligned",
     "unknown",
     "zero-dim",
 ]

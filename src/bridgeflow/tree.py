@@ -2,8 +2,8 @@
 
 Containers are dicts and other mappings, lists, tuples, namedtuples, dataclass instances, TensorDicts, and Arrow tables
 (whose columns are the children). Everything else is a leaf: instances of attrs classes and of pydantic models too, and
-what the caller's `is_array` claims, be it a list or a dataclass. This module never looks at a leaf: `is_array` says which
-leaves count, so nothing here knows of NumPy or torch.
+what the caller's `is_array` claims, be it a list or a dataclass. This module never looks at a leaf: `is_array` says
+which leaves count, so nothing here knows of NumPy or torch.
 
 A container is copied with other leaves in it, never constructed again: attributes stay, and neither `__init__` nor
 `__post_init__` runs.
@@ -284,12 +284,12 @@ class _Dict(_Node):
         yield from data.items()
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls or (self.size is not None and len(data) != self.size):
+        if type(data) is not self.cls or (self.size is not None and len(data) != self.size):
             return False
         get = data.get
         for step, cls, index in self.leaves:
             value = get(step, ABSENT)
-            if value.__class__ is not cls:
+            if type(value) is not cls:
                 return False
             if index >= 0:
                 out[index] = value
@@ -314,13 +314,13 @@ class _Dict(_Node):
         cls, size, leaves = self.cls, self.size, self.leaves
 
         def take(data: Any) -> list[Any] | None:
-            if data.__class__ is not cls or (size is not None and len(data) != size):
+            if type(data) is not cls or (size is not None and len(data) != size):
                 return None
             get = data.get
             out = []
             for step, kind, slot in leaves:
                 value = get(step, ABSENT)
-                if value.__class__ is not kind:
+                if type(value) is not kind:
                     return None
                 if slot >= 0:
                     out.append(value)
@@ -347,9 +347,9 @@ class _Dict(_Node):
         cls, ((step, kind, _),) = self.cls, self.leaves
 
         def take(data: Any) -> Any:
-            if data.__class__ is cls:
+            if type(data) is cls:
                 value = data.get(step)
-                if value.__class__ is kind:
+                if type(value) is kind:
                     return value
             return ABSENT
 
@@ -390,11 +390,11 @@ class _TensorDict(_Dict):
             yield key, data.get(key)
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls or (self.size is not None and len(list(data.keys())) != self.size):
+        if type(data) is not self.cls or (self.size is not None and len(list(data.keys())) != self.size):
             return False
         for step, cls, index in self.leaves:
             value = data.get(step, ABSENT)
-            if value.__class__ is not cls:
+            if type(value) is not cls:
                 return False
             if index >= 0:
                 out[index] = value
@@ -425,13 +425,13 @@ class _List(_Node):
         yield from enumerate(data)
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls:
+        if type(data) is not self.cls:
             return False
         length = len(data)
         if self.size is not None and length != self.size:
             return False
         for step, cls, index in self.leaves:
-            if step >= length or data[step].__class__ is not cls:
+            if step >= length or type(data[step]) is not cls:
                 return False
             if index >= 0:
                 out[index] = data[step]
@@ -479,11 +479,11 @@ class _NamedTuple(_Tuple):
         yield from zip(data._fields, data, strict=True)
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls:
+        if type(data) is not self.cls:
             return False
         for step, cls, index in self.leaves:
             value = getattr(data, step)
-            if value.__class__ is not cls:
+            if type(value) is not cls:
                 return False
             if index >= 0:
                 out[index] = value
@@ -501,7 +501,7 @@ class _NamedTuple(_Tuple):
 
 
 class _Dataclass(_NamedTuple):
-    """A dataclass instance, frozen or not. Every field that is set is a child, whether its constructor takes it or not."""
+    """A dataclass instance, frozen or not. Every field that is set is a child, also one with `init=False`."""
 
     __slots__ = ()
 
@@ -512,11 +512,11 @@ class _Dataclass(_NamedTuple):
                 yield field.name, value
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls:
+        if type(data) is not self.cls:
             return False
         for step, cls, index in self.leaves:
             value = getattr(data, step, ABSENT)
-            if value.__class__ is not cls:
+            if type(value) is not cls:
                 return False
             if index >= 0:
                 out[index] = value
@@ -573,7 +573,7 @@ class _Table(_Node):
         yield from zip(names, data.columns, strict=True)
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls:
+        if type(data) is not self.cls:
             return False
         names = data.schema.names
         if self.size is not None and len(names) != self.size:
@@ -582,7 +582,7 @@ class _Table(_Node):
             if names.count(step) != 1:
                 return False
             value = data.column(step)
-            if value.__class__ is not cls:
+            if type(value) is not cls:
                 return False
             if index >= 0:
                 out[index] = value
@@ -624,7 +624,7 @@ class _Root(_Node):
         return iter(())
 
     def take(self, data: Any, out: list[Any]) -> bool:
-        if data.__class__ is not self.cls:
+        if type(data) is not self.cls:
             return False
         if self.written:
             out[0] = data
@@ -635,7 +635,7 @@ class _Root(_Node):
         if not self.written:
             return None
         cls = self.cls
-        return Only(lambda data: data if data.__class__ is cls else ABSENT, lambda data, value: value)
+        return Only(lambda data: data if type(data) is cls else ABSENT, lambda data, value: value)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         if not self.written:

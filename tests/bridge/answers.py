@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -199,6 +200,8 @@ def _memory(x: Any) -> Iterator[tuple[int, int]]:
         yield from _memory(x.numpy)
     elif isinstance(x, pl.Series):
         yield from _memory(pa.chunked_array(x))
+    elif isinstance(x, (array, memoryview)):
+        yield from _memory(np.asarray(x))
     elif isinstance(x, list):
         for row in x:
             yield from _memory(row)

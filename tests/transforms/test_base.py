@@ -16,6 +16,7 @@ from hypothesis import given
 
 from bridgeflow.bridge import kind_of, to_numpy, trace
 from bridgeflow.errors import CannotStream, ConfigError, DataError, KeyNotFound, NoRoute
+from bridgeflow.pipeline import Compose
 from bridgeflow.spec import ArraySpec
 from bridgeflow.testing import check_transform
 from bridgeflow.testing.strategies import samples
@@ -182,8 +183,24 @@ class TestSelection:
         assert [kind_of(leaf) for leaf in (made["x"], made["y"][0], made["z"])] == ["numpy"] * 3
         assert made["y"][1:] == ["label", 3, None, 2.5, True, b"b"]
 
-    def test_data_that_is_no_array_passes(self):
-        assert ToNumpy()("label") == "label"
+    @pytest.mark.parametrize(
+        ("data", "message"),
+        [
+            ("label", r"ToNumpy was given a str, which is not an array"),
+            (None, r"ToNumpy was given a NoneType, which is not an array"),
+            (3.5, r"ToNumpy was given a float, which is not an array"),
+            ({}, r"ToNumpy found no array in the dict: it is empty"),
+            ({"id": "a", "n": 3}, r"ToNumpy found no array in the dict: \$\.id is a str, \$\.n is a int"),
+            (object(), r"ToNumpy found no array in the object, whose attributes are not looked at"),
+        ],
+    )
+    def test_data_without_an_array_is_refused(self, data: Any, message: str):
+        with pytest.raises(NoRoute, match=message):
+            ToNumpy()(data)
+        with pytest.raises(NoRoute, match=message):
+            ToNumpy().explain(data)
+        with pytest.raises(NoRoute, match=r"^stage 2 \(ToNumpy\), .*(not an array|found no array)"):
+            Compose([lambda x: x, ToNumpy()])(data)
 
     def test_with_keys_takes_those(self):
         sample = {"x": torch.ones(2), "lead": {"I": torch.ones(3), "II": torch.ones(3)}}
@@ -204,7 +221,7 @@ class TestSelection:
 
     def test_errors_of_others_get_a_note(self):
         with pytest.raises(IndexError) as caught:
-            TakeEvery(nth=2)({"x": [np.ones(2), np.array(3.0)]})
+            TakeEvery(nth=2, keys="*")({"x": [np.ones(2), np.array(3.0)]})
         assert caught.value.__notes__ == ["at $.x[1]"]
 
     def test_structures_are_learnt_again_when_they_change(self):
@@ -223,7 +240,7 @@ class TestSelection:
 
     def test_many_structures_do_not_pile_up(self):
         transform = ToNumpy()
-        for length in range(100):
+        for length in range(1, 101):
             transform([torch.ones(1)] * length)
         assert len(transform._runner._programs[0]) <= 8
 
@@ -239,6 +256,8 @@ class TestSelection:
     @given(samples())
     def test_any_nesting_comes_through(self, sample: Any):
         arrays = leaves_of(sample, lambda leaf: kind_of(leaf) is not None)
+        if not arrays:
+            return
         made = leaves_of(ToNumpy()(sample), lambda leaf: kind_of(leaf) is not None)
         assert list(made) == list(arrays)
         for place, array in arrays.items():

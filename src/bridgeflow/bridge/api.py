@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy import ma
 
 from bridgeflow._optional import loaded, require
+from bridgeflow.bridge.array_like import describe_array_like, is_number_list, land_buffer, read_list
 from bridgeflow.bridge.devices import parse_device
 from bridgeflow.bridge.kinds import kind_of
-from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent
+from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent, misaligned
 from bridgeflow.bridge.routes import Options, Route, Target, find_route, parse_options
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import NoRoute
@@ -42,18 +43,21 @@ def describe(x: Any) -> ArraySpec:
 
     Args:
         x: an ndarray, tensor, Arrow array, PIL image, or an object with `__dlpack__`, `__arrow_c_array__` or
-            `__arrow_c_stream__`.
+            `__arrow_c_stream__`; an `array.array` or `memoryview`; a list or tuple of numbers, and an object with
+            `__array__`, `shape` and `dtype` (h5py, zarr), whose data is not read.
 
     Raises:
-        NoRoute: the value is no array.
+        NoRoute: the value is not an array.
 
     >>> import numpy as np
     >>> print(describe(np.zeros((2, 100), "float32")[:, ::-1]))
     numpy float32[2, 100] (negative-stride, non-contiguous)
     """
     kind = kind_of(x)
-    if kind in ("dlpack", "capsule"):
+    if kind in ("dlpack", "capsule", "buffer"):
         return replace(_describe_landed(_land(x, kind)), kind=kind)
+    if kind is None and is_number_list(x):
+        return describe_array_like(x)
     return _describe_landed(x)
 
 
@@ -72,17 +76,21 @@ def _describe_landed(x: Any) -> ArraySpec:
         from bridgeflow.bridge.images import describe_pil
 
         return describe_pil(x)
-    raise NoRoute("unknown", f"a {type(x).__name__} is no array", _advice(x))
+    if kind == "array_like":
+        return describe_array_like(x)
+    raise NoRoute("unknown", f"a {type(x).__name__} is not an array", _advice(x))
 
 
 def _advice(x: Any) -> str:
     pyarrow = loaded("pyarrow")
     if pyarrow is not None and isinstance(x, (pyarrow.RecordBatch, pyarrow.Table)):
         return "ToNumpy()(table) gives a dict of columns; or convert one column"
-    if isinstance(x, (bytes, bytearray, memoryview)):
+    if isinstance(x, (bytes, bytearray)):
         return "say what the bytes are: np.frombuffer(x, dtype)"
-    if isinstance(x, (list, tuple, int, float, complex)):
+    if isinstance(x, (int, float, complex)):
         return "make an array of it first: np.asarray(x), torch.tensor(x)"
+    if isinstance(x, (list, tuple)):
+        return "a list is an array where it holds numbers, in rows of one length"
     return "pass an ndarray, a tensor, an Arrow array, a PIL image, or an object with __dlpack__ or __arrow_c_array__"
 
 
@@ -96,7 +104,7 @@ def _land(x: Any, kind: Kind | None) -> Any:
         from bridgeflow.bridge.dlpack import land_arrow
 
         return land_arrow(x)
-    return x
+    return land_buffer(x) if kind == "buffer" else x
 
 
 def route(spec: ArraySpec, target: Target, **options: Any) -> Route:
@@ -128,10 +136,14 @@ def _with_defaults(target: Target, raw: dict[str, Any]) -> Options:
 def _cross(x: Any, target: Target, options: Options) -> Any:
     """Describe, find the route, walk it, record it."""
     kind = kind_of(x)
-    if kind is None:
-        raise NoRoute("unknown", f"a {type(x).__name__} is no array", _advice(x))
-    landed = _land(x, kind)
-    spec = _describe_landed(landed)
+    if kind is None and is_number_list(x):
+        kind, landed = "array_like", cast(Any, read_list(x))
+        spec = replace(describe_numpy(landed), kind=kind)
+    elif kind is None:
+        raise NoRoute("unknown", f"a {type(x).__name__} is not an array", _advice(x))
+    else:
+        landed = _land(x, kind)
+        spec = _describe_landed(landed)
     found = find_route(spec, target, options)
     result = found.run(landed, options)
     if ACTIVE and (found.steps or kind != spec.kind):
@@ -181,7 +193,8 @@ def to_numpy(
 
     Args:
         x: a tensor on any device, an ndarray, an Arrow array, a PIL image, or an object with `__dlpack__`,
-            `__arrow_c_array__` or `__arrow_c_stream__`, of any shape.
+            `__arrow_c_array__` or `__arrow_c_stream__`, of any shape; an `array.array` or `memoryview`; and what has
+            to be read first: lists of numbers, h5py datasets, zarr arrays.
         copy: `"auto"` copies only when needed, `"never"` shares or raises, `"always"` gives memory of its own; the
             array API's `None`, `False`, `True` mean the same.
         grad: `"detach"` a tensor that requires grad, or `"error"`. What NumPy does with the memory, autograd does not
@@ -296,8 +309,7 @@ def to_tensor(
     """The value as a tensor: a view of the same memory wherever that can be, its dtype kept, its values never rescaled.
 
     Args:
-        x: an ndarray, an Arrow array, a tensor, a PIL image, or an object with `__dlpack__`, `__arrow_c_array__` or
-            `__arrow_c_stream__`, of any shape.
+        x: an ndarray, an Arrow array, a tensor, or whatever else `to_numpy` takes, of any shape.
         device: where the tensor shall live; `None` leaves it where the memory is.
         copy: `"auto"`, `"never"` or `"always"` (or `None`, `False`, `True`), as for `to_numpy`.
         nulls: as for `to_numpy`.
@@ -336,9 +348,11 @@ def to_tensor(
     ):
         flags = x.flags
         try:
-            if flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
+            if x.dtype.kind == "c" and misaligned(x):
+                pass  # copied by a rule
+            elif flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
                 return _from_numpy(x)
-            if not (flags.writeable or writable) and flags.c_contiguous:
+            elif not (flags.writeable or writable) and flags.c_contiguous:
                 return _from_dlpack(x)
         except (TypeError, ValueError, BufferError):
             pass  # the table of routes knows why
@@ -404,8 +418,7 @@ def to_arrow(x: Any, *, copy: Copy | bool | None = "auto", grad: Grad = "detach"
     null. A jagged tensor becomes a `large_list`.
 
     Args:
-        x: a tensor on any device, an ndarray, an Arrow array, a PIL image, or an object with `__dlpack__` or an Arrow
-            capsule.
+        x: a tensor on any device, an ndarray, an Arrow array, or whatever else `to_numpy` takes.
         copy: `"auto"`, `"never"` or `"always"` (or `None`, `False`, `True`), as for `to_numpy`.
         grad: `"detach"` a tensor that requires grad, or `"error"`.
         layout: axis order of a PIL image, `"HWC"` or `"CHW"`; required for those, without effect on other arrays.
@@ -453,4 +466,4 @@ def like(result: Any, template: Any) -> Any:
         return to_tensor(result, device=template.device)
     if kind in ("arrow", "capsule"):
         return to_arrow(result)
-    return to_numpy(result) if kind == "pil" else to_tensor(result)
+    return to_tensor(result) if kind == "dlpack" else to_numpy(result)

@@ -184,6 +184,8 @@ def describe_arrow(x: Any) -> ArraySpec:
         inner = tuple(element.inner[axis] for axis in element.permutation)
     if layout in LISTS or element.known:
         flags |= {"child-nulls"} if any(_inner_nulls(chunk) for chunk in chunks) else set()
+    if dtype in COMPLEX and any(_misaligned(chunk, np.dtype(dtype).itemsize) for chunk in chunks):
+        flags.add("unaligned")
     if pa.types.is_timestamp(x.type) and x.type.tz:
         flags.add("timezone")
     rows = sum(int(_placed(chunk)[1][-1]) for chunk in chunks) if name else len(x)
@@ -198,6 +200,15 @@ def describe_arrow(x: Any) -> ArraySpec:
         layout=layout,
         nbytes=int(nbytes),
     )
+
+
+def _misaligned(x: Any, size: int) -> bool:
+    """Whether complex values, kept as their parts, begin at an address that is not a multiple of their own size."""
+    if list_name(x.type):
+        x, _ = rows_of(x)
+    *_, bottom = levels(x)
+    buffer = bottom.buffers()[1]
+    return buffer is not None and (buffer.address + bottom.offset * bottom.type.bit_width // 8) % size != 0
 
 
 def _is_writable(x: Any) -> bool:
@@ -454,7 +465,7 @@ def _filled(x: pa.Array, spec: ArraySpec, options: Options) -> Any:
 
 def _decoded(spec: ArraySpec, _options: Options) -> ArraySpec:
     """NumPy over Arrow's own bytes: C order but for a permutation."""
-    return as_kind(spec, "numpy", strides=None, flags=frozenset(), layout="strided", null_count=0)
+    return as_kind(spec, "numpy", strides=None, flags=spec.flags & {"unaligned"}, layout="strided", null_count=0)
 
 
 def _in_numpy(spec: ArraySpec, _options: Options) -> ArraySpec:

@@ -295,7 +295,7 @@ def _values_of(spec: ArraySpec) -> ArraySpec:
     return replace(
         spec,
         shape=(count, *inner),
-        flags=spec.flags & {"child-nulls"},
+        flags=spec.flags & {"child-nulls", "unaligned"},
         layout=next(iter(spec.flags & {"bit-packed", "narrow"}), "strided"),
         null_count=int("child-nulls" in spec.flags),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Mapping
 from typing import Any, Final
 
 from bridgeflow._optional import being_imported, loaded
@@ -18,7 +20,9 @@ _BY_CLASS: Final = ("numpy", "torch", "arrow", "pil")
 
 
 def kind_of(x: object) -> Kind | None:
-    """The kind of a value, or `None` for what is no array: labels, numbers, strings, containers.
+    """The kind of a value, or `None` for what is not an array by its class: labels, numbers, strings, containers.
+
+    A list of numbers is a container by its class; whether it is read as an array, `is_number_list` says.
 
     >>> import numpy as np
     >>> kind_of(np.zeros(3)), kind_of("label")
@@ -52,6 +56,10 @@ def _kind_of_type(cls: type) -> Kind | None:
         return "dlpack"
     if hasattr(cls, "__arrow_c_array__") or hasattr(cls, "__arrow_c_stream__"):
         return "capsule"
+    if cls is memoryview or issubclass(cls, array):
+        return "buffer"
+    if all(hasattr(cls, name) for name in ("__array__", "shape", "dtype")) and not issubclass(cls, Mapping):
+        return "array_like"
     return None
 
 

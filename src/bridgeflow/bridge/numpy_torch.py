@@ -90,6 +90,15 @@ def negative_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return any(s < 0 and n > 1 for s, n in zip(strides, shape, strict=True))
 
 
+def misaligned(x: Any) -> bool:
+    """Whether an ndarray of complex numbers begins where torch cannot read them.
+
+    torch loads a complex number as one unit that is aligned to its own size (`alignas(2 * sizeof(T))` in c10), while
+    NumPy and the compilers of C ask for the alignment of its parts alone.
+    """
+    return bool(x.dtype.kind == "c" and x.dtype.itemsize <= 16 and x.__array_interface__["data"][0] % x.dtype.itemsize)
+
+
 # --- descriptions -----------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +128,8 @@ def describe_numpy(x: Any) -> ArraySpec:
             flags.add("overlap")
         if sum((n - 1) * abs(s) for n, s in zip(shape, strides, strict=True)) >= REACH:
             flags.add("beyond")
+        if misaligned(x):
+            flags.add("unaligned")
     if not x.flags.c_contiguous:
         flags.add("non-contiguous")
     if dtype.hasobject or dtype.kind in "SUT" or issubclass(dtype.type, np.void):
@@ -741,6 +752,16 @@ NUMPY_TO_TORCH = (
         reason="odd-stride",
         says="the strides are not a multiple of the element size, and torch counts in elements",
         remedy='pass copy="auto", or np.ascontiguousarray(x)',
+        then=_fresh,
+        apply=lambda x, s, o: np.array(x, order="C"),
+    ),
+    Rule(
+        name="unaligned",
+        when=lambda s, o: "unaligned" in s.flags,
+        action="copy",
+        reason="unaligned",
+        says="{spec.dtype} begins at an address that is not a multiple of its size, where torch cannot read it",
+        remedy='pass copy="auto", or np.array(x)',
         then=_fresh,
         apply=lambda x, s, o: np.array(x, order="C"),
     ),

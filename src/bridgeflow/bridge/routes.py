@@ -208,9 +208,14 @@ def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
     >>> [rule.name for rule in rules("numpy", "torch")][-2:]
     ['move', 'asked']
     """
-    from bridgeflow.bridge import images, numpy_torch
+    from bridgeflow.bridge import array_like, images, numpy_torch
 
-    into_numpy = {"numpy": numpy_torch.NUMPY_TO_NUMPY, "torch": numpy_torch.TORCH_TO_NUMPY, "pil": images.PIL_TO_NUMPY}
+    into_numpy = {
+        "numpy": numpy_torch.NUMPY_TO_NUMPY,
+        "torch": numpy_torch.TORCH_TO_NUMPY,
+        "pil": images.PIL_TO_NUMPY,
+        "array_like": array_like.ARRAY_LIKE_TO_NUMPY,
+    }
     if source == target == "torch":
         return numpy_torch.FINISH_TORCH
     if "arrow" in {source, target}:
@@ -229,7 +234,7 @@ def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
 
 def table() -> dict[tuple[Kind, Target], tuple[Rule, ...]]:
     """Every route between kinds: what the documentation page prints and the tests cover."""
-    sources: tuple[Kind, ...] = ("numpy", "torch", "arrow", "pil")
+    sources: tuple[Kind, ...] = ("numpy", "torch", "arrow", "pil", "array_like")
     targets: tuple[Target, ...] = ("numpy", "torch", "arrow")
     return {(source, target): rules(source, target) for source in sources for target in targets}
 
@@ -244,6 +249,8 @@ def landed(spec: ArraySpec) -> ArraySpec:
         from bridgeflow.bridge.numpy_torch import CARRIED
 
         return replace(spec, kind="torch" if spec.dtype in CARRIED or spec.device != "cpu" else "numpy")
+    if spec.kind == "buffer":
+        return replace(spec, kind="numpy")
     return spec
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded
 from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
+from bridgeflow.bridge.routes import Target
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import CopyRefused, NoRoute
 from bridgeflow.memory import Segment, require_shared_memory, segment_of
@@ -61,6 +62,19 @@ class Shared:
     def __dlpack_device__(self) -> tuple[int, int]:
         device: tuple[int, int] = self.numpy.__dlpack_device__()
         return device
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        """The NumPy view, for `np.asarray` and all else that takes array-likes; a copy where `dtype` or `copy` asks."""
+        if dtype is not None and np.dtype(dtype) != self.numpy.dtype:
+            if copy is False:
+                raise ValueError(f"the shared array holds {self.numpy.dtype}; as {np.dtype(dtype)} it would be a copy")
+            return self.numpy.astype(dtype)
+        return self.numpy.copy() if copy else self.numpy
+
+    def __arrow_c_array__(self, requested_schema: Any = None) -> tuple[Any, Any]:
+        """The Arrow view, for `pa.array` and other libraries that read Arrow's C data interface."""
+        capsules: tuple[Any, Any] = self.arrow.__arrow_c_array__(requested_schema)
+        return capsules
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.across == "process" and (place := segment_of(self.numpy)) is not None:
@@ -151,8 +165,10 @@ def _between_threads(x: Any, spec: ArraySpec, policy: Copy, writable: bool | Non
     if lent or spec.kind in ("torch", "dlpack"):
         policy = "always"
     array = to_numpy(x, copy=policy, writable=writable, bfloat16="ml_dtypes")
-    plan = route(describe(array), "arrow", copy="never" if policy == "never" else "auto")
-    if plan.action != "view":  # strided or byte-swapped memory, which Arrow cannot stand on
+    spec = describe(array)
+    target: Target = "torch" if "unaligned" in spec.flags else "arrow"
+    plan = route(spec, target, copy="never" if policy == "never" else "auto", writable=False)
+    if plan.action != "view":  # memory on which one of the views cannot stand: strided, byte-swapped, unaligned
         if ACTIVE:
             record(plan.exchange())
         array = np.array(array, array.dtype.newbyteorder("="), order="C")
@@ -212,7 +228,7 @@ def _owned_by_the_process() -> CopyRefused:
 
 def _lent(x: Any) -> bool:
     """Whether an ndarray looks at memory that torch, or a library unknown (a DLPack capsule), owns and may move."""
-    while isinstance(x, np.ndarray):
-        x = x.base
+    while isinstance(x, (np.ndarray, memoryview)):
+        x = x.base if isinstance(x, np.ndarray) else x.obj
     torch = loaded("torch")
     return type(x).__name__ == "PyCapsule" or (torch is not None and isinstance(x, torch.Tensor))

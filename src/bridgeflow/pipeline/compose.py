@@ -17,11 +17,12 @@ from bridgeflow.bridge.routes import LISTS
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
 from bridgeflow.signal._axes import axis_of
+from bridgeflow.spec import Exchange
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
-from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec
+from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, opened_specs, select_specs
 from bridgeflow.transforms.registry import register
-from bridgeflow.transforms.runner import Runner, Stage, locate, parts_of, put_back, select
+from bridgeflow.transforms.runner import Runner, Stage, locate, opened, parts_of, put_back, select
 from bridgeflow.tree import compile_recipe
 
 __all__ = ["AnyStage", "Compose", "ComposeState", "as_function", "joined", "len_along"]
@@ -102,6 +103,12 @@ class Compose(Transform):
             fused = []
         return (*runs, _fused(fused)) if fused else tuple(runs)
 
+    def opened(self, data: Any) -> Any:
+        """The data with what the first stage reads first (lists of numbers, stored arrays) as ndarrays."""
+        if self.row and isinstance(self.row[0][1], LeafTransform):
+            return opened(data, self.row[0][1], self.row[0][0])
+        return data
+
     # --- configuration ---
 
     def to_config(self) -> dict[str, Any]:
@@ -167,10 +174,11 @@ class Compose(Transform):
                 obstacle = one.stream_obstacle
                 steps.append(Opaque(stage=label, detail="follows a plain callable: unknown until run"))
             else:
+                data, axes, reads = _opened_here(label, one, data, axes, axis)
                 plan = one.plan(data, label)
                 obstacle = _obstacle_here(label, one, data, axes)
                 axes = _axes_behind(one, data, axes, plan.result)
-                steps += plan.steps
+                steps += [*reads, *plan.steps]
                 data = plan.result
             obstacles += [obstacle] if obstacle else []
         return Plan(tuple(steps), data, tuple(obstacles))
@@ -245,12 +253,13 @@ class Compose(Transform):
         states: list[dict[str, Any]] = []
         axes = [_first_axes(spec, axis)]
         for label, stage in self.row:
+            spec, axes[-1], _ = _opened_here(label, stage, spec, axes[-1], axis)
             obstacle = _obstacle_here(label, stage, spec, axes[-1]) if isinstance(stage, Transform) else ""
             obstacle = obstacle if isinstance(stage, Transform) else self._obstacle(label, stage)
             if obstacle or not isinstance(stage, Transform):
                 raise CannotStream(obstacle)
             if isinstance(stage, LeafTransform):
-                recipe, specs = compile_recipe(spec, is_spec, stage.keys)
+                recipe, specs = select_specs(spec, stage, label)
                 carried = {
                     place: stage.init_state(one)
                     for place, one in zip(recipe.places, specs, strict=True)
@@ -273,6 +282,7 @@ class Compose(Transform):
         """
         axes = _first_axes(spec, axis)
         for label, stage in self.row:
+            spec, axes, _ = _opened_here(label, stage, spec, axes, axis)
             made = stage.plan(spec, label).result if isinstance(stage, Transform) and spec is not UNKNOWN else UNKNOWN
             axes = _axes_behind(stage, spec, axes, made) if isinstance(stage, Transform) else {}
             spec = made
@@ -315,7 +325,8 @@ class Compose(Transform):
         for (label, stage), before, axes in zip(self.row, state.stages, state.axes, strict=False):
             after = dict(before)
             if isinstance(stage, LeafTransform):
-                recipe, leaves = select(x, stage.keys, label)
+                x = opened(x, stage, label)
+                recipe, leaves = select(x, stage, label)
                 values = []
                 for place, leaf in zip(recipe.places, leaves, strict=True):
                     value, after[place] = _step(label, place, stage, leaf, before, axes)
@@ -415,13 +426,23 @@ def _first_axes(spec: Any, axis: int) -> dict[str, int]:
     }
 
 
+def _opened_here(
+    label: str, stage: AnyStage, spec: Any, axes: dict[str, int], axis: int
+) -> tuple[Any, dict[str, int], list[Exchange]]:
+    """The specs with those of ndarrays for what the stage reads first, the axes of their chunks, and the readings."""
+    if not isinstance(stage, LeafTransform) or spec is UNKNOWN:
+        return spec, axes, []
+    spec, reads = opened_specs(spec, stage, label)
+    return spec, {**_first_axes(spec, axis), **axes}, [replace(read, stage=label) for read in reads]
+
+
 def _obstacle_here(label: str, stage: Transform, spec: Any, axes: Mapping[str, int]) -> str:
     """Why the stage cannot take chunks of data described by `spec` that follow each other on these axes."""
     if not isinstance(stage, LeafTransform):
         recipe, specs = compile_recipe(spec, is_spec)
         moved = any(not _in_time(stage, axes[place], one.ndim) for place, one in zip(recipe.places, specs, strict=True))
         return stage.stream_obstacle or (f"{label} is given pieces that do not follow each other in time" * moved)
-    recipe, specs = compile_recipe(spec, is_spec, stage.keys)
+    recipe, specs = select_specs(spec, stage, label)
     obstacles = []
     for place, one in zip(recipe.places, specs, strict=True):
         core = stage.core_axes(one.ndim)

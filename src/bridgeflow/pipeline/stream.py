@@ -105,12 +105,13 @@ class Streams:
         """
         stream = self._streams.get(chunk.stream, _Stream())
         self._require_next(chunk, stream)
-        specs = describe_leaves(chunk.data)
+        data = self._row.opened(chunk.data)
+        specs = describe_leaves(data)
         length = _length(chunk, specs, self._axis)
         state = stream.state
         if state is None:
             state = self._row.init_state(map_leaves(self._any_length, specs, is_spec), axis=self._axis)
-        result, state = self._row.step(chunk.data, state)
+        result, state = self._row.step(data, state)
         if chunk.last:
             result = _together(result, self._row.flush(state), state)
         self._streams[chunk.stream] = _Stream(chunk.start + length, None if chunk.last else state, chunk.last)

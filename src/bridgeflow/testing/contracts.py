@@ -20,7 +20,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import describe, kind_of, like, to_numpy
-from bridgeflow.errors import CannotStream, NoRoute
+from bridgeflow.errors import CannotStream, ConfigError, NoRoute
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, describe_leaves, is_spec
@@ -235,15 +235,25 @@ def repeatable(transform: Transform, sample: Any, tolerance: float) -> None:
 
 
 def nests(transform: Transform, sample: Any, tolerance: float) -> None:
-    """In nested data each array becomes what it becomes alone; labels, strings and `None` pass untouched."""
+    """In nested data each array becomes what it becomes alone; labels, strings and `None` pass untouched.
+
+    A transform along time refuses several arrays that `keys` do not name.
+    """
     if not isinstance(transform, LeafTransform) or not is_array(sample):
         return
-    bare = _for_one_array(transform)
+    bare = _with_keys(transform, None)
     alone = bare(sample)
     if not is_array(alone):
         return
     data = {"one": sample, "more": [sample, (sample, "label")], "id": 3, "nothing": None}
-    made = bare(data)
+    made = (_with_keys(transform, ("*",)) if bare.along_time else bare)(data)
+    if bare.along_time:
+        try:
+            bare(data)
+        except ConfigError:
+            pass
+        else:
+            raise AssertionError("it works along time, and takes several arrays that keys do not name")
     _assert_same(made, {"one": alone, "more": [alone, (alone, "label")]}, what="nested result")
     assert (type(made), type(made["more"]), type(made["more"][1])) == (dict, list, tuple), (
         "containers changed their type"

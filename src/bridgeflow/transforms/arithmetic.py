@@ -81,6 +81,8 @@ _TORCH_METHODS: Final = {
     "float32": "float",
     "float64": "double",
 }
+SATURATE: Final = 'overflow="saturate" takes the nearest that it can hold'
+_WIDER: Final = "take a wider dtype, or a smaller scale"
 _FEW_TORCH_OPS: Final = frozenset({"uint16", "uint32", "uint64"})
 """Types that torch stores, but cannot compare."""
 
@@ -94,9 +96,22 @@ def elementwise(function: Callable[[Any], Any], x: Any) -> Any:
     Arrow arrays pass through NumPy, without a copy of their own. Foreign arrays (DLPack) come back as tensors.
     """
     kind = kind_of(x)
-    if kind == "torch" or type(x) is np.ndarray:
+    if kind == "torch":
+        y = function(x)
+        return y if type(y) is type(x) else _as_the_class_of(x, y)
+    if type(x) is np.ndarray:
         return function(x)
     return function(np.asanyarray(x)) if kind == "numpy" else like(function(to_numpy(x)), x)
+
+
+def _as_the_class_of(x: Any, y: Any) -> Any:
+    """A result as the image, mask, video, boxes or key points (with their metadata) that torchvision was given.
+
+    torchvision's classes let go of arithmetic's results, whose meaning they cannot know; scaled or cast, an image is
+    still one. All other subclasses of torch.Tensor come out of arithmetic as torch decides.
+    """
+    tv_tensors = loaded("torchvision.tv_tensors")
+    return tv_tensors.wrap(y, like=x) if tv_tensors is not None and isinstance(x, tv_tensors.TVTensor) else y
 
 
 def made_of(spec: ArraySpec, dtype: Callable[[ArraySpec], str]) -> ArraySpec:
@@ -104,7 +119,7 @@ def made_of(spec: ArraySpec, dtype: Callable[[ArraySpec], str]) -> ArraySpec:
     if spec.kind != "torch" and dtype(spec) == "bfloat16":
         raise _no_bfloat16()
     if spec.kind in ("numpy", "torch"):
-        return replace(spec.fresh(dtype=dtype(spec)), flags=spec.flags & {"grad"})
+        return replace(spec.fresh(dtype=dtype(spec)), flags=spec.flags & {"grad", "subclass"})
     inside = route(spec, "numpy").target
     result = inside.fresh(dtype=dtype(inside))
     return route(
@@ -167,7 +182,9 @@ def _largest(name: str) -> float:
     return 448.0 if name.startswith("float8_") else _LARGEST[_PART.get(name, name)]
 
 
-def cast(x: Any, dtype: Dtype, *, overflow: Overflow = "raise", rounding: Rounding = "truncate") -> Any:
+def cast(
+    x: Any, dtype: Dtype, *, overflow: Overflow = "raise", rounding: Rounding = "truncate", remedy: str = SATURATE
+) -> Any:
     """The values of `x` in another element type; `x` itself where it has that type.
 
     Args:
@@ -176,6 +193,7 @@ def cast(x: Any, dtype: Dtype, *, overflow: Overflow = "raise", rounding: Roundi
         overflow: for values that it cannot hold. Infinities stay infinities, and NaN stays NaN, where the type has
             them; NaN has no integer, which `"saturate"` cannot mend either.
         rounding: for floats that become integers.
+        remedy: what the caller can do about values that do not fit, for the error.
 
     Raises:
         DataError: values do not fit and `overflow="raise"`; says how many, and the first.
@@ -184,24 +202,24 @@ def cast(x: Any, dtype: Dtype, *, overflow: Overflow = "raise", rounding: Roundi
     >>> cast(np.array([1.9, -1.9, 200.0]), "int8", overflow="saturate")
     array([  1,  -1, 127], dtype=int8)
     """
-    return caster(dtype, overflow, rounding)(x)
+    return caster(dtype, overflow, rounding, remedy)(x)
 
 
 @lru_cache(maxsize=256)
-def caster(dtype: Dtype, overflow: Overflow, rounding: Rounding) -> Callable[[Any], Any]:
+def caster(dtype: Dtype, overflow: Overflow, rounding: Rounding, remedy: str = SATURATE) -> Callable[[Any], Any]:
     """`cast` with its options fixed, which decides once for each element type that comes by."""
     known: dict[Any, Callable[[Any], Any]] = {}
 
     def run(x: Any) -> Any:
         way = known.get(x.dtype)
         if way is None:
-            way = known[x.dtype] = _way(x, dtype, overflow, rounding)
+            way = known[x.dtype] = _way(x, dtype, overflow, rounding, remedy)
         return way(x)
 
     return run
 
 
-def _way(x: Any, dtype: Dtype, overflow: Overflow, rounding: Rounding) -> Callable[[Any], Any]:
+def _way(x: Any, dtype: Dtype, overflow: Overflow, rounding: Rounding, remedy: str) -> Callable[[Any], Any]:
     """How arrays of the library and element type of `x` are cast."""
     source, is_numpy = _name(x), isinstance(x, np.ndarray)
     if source == dtype and (not is_numpy or x.dtype.isnative):
@@ -215,13 +233,13 @@ def _way(x: Any, dtype: Dtype, overflow: Overflow, rounding: Rounding) -> Callab
     if overflow == "ignore" or rule == "free":
         return plain
     if source.startswith("float8_"):  # torch stores it, and little more
-        return lambda x: cast(x.float(), dtype, overflow=overflow, rounding=rounding)
+        return lambda x: cast(x.float(), dtype, overflow=overflow, rounding=rounding, remedy=remedy)
     if rule == "narrow":
-        return partial(_narrow, plain=plain, dtype=dtype, overflow=overflow)
+        return partial(_narrow, plain=plain, dtype=dtype, overflow=overflow, remedy=remedy)
     if not is_numpy and _FEW_TORCH_OPS & {source, dtype}:
-        return partial(_through_numpy, plain=plain, dtype=dtype, overflow=overflow, rounding=rounding)
+        return partial(_through_numpy, plain=plain, dtype=dtype, overflow=overflow, rounding=rounding, remedy=remedy)
     settle = round if rule == "whole" and rounding == "nearest" else math.trunc
-    return partial(_to_integer, plain=plain, dtype=dtype, overflow=overflow, settle=settle)
+    return partial(_to_integer, plain=plain, dtype=dtype, overflow=overflow, settle=settle, remedy=remedy)
 
 
 def _itself(x: Any) -> Any:
@@ -261,7 +279,7 @@ def _through_numpy(x: Any, plain: Callable[[Any], Any], **options: Any) -> Any:
     return to_tensor(cast(to_numpy(x), **options))
 
 
-def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow) -> Any:
+def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, remedy: str) -> Any:
     """To a float type with a smaller range."""
     y = plain(x)
     if _is_finite(y, dtype):
@@ -271,7 +289,7 @@ def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflo
     if not lost.any():
         return y
     if overflow == "raise" or dtype in _PART:
-        _refuse(x, lost, dtype)
+        _refuse(x, lost, dtype, remedy if dtype not in _PART else "divide by a constant first")
     edge = xp.where(x > 0, _LARGEST[dtype], -_LARGEST[dtype])
     return xp.where(lost, plain(edge), y)
 
@@ -290,7 +308,7 @@ def _is_finite(y: Any, dtype: Dtype) -> bool:
 
 
 def _to_integer(
-    x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, settle: Callable[[float], int]
+    x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, settle: Callable[[float], int], remedy: str
 ) -> Any:
     """To an integer type that may be too small; `settle` rounds as `plain` does."""
     low, high = _range(dtype)
@@ -309,7 +327,7 @@ def _to_integer(
     missing = xp.isnan(whole) if is_float else None
     lost = below | above if missing is None else below | above | missing
     if overflow == "raise" or (missing is not None and bool(missing.any())):
-        _refuse(x, lost, dtype)
+        _refuse(x, lost, dtype, remedy)
     y = cast(xp.where(lost, xp.zeros_like(whole), whole), dtype, overflow="ignore")
     y[below], y[above] = low, high
     return y
@@ -328,11 +346,11 @@ def _lies_within(x: Any, low: int, high: int, settle: Callable[[float], int]) ->
     return math.isfinite(smallest) and math.isfinite(largest) and low <= settle(smallest) and settle(largest) <= high
 
 
-def _refuse(x: Any, lost: Any, dtype: Dtype) -> NoReturn:
+def _refuse(x: Any, lost: Any, dtype: Dtype, remedy: str) -> NoReturn:
     lost = to_numpy(lost)
     first = tuple(int(i) for i in np.argwhere(lost)[0])
     value = x[first].item() if first else x.item()
-    remedy = 'overflow="saturate" takes the nearest that it can hold' if not _is_nan(value) else "replace NaN first"
+    remedy = remedy if not _is_nan(value) else "replace NaN first"
     many = f"{int(lost.sum()):,} of {lost.size:,} values"
     raise DataError(f"{many} have no {dtype}, the first at {list(first)}: {value!r}; {remedy}")
 
@@ -404,7 +422,7 @@ def affine(x: Any, scale: float, offset: float, *, dtype: FloatDtype | None = No
         y = x.to(getattr(torch, work))
         y = y.mul_(scale) if inplace or y is not x else y * scale
         y = y.add_(offset) if offset else y
-    return cast(y, result)  # type: ignore[arg-type]
+    return cast(y, result, remedy=_WIDER)  # type: ignore[arg-type]
 
 
 def _check_inplace(x: Any, source: str, result: str, work: str) -> None:

@@ -14,12 +14,12 @@ from functools import cached_property
 from inspect import get_annotations
 from typing import Any, ClassVar, TypeGuard, TypeVar
 
-from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError
+from bridgeflow.errors import CannotStream, ConfigError
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
-from bridgeflow.transforms.plan import Plan, describe_leaves, is_spec
+from bridgeflow.transforms.plan import Plan, describe_leaves, opened_specs, select_specs
 from bridgeflow.transforms.runner import Runner, Stage, locate
-from bridgeflow.tree import compile_recipe, parse_keys
+from bridgeflow.tree import parse_keys
 
 __all__ = ["LeafTransform", "Transform", "is_leafwise"]
 
@@ -193,8 +193,13 @@ class LeafTransform(Transform):
     business.
 
     Args:
-        keys: paths of the arrays to transform (`"ecg"`, `"lead.*"`, see `bridgeflow.tree`); `None` for all. Labels,
-            strings, numbers and `None` are passed on untouched. What a key names must be, or hold, an array.
+        keys: paths of the arrays to transform (`"ecg"`, `"lead.*"`, see `bridgeflow.tree`); `"*"` for every array at
+            any depth. `None` means all, too, but where the transform works `along_time` and the data holds several
+            arrays, it has to be said. Labels, strings, numbers and `None` are passed on untouched. What a key names
+            must be, or hold, an array.
+
+    Lists and tuples of numbers, nested or not, are arrays where `keys` select them; without `keys`, where the data
+    holds no other array. Data without any array is refused.
     """
 
     keys: tuple[str, ...] | None = None
@@ -238,6 +243,15 @@ class LeafTransform(Transform):
         """Where an axis that results do not depend on stands in a result of `made` axes, for data of `ndim` axes."""
         return min(axis, max(made - 1, 0))
 
+    @property
+    def along_time(self) -> bool:
+        """Whether the values along an axis are taken together, which makes nonsense of an array that is no signal.
+
+        Such a transform wants `keys` where the data holds several arrays. It follows from `core_ndim`, or from a field
+        `axis`; a transform that has neither may say it as a class attribute: `along_time = True`.
+        """
+        return bool(self.core_ndim) or getattr(self, "axis", None) is not None
+
     @abstractmethod
     def apply(self, x: Any) -> Any:
         """The transform of one array, which is only read. What cannot be handled is an error, never passed on."""
@@ -272,12 +286,9 @@ class LeafTransform(Transform):
 
     def plan(self, data: Any, stage: str = "") -> Plan:
         """One row for each crossing of each selected array."""
-        try:
-            recipe, specs = compile_recipe(data, is_spec, self.keys)
-        except BridgeflowError as error:
-            error.stage = error.stage or stage
-            raise
-        steps: list[Exchange] = []
+        data, reads = opened_specs(data, self, stage)
+        recipe, specs = select_specs(data, self, stage)
+        steps: list[Exchange] = [dataclasses.replace(read, stage=stage or type(self).__name__) for read in reads]
         made: list[ArraySpec] = []
         beside: dict[int, Mapping[str, object]] = {}
         for slot, (place, spec) in enumerate(zip(recipe.places, specs, strict=True)):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from bridgeflow.bridge import describe
+from bridgeflow.bridge import describe, route
+from bridgeflow.bridge.array_like import is_scalar_list
 from bridgeflow.bridge.tracing import html_table, text_table
+from bridgeflow.errors import BridgeflowError
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.runner import is_array
-from bridgeflow.tree import map_leaves, open_tables
+from bridgeflow.transforms.runner import READ_FIRST, is_array, locate, opened, reading_copies, select
+from bridgeflow.tree import Recipe, compile_recipe, map_leaves, open_tables
 
-__all__ = ["UNKNOWN", "Opaque", "Plan", "assumed", "describe_leaves", "is_spec"]
+if TYPE_CHECKING:
+    from bridgeflow.transforms.base import LeafTransform
+
+__all__ = ["UNKNOWN", "Opaque", "Plan", "assumed", "describe_leaves", "is_spec", "opened_specs", "select_specs"]
 
 
 class _Unknown:
@@ -119,4 +124,27 @@ def describe_leaves(sample: Any) -> Any:
     >>> print(describe_leaves({"ecg": np.zeros((2, 100)), "id": "a"})["ecg"])
     numpy float64[2, 100]
     """
-    return map_leaves(describe, open_tables(sample), is_array)
+    return map_leaves(describe, open_tables(sample), lambda leaf: is_array(leaf) or is_scalar_list(leaf))
+
+
+def select_specs(data: Any, transform: LeafTransform, label: str = "") -> tuple[Recipe, list[Any]]:
+    """What `select` does for arrays, for the specs that stand for them."""
+    return select(data, transform, label, counts=is_spec)
+
+
+def opened_specs(data: Any, transform: LeafTransform, label: str = "") -> tuple[Any, list[Exchange]]:
+    """What `opened` does for arrays, for specs: as ndarrays what must be read first, and the crossings that this is."""
+    data = opened(data, transform, label, counts=is_spec, read=describe)
+    recipe, specs = compile_recipe(data, is_spec, transform.keys)
+    reads: list[Exchange] = []
+    for slot, spec in enumerate(specs):
+        if spec.kind in READ_FIRST:
+            try:
+                crossing = route(spec, "numpy", copy=reading_copies(transform))
+            except BridgeflowError as error:
+                locate(error, recipe.places[slot], label)
+                raise
+            specs[slot] = crossing.target
+            if crossing.action != "view":
+                reads.append(crossing.exchange(place=recipe.places[slot]))
+    return recipe.put(data, specs), reads

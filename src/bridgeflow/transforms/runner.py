@@ -10,19 +10,37 @@ program never changes a result, an order of calls, or an error.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from bridgeflow._optional import loaded
-from bridgeflow.bridge import Masked, kind_of
+from bridgeflow.bridge import Masked, kind_of, to_numpy
+from bridgeflow.bridge.array_like import is_number_list, is_scalar_list, read_list
 from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import BridgeflowError, at_place
-from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, open_tables
+from bridgeflow.errors import BridgeflowError, ConfigError, NoRoute, at_place
+from bridgeflow.policy import Copy
+from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, leaves_of, open_tables
 
 if TYPE_CHECKING:
     from bridgeflow.transforms.base import LeafTransform
 
-__all__ = ["Runner", "Stage", "is_array", "locate", "parts_of", "put_back", "select"]
+__all__ = [
+    "READ_FIRST",
+    "Runner",
+    "Stage",
+    "is_array",
+    "locate",
+    "opened",
+    "parts_of",
+    "put_back",
+    "reading_copies",
+    "select",
+]
 
+_Error = TypeVar("_Error", bound=BridgeflowError)
+
+READ_FIRST: Final = ("buffer", "array_like")
+"""Kinds that are made ndarrays before a transform sees them."""
 _PROGRAMS_KEPT: Final = 8
 """Structures remembered for each stage, the latest first: data that never looks the same must not fill the memory."""
 
@@ -70,7 +88,7 @@ class Runner:
         try:
             for number, function, _, cls in calls:  # noqa: B007  read where an error is located
                 value = function(value)
-                if value.__class__ is not cls:
+                if type(value) is not cls:
                     break
             else:
                 return put(data, value)
@@ -80,16 +98,20 @@ class Runner:
         return self._run_from(number + 1, put_back(recipe, data, [value]))
 
     def _run_from(self, number: int, data: Any) -> Any:
-        """The data after the last stage, from the given stage on."""
+        """The data after the last stage, from the given stage on.
+
+        Programs are written for data whose arrays are arrays. What must be read first (tables of other libraries, lists
+        of numbers, stored arrays) matches none, is opened, and is looked at again.
+        """
         while number < self._count:
             for program in self._programs[number]:
                 leaves = program[0].take(data)
                 if leaves is not None:
                     break
             else:
-                opened = open_tables(data)
+                opened = self._opened(number, data)
                 if opened is not data:
-                    data = opened  # look again, now that there are columns to see
+                    data = opened
                 else:
                     data, number = self._learn(number, data)
                 continue
@@ -100,7 +122,7 @@ class Runner:
                     if number > last:
                         break
                     leaves[slot] = value = function(leaves[slot])
-                    if value.__class__ is not cls:
+                    if type(value) is not cls:
                         last = number  # finish this stage, then let the data go on without the program
             except Exception as error:
                 locate(error, recipe.places[slot], self._stages[number].label)
@@ -120,6 +142,8 @@ class Runner:
         number = first
         keeps_structure = True
         while number < len(self._stages) and keeps_structure:
+            if number > first and self._opened(number, data) is not data:
+                break  # the next program begins with what this stage opens
             recipe, data, values = self._one_stage(number, data)
             taken.append((number, recipe.places, values))
             keeps_structure = not any(is_container(value, is_array) for value in values)
@@ -127,10 +151,14 @@ class Runner:
         self._remember(first, start, taken, number, spreads=not keeps_structure)
         return data, number
 
+    def _opened(self, number: int, data: Any) -> Any:
+        label, transform = self._stages[number]
+        return opened(data, transform, label)
+
     def _one_stage(self, number: int, data: Any) -> tuple[Recipe, Any, list[Any]]:
         label, transform = self._stages[number]
         function = self._functions[number]
-        recipe, leaves = select(data, transform.keys, label)
+        recipe, leaves = select(data, transform, label)
         values: list[Any] = []
         try:
             values.extend(map(function, leaves))
@@ -158,9 +186,9 @@ class Runner:
 
     def _traced(self, data: Any) -> Any:
         """Stage by stage, telling open traces where each crossing happens."""
-        data = open_tables(data)
         for (label, transform), function in zip(self._stages, self._functions, strict=True):
-            recipe, leaves = select(data, transform.keys, label)
+            data = opened(data, transform, label)
+            recipe, leaves = select(data, transform, label)
             values = []
             for place, leaf in zip(recipe.places, leaves, strict=True):
                 with at(place, label):
@@ -178,13 +206,131 @@ def is_array(leaf: object) -> bool:
     return kind_of(leaf) is not None
 
 
-def select(data: Any, keys: Keys, label: str = "") -> tuple[Recipe, list[Any]]:
-    """The recipe and the selected leaves, errors telling the stage."""
+def select(
+    data: Any, transform: LeafTransform, label: str = "", *, counts: Callable[[object], bool] = is_array
+) -> tuple[Recipe, list[Any]]:
+    """The recipe and the arrays that a transform works on, errors telling the stage.
+
+    Args:
+        data: as `opened` leaves it.
+        transform: what is going to work on them.
+        label: what it is called in errors.
+        counts: what counts as an array: arrays, or in a plan their specs.
+
+    Raises:
+        NoRoute: there is no array in the data.
+        ConfigError: a transform along time without `keys`, and several arrays: a label among them would be filtered.
+    """
     try:
-        return compile_recipe(data, is_array, keys)
+        recipe, leaves = compile_recipe(data, counts, transform.keys)
+        if not leaves:
+            raise _nothing_to_do(data, transform)
+        if len(leaves) > 1 and transform.keys is None and transform.along_time:
+            raise _several(recipe.places, transform)
     except BridgeflowError as error:
         error.stage = error.stage or label
         raise
+    return recipe, leaves
+
+
+def opened(
+    data: Any,
+    transform: LeafTransform,
+    label: str = "",
+    *,
+    counts: Callable[[object], bool] = is_array,
+    read: Callable[[Any], Any] | None = None,
+) -> Any:
+    """The same data with what the transform is going to read as an array made one; the object itself where all are.
+
+    Lists and tuples of numbers count as arrays where `keys` select them; without `keys`, where the data holds no other
+    array. Foreign tables become Arrow tables.
+
+    Args:
+        data, transform, label, counts: as for `select`.
+        read: makes an array of what has to be read, or its spec; by default an ndarray.
+
+    Raises:
+        NoRoute: a list of numbers that is not rectangular, or holds None.
+        CopyRefused: the transform says `copy="never"`, and reading is a copy.
+    """
+    data = open_tables(data)
+    keys = transform.keys
+    try:
+        recipe, leaves = compile_recipe(data, lambda leaf: counts(leaf) or is_number_list(leaf), keys)
+    except BridgeflowError as error:
+        error.stage = error.stage or label
+        raise
+    stored = {slot for slot, leaf in enumerate(leaves) if kind_of(leaf) in READ_FIRST or is_scalar_list(leaf)}
+    lists = {slot for slot, leaf in enumerate(leaves) if slot not in stored and not counts(leaf)}
+    if keys is None and lists:
+        if len(lists) < len(leaves):
+            if transform.along_time:
+                raise _at_stage(_several(recipe.places, transform), label)
+            lists = set()
+        else:
+            lists = {slot for slot in lists if _is_readable(leaves[slot])} or lists
+    if not lists | stored:
+        return data
+    read = read or partial(to_numpy, copy=reading_copies(transform))
+    values = list(leaves)
+    for slot in sorted(lists | stored):
+        try:
+            with at(recipe.places[slot], label):
+                values[slot] = read(leaves[slot])
+        except Exception as error:
+            locate(error, recipe.places[slot], label)
+            raise
+    return recipe.put(data, values)
+
+
+def reading_copies(transform: LeafTransform) -> Copy:
+    """Under which policy a transform's arrays are read: one that may not copy may not have them read either."""
+    return "never" if getattr(transform, "copy", None) == "never" else "auto"
+
+
+def _is_readable(numbers: Any) -> bool:
+    try:
+        read_list(numbers)
+    except NoRoute:
+        return False
+    return True
+
+
+def _at_stage(error: _Error, label: str) -> _Error:
+    error.stage = error.stage or label
+    return error
+
+
+def _several(places: Sequence[str], transform: LeafTransform) -> ConfigError:
+    name = type(transform).__name__
+    shown = ", ".join(places[:6]) + (f" and {len(places) - 6} more" if len(places) > 6 else "")
+    first = places[0].removeprefix("$").removeprefix(".")
+    example = f"({first!r},)"
+    return ConfigError(
+        f"{name} works along time, and the data holds several arrays: {shown}; "
+        f'say which are signals, keys={example}, or keys="*" for all'
+    )
+
+
+def _nothing_to_do(data: Any, transform: LeafTransform) -> NoRoute:
+    name = type(transform).__name__
+    if data is None or isinstance(data, (str, bytes, bytearray, int, float, complex)):
+        what = f"{name} was given a {type(data).__name__}, which is not an array"
+    else:
+        what = f"{name} found no array in the {type(data).__name__}" + _contents(data)
+    return NoRoute("unknown", what, "pass arrays, lists of numbers, or containers (dict, list, dataclass) of them")
+
+
+def _contents(data: Any) -> str:
+    """What stands in the data in place of arrays, in words."""
+    if not is_container(data, is_array):
+        return ", whose attributes are not looked at"
+    found = {place: type(leaf).__name__ for place, leaf in leaves_of(data, lambda leaf: True).items()}
+    if not found:
+        return ": it is empty"
+    shown = [f"{place} is a {name}" for place, name in list(found.items())[:4]]
+    return f": {', '.join(shown)}" + (f", and {len(found) - 4} more" if len(found) > 4 else "")
 
 
 def put_back(recipe: Recipe, data: Any, values: list[Any]) -> Any:

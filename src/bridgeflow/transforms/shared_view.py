@@ -78,7 +78,7 @@ class SharedView(LeafTransform):
         copy: Copy = "always" if spec.kind in ("torch", "dlpack") and self.copy == "auto" else self.copy
         routes = [route(spec, "numpy", copy=copy, writable=self.writable, bfloat16="ml_dtypes")]
         again: Copy = "never" if self.copy == "never" else "auto"
-        if "byte-order" in routes[-1].target.flags:
+        if {"byte-order", "unaligned"} & routes[-1].target.flags:
             routes.append(route(routes[-1].target, "torch", copy=again))
             routes.append(route(routes[-1].target, "numpy", writable=self.writable))
         if "non-contiguous" in routes[-1].target.flags:

@@ -58,6 +58,8 @@ class Window(LiveTransform):
         """What cuts."""
         return LiveFrames(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.first)
 
+    along_time: ClassVar[bool] = True
+
     @property
     def core_ndim(self) -> int | None:
         """As for others; with the windows first they stand before the batch, so each example is cut by itself."""

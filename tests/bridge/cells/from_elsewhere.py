@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -288,4 +290,103 @@ def faces() -> list[Cell]:
     ]
 
 
-CELLS = (*dlpack(), *capsules(), *polars(), *images(), *faces())
+@dataclass
+class Stored:
+    """An array that is kept elsewhere: NumPy is handed a copy, or one that must not be written to."""
+
+    array: np.ndarray
+    read_only: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        made = np.array(self.array, dtype)
+        made.flags.writeable = not self.read_only
+        return made
+
+
+def buffers() -> list[Cell]:
+    def of(code: str) -> Callable[[], Any]:
+        return lambda: array(code, [1, 2, 3])
+
+    held: dict[str, Any] = {"values": lambda x: x.tolist()}
+    codes = {"b": "int8", "B": "uint8", "h": "int16", "H": "uint16", "i": "int32", "I": "uint32", "q": "int64"}
+    codes |= {"Q": "uint64", "f": "float32", "d": "float64"}
+    released = memoryview(bytearray(8))
+    released.release()
+    refused = refuse("unknown")
+    return [
+        *(cell(f"buffer-array-{code}", of(code), **SHARED, **held, dtype=name) for code, name in codes.items()),
+        cell("buffer-array-empty", lambda: array("d"), **SHARED, **held, dtype="float64"),
+        cell("buffer-memoryview", lambda: memoryview(np.arange(3.0)), **SHARED, **held, dtype="float64"),
+        cell("buffer-memoryview-read-only", lambda: memoryview(bytes(range(4))), **READ, **held, dtype="uint8"),
+        cell(
+            "buffer-memoryview-2d",
+            lambda: memoryview(bytearray(range(12))).cast("B", (3, 4)),
+            **SHARED,
+            **held,
+            dtype="uint8",
+        ),
+        cell(
+            "buffer-memoryview-backwards",
+            lambda: memoryview(np.arange(4.0))[::-1],
+            numpy=view(),
+            torch=copy("negative-stride"),
+            arrow=copy("non-contiguous"),
+            **held,
+            dtype="float64",
+        ),
+        cell("buffer-memoryview-released", lambda: released, numpy=refused, torch=refused, arrow=refused),
+    ]
+
+
+def array_likes() -> list[Cell]:
+    read = {"numpy": copy("decode"), "torch": copy("decode"), "arrow": copy("decode")}
+    text = {"numpy": copy("decode", values=lambda x: None), "torch": refuse("dtype"), "arrow": refuse("dtype")}
+    lists: dict[str, tuple[Any, str]] = {
+        "ints": ([1, 2, 3], "int64"),
+        "floats": ([1.5, 2, True], "float64"),
+        "bools": ((True, False), "bool"),
+        "complex": ([1j, 2.0], "complex128"),
+        "rows": ([[1, 2], [3, 4]], "int64"),
+        "rows-of-tuples": (((1.0,), (2.0,)), "float64"),
+        "deep": ([[[1], [2]], [[3], [4]]], "int64"),
+        "scalars": ([np.float32(1.5), np.float32(2)], "float32"),
+    }
+    wrong: dict[str, tuple[Any, str]] = {
+        "ragged": ([[1, 2], [3]], "ragged"),
+        "uneven-depth": ([[1, 2], [3, [4]]], "unknown"),
+        "with-None": ([1.0, None], "nulls"),
+        "with-None-inside": ([[1.0], [None]], "nulls"),
+        "too-large": ([2**70], "dtype"),
+        "of-text": (["a"], "unknown"),
+        "mixed": ([1, "a"], "unknown"),
+        "empty": ([], "unknown"),
+        "of-arrays": ([np.ones(2), np.ones(2)], "unknown"),
+    }
+    stored = lambda: Stored(np.arange(6.0).reshape(2, 3))  # noqa: E731
+    kept: dict[str, Any] = {"dtype": "float64", "values": lambda x: x.array.tolist()}
+    return [
+        *(
+            cell(f"list-{name}", lambda x=x: x, **read, dtype=dtype, values=lambda x: np.asarray(x).tolist())
+            for name, (x, dtype) in lists.items()
+        ),
+        *(
+            cell(f"list-{name}", lambda x=x: x, numpy=refuse(why), torch=refuse(why), arrow=refuse(why))
+            for name, (x, why) in wrong.items()
+        ),
+        cell("stored", stored, **read, **kept),
+        cell("stored-read-only", lambda: Stored(np.arange(3.0), read_only=True), **read, **kept),
+        cell("stored-big-endian", lambda: Stored(np.arange(3, dtype=">f8")), **read, **kept),
+        cell("stored-text", lambda: Stored(np.array(["a"])), **text, dtype="str32"),
+        cell("stored-empty", lambda: Stored(np.empty((0, 3))), **read, **kept),
+    ]
+
+
+CELLS = (*dlpack(), *capsules(), *polars(), *images(), *faces(), *buffers(), *array_likes())

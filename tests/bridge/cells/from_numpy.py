@@ -202,6 +202,16 @@ def unaligned() -> np.ndarray:
     return x
 
 
+def off_by(offset: int, code: str, *shape: int) -> np.ndarray:
+    """Complex numbers at an address that is a multiple of 64, and so much."""
+    item, count = np.dtype(code).itemsize, int(np.prod(shape))
+    memory = np.zeros(count * item + 128, np.uint8)
+    start = -memory.ctypes.data % 64 + offset
+    x = memory[start : start + count * item].view(code).reshape(shape)
+    x[...] = np.arange(1, count + 1).reshape(shape) * (1 - 2j)
+    return x
+
+
 def mapped(mode: str, code: str = "f4", shape: tuple[int, ...] = (3, 4)) -> np.ndarray:
     """A map over a file that has lost its name."""
     handle, path = tempfile.mkstemp()
@@ -215,6 +225,7 @@ def mapped(mode: str, code: str = "f4", shape: tuple[int, ...] = (3, 4)) -> np.n
 
 def layouts() -> list[Cell]:
     far = 2**61
+    off = (copy("unaligned"), copy("unaligned", writable=False))
     windows = {
         "numpy": view(),
         "torch": (copy("read-only"), view(writable=False)),
@@ -258,6 +269,26 @@ def layouts() -> list[Cell]:
             arrow=copy("non-contiguous"),
         ),
         cell("numpy-unaligned", unaligned, **SHARED),
+        *(
+            cell(f"numpy-unaligned-{name}", make, numpy=view(), torch=off, arrow=arrow)
+            for name, make, arrow in (
+                ("complex128", partial(off_by, 8, "c16", 4), view()),
+                ("complex128-rows", partial(off_by, 8, "c16", 2, 3), view()),
+                ("complex128-columns", lambda: off_by(8, "c16", 3, 4)[:, ::2], copy("non-contiguous")),
+                ("complex128-odd-address", partial(off_by, 3, "c16", 4), view()),
+                ("complex128-0d", lambda: off_by(8, "c16", 4)[1, ...], copy("zero-dim")),
+                ("complex64", partial(off_by, 4, "c8", 4), view()),
+                ("complex64-odd-address", partial(off_by, 1, "c8", 2, 3), view()),
+            )
+        ),
+        cell(
+            "numpy-unaligned-complex128-read-only",
+            lambda: frozen(off_by(8, "c16", 4)),
+            numpy=view(),
+            torch=off,
+            arrow=view(),
+        ),
+        cell("numpy-aligned-complex64", partial(off_by, 8, "c8", 4), **SHARED),
         cell("numpy-0d", lambda: np.array(3.5), numpy=view(), torch=view(), arrow=copy("zero-dim")),
         cell(
             "numpy-0d-read-only",

@@ -1,0 +1,166 @@
+"""What NumPy reads as an array without being one: lists of numbers, buffers, and arrays that a file or a store holds.
+
+`array.array` and `memoryview` are memory that NumPy looks at (kind `buffer`), so they cross without a copy. Lists and
+tuples of numbers, h5py datasets, zarr arrays and all else with `__array__`, `shape` and `dtype` are read into memory first
+(kind `array_like`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from bridgeflow.bridge.routes import Options, Rule
+from bridgeflow.errors import NoRoute
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["ARRAY_LIKE_TO_NUMPY", "describe_array_like", "is_number_list", "is_scalar_list", "land_buffer", "read_list"]
+
+_NUMBERS: Final = frozenset({bool, int, float, complex})
+_ROWS: Final = frozenset({list, tuple})
+
+
+def is_number_list(x: object) -> bool:
+    """Whether a value is a list or tuple of numbers, nested or not; `None` among them counts as a missing number.
+
+    Whether it can be read is another question: its rows may differ in length, or numbers be missing.
+
+    >>> is_number_list([[1, 2], (3.5, 4)]), is_number_list([1, "a"]), is_number_list([])
+    (True, False, False)
+    """
+    return _numbers_in(x) != ""
+
+
+def is_scalar_list(x: object) -> bool:
+    """Whether a list of numbers holds NumPy's, each of which would otherwise be an array by itself.
+
+    >>> is_scalar_list(list(np.arange(3))), is_scalar_list([1, 2])
+    (True, False)
+    """
+    return _numbers_in(x) == "numpy"
+
+
+def _numbers_in(x: object) -> Literal["", "python", "numpy"]:
+    if type(x) is not list and type(x) is not tuple:
+        return ""
+    pending: list[Any] = [x]
+    met: Literal["", "python", "numpy"] = ""
+    while pending:
+        row = pending.pop()
+        types = set(map(type, row))
+        if types <= _ROWS:
+            pending.extend(row)
+            continue
+        types.discard(type(None))
+        if types - _NUMBERS:
+            if not all(cls in _NUMBERS or issubclass(cls, (np.number, np.bool_)) for cls in types):
+                return ""
+            met = "numpy"
+        elif types:
+            met = met or "python"
+    return met
+
+
+def read_list(x: Any) -> np.ndarray[Any, Any]:
+    """A list of numbers as an ndarray, with the element type that NumPy chooses.
+
+    Raises:
+        NoRoute: rows of unequal length, `None` in place of a number, integers that no element type holds.
+
+    >>> read_list([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    kind = type(x).__name__
+    try:
+        values = np.asarray(x)
+    except (ValueError, OverflowError, TypeError):
+        remedy = "pad the rows to one length first, or pass them one by one"
+        raise NoRoute("ragged", f"the rows of the {kind} of numbers differ in length or depth", remedy) from None
+    if values.dtype.kind not in "biufc":
+        if _has_none(x):
+            raise NoRoute("nulls", f"the {kind} of numbers holds None", "put float('nan') or a number in its place")
+        what = f"the {kind} of numbers holds an integer of more than 64 bits"
+        raise NoRoute("dtype", what, "convert it to floats first")
+    return values
+
+
+def _has_none(x: Any) -> bool:
+    return any(item is None or (type(item) in _ROWS and _has_none(item)) for item in x)
+
+
+def land_buffer(x: Any) -> np.ndarray[Any, Any]:
+    """An `array.array` or a `memoryview` as an ndarray over the same memory.
+
+    Raises:
+        NoRoute: a released memoryview, or a format that NumPy does not read.
+    """
+    remedy = "say what the bytes are: np.frombuffer(x, dtype)"
+    try:
+        values = np.asarray(x)
+    except (ValueError, TypeError, BufferError) as error:
+        raise NoRoute("unknown", f"NumPy cannot read the {type(x).__name__} ({error})", remedy) from error
+    if values.dtype.hasobject:  # what NumPy makes of a memoryview that was released
+        raise NoRoute("unknown", f"NumPy cannot read the {type(x).__name__}: released, or of an unknown format", remedy)
+    return values
+
+
+def describe_array_like(x: Any) -> ArraySpec:
+    """The spec of a list of numbers, or of an object with `__array__`, `shape` and `dtype`, whose data is not read."""
+    if type(x) in _ROWS:
+        return _spec_of(read_list(x))
+    try:
+        dtype = np.dtype(x.dtype)
+        shape = tuple(map(int, x.shape))
+    except (TypeError, ValueError, AttributeError):
+        return _spec_of(_read(x))
+    spec = _spec_of(np.empty((0,) * len(shape), dtype))
+    count = int(np.prod(shape, dtype=object))
+    return ArraySpec(
+        kind=spec.kind,
+        dtype=spec.dtype,
+        shape=shape,
+        writable=False,
+        flags=spec.flags & {"byte-order", "no-number", "ulonglong"},
+        nbytes=None if dtype.hasobject else count * dtype.itemsize,
+    )
+
+
+def _spec_of(values: np.ndarray[Any, Any]) -> ArraySpec:
+    from bridgeflow.bridge.numpy_torch import describe_numpy
+
+    spec = describe_numpy(values)
+    return replace(spec, kind="array_like", writable=False, strides=None, flags=spec.flags - {"subclass"})
+
+
+def _read(x: Any) -> np.ndarray[Any, Any]:
+    try:
+        return np.asarray(x)
+    except Exception as error:
+        what = f"the {type(x).__name__} cannot be read as an array ({type(error).__name__}: {error})"
+        raise NoRoute("unknown", what, "read it by its own means first") from error
+
+
+def _in_memory(x: Any, spec: ArraySpec, options: Options) -> np.ndarray[Any, Any]:
+    values = _read(x)
+    return np.array(values) if options.copy == "always" or not values.flags.writeable else values
+
+
+ARRAY_LIKE_TO_NUMPY = (
+    Rule(
+        name="read",
+        when=lambda s, o: s.kind == "array_like",
+        action="copy",
+        reason="decode",
+        says="its values are read into an ndarray",
+        remedy="read it once, np.asarray(x), and share that",
+        then=lambda s, o: s.fresh(kind="numpy", nbytes=s.nbytes) if not s.flags else _read_spec(s),
+        apply=_in_memory,
+    ),
+)
+
+
+def _read_spec(spec: ArraySpec) -> ArraySpec:
+    """Byte order and element types that are not numbers stay for the rules that follow."""
+    return replace(spec, kind="numpy", writable=True)
