@@ -1,8 +1,8 @@
 """What NumPy reads as an array without being one: lists of numbers, buffers, and arrays that a file or a store holds.
 
 `array.array` and `memoryview` are memory that NumPy looks at (kind `buffer`), so they cross without a copy. Lists and
-tuples of numbers, h5py datasets, zarr arrays and all else with `__array__`, `shape` and `dtype` are read into memory first
-(kind `array_like`).
+tuples of numbers, h5py datasets, zarr arrays and all else with `__array__`, `shape` and `dtype` are read into memory
+first (kind `array_like`).
 """
 
 from __future__ import annotations
