@@ -92,7 +92,9 @@ ROWS = {
     ),
     "one late": (
         Layout("instants"),
-        Compose([Resample(from_hz=2, to_hz=2, keys=("x",)), Resample(from_hz=2, to_hz=1, keys="*"), Scale(keys=("x",))]),
+        Compose(
+            [Resample(from_hz=2, to_hz=2, keys=("x",)), Resample(from_hz=2, to_hz=1, keys="*"), Scale(keys=("x",))]
+        ),
         {"x": STEREO[:, 0], "y": pa.array(STEREO[:, 1])},
     ),
     "examples": (Layout("examples"), Compose([ZERO_PHASE, Scale(scale=2.0)]), {"x": STEREO.T.copy().repeat(3, 0)}),
