@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -321,3 +323,16 @@ def test_bad_arguments_are_our_errors(call, make):
     with pytest.raises((BridgeflowError, ValueError)) as caught:
         call(make(10))
     assert isinstance(caught.value, ValueError)
+
+
+def test_the_docs_list_every_name_in_its_section():
+    text = (Path(__file__).parents[2] / "docs" / "scipy.md").read_text(encoding="utf-8")
+    sections = dict(part.split("\n", 1) for part in text.split("\n## ")[1:])
+
+    def names(section):
+        return {name for row in re.findall(r"^\| .* \| (`.*) \|$|^(`.*) are SciPy's", sections[section], re.M)
+                for name in re.findall(r"`(\w+)`", "".join(row))}  # fmt: skip
+
+    assert names("Names with an engine of ours") == set(scipy.signal.__all__) & set(signal.__all__)
+    assert names("Names that are SciPy's functions") == {*PASSED, *SCIPYS_OBJECTS}
+    assert names("Names that stay in scipy.signal") == set(NOT_HERE)
