@@ -1,13 +1,18 @@
 """`bridgeflow doctor`: each thing that hurts is found, with its remedy."""
 
+import json
 import resource
 import shutil
+import sys
 from collections import namedtuple
 from importlib import metadata
 
+import pytest
 import torch
 
+from bridgeflow.engines import machine
 from bridgeflow.engines.machine import examine
+from bridgeflow.signal.iir import native
 
 
 def found(what):
@@ -32,8 +37,46 @@ def test_missing_packages(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(machine, "_why_not_imported", lambda module, path: "ModuleNotFoundError: No module")
     assert (found("scipy").verdict, found("scipy").remedy) == ("bad", "pip install scipy")
     assert (found("matplotlib").verdict, found("bridgeflow").verdict) == ("note", "note")
+
+
+BROKEN = {
+    "an error": ("raise RuntimeError('operator torchvision::nms does not exist')", "nms does not exist"),
+    "a crash": ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "its import ends the process (SIGSEGV)"),
+    "an exit": ("raise SystemExit(7)", "exit code 7"),
+    "a dependency that is missing": ("import nowhere", "No module named 'nowhere'"),
+    "escapes": ("raise ImportError('\\x1b[31mred')", r"\x1b[31mred"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+@pytest.mark.parametrize("name", ["torchvision", "matplotlib"])
+def test_a_package_that_cannot_be_imported_is_found_out(monkeypatch, tmp_path, name, fault):
+    code, said = BROKEN[fault]
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text(code + "\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    monkeypatch.setattr(machine, "_REQUIRED", {"torch": "json", "PyYAML": "yaml", "torchvision": "torchvision"})
+    monkeypatch.setattr(machine, "_OPTIONAL", {"matplotlib": ("matplotlib", "pictures")})
+    monkeypatch.setattr(machine, "_native", lambda path: machine.Finding("native engine", "built"))
+    finding = found(name)
+    assert (finding.verdict, said in finding.found) == ("bad", True), finding
+    assert finding.remedy.startswith(f"pip install --force-reinstall {name}")
+
+
+def test_an_import_that_hangs_is_found_out(monkeypatch, tmp_path):
+    (tmp_path / "slow.py").write_text("import time; time.sleep(60)\n")
+    monkeypatch.setattr(machine, "_LONGEST_IMPORT", 0.5)
+    path = json.dumps([str(tmp_path), *sys.path])
+    assert machine._why_not_imported("slow", path) == "its import has not ended after 0 s"
+
+
+def test_the_native_engine_is_there_or_its_absence_has_a_reason():
+    finding = found("native engine")
+    assert finding.found.startswith("built, runs with " if native.is_built() else "missing: ")
+    assert native.is_built() or finding.remedy
 
 
 def test_more_threads_than_cores(monkeypatch):

@@ -2,27 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import resource
 import shutil
+import signal
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from typing import Literal, TypeAlias
 
 from bridgeflow._threads import usable_cores
+from bridgeflow.errors import printable
 
 __all__ = ["Finding", "examine"]
 
 Verdict: TypeAlias = Literal["ok", "note", "bad"]
 
-_REQUIRED = ("torch", "torchvision", "numpy", "scipy", "pyarrow", "pydantic", "PyYAML", "typer", "rich")
-_OPTIONAL = {
-    "matplotlib": "pictures: pip install 'bridgeflow[plot]'",
-    "ml_dtypes": "bfloat16 in NumPy: pip install 'bridgeflow[ml-dtypes]'",
-    "pillow": "images: pip install 'bridgeflow[images]'",
+_REQUIRED = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "scipy": "scipy.signal",
+    "pyarrow": "pyarrow.parquet",
+    "pydantic": "pydantic",
+    "PyYAML": "yaml",
+    "typer": "typer",
+    "rich": "rich.progress",
 }
+"""The packages that are always needed, and the module of each that is imported to see whether it works."""
+
+_OPTIONAL = {
+    "matplotlib": ("matplotlib.backends.backend_agg", "pictures: pip install 'bridgeflow[plot]'"),
+    "ml_dtypes": ("ml_dtypes", "bfloat16 in NumPy: pip install 'bridgeflow[ml-dtypes]'"),
+    "pillow": ("PIL.Image", "images: pip install 'bridgeflow[images]'"),
+}
+
+_IMPORT = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); __import__(sys.argv[2])"
+_NATIVE = """
+import sys, json, warnings
+sys.path[:] = json.loads(sys.argv[1])
+warnings.simplefilter("ignore")
+from bridgeflow.signal.iir import native
+print(native.unavailable() or "+" + native.instruction_sets()[0])
+"""
+_LONGEST_IMPORT = 120.0
+"""Seconds after which an import counts as hanging."""
+
 _FEW_FILES = 1024
 _SMALL_SHM = 64 << 20
 
@@ -38,22 +68,64 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at the installation and the machine; imports torch.
+    """Look at the installation and the machine. Every package is imported, each in a process of its own.
 
     >>> {finding.what for finding in examine()} >= {"python", "torch", "cores", "memory", "open files"}
     True
     """
+    path = json.dumps(sys.path)
+    modules = [*_REQUIRED.values(), *(module for module, _ in _OPTIONAL.values())]
+    with ThreadPoolExecutor(4) as pool:
+        native = pool.submit(_native, path)
+        failures = dict(zip(modules, pool.map(lambda module: _why_not_imported(module, path), modules), strict=True))
+    packages = [_package(name, failures[module]) for name, module in _REQUIRED.items()]
+    has_torch = failures["torch"] is None
     return [
         Finding("python", f"{platform.python_version()} ({sys.executable})"),
-        *map(_package, ("bridgeflow", *_REQUIRED)),
-        *(_optional(name, use) for name, use in _OPTIONAL.items()),
-        _yaml_parser(),
-        _cores(),
-        _accelerator(),
+        _ourselves(),
+        *packages,
+        *(_optional(name, failures[module], use) for name, (module, use) in _OPTIONAL.items()),
+        native.result(),
+        *([] if failures["yaml"] is not None else [_yaml_parser()]),
+        _cores() if has_torch else Finding("cores", f"{usable_cores()} usable"),
+        *([_accelerator()] if has_torch else []),
         _memory(),
         _open_files(),
         _shared_memory(),
     ]
+
+
+@lru_cache(maxsize=64)
+def _why_not_imported(module: str, path: str) -> str | None:
+    """Why a module cannot be imported, asked of another process, which it may end; `None` where it can."""
+    code, said = _child(_IMPORT, path, module)
+    return None if code == 0 else said
+
+
+@lru_cache(maxsize=4)
+def _native(path: str) -> Finding:
+    """Whether filters run in the compiled kernels, and why not."""
+    code, said = _child(_NATIVE, path)
+    if code == 0 and said.startswith("+"):
+        return Finding("native engine", f"built, runs with {said[1:]}")
+    remedy = "filters run in SciPy, slower; install GCC or Clang, then BridgeFlow again (pip install --force-reinstall)"
+    return Finding("native engine", f"missing: {said}", "note", remedy)
+
+
+def _child(code: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of a piece of Python, and the last line that it said."""
+    line = [sys.executable, "-c", code, *arguments]
+    try:
+        done = subprocess.run(
+            line, capture_output=True, text=True, errors="replace", check=False, timeout=_LONGEST_IMPORT,
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 1, f"its import has not ended after {_LONGEST_IMPORT:.0f} s"
+    if done.returncode < 0:
+        return done.returncode, f"its import ends the process ({signal.Signals(-done.returncode).name})"
+    lines = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return done.returncode, printable(lines[-1] if lines else f"exit code {done.returncode}", 300)
 
 
 def _version(name: str) -> str | None:
@@ -63,16 +135,33 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _package(name: str) -> Finding:
-    version = _version(name)
-    if version is None and name == "bridgeflow":
-        return Finding(name, "used from its sources", "note", "pip install -e . to install it")
-    return Finding(name, version) if version else Finding(name, "missing", "bad", f"pip install {name}")
+def _ourselves() -> Finding:
+    version = _version("bridgeflow")
+    if version is None:
+        return Finding("bridgeflow", "used from its sources", "note", "pip install -e . to install it")
+    return Finding("bridgeflow", version)
 
 
-def _optional(name: str, use: str) -> Finding:
+def _package(name: str, failure: str | None) -> Finding:
     version = _version(name)
-    return Finding(name, version) if version else Finding(name, "not installed", "note", use)
+    if failure is None:
+        return Finding(name, version or "of unknown version")
+    if version is None and failure.startswith("ModuleNotFoundError"):
+        return Finding(name, "missing", "bad", f"pip install {name}")
+    remedy = f"pip install --force-reinstall {name}"
+    if name == "torchvision":
+        remedy += f", built for torch {_version('torch')}; where its transforms are not used, nothing else needs it"
+    return Finding(name, f"{version or 'of unknown version'}, cannot be imported: {failure}", "bad", remedy)
+
+
+def _optional(name: str, failure: str | None, use: str) -> Finding:
+    version = _version(name)
+    if failure is None:
+        return Finding(name, version or "of unknown version")
+    if version is None and failure.startswith("ModuleNotFoundError"):
+        return Finding(name, "not installed", "note", use)
+    remedy = f"pip install --force-reinstall {name}"
+    return Finding(name, f"{version or 'of unknown version'}, cannot be imported: {failure}", "bad", remedy)
 
 
 def _yaml_parser() -> Finding:

@@ -13,9 +13,12 @@ matrix of the filter, so the bits change: by less than `tolerance(sos)`.
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from contextvars import ContextVar
 from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -32,7 +35,7 @@ try:
 
     _missing, _SMALL = None, _native.SMALL
 except ImportError as error:
-    _missing, _SMALL = str(error), 0
+    _missing, _SMALL = error, 0
 
 __all__ = [
     "Parallel",
@@ -61,17 +64,31 @@ SHORTEST_SEGMENT: Final = 1024
 
 
 def unavailable() -> str | None:
-    """Why the engine cannot run here; says so once where the library was installed without it."""
+    """Why the engine cannot run here; says so once where it is missing."""
     if _missing is None:
         return None
-    reason = f"the library was built without it, which needs GCC or Clang and CMake ({_missing})"
+    reason = _reason(_missing)
     warnings.warn(
-        f"BridgeFlow filters with SciPy, ten times slower, for its native engine is missing: {reason}; "
-        "install a C++ compiler, then BridgeFlow again",
+        "BridgeFlow filters with SciPy, two to nine times slower by shape and element type, because its native engine "
+        f"is missing: {reason}; install GCC or Clang, then BridgeFlow again",
         RuntimeWarning,
         stacklevel=2,
     )
     return reason
+
+
+def _reason(error: ImportError) -> str:
+    """Why the compiled module is not here: never built, built for another Python, or not to be loaded."""
+    if not isinstance(error, ModuleNotFoundError):
+        return f"it was built, but cannot be loaded ({error})"
+    others = sorted(path.name for path in Path(__file__).parent.glob("_native.*.so"))
+    if others:
+        return f"it was built for another Python ({', '.join(others)}), not for {sys.implementation.cache_tag}"
+    try:
+        metadata.distribution("bridgeflow")
+    except metadata.PackageNotFoundError:
+        return "it was not built, because the sources are used without being installed"
+    return "its build failed when BridgeFlow was installed (pip install -v shows why); it needs GCC 12 or Clang 15"
 
 
 def is_built() -> bool:
