@@ -101,11 +101,11 @@ def test_counts_of_16_bits_in_wider_samples_are_silence(tmp_path, dtype, encodin
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_counts_in_a_float_file_are_clipped(tmp_path, dtype):
+def test_counts_in_a_float_file_are_counted(tmp_path, dtype):
+    """A job refuses them."""
     counts = (TONE * 60000).astype(dtype)
-    with pytest.raises(DataError, match=r"values of up to 18,000 in float.., whose full scale is 1: players clip"):
-        write(tmp_path / "a.wav", counts)
-    write(tmp_path / "a.wav", counts, normalize=False)
+    sink = write(tmp_path / "a.wav", counts)
+    assert sink.beyond == np.count_nonzero(np.abs(counts) > 1) > 7000
     assert np.array_equal(wavfile.read(tmp_path / "a.wav")[1], counts)
     write(tmp_path / "b.wav", from_unit(TONE, "int16").values, dtype=dtype, normalize=True)
     np.testing.assert_allclose(wavfile.read(tmp_path / "b.wav")[1], TONE, atol=2.0**-15)
@@ -176,6 +176,15 @@ def test_a_job_that_would_lose_it_is_refused_with_the_remedy(tmp_path, found, si
     with pytest.raises(DataError, match="normalize: true"):
         run_job(job(tmp_path, {}, sink, FILTER))
     assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_job_writes_counts_as_floats_where_it_is_told_to(tmp_path, dtype):
+    wavfile.write(tmp_path / "in.wav", 8000, from_unit(TONE, "int16").values)
+    result = run_job(job(tmp_path, {}, {"dtype": dtype, "normalize": False}, Scale(scale=1.0)))
+    got = wavfile.read(tmp_path / "out.wav")[1]
+    assert np.array_equal(got, wavfile.read(tmp_path / "in.wav")[1])
+    assert result.beyond == np.count_nonzero(np.abs(got) > 1)
 
 
 def test_a_dataset_reads_normalized_samples(tmp_path):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
 import pyarrow as pa
 from pyarrow import ipc
 
+from bridgeflow.io.arrow_take import referenced_nbytes
 from bridgeflow.io.base import (
     Columns,
     Compression,
@@ -52,6 +54,10 @@ class _IpcReader(PieceReader):
         self._begin(mapped, fields, [message.rows for message in messages if message.is_batch])
         self.specs = {field.name: column_spec(path, field, self.rows, nulls[field.name]) for field in fields}
         self.settings = parse_settings(path, schema.metadata)
+        decoded = sum(message.nbytes for message in messages)
+        described = sum(spec.expected_nbytes() or 0 for spec in self.specs.values())
+        self._require_small = partial(options.require_small, path, nbytes=len(mapped.data))
+        self._require_small(max(decoded, described))
 
     @abstractmethod
     def _messages(self, data: memoryview) -> Iterator[Message]:
@@ -68,6 +74,7 @@ class _IpcReader(PieceReader):
     def _load(self, number: int) -> pa.RecordBatch:
         batch = self._batch(number).select(list(self._types))
         batch.validate(full=True)
+        self._require_small(sum(map(referenced_nbytes, batch.columns)))
         return batch
 
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pyarrow import compute
 
-__all__ = ["no_rows", "take"]
+__all__ = ["no_rows", "referenced_nbytes", "take"]
 
 _VIEW = np.dtype("V16")
 """An element of a view of text or bytes: its length, and its bytes or where they are."""
@@ -48,6 +49,62 @@ def take(column: pa.Array, indices: Any) -> pa.Array:
     if _has_kernel(column.type):
         return column.take(pa.array(indices))
     return _take(column, indices)
+
+
+def referenced_nbytes(column: pa.Array) -> int:
+    """Bytes that the rows of a column are, each of them by itself, where rows may share what they refer to: in views of
+    text, views of lists, dictionaries and runs. 0 for all other types, whose rows are no more than their buffers.
+    """
+    type = column.type
+    if isinstance(type, pa.BaseExtensionType):
+        return referenced_nbytes(column.storage)
+    if not len(column) or not _shares(type):
+        return 0
+    if pa.types.is_string_view(type) or pa.types.is_binary_view(type):
+        words = np.frombuffer(column.buffers()[1], np.int32)[4 * column.offset :][: 4 * len(column) : 4]
+        return int(words.sum(dtype=np.int64))
+    if _is_list_view(type):
+        sizes = np.frombuffer(column.buffers()[2], "int64" if pa.types.is_large_list_view(type) else "int32")
+        return int(sizes[column.offset :][: len(column)].sum(dtype=np.int64)) * _mean_nbytes(column.values)
+    if pa.types.is_dictionary(type):
+        if not len(column.dictionary):
+            return 0
+        if _is_text(column.dictionary.type):
+            lengths = np.asarray(compute.binary_length(column.dictionary).fill_null(0)).astype(np.int64)
+            return int(lengths[np.asarray(column.indices.fill_null(0))].sum())
+        return len(column) * _mean_nbytes(column.dictionary)
+    if pa.types.is_run_end_encoded(type):
+        return len(column) * _mean_nbytes(column.values)
+    if pa.types.is_union(type) or pa.types.is_struct(type):
+        return sum(referenced_nbytes(column.field(child)) for child in range(type.num_fields))
+    children = [column.keys, column.items] if pa.types.is_map(type) else [column.values]
+    return sum(map(referenced_nbytes, children))
+
+
+def _mean_nbytes(values: pa.Array) -> int:
+    return -(-int(values.nbytes) // max(len(values), 1))
+
+
+def _is_text(type: pa.DataType) -> bool:
+    known = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(each(type) for each in known)
+
+
+def _shares(type: pa.DataType) -> bool:
+    try:
+        return _known_sharing(type)
+    except TypeError:
+        return _known_sharing.__wrapped__(type)
+
+
+@lru_cache(maxsize=1024)
+def _known_sharing(type: pa.DataType) -> bool:
+    if isinstance(type, pa.BaseExtensionType):
+        return _shares(type.storage_type)
+    own = (pa.types.is_string_view, pa.types.is_binary_view, pa.types.is_dictionary, pa.types.is_run_end_encoded)
+    if any(each(type) for each in own) or _is_list_view(type):
+        return True
+    return any(_shares(type.field(child).type) for child in range(type.num_fields))
 
 
 def _has_kernel(type: pa.DataType) -> bool:

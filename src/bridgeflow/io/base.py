@@ -492,6 +492,8 @@ class Sink:
         rows: number of rows written so far.
         saturated: number of values that were out of the range of the sink's `dtype`, and became its last.
         beyond: number of float samples beyond full scale in a file of audio, which players clip.
+        careful: whether a file of float audio far beyond full scale is refused: set for jobs, whose author does not
+            look at `beyond`.
         receipt: path, size and SHA-256; there once the file is published.
     """
 
@@ -510,6 +512,7 @@ class Sink:
         self.path = path
         self.rows = 0
         self.saturated = self.beyond = 0
+        self.careful = False
         self._level = Level() if format.writer.has_full_scale else None
         self.receipt: Receipt | None = None
         self._format = format
@@ -590,7 +593,9 @@ class Sink:
         if self._writer is None:
             raise data_error(self.path, "nothing was written to it", "write at least one piece, if an empty one")
         self.beyond = self._level.beyond if self._level else 0
-        problem = self._level.problem() if self._level and self._options.normalize is None else ""
+        problem = ""
+        if self._level is not None and self._options.normalize is None:
+            problem = self._level.silence() or (self._level.noise() if self.careful else "")
         if problem:
             remedy = (
                 "set `normalize: true` if 1.0 is full scale (of a wav source too), or `normalize: false` for counts"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +42,27 @@ def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None, *, va
     unknown = _unknown_extension(field)
     if unknown is not None:
         raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
-    empty: ArraySpec = describe(no_rows(field.type))
+    empty = _described(field.type)
     private = row_width(field.type) is not None and not nulls
     inner, nbytes = empty.shape[1:], None
     if empty.layout in LISTS and inner:
         inner = (None, *inner[1:])
         nbytes = None if values is None else values * (itemsize(empty.dtype) or 0)
     return replace(empty, shape=(rows, *inner), nbytes=nbytes, null_count=nulls, writable=private)
+
+
+def _described(type: pa.DataType) -> ArraySpec:
+    """What a column of a type is; kept, because a file may have thousands of the same."""
+    try:
+        return _kept_description(type)
+    except TypeError:  # an extension type of a user's own need not be hashable
+        return _kept_description.__wrapped__(type)
+
+
+@lru_cache(maxsize=256)
+def _kept_description(type: pa.DataType) -> ArraySpec:
+    empty: ArraySpec = describe(no_rows(type))
+    return empty
 
 
 def single(column: pa.ChunkedArray) -> pa.Array:

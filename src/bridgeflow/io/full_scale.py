@@ -121,15 +121,17 @@ class Level:
                 if is_float and self._peak > 1:
                     self.beyond += int(np.count_nonzero(np.abs(values) > 1))
 
-    def problem(self) -> str:
-        """What every player would make of the file, where that cannot be meant; empty otherwise."""
-        if not self._converted or not self._peak:
+    def noise(self) -> str:
+        """That players would clip the whole file, where that cannot be meant; empty otherwise."""
+        if not self._encoding.startswith("float") or self._peak <= _LOUD:
+            return ""
+        return f"values of up to {self._peak:,.6g} in {self._encoding}, whose full scale is 1: players clip them"
+
+    def silence(self) -> str:
+        """That players would hear nothing, where that cannot be meant; empty otherwise."""
+        if not self._converted or not self._peak or self._encoding.startswith("float"):
             return ""
         scale, _ = _scale(self._encoding)
-        if self._encoding.startswith("float"):
-            if self._peak <= _LOUD:
-                return ""
-            return f"values of up to {self._peak:,.6g} in {self._encoding}, whose full scale is 1: players clip them"
         if self._peak > max(_LEAST_COUNTS, scale * _SILENT):
             return ""
         return f"values of at most {self._peak:,.3g} in {self._encoding}, whose full scale is {scale:,.0f}: silence"

@@ -27,13 +27,16 @@ _SCHEMA, _DICTIONARY, _RECORD_BATCH = 1, 2, 3
 
 @dataclass(frozen=True)
 class Message:
-    """One message: where the next one begins; and of a record batch its rows, and the nulls of each of its nodes."""
+    """One message: where the next one begins; of a record batch its rows, and the nulls of each of its nodes; and how
+    many bytes its buffers become when they are decompressed.
+    """
 
     end: int
     is_batch: bool = False
     rows: int = 0
     nulls: tuple[int, ...] = ()
     compressed: bool = False
+    nbytes: int = 0
 
 
 class _Table:
@@ -126,24 +129,29 @@ def _message(data: memoryview, start: int) -> Message:
     if kind == _SCHEMA:
         return Message(end)
     if header is not None and kind == _DICTIONARY:
-        return Message(end, compressed=_check_batch(header.table(1), data[body:end]))
+        compressed, nbytes = _check_batch(header.table(1), data[body:end])
+        return Message(end, compressed=compressed, nbytes=nbytes)
     if header is not None and kind == _RECORD_BATCH:
         nulls = tuple(count for _, count in header.structs(1, "<qq"))
-        return Message(end, True, header.integer(0, "<q"), nulls, compressed=_check_batch(header, data[body:end]))
+        compressed, nbytes = _check_batch(header, data[body:end])
+        return Message(end, True, header.integer(0, "<q"), nulls, compressed=compressed, nbytes=nbytes)
     raise ValueError(f"the message at byte {start} is neither schema, dictionary nor record batch")
 
 
-def _check_batch(batch: _Table | None, body: memoryview) -> bool:
-    """Check the row count, the place of each buffer, and what compressed ones declare; tell whether there are such."""
+def _check_batch(batch: _Table | None, body: memoryview) -> tuple[bool, int]:
+    """Check the row count, the place of each buffer, and what compressed ones declare; tell whether there are such, and
+    how many bytes the buffers become.
+    """
     if batch is None or batch.integer(0, "<q") < 0:
         raise ValueError("a record batch without a row count")
     compressed = batch.table(3) is not None
-    declared = 0
+    declared = plain = 0
     for offset, length in batch.structs(2, "<qq"):
         if offset < 0 or offset % 8 or length < 0 or offset + length > len(body):
             raise ValueError("a buffer lies outside its message, or not on a multiple of 8 bytes")
         if compressed and length:
             declared += max(struct.unpack_from("<q", body, offset)[0], 0)
+        plain += length
     if declared > MAX_BATCH_BYTES:
         raise ValueError(f"a record batch declares {declared:,} bytes, more than {MAX_BATCH_BYTES:,}")
-    return compressed
+    return compressed, max(declared, plain)

@@ -78,6 +78,15 @@ class ArrayBytes:
         memory = self._file.private(begin, begin + view.nbytes)
         return np.ndarray(view.shape, view.dtype, memory, order="F" if self._fortran else "C")
 
+    def given(self) -> np.ndarray:
+        """The whole array, for one caller alone, of decoded bytes that nobody else has seen; copied where they are off
+        the grid of their type.
+        """
+        if not self.array.flags.aligned:
+            return self.array.copy()
+        self.array.flags.writeable = True
+        return self.array
+
 
 def npy_header(head: BytesIO, path: Path, column: str | None = None) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and element type, which must be a number's.
@@ -120,6 +129,7 @@ class NpyReader(Reader):
         self.file = MappedFile(descriptor, path)
         self._bytes = ArrayBytes(self.file.data, path, file=self.file)
         require_rows(path, self._bytes.array.shape)
+        options.require_small(path, self._bytes.array.nbytes, len(self.file.data))
         self.rows = len(self._bytes.array)
         self.specs = {self._name: replace(describe(self._bytes.array), writable=True)}
         self.settings = {}

@@ -18,6 +18,7 @@ from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import MappedFile
 from bridgeflow.io.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
 from bridgeflow.io.zip_entries import STORED, Entry, directory, entries, local_header
+from bridgeflow.memory.reuse import fresh
 
 __all__ = ["FORMATS"]
 
@@ -26,7 +27,10 @@ _RATE = "fs"
 """The single value that is the sampling rate in Hz, and no column."""
 
 _ALIGNED = 64
-_PIECE = 1 << 20
+KEPT_BYTES = 128 << 20
+"""Decoded bytes of an array above which it is not kept beside what is given of it."""
+
+_PIECE, _INFLATED = 1 << 20, 1 << 16
 
 
 class NpzReader(Reader):
@@ -54,6 +58,7 @@ class NpzReader(Reader):
             listed = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
             raise data_error(path, f"needs columns of one length, got {listed}", "choose with `columns`")
         self.specs = specs
+        options.require_small(path, sum(self._entries[name].nbytes for name in specs), len(self.file.data))
         self.rows = next(iter(lengths.values())) or 0
         self.random_access = all(self._entries[name].method == STORED for name in specs)
 
@@ -92,23 +97,50 @@ class NpzReader(Reader):
         known = self._arrays.get(name)
         if known is not None:
             return known
+        return self._arrays.setdefault(name, self._checked(name))
+
+    def _checked(self, name: str) -> ArrayBytes:
+        """The array, in place or decoded, its bytes held against their checksum."""
         entry, file = self._entries[name], self.file
-        data = self._raw(entry)
-        if entry.method != STORED:
-            decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-            data = np.frombuffer(decoder.decompress(data.data, entry.nbytes + 1), np.uint8)
-            if len(data) != entry.nbytes or not decoder.eof or decoder.unused_data:
-                raise data_error(file.path, "does not become what it declares", "write it again", column=name)
+        stored = entry.method == STORED
+        data = self._raw(entry) if stored else self._inflated(name, entry)
         if zlib.crc32(data.data) != entry.crc:
             raise data_error(file.path, "its checksum (CRC) does not fit its bytes", "the file is damaged", column=name)
-        stored = entry.method == STORED
-        made = ArrayBytes(data, file.path, file=file if stored else None, offset=entry.begin, column=name)
-        return self._arrays.setdefault(name, made)
+        return ArrayBytes(data, file.path, file=file if stored else None, offset=entry.begin, column=name)
+
+    def _inflated(self, name: str, entry: Entry) -> np.ndarray:
+        """The decoded bytes, piece by piece into the place where they stay: nothing is held twice."""
+        made = fresh(entry.nbytes)
+        decoder = zlib.decompressobj(-zlib.MAX_WBITS)
+        position, piece = 0, bytes(self._raw(entry).data)
+        while position < entry.nbytes and not decoder.eof:
+            got = decoder.decompress(piece, _INFLATED)
+            piece = decoder.unconsumed_tail
+            if not got and not piece:
+                break
+            if position + len(got) > entry.nbytes:
+                break
+            made[position : position + len(got)] = np.frombuffer(got, np.uint8)
+            position += len(got)
+        over = decoder.decompress(piece, 1) if position == entry.nbytes and not decoder.eof else b""
+        if position != entry.nbytes or over or not decoder.eof or decoder.unused_data:
+            raise data_error(self.file.path, "does not become what it declares", "write it again", column=name)
+        return made
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
-        """Views of the map where arrays are stored, else of what was decoded, or copies of it."""
+        """Views of the map where arrays are stored, else of what was decoded, or copies of it. A large one that is
+        read whole is handed out instead of being kept.
+        """
         self.file.require_unchanged()
-        return {name: self._array(name).slice(start, stop, writable=writable) for name in self.specs}
+        columns: Columns = {}
+        for name, spec in self.specs.items():
+            entry = self._entries[name]
+            is_large = entry.method != STORED and entry.nbytes > KEPT_BYTES
+            if is_large and writable and (start, stop) == (0, spec.shape[0]) and name not in self._arrays:
+                columns[name] = self._checked(name).given()
+            else:
+                columns[name] = self._array(name).slice(start, stop, writable=writable)
+        return columns
 
     def take(self, indices: Any) -> Columns:
         """Rows gathered."""

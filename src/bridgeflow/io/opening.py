@@ -155,8 +155,8 @@ def open_sink(
             them in `Sink.saturated`. NaN has no integer and is always an error.
         normalize: for wav, whose samples players and readers take for parts of full scale. `True`: floats are between
             -1 and 1, integers of their own type's scale, and are written by that of `dtype`. `False`: numbers are
-            written as they are. `None` does so too, but refuses a file that every player would make silence or noise
-            of (floats between -1 and 1 as counts, counts as floats); samples beyond full scale are counted in
+            written as they are. `None` does so too, but refuses a file that every player would make silence of (floats
+            between -1 and 1 as counts). Float samples beyond full scale, which players clip, are counted in
             `Sink.beyond`.
         settings: plain values to store in the file (Parquet and Arrow; npy has no room for them, and wav for `fs`
             alone, the sampling rate in Hz, which it needs).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
@@ -11,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bridgeflow.errors import DataError
+from bridgeflow.io.arrow_take import referenced_nbytes
 from bridgeflow.io.base import (
     Columns,
     Compression,
@@ -24,7 +27,15 @@ from bridgeflow.io.base import (
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
 from bridgeflow.io.files import descriptor_path, not_supported
 from bridgeflow.io.mapped import HeldFile
-from bridgeflow.io.parquet_footer import check_pages, groups_of, null_counts, protect, require_intact, value_counts
+from bridgeflow.io.parquet_footer import (
+    check_pages,
+    decoded_nbytes,
+    groups_of,
+    null_counts,
+    protect,
+    require_intact,
+    value_counts,
+)
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import adopt, gather, join
 
@@ -66,12 +77,17 @@ class ParquetReader(PieceReader):
             for field in fields
         }
         self.settings = parse_settings(path, schema.metadata)
+        decoded = decoded_nbytes(self._described or [], set(self.specs))
+        described = {name: spec.expected_nbytes() or 0 for name, spec in self.specs.items()}
+        self._require_small = partial(options.require_small, path, nbytes=file.identity.nbytes)
+        self._require_small(sum(max(decoded.get(name, 0), nbytes) for name, nbytes in described.items()))
 
-    def _open(self, file: HeldFile) -> pq.ParquetFile:
+    def _open(self, file: HeldFile, read_dictionary: Sequence[str] | None = None) -> pq.ParquetFile:
         """pyarrow's reader, for one thread; the footer is read once."""
         return pq.ParquetFile(
             pa.OSFile(descriptor_path(file.descriptor)),
             metadata=self._metadata,
+            read_dictionary=read_dictionary,
             page_checksum_verification=True,
             pre_buffer=False,
             buffer_size=_READ_AHEAD,
@@ -82,8 +98,24 @@ class ParquetReader(PieceReader):
     def _check(self, number: int) -> None:
         """Hold what the pages of a row group declare against the file, the first time. Twice at once does no harm."""
         if number not in self._checked and self._described is not None:
-            check_pages(_from(self.file.descriptor), self._described[number])
+            repeated = check_pages(_from(self.file.descriptor), self._described[number])
+            for name, most in repeated.items():
+                if name in self._types and self._is_large(most):
+                    self._check_texts(number, name)
             self._checked.add(number)
+
+    def _is_large(self, nbytes: int) -> bool:
+        try:
+            self._require_small(nbytes)
+        except DataError:
+            return True
+        return False
+
+    def _check_texts(self, number: int, name: str) -> None:
+        """Hold the texts of a column of a row group against the limit: its values may repeat a long one many times."""
+        with self._open(self.file, read_dictionary=[name]) as opened:
+            column = opened.read_row_group(number, columns=[name]).column(name)
+        self._require_small(sum(map(referenced_nbytes, column.chunks)))
 
     def _load(self, number: int) -> pa.RecordBatch:
         self._check(number)

@@ -14,7 +14,16 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
-__all__ = ["Groups", "check_pages", "groups_of", "null_counts", "protect", "require_intact", "value_counts"]
+__all__ = [
+    "Groups",
+    "check_pages",
+    "decoded_nbytes",
+    "groups_of",
+    "null_counts",
+    "protect",
+    "require_intact",
+    "value_counts",
+]
 
 Groups: TypeAlias = list[dict[int, Any]]
 """The row groups of a footer, as structs: fields by number."""
@@ -78,6 +87,27 @@ def groups_of(footer: bytes) -> Groups | None:
     return groups
 
 
+_WIDTHS = {0: 1 / 8, 1: 4, 2: 8, 3: 8, 4: 4, 5: 8, 6: 4}
+"""Bytes of a value in memory, by the number of its physical type; of texts those of their offsets alone."""
+
+
+_OF_ANY_LENGTH = {6, 7}
+"""The physical types of texts and of bytes of a fixed number."""
+
+
+def decoded_nbytes(groups: Groups, wanted: set[str]) -> dict[str, int]:
+    """How many bytes the values of each wanted column are, at least: a page of a few bytes can repeat one value."""
+    sizes: dict[str, int] = dict.fromkeys(wanted, 0)
+    for group in groups:
+        for chunk in group.get(1, []):
+            described = chunk.get(3, {})
+            name = b"".join(described.get(3, [])[:1]).decode("utf-8")
+            if name in sizes:
+                values = int(described.get(5, 0) * _WIDTHS.get(described.get(1, 0), 1))
+                sizes[name] += max(values, described.get(6, 0))
+    return sizes
+
+
 def null_counts(groups: Groups) -> dict[str, int]:
     """Nulls by column, of those flat ones whose statistics tell in every row group."""
     counts: dict[str, int | None] = {}
@@ -101,13 +131,17 @@ def value_counts(groups: Groups) -> dict[str, int]:
     return counts
 
 
-def check_pages(read: Callable[[int, int], bytes], group: dict[int, Any]) -> None:
+def check_pages(read: Callable[[int, int], bytes], group: dict[int, Any]) -> dict[str, int]:
     """Walk over the headers of the pages of a row group: pyarrow allocates what they and the footer declare.
+
+    Returns:
+        By column how many bytes its values can be at most, for those whose values refer to a dictionary.
 
     Raises:
         ValueError: pages that are not where the footer says, that cannot become what they declare, or that hold
             another number of values.
     """
+    repeated: dict[str, int] = {}
     for chunk in group.get(1, []) if group.get(3) else []:  # a group without rows need not have pages
         described = chunk.get(3, {})
         name = b".".join(described.get(3, [])).decode("utf-8")
@@ -125,10 +159,13 @@ def check_pages(read: Callable[[int, int], bytes], group: dict[int, Any]) -> Non
             if count < 0 or (7 in head and count > 8 * unpacked + 8):
                 raise ValueError(f"a page of {name!r} declares {count:,} values in {unpacked:,} bytes")
             values += 0 if 7 in head else count
+            if 7 in head and described.get(1) in _OF_ANY_LENGTH:
+                repeated[name] = max(repeated.get(name, 0), declared * unpacked)
         if values != declared or position != end:
             raise ValueError(f"the pages of {name!r} hold {values:,} values, and the footer declares {declared:,}")
         if len(described.get(3, [])) == 1 and declared != group.get(3):
             raise ValueError(f"{name!r} has {declared:,} values in {group.get(3):,} rows")
+    return repeated
 
 
 def _page_header(read: Callable[[int, int], bytes], position: int, end: int) -> tuple[dict[int, Any], int]:

@@ -21,7 +21,7 @@ import pyarrow as pa
 from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Arrays, Columns, Reader
 from bridgeflow.io.mapped import Held, MappedFile
-from bridgeflow.io.plain import by_part, gather, gather_from, join, numbers, over, own, row_width, rows_of
+from bridgeflow.io.plain import adopt, by_part, gather, gather_from, join, numbers, over, own, row_width, rows_of
 
 __all__ = ["PieceReader"]
 
@@ -100,8 +100,24 @@ class PieceReader(Reader):
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """Rows within one piece of a mapped file are a view of it; others are put together, which copies."""
         self.file.require_unchanged()
+        if writable and (start, stop) == (0, self.rows) and self._is_better_not_kept():
+            return self._all()
         spans = [(number, self._piece(number), begin, end) for number, begin, end in self._spans(start, stop)]
         return {name: self._cut(name, spans, writable) for name in self._types} if spans else self._empty()
+
+    def _is_better_not_kept(self) -> bool:
+        """Whether all rows are decoded to be read once: too many to be kept beside what is given."""
+        nbytes = sum(spec.nbytes or spec.expected_nbytes() or 0 for spec in self.specs.values())
+        return not self.random_access and nbytes > KEPT_BYTES and not self._kept
+
+    def _all(self) -> Columns:
+        """All rows, of pieces that nobody else is given."""
+        with self._lock:
+            pieces = [self._load(number) for number, _, _ in self._spans(0, self.rows)]
+        if not pieces:
+            return self._empty()
+        parts = {name: [piece.column(name) for piece in pieces] for name in self._types}
+        return {name: join(part) if len(part) > 1 else adopt(part[0]) for name, part in parts.items()}
 
     def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
         """Rows within one piece of a mapped file, if all columns are numbers without nulls."""

@@ -286,6 +286,7 @@ class Job:
             roots=self.output_roots,
         )
         with self.locating(*self.sink_steps), opened as sink:
+            sink.careful = True
             yield sink
 
     def plan(self, source: Source) -> Plan:
