@@ -8,12 +8,14 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
+import scipy.signal
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import bridgeflow.signal
 from bridgeflow.bridge import describe, kind_of, to_numpy
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, NoRoute
 from bridgeflow.policy import words
 from bridgeflow.signal.framing import Framing, LabelRule, Leftover, LiveFrames, LiveLabels, frames, labels_of_frames
 
@@ -151,3 +153,17 @@ def test_gradients():
 def test_refusals(call, message):
     with pytest.raises((ConfigError, DataError, ValueError), match=message):
         call(np.zeros(20))
+
+
+NESTED = torch.nested.nested_tensor([torch.ones(8), torch.ones(9)], layout=torch.jagged)
+
+
+@pytest.mark.parametrize("x", [NESTED, torch.eye(9).to_sparse()], ids=["nested", "sparse"])
+@pytest.mark.parametrize(
+    "name", ["frames", "sosfilt", "sosfiltfilt", "decimate", "detrend", "hilbert", "medfilt", "welch"]
+)
+def test_tensors_that_are_no_block_of_memory_are_refused_by_name(name, x):
+    sos = scipy.signal.butter(2, 0.2, output="sos")
+    arguments = {"frames": (x, 4), "sosfilt": (sos, x), "sosfiltfilt": (sos, x), "decimate": (x, 2), "medfilt": (x, 3)}
+    with pytest.raises(NoRoute, match=r"\[ragged\]|\[layout\]"):
+        getattr(bridgeflow.signal, name)(*arguments.get(name, (x,)))

@@ -20,6 +20,7 @@ __all__ = [
     "open_array",
     "overlaps_itself",
     "refuse_table",
+    "require_strided",
     "time_last",
     "time_where_it_was",
 ]
@@ -150,6 +151,24 @@ def time_where_it_was(y: Any, axis: int) -> Any:
     if axis in (-1, y.ndim - 1):
         return y
     return np.moveaxis(y, -1, axis) if isinstance(y, np.ndarray) else y.movedim(-1, axis)
+
+
+def require_strided(x: Any, *, what: str) -> None:
+    """Refuse tensors that are not one block of memory, of which torch's operators and ours know nothing.
+
+    Raises:
+        NoRoute: a nested tensor, whose rows have lengths of their own; a sparse one.
+    """
+    torch = loaded("torch")
+    if torch is None or not isinstance(x, torch.Tensor) or (x.layout is torch.strided and not x.is_nested):
+        return
+    if x.is_nested:
+        raise NoRoute(
+            "ragged",
+            f"{what} was given a nested tensor, whose rows have lengths of their own",
+            "give it the rows one by one, [... for row in x.unbind()], or pad them to one length",
+        )
+    raise NoRoute("layout", f"{what} was given a tensor of layout {x.layout}", "make it dense first, x.to_dense()")
 
 
 def differentiates(x: Any) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_arrow, to_tensor
 from bridgeflow.errors import DataError
-from bridgeflow.signal._arrays import Opened, open_array, time_last, time_where_it_was
+from bridgeflow.signal._arrays import Opened, open_array, require_strided, time_last, time_where_it_was
 from bridgeflow.signal.iir.door import is_watched
 from bridgeflow.spec import ArraySpec
 
@@ -69,6 +69,7 @@ def open_rows(x: Any, axis: int, *, what: str, strided: bool = False) -> Rows:
     Raises:
         DataError: elements that are no numbers, or no such axis.
     """
+    require_strided(x, what=what)
     values = x if torch_must(x) else open_array(x, what=what).values
     if isinstance(values, np.ndarray) and not values.dtype.isnative:
         values = values.astype(values.dtype.newbyteorder("="))

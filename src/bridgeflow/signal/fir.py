@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 from bridgeflow.bridge import kind_of, like, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
-from bridgeflow.signal._arrays import Opened, as_ndarray, differentiates, open_array, time_last, time_where_it_was
+from bridgeflow.signal._arrays import (
+    Opened,
+    as_ndarray,
+    differentiates,
+    open_array,
+    require_strided,
+    time_last,
+    time_where_it_was,
+)
 from bridgeflow.signal._padding import Padtype, extend, parse_padding
 from bridgeflow.signal.design import FirFilter
 from bridgeflow.signal.design.base import solved, whole_delay
@@ -310,7 +318,10 @@ def one_pass(
 
 def by_torch(x: Any) -> bool:
     """Whether torch must do it: the data are on a device, or a gradient is wanted."""
-    return kind_of(x) == "torch" and (x.device.type != "cpu" or differentiates(x))
+    if kind_of(x) != "torch":
+        return False
+    require_strided(x, what="the filter")
+    return bool(x.device.type != "cpu" or differentiates(x))
 
 
 def _by_numpy(

@@ -49,7 +49,7 @@ def squared_magnitude(z: Any) -> Any:
 def in_precision(x: Any, *, complex_too: bool = False) -> Any:
     """Data as the numbers that are transformed: half precision as single, integers as double."""
     if isinstance(x, np.ndarray):
-        kind = {"e": "f4", "f": "f4", "F": "c8", "D": "c16"}.get(x.dtype.char, "f8")
+        kind = {"e": "f4", "f": "f4", "F": "c8", "D": "c16", "G": "c16"}.get(x.dtype.char, "f8")
         return x.astype(np.result_type(kind, np.complex64) if complex_too else kind, copy=False)
     import torch
 

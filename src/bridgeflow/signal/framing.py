@@ -14,6 +14,7 @@ import numpy as np
 from bridgeflow.bridge import describe, kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import require_strided
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal.extension import extend
@@ -102,6 +103,7 @@ def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop
     """
     framing = Framing(length, length if hop is None else hop, pad)
     if kind_of(x) == "torch":
+        require_strided(x, what="frames")
         if not x.ndim:
             raise DataError("frames: x must have at least one axis, got a single number")
         return _placed(framing.cut(x), first)
@@ -229,6 +231,7 @@ class LiveFrames:
         """What comes of an array described by `spec`."""
         if not spec.shape:
             raise DataError(f"frames: data need an axis of time, got {spec}")
+        self._refuse_text(spec)
         windows = None if spec.time is None else self.framing.count(spec.time)
         kind = "arrow" if spec.kind == "capsule" else spec.kind
         rows, length = spec.shape[:-1], self.framing.length
@@ -248,6 +251,10 @@ class LiveFrames:
         """Whether windows share memory with the data."""
         complete = self.framing.pad == "drop" or (spec.time is not None and not self.framing.missing(spec.time))
         return complete and spec.kind in {"numpy", "torch"} and "byte-order" not in spec.flags
+
+    def _refuse_text(self, spec: ArraySpec) -> None:
+        if not _is_number(spec.dtype):
+            raise DataError(f"frames: cannot cut elements of type {spec.dtype}; WindowLabels takes labels of text")
 
     @property
     def latency(self) -> int:
@@ -348,7 +355,9 @@ class LiveLabels:
 
 
 def _is_number(dtype: str) -> bool:
-    return dtype.startswith(("bool", "int", "uint", "float", "complex", "bfloat", "longdouble", "clongdouble"))
+    return dtype.startswith(
+        ("bool", "int", "uint", "float", "complex", "bfloat", "longdouble", "clongdouble", "float8_")
+    )
 
 
 def _initial(spec: ArraySpec, *, what: str) -> State:

@@ -11,6 +11,7 @@ import numpy as np
 
 from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy, to_tensor
 from bridgeflow.errors import CannotStream, DataError
+from bridgeflow.signal._arrays import require_strided
 from bridgeflow.signal._axes import axis_of, is_in_place, parse_axis, permuted
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
@@ -201,6 +202,7 @@ class TimeTransform(LeafTransform):
                 x = np.asarray(x)
             except ValueError as error:
                 raise DataError(f"{type(self).__name__}: x cannot be read as one array: {error}") from None
+        require_strided(x, what=type(self).__name__)
         shape = describe(x).shape if not isinstance(x, np.ndarray) and kind_of(x) != "torch" else x.shape
         order = self.rows_order(shape)
         return (x, order) if is_in_place(order) else (permuted(self._values(x), order), order)

@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
 from bridgeflow.errors import DataError
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, overlaps_itself
+from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, overlaps_itself, require_strided
 from bridgeflow.signal.iir.engine import EngineName, Pass, choose, result_dtype
 
 __all__ = ["Door", "is_watched"]
@@ -44,6 +44,7 @@ class Door(NamedTuple):
             zi: a state; if it is complex, real data become complex. May be watched.
             sos: sections; may be watched.
         """
+        require_strided(x, what=what)
         if is_watched(x, zi, sos) or (kind_of(x) == "torch" and asked is None and x.device.type != "cpu"):
             engine = None if asked is None else choose(asked, np.dtype(np.float64))
             values = x if kind_of(x) == "torch" else to_tensor(open_array(x, what=what).values, writable=False)
