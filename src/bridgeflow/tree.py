@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 IsArray = Callable[[object], bool]
-Keys = tuple[str, ...] | None
+Keys = str | Sequence[str] | None
 Beside = Mapping[int, Mapping[str, object]]
 """For the leaf of some index: values that belong next to it, by suffix (`{0: {"mask": mask}}` adds `<key>_mask`)."""
 
@@ -138,7 +138,7 @@ def parse_key(key: str) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def parse_keys(keys: object) -> Keys:
+def parse_keys(keys: object) -> tuple[str, ...] | None:
     """`keys` as a tuple of well-formed paths, or `None`; a lone string counts as a tuple of one.
 
     >>> parse_keys("ecg"), parse_keys(["ecg", "lead.*"])
@@ -751,7 +751,7 @@ class _Compiler:
 
     def __init__(self, is_array: IsArray, keys: Keys) -> None:
         self.is_array = is_array
-        self.keys = keys or ()
+        self.keys = (keys,) if isinstance(keys, str) else tuple(keys or ())
         self.everything = keys is None
         self.found: dict[int, tuple[object, ...]] = {}  # where a key matched first
         self.arrays: set[int] = set()  # keys that have selected an array

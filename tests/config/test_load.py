@@ -112,7 +112,7 @@ def test_transforms_may_be_left_out():
         ("scale: 0.005", "scale: five", "4:33: transforms[0].Scale.scale: Input should be a valid number; got 'five'"),
         ("scale: 0.005", "scale: true", "4:33: transforms[0].Scale.scale: Input should be a valid number; got True"),
         ("scale: 0.005", "dtype: float12", "4:33: transforms[0].Scale.dtype: "),
-        ("keys: [ecg]", "keys: ecg", "4:19: transforms[0].Scale.keys: "),
+        ("keys: [ecg]", "keys: 3", "4:19: transforms[0].Scale.keys: "),
         ("keys: [ecg]", "keys: ['a[']", "4:19: transforms[0].Scale.keys: "),
         ("- Scale: {keys: [ecg], scale: 0.005}", "- Cast", "4:5: transforms[0].Cast: Cast needs the field 'dtype'"),
         ("- Scale: {keys: [ecg], scale: 0.005}", "- Cast: {}", "4:11: transforms[0].Cast: Cast needs the field 'dtype'"),

@@ -21,7 +21,7 @@ NEEDS_FS = [
 def parsed(tmp_path):
     np.savez(tmp_path / "x.npz", a=np.random.default_rng(0).standard_normal(2000), b=np.arange(2000.0))
 
-    def parse(*stages, source="{npz: x.npz, fs: 100}"):
+    def parse(*stages, source="{npz: x.npz, fs: 100, columns: [a]}"):
         lines = ["version: 1", f"source: {source}", "transforms:", *(f"  - {one}" for one in stages)]
         text = "\n".join([*lines, "sink: {npz: out.npz}", ""])
         return parse_job(text.encode(), name="job.yaml", folder=tmp_path)
@@ -51,19 +51,28 @@ def test_the_rate_at_a_place(parsed, before, fs, stage):
     assert parsed(*before, stage).transform.stages[-1].fs == fs
 
 
+BOTH = "{npz: x.npz, fs: 100}"
+
+
 @pytest.mark.parametrize("keys", ["[a]"])
 def test_columns_have_rates_of_their_own(parsed, keys):
     job = parsed(
         f"Resample: {{from_hz: 100, to_hz: 50, keys: {keys}}}",
         f"Welch: {{nperseg: 16, keys: {keys}}}",
         "Welch: {nperseg: 16, keys: [b]}",
+        source=BOTH,
     )
     assert [stage.fs for stage in job.transform.stages[1:]] == [50, 100]
     with pytest.raises(
         ConfigError,
         match=r"job\.yaml:5:12: .*the data here are at 50 and 100 Hz; give fs, or select columns of one with keys$",
     ):
-        parsed("Resample: {from_hz: 100, to_hz: 50, keys: [a]}", "Welch: {nperseg: 16}")
+        parsed("Resample: {from_hz: 100, to_hz: 50, keys: [a]}", "Welch: {nperseg: 16}", source=BOTH)
+
+
+def test_a_stage_before_that_does_not_say_its_columns_is_named(parsed):
+    with pytest.raises(ConfigError, match=r"stage 1 \(Resample\): Resample works along time, .*: \$\.a, \$\.b; "):
+        parsed(RESAMPLE, "PeakRate", source=BOTH)
 
 
 @pytest.mark.parametrize("stage", NEEDS_FS[:4])

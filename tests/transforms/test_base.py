@@ -122,7 +122,7 @@ class TestConfiguration:
             ({"Scale": {"scale": "2"}}, r"^\$\.scale: Scale: .*number.*; got '2'"),
             ({"Scale": {"scale": True}}, r"^\$\.scale: Scale: .*; got True"),
             ({"Scale": {"scale": float("nan")}}, r"^Scale: scale must be a finite number, got nan"),
-            ({"Scale": {"keys": "ecg"}}, r"^\$\.keys: Scale: .*; got 'ecg'"),
+            ({"Scale": {"keys": 3}}, r"^\$\.keys: Scale: .*; got 3"),
             ({"Scale": {"keys": [""]}}, r"^keys: '' is not a path"),
             ({"Scale": {"scale": {1, 2}}}, r"^\$\.scale: Scale: .*no plain value"),
             ({"Cast": {}}, r"^Cast needs the field 'dtype'"),

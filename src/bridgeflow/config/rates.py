@@ -89,13 +89,15 @@ class Rates:
             data: Any = job.layout(source).specs(job.specs(source))
             before = _rates(data, None)
             for number, stage in enumerate(self._stages, 1):
-                data = stage.plan(data).result
+                data = stage.plan(data, f"stage {number} ({type(stage).__name__})").result
                 after = set() if data is UNKNOWN else _rates(data, keys)
                 if after <= {None} and not self.lost:
                     self.lost = f"stage {number} ({type(stage).__name__})" if before - {None} else ""
                 elif after - {None}:
                     self.lost = ""
-        except BridgeflowError:
+        except BridgeflowError as error:
+            if isinstance(error, ConfigError) and error.field == "keys":
+                raise
             return None  # what is wrong with a stage is said by the plan of the job, with its line
         found = {rate for rate in after if rate is not None}
         if len(found) > 1:

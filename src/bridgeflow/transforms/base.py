@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import get_annotations
 from typing import Any, ClassVar, TypeGuard, TypeVar
 
+from bridgeflow._plain import plain_parameter
 from bridgeflow.errors import CannotStream, ConfigError
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
@@ -41,6 +42,28 @@ class Transform(ABC):
             hidden = None if "ClassVar" in str(annotation) else getattr(Transform, name, None)
             if callable(hidden) or isinstance(hidden, property):
                 raise TypeError(f"{cls.__name__}: every transform has a method {name!r}; call the field something else")
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+
+            def parse_then_own(self: Transform) -> None:
+                self.check_shared_fields()
+                own(self)
+
+            cls.__post_init__ = parse_then_own  # type: ignore[method-assign]
+
+    def __post_init__(self) -> None:
+        self.check_shared_fields()
+
+    def check_shared_fields(self) -> None:
+        """Bring all fields into plain form and parse those that a base class has.
+
+        Called before a subclass's own `__post_init__`, which thus need not call `super()`.
+        """
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            plain = plain_parameter(value)
+            if plain is not value:
+                object.__setattr__(self, field.name, plain)
 
     @abstractmethod
     def __call__(self, data: Any, /, *more: Any) -> Any:
@@ -202,28 +225,14 @@ class LeafTransform(Transform):
     holds no other array. Data without any array is refused.
     """
 
-    keys: tuple[str, ...] | None = None
+    keys: str | Sequence[str] | None = None
 
     pointwise: ClassVar[bool] = False
     """Whether each sample of the result depends on the same sample of the input alone, so that chunks need no state."""
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let `keys` be parsed before a subclass's own `__post_init__`, which thus need not call `super()`."""
-        super().__init_subclass__(**kwargs)
-        own = cls.__dict__.get("__post_init__")
-        if own is not None:
-
-            def parse_then_own(self: LeafTransform) -> None:
-                LeafTransform.__post_init__(self)
-                own(self)
-
-            cls.__post_init__ = parse_then_own  # type: ignore[method-assign]
-
-    def __post_init__(self) -> None:
-        self.check_shared_fields()
-
     def check_shared_fields(self) -> None:
-        """Parse the fields that a base class has; called before a subclass's own `__post_init__`."""
+        """The fields in plain form, and `keys` as a tuple of paths."""
+        super().check_shared_fields()
         try:
             object.__setattr__(self, "keys", parse_keys(self.keys))
         except ValueError as error:

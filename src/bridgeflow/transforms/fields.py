@@ -20,8 +20,6 @@ def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
     from pydantic import TypeAdapter
 
     hints = get_type_hints(cls)
-    if hints.get("keys") == tuple[str, ...] | None:
-        hints["keys"] = tuple[str, ...] | str | None  # one string is one key, as in Python
     return {field.name: TypeAdapter(hints[field.name]) for field in _fields(cls)}
 
 

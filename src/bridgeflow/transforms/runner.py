@@ -309,7 +309,8 @@ def _several(places: Sequence[str], transform: LeafTransform) -> ConfigError:
     example = f"({first!r},)"
     return ConfigError(
         f"{name} works along time, and the data holds several arrays: {shown}; "
-        f'say which are signals, keys={example}, or keys="*" for all'
+        f'say which are signals, keys={example}, or keys="*" for all',
+        field="keys",
     )
 
 
@@ -377,4 +378,4 @@ def _union(keys: Sequence[Keys]) -> Keys:
     """Keys that select whatever any of the given ones selects."""
     if None in keys:
         return None
-    return tuple(dict.fromkeys(key for some in keys for key in some or ()))
+    return tuple(dict.fromkeys(key for some in keys for key in ((some,) if isinstance(some, str) else some or ())))

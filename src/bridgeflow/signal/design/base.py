@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeflow._optional import loaded
+from bridgeflow._plain import plain_parameter
 from bridgeflow.errors import ConfigError, UnstableFilter
 from bridgeflow.policy import words
 
@@ -50,6 +51,10 @@ class Design:
 
     def __post_init__(self) -> None:
         refuse_while_traced("a design")
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if getattr(value, "ndim", 0) == 0:  # arrays of coefficients are for the parsers
+                self._set(**{field.name: plain_parameter(value)})
         if self.fs is not None:
             self._set(fs=self._positive("fs"))
         self._parse()
