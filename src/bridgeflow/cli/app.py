@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from bridgeflow._version import __version__
 from bridgeflow.cli.console import echo, echo_json
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
@@ -36,7 +37,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 a bug in BridgeFlow; 2 bad input, configuration or arguments; "
     "3 the system refused (disk full, package missing); 130 interrupted; 143 terminated.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -83,6 +83,21 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 plot = typer.Typer(help="Draw pictures.", no_args_is_help=True)
 app.add_typer(plot, name="plot")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        echo(f"bridgeflow {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
@@ -280,9 +295,26 @@ def plot_filter(
 
 
 @app.command("list")
-def list_(as_json: Json = False, debug: Debug = False) -> None:
-    """List what a configuration may name: transforms and formats."""
+def list_(
+    name: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Argument(
+            metavar="NAME",
+            help="A transform, a format, or a function for Scipy: its fields, their types, defaults and meanings.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """List what a configuration may name, transforms and formats; or what one of them takes."""
     with reporting_errors(as_json, debug):
+        if name is not None:
+            from bridgeflow.cli.catalog import describe, entry_lines
+
+            entry = describe(name)
+            say(as_json, entry, entry_lines(entry))
+            return
         from bridgeflow.io import formats
         from bridgeflow.transforms import registry
 

@@ -79,14 +79,14 @@ def examine() -> list[Finding]:
         native = pool.submit(_native, path)
         failures = dict(zip(modules, pool.map(lambda module: _why_not_imported(module, path), modules), strict=True))
     packages = [_package(name, failures[module]) for name, module in _REQUIRED.items()]
-    has_torch = failures["torch"] is None
+    has_torch = failures[_REQUIRED["torch"]] is None
     return [
         Finding("python", f"{platform.python_version()} ({sys.executable})"),
         _ourselves(),
         *packages,
         *(_optional(name, failures[module], use) for name, (module, use) in _OPTIONAL.items()),
         native.result(),
-        *([] if failures["yaml"] is not None else [_yaml_parser()]),
+        *([] if failures[_REQUIRED["PyYAML"]] is not None else [_yaml_parser()]),
         _cores() if has_torch else Finding("cores", f"{usable_cores()} usable"),
         *([_accelerator()] if has_torch else []),
         _memory(),

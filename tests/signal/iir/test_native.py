@@ -574,7 +574,7 @@ def test_one_clear_notice_where_it_was_not_built(monkeypatch):
     with pytest.warns(
         RuntimeWarning, match=r"two to nine times slower.*cannot be loaded .undefined symbol: x.; install"
     ):
-        assert "GCC or Clang" in native.unavailable()
+        assert "cannot be loaded" in native.unavailable()
 
 
 def test_the_wide_code_runs_everywhere():
