@@ -6,6 +6,7 @@ from typing import Any
 
 from bridgeflow.bridge.api import describe, to_numpy, to_tensor
 from bridgeflow.bridge.kinds import kind_of
+from bridgeflow.bridge.shared import Shared
 
 __all__ = ["has_numpy_dtype", "shape_of", "strided"]
 
@@ -26,7 +27,7 @@ def shape_of(x: Any) -> tuple[int | None, ...]:
     """
     if kind_of(x) in ("numpy", "torch"):
         return tuple(x.shape)
-    return describe(x).shape
+    return tuple(x.numpy.shape) if isinstance(x, Shared) else describe(x).shape
 
 
 def strided(x: Any) -> Any:
@@ -38,6 +39,8 @@ def strided(x: Any) -> Any:
     """
     if kind_of(x) in ("numpy", "torch"):
         return x
+    if isinstance(x, Shared):
+        return x.numpy if x.numpy.dtype.kind in "biufcmM" else x.tensor
     return to_numpy(x) if has_numpy_dtype(describe(x).dtype) else to_tensor(x, writable=False)
 
 

@@ -4,7 +4,7 @@ from bridgeflow.io.base import ColumnNulls, Columns, Compression, Format, OnOver
 from bridgeflow.io.commit import Overwrite, Receipt, publish, refuse_existing
 from bridgeflow.io.files import Roots, printable, refuse_overlap, shown
 from bridgeflow.io.listing import Recording, recordings
-from bridgeflow.io.opening import open_sink, open_source
+from bridgeflow.io.opening import open_sink, open_source, require_writable
 from bridgeflow.io.registry import format_of, formats
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "recordings",
     "refuse_existing",
     "refuse_overlap",
+    "require_writable",
     "shown",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from bridgeflow.io.in_memory import memory_reader
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.registry import format_of, formats
 
-__all__ = ["open_sink", "open_source", "reopen"]
+__all__ = ["open_sink", "open_source", "reopen", "require_writable"]
 
 
 def open_source(
@@ -213,6 +214,33 @@ _OTHERS = {
     b"\x28\xb5\x2f\xfd": "Zstandard",
 }
 """How files of formats begin that are not read here, but have the suffixes of those that are."""
+
+
+def require_writable(
+    path: str | os.PathLike[str],
+    columns: Mapping[str, Any],
+    *,
+    format: str | None = None,
+    compression: Compression | None = None,
+    dtype: SinkDtype | None = None,
+    normalize: bool | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse columns that a file could not hold, by their kinds, types and shapes; nothing is written.
+
+    Args:
+        path, format, compression, dtype, normalize, settings: as for `open_sink`.
+        columns: a few rows.
+
+    Raises:
+        DataError: as writing them would.
+    """
+    options = SinkOptions(compression=compression, dtype=dtype, normalize=normalize, settings=settings or {})
+    sink = Sink(Path(path), format_of(path, format), BytesIO(), options)
+    try:
+        sink.write(dict(columns))
+    finally:
+        sink._abandon()
 
 
 def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) -> None:

@@ -28,6 +28,7 @@ from bridgeflow.io import (
     recordings,
     refuse_existing,
     refuse_overlap,
+    require_writable,
 )
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import data_error, real_path, require_output, shown
@@ -37,6 +38,7 @@ from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.report import Sides, plan_sides
+from bridgeflow.pipeline.stand_ins import stand_ins
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
@@ -321,7 +323,22 @@ class Job:
                 lengths = lengths_of(plan.result, axes)
                 if len(set(lengths.values())) > 1:
                     raise data_error(self.sink.path, different_lengths(lengths))
+                self._require_writable(plan, axes, source)
         return plan, axes
+
+    def _require_writable(self, plan: Plan, axes: Mapping[str, int], source: Source) -> None:
+        """Ask the sink whether it can hold what comes out."""
+        fs, wanted = self.rate(plan), self.sink
+        with self.locating(*self.sink_steps):
+            require_writable(
+                wanted.path,
+                stand_ins(plan.result, axes, source),
+                format=wanted.format,
+                compression=wanted.compression,
+                dtype=wanted.dtype,
+                normalize=wanted.normalize,
+                settings={} if fs is None else {"fs": fs},
+            )
 
     def plan_alike(self, source: Source, first: dict[str, str] | None) -> tuple[Plan, dict[str, str]]:
         """The plan for one of many recordings, and what a row of its results is, column by column.

@@ -44,6 +44,8 @@ class Opened(NamedTuple):
             else:
                 tensor = like(result, source)
             return tensor.to(torch.bfloat16) if source.dtype is torch.bfloat16 else tensor
+        if getattr(getattr(source, "type", None), "type_name", "") == "bfloat16":
+            return to_arrow(require("torch", needed_for="bfloat16").from_numpy(np.array(result)).bfloat16())
         return like(result, source)
 
 

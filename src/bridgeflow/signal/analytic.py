@@ -110,12 +110,7 @@ def envelope(
     n = int(rows.values.shape[-1])
     if not n:
         raise DataError(f"envelope: z.shape[axis] not > 0 for z.shape={shape}, axis={axis}: there are no samples")
-    low, high = -(n // 2) if bp_in[0] is None else bp_in[0], (n + 1) // 2 if bp_in[1] is None else bp_in[1]
-    if not -(n // 2) <= low < high <= (n + 1) // 2:
-        raise DataError(
-            f"envelope: `-n//2 <= bp_in[0] < bp_in[1] <= (n+1)//2` does not hold for the band bp_in={bp_in} and n={n} "
-            "samples"
-        )
+    low, high = band_within(bp_in, n)
     out = n if n_out is None else n_out
     values, fourier = in_precision(rows.values), Fourier(rows.values)
     spectrum = fourier.fft(values, n) if is_complex(values) else padded(fourier.rfft(values, n), 0, (n - 1) // 2)
@@ -135,6 +130,23 @@ def envelope(
     rest = spectrum * like_data(kept, spectrum)
     left = _resampled(rest, fourier, out) if is_complex(values) else _real_resampled(rest, fourier, out)
     return rows.close_new(_stacked(result, time_where_it_was(left, axis)))
+
+
+def band_within(bp_in: tuple[int | None, int | None], n: int) -> tuple[int, int]:
+    """The ends of a band for `n` samples.
+
+    Raises:
+        DataError: there are no samples, or the band lies outside of what they have.
+    """
+    if not n:
+        raise DataError("envelope: z.shape[axis] not > 0: there are no samples")
+    low, high = -(n // 2) if bp_in[0] is None else bp_in[0], (n + 1) // 2 if bp_in[1] is None else bp_in[1]
+    if not -(n // 2) <= low < high <= (n + 1) // 2:
+        raise DataError(
+            f"envelope: `-n//2 <= bp_in[0] < bp_in[1] <= (n+1)//2` does not hold for the band bp_in={bp_in} and n={n} "
+            "samples"
+        )
+    return low, high
 
 
 def check_band(band: object) -> None:

@@ -99,7 +99,10 @@ class ZeroPhaseFilter:
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        return filtered_spec(spec, fs=self.design.fs, what=self.design.name)
+        made = filtered_spec(spec, fs=self.design.fs, what=self.design.name)
+        if isinstance(self.design, IirFilter) and spec.time is not None:
+            parse_padding("odd", None, self._edge, spec.time, what="sosfiltfilt")
+        return made
 
     # --- piece by piece ---
 

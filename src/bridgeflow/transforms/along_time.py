@@ -35,6 +35,8 @@ class TimeTransform(LeafTransform):
             transform with an axis counted from the front is given the samples of a batch one by one.
     """
 
+    reads_numbers: ClassVar[bool] = True
+
     axis: int = -1
 
     def check_shared_fields(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Gaps
-from bridgeflow.signal.analytic import check_band, envelope, hilbert
+from bridgeflow.signal.analytic import band_within, check_band, envelope, hilbert
 from bridgeflow.signal.spectral.live import spectral_spec
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.gaps import GapTransform
@@ -105,6 +105,8 @@ class Envelope(GapTransform):
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Real, in new memory."""
         made = spectral_spec(spec, fs=None, what="Envelope", is_complex=False)
+        if spec.time is not None:
+            band_within(self.bp_in, spec.time)
         if self.n_out is None:
             return made
         fs = None if spec.fs is None or not spec.time else spec.fs * self.n_out / spec.time

@@ -15,10 +15,11 @@ from inspect import get_annotations
 from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from bridgeflow._plain import plain_parameter
-from bridgeflow.errors import CannotStream, ConfigError
+from bridgeflow.bridge import route
+from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
-from bridgeflow.transforms.plan import Plan, describe_leaves, opened_specs, select_specs
+from bridgeflow.transforms.plan import Plan, assumed, describe_leaves, opened_specs, select_specs
 from bridgeflow.transforms.runner import Runner, Stage, locate
 from bridgeflow.tree import parse_keys
 
@@ -230,6 +231,11 @@ class LeafTransform(Transform):
     pointwise: ClassVar[bool] = False
     """Whether each sample of the result depends on the same sample of the input alone, so that chunks need no state."""
 
+    reads_numbers: ClassVar[bool] = False
+    """Whether `apply` reads Arrow arrays as `to_numpy` does, so that a plan refuses what that would: nulls, rows of
+    unequal length, elements that are not numbers.
+    """
+
     def check_shared_fields(self) -> None:
         """The fields in plain form, and `keys` as a tuple of paths."""
         super().check_shared_fields()
@@ -302,6 +308,8 @@ class LeafTransform(Transform):
         beside: dict[int, Mapping[str, object]] = {}
         for slot, (place, spec) in enumerate(zip(recipe.places, specs, strict=True)):
             try:
+                if self.reads_numbers:
+                    self._require_numbers(spec)
                 made.append(self.out_spec(spec))
                 beside[slot] = self.beside_specs(spec)
                 exchanges = self.exchanges(spec)
@@ -312,6 +320,13 @@ class LeafTransform(Transform):
             steps += [dataclasses.replace(exchange, place=place, stage=name) for exchange in exchanges]
         obstacles = (self.stream_obstacle,) if self.stream_obstacle else ()
         return Plan(tuple(steps), recipe.put_beside(data, made, {} if recipe.is_leaf else beside), obstacles)
+
+    def _require_numbers(self, spec: ArraySpec) -> None:
+        dtype = spec.dtype
+        if spec.kind in ("arrow", "capsule"):
+            dtype = route(assumed(spec), "numpy").target.dtype
+        if dtype.startswith(("datetime64", "timedelta64")):
+            raise DataError(f"{type(self).__name__}: {dtype} is time, not numbers; leave it out of keys")
 
     @cached_property
     def _runner(self) -> Runner:

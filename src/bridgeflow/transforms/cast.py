@@ -43,6 +43,8 @@ class Cast(LeafTransform):
     array([    1, 32767], dtype=int16)
     """
 
+    reads_numbers: ClassVar[bool] = True
+
     pointwise: ClassVar[bool] = True
 
     dtype: Dtype

@@ -11,6 +11,8 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import Gaps, RecursiveGaps, parse_word
+from bridgeflow.signal._padding import parse_padding
+from bridgeflow.signal.iir import default_padlen
 from bridgeflow.signal.resampling import (
     Decimator,
     Extension,
@@ -167,6 +169,9 @@ class Decimate(GapTransform, LiveTransform):
 
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """A part of the length in new memory; integers and booleans as float64."""
+        sections, _ = antialias(self.q, self.n, self.ftype)
+        if sections is not None and self.zero_phase and spec.time is not None:
+            parse_padding("odd", None, default_padlen(sections), spec.time, what="sosfiltfilt")
         return Resampler(up=1, down=self.q).out_spec(spec)
 
     @property

@@ -48,6 +48,8 @@ class Scale(LeafTransform):
     {'ecg': array([0., 1.], dtype=float32)}
     """
 
+    reads_numbers: ClassVar[bool] = True
+
     pointwise: ClassVar[bool] = True
 
     scale: float = 1.0

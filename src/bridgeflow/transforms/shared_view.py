@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from bridgeflow.bridge import Route, route, share
 from bridgeflow.bridge.shared import check_owner, into_segment
+from bridgeflow.errors import CopyRefused, NoRoute
 from bridgeflow.policy import Across, Copy, parse_copy, parse_word
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
@@ -83,4 +84,19 @@ class SharedView(LeafTransform):
             routes.append(route(routes[-1].target, "numpy", writable=self.writable))
         if "non-contiguous" in routes[-1].target.flags:
             routes.append(route(routes[-1].target, "numpy", copy="never" if self.copy == "never" else "always"))
+        _require_faces(routes[-1].target)
         return tuple(routes)
+
+
+def _require_faces(spec: ArraySpec) -> None:
+    """Refuse what has no tensor or no Arrow array over the same memory.
+
+    Raises:
+        NoRoute: as `share` would.
+    """
+    try:
+        route(spec, "torch", copy="never", writable=False)
+        route(spec, "arrow", copy="never")
+    except CopyRefused as refusal:
+        detail = refusal.detail.removeprefix('copy="never", but ')
+        raise NoRoute(refusal.reason, f"no memory serves all three faces: {detail}", refusal.remedy) from None

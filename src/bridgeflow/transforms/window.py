@@ -128,6 +128,8 @@ class WindowLabels(LiveTransform):
     array([0, 1, 1])
     """
 
+    reads_numbers: ClassVar[bool] = False  # text too
+
     length: int
     hop: int | None = None
     pad: Leftover = "drop"

@@ -1,0 +1,55 @@
+"""Columns that stand in for results: what a sink would refuse is found out before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bridgeflow._optional import require
+from bridgeflow.bridge import has_numpy_dtype, to_arrow
+from bridgeflow.errors import DataError
+from bridgeflow.io import Source
+from bridgeflow.spec import ArraySpec, itemsize
+from bridgeflow.tree import place
+
+__all__ = ["stand_ins"]
+
+_ROWS = 2
+
+
+def stand_ins(result: Mapping[str, ArraySpec], axes: Mapping[str, int], source: Source) -> dict[str, Any]:
+    """Two rows of zeros for each column that a plan describes, of its kind, element type and shape; lengths that are
+    not known are 1.
+
+    Args:
+        result: of the plan.
+        axes: on which axis of each array rows follow each other.
+        source: whose columns say the Arrow types of what is not numbers.
+
+    Raises:
+        DataError: a column is a Python list, which no file holds.
+    """
+    given = source.slice(0, 0)
+    return {name: _stand_in(name, spec, axes.get(place([name]), 0), given.get(name)) for name, spec in result.items()}
+
+
+def _stand_in(name: str, spec: ArraySpec, axis: int, given: Any) -> Any:
+    if spec.layout == "rows":
+        raise DataError(
+            f"the transforms make a column {name!r} that is a list of arrays; pad its rows, or leave it out"
+        )
+    if spec.kind in ("arrow", "capsule") and itemsize(spec.dtype) is None and given is not None:
+        return require("pyarrow", needed_for="Arrow columns").nulls(_ROWS, given.type)
+    shape = [1 if n is None else n for number, n in enumerate(spec.shape) if number != axis]
+    if spec.kind == "torch" or not has_numpy_dtype(spec.dtype):
+        torch = require("torch", needed_for="tensors")
+        dtype, device = getattr(torch, spec.dtype), "meta" if spec.device == "meta" else "cpu"
+        if spec.layout == "jagged":
+            rows = [torch.zeros(number + 1, *shape[1:], dtype=dtype) for number in range(_ROWS)]
+            return torch.nested.nested_tensor(rows, layout=torch.jagged)
+        values = torch.zeros([_ROWS, *shape], dtype=dtype, device=device)
+        return values if spec.kind == "torch" else to_arrow(values)
+    zeros = np.zeros([_ROWS, *shape], spec.dtype)
+    return to_arrow(zeros) if spec.kind in ("arrow", "capsule") else zeros
