@@ -272,7 +272,8 @@ def different(situation, folder):
     if right.dtype.kind in "mM":  # which tensors hold as ticks
         same = got.astype(right.dtype) == right if got.dtype.kind in "mM" else got == right.astype("i8")
         return [] if same.all() else ["wrote other times"]
-    if not np.allclose(got, right, rtol=1e-3, atol=1e-3 * (np.abs(right).max(initial=0) or 1), equal_nan=True):
+    close = 2e-2 if "bfloat16" in situation.column else 1e-3
+    if not np.allclose(got, right, rtol=close, atol=close * (np.abs(right).max(initial=0) or 1), equal_nan=True):
         return ["wrote other values than the transform gives"]
     return []
 
@@ -300,12 +301,14 @@ def sweep(count, seed, folder, monkeypatch):
     return counts, wrong
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of SciPy, about zeros
 def test_check_and_run_agree(folder, monkeypatch):
     _, wrong = sweep(40, 1, folder, monkeypatch)
     assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("seed", range(4))
 def test_check_and_run_agree_everywhere(folder, monkeypatch, seed, capsys):
     counts, wrong = sweep(1000, 100 + seed, folder, monkeypatch)
