@@ -199,3 +199,32 @@ def test_well_conditioned_multiple_poles_are_not_refused():
 def test_bad_arguments_are_our_errors(arguments, said):
     with pytest.raises(DataError, match=said):
         signal.lfilter(*arguments)
+
+
+def test_errors_name_the_function_that_was_called():
+    for function in (signal.lfilter, signal.filtfilt):
+        for b, a in (([1.0], [1.0]), ([1.0], [1.0, 0.5]), scipy_signal.butter(5, 0.3)):
+            with pytest.raises(DataError, match=rf"^{function.__name__}: axis 4 does not exist"):
+                function(b, a, np.ones(99), 4)
+            with pytest.raises(DataError, match=rf"^{function.__name__}: .* a single number"):
+                function(b, a, 3.0)
+    with pytest.raises(DataError, match="filtfilt: padlen must be an integer"):
+        signal.filtfilt([1.0], [1.0, 0.5], np.ones(99), padlen="many")
+    with pytest.raises(DataError, match="filtfilt: the length of x along the axis must be greater than padlen"):
+        signal.filtfilt(*scipy_signal.butter(3, 0.3), np.ones(5))
+
+
+def test_gradients_for_taps():
+    taps = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    x = torch.randn(2, 12, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(signal.fir_filter, (taps, x))
+    close(signal.fir_filter(taps, x.detach()), scipy_signal.lfilter(taps.detach(), 1, x.detach().numpy()))
+    for call in (
+        lambda: signal.fir_filter(taps, x, nonfinite="raise"),
+        lambda: signal.fir_filtfilt(taps, x.detach()),
+        lambda: signal.welch(x.detach(), window=taps),
+        lambda: signal.ShortTimeFFT(taps, 2, 1.0),
+        lambda: signal.resample_poly(x.detach(), 1, 2, window=taps),
+    ):
+        with pytest.raises(NoRoute, match="requires grad"):
+            call()

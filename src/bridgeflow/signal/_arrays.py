@@ -88,6 +88,12 @@ def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
     if type(x) is np.ndarray and x.dtype.names is None:
         return x
     refuse_table(x, what="coefficients")
+    if differentiates(x):
+        raise NoRoute(
+            "grad",
+            "coefficients, a window or a state that requires grad, and no gradient passes to it through this code",
+            "pass it detached (.detach())",
+        )
     return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
 
 

@@ -27,7 +27,10 @@ def parse_padding(padtype: object, padlen: int | None, default: int, samples: in
     """
     if padtype is not None:
         parse_word(padtype, Padtype, field="padtype")
-    edge = 0 if padtype is None else default if padlen is None else padlen
+    given: object = padlen
+    if given is not None and (isinstance(given, bool) or not isinstance(given, (int, np.integer))):
+        raise DataError(f"{what}: padlen must be an integer or None, got {given!r}")
+    edge = 0 if padtype is None else default if padlen is None else int(padlen)
     if edge < 0:
         raise DataError(f"{what}: padlen must not be negative, got {edge}")
     if samples <= edge:

@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+
+from bridgeflow.bridge import kind_of
+from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import refuse_table
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal.scipy_names import call_scipy
 
@@ -125,7 +130,25 @@ def _by_transforms(name: str, in1: Any, in2: Any, mode: ConvolutionMode, axes: A
     return _by_scipy(name, in1, in2, mode=mode, axes=axes)
 
 
-def _by_scipy(name: str, *args: Any, **options: Any) -> Any:
+def _by_scipy(name: str, *operands: Any, **options: Any) -> Any:
     import scipy.signal
 
-    return call_scipy(getattr(scipy.signal, name), name, *args, **options)
+    read = [_numbers(x, name) for x in operands]
+    result = call_scipy(getattr(scipy.signal, name), name, *read, **options)
+    half = kind_of(result) == "torch" and all(str(getattr(x, "dtype", "")) == "torch.bfloat16" for x in operands)
+    return result.bfloat16() if half else result
+
+
+def _numbers(x: Any, what: str) -> Any:
+    """An operand that holds numbers; booleans as integers, so that they can be added.
+
+    Raises:
+        DataError: what cannot be read as numbers.
+    """
+    if kind_of(x) in {"torch", "arrow", "dlpack", "capsule"}:
+        return x.long() if str(getattr(x, "dtype", "")) == "torch.bool" else x
+    refuse_table(x, what=what)
+    values = np.asarray(x)
+    if values.dtype.kind not in "fciub":
+        raise DataError(f"{what}: cannot convolve elements of type {values.dtype}; convert them to numbers first")
+    return values.astype(np.int64) if values.dtype.kind == "b" else values

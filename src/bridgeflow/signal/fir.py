@@ -74,7 +74,8 @@ def fir_filter(
     """Filter along one axis with an impulse response, as `scipy.signal.lfilter(taps, 1, x, axis, zi)` does.
 
     Args:
-        taps: impulse response [n], or an FIR design.
+        taps: impulse response [n], or an FIR design. Gradients flow to a tensor, unless `nonfinite` or units are asked
+            for.
         x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
             read.
         axis: the axis of time.
@@ -103,6 +104,10 @@ def fir_filter(
     """
     parse_word(method, FirMethod, field="method")
     parse_word(nonfinite, Nonfinite, field="nonfinite")
+    if differentiates(taps) and (nonfinite, scale, offset) == ("propagate", 1.0, 0.0):
+        from bridgeflow.signal import transfer_torch
+
+        return transfer_torch.lfilter(taps, [1.0], x, axis, zi, check=lambda b, a: None)
     weights, settings = taps_of(taps), Pass("float64", scale, offset)
     values = x if by_torch(x) and nonfinite != "reset" else open_array(x, what="fir_filter").values
     state = None if zi is None else _state_time_last(zi, values, axis, len(weights))

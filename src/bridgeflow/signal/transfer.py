@@ -15,6 +15,7 @@ SciPy's state too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -23,7 +24,8 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError, UnstableFilter
 from bridgeflow.signal._arrays import as_ndarray, open_array
-from bridgeflow.signal._padding import Padtype
+from bridgeflow.signal._axes import axis_of, parse_axis
+from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal.design import Ba
 from bridgeflow.signal.design.base import solved
@@ -80,13 +82,22 @@ the unit circle
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.lfilter(b, a, x, axis, zi, check=_check_tensor("lfilter"))
-    fraction = Fraction.of(b, a, "lfilter")
-    if not fraction.is_complex:
-        if fraction.is_fir:
-            return _through_taps(fraction, x, axis, zi)
-        if fraction.order <= 2 or (zi is None and fraction.sections is not None):
-            return _through_sections(fraction, x, axis, zi)
-    return _by_scipy(fraction, x, axis, zi)
+    fraction, opened = Fraction.of(b, a, "lfilter"), open_array(x, what="lfilter")
+    values = opened.values
+    at = axis_of(parse_axis(axis, what="lfilter"), values.shape, what="lfilter")
+    state = None if zi is None else _state(zi, values.shape, at, fraction.order)
+    if fraction.is_complex:
+        y, zf = _by_scipy(fraction, values, at, state)
+    elif fraction.is_fir:
+        y, zf = _through_taps(fraction, values, at, state)
+    elif fraction.order <= 2 or (zi is None and fraction.sections is not None):
+        y, zf = _through_sections(fraction, values, at, state)
+    else:
+        y, zf = _by_scipy(fraction, values, at, state)
+    result = opened.close(y)
+    if zi is None:
+        return result
+    return result, like(zf, x) if kind_of(x) == "torch" else zf
 
 
 def filtfilt(
@@ -128,16 +139,18 @@ def filtfilt(
 
         return transfer_torch.filtfilt(b, a, x, axis, padtype, padlen, check=_check_tensor("filtfilt"))
     fraction = Fraction.of(b, a, "filtfilt", integrators=False)
-    if method == "pad" and not fraction.is_complex:
-        edge = 3 * fraction.coefficients if padlen is None else padlen
-        if fraction.is_fir:
-            return fir_filtfilt(fraction.b, x, axis, padtype, edge)
-        if (sections := fraction.sections) is not None:
-            return sosfiltfilt(sections, x, axis, padtype, edge)
     opened = open_array(x, what="filtfilt")
+    values = opened.values
+    at = axis_of(parse_axis(axis, what="filtfilt"), values.shape, what="filtfilt")
+    if method == "pad":
+        edge = parse_padding(padtype, padlen, 3 * fraction.coefficients, values.shape[at], what="filtfilt")
+        if not fraction.is_complex and fraction.is_fir:
+            return opened.close(fir_filtfilt(fraction.b, values, at, padtype, edge))
+        if not fraction.is_complex and (sections := fraction.sections) is not None:
+            return opened.close(sosfiltfilt(sections, values, at, padtype, edge))
     options: dict[str, Any] = {"padtype": padtype, "padlen": padlen, "method": method, "irlen": irlen}
-    y = call_scipy(_scipys("filtfilt"), "filtfilt", fraction.b, fraction.a, _double(opened.values), axis, **options)
-    return opened.close(np.ascontiguousarray(y.astype(_owed(opened.values.dtype, y.dtype), copy=False)))
+    y = call_scipy(_scipys("filtfilt"), "filtfilt", fraction.b, fraction.a, _double(values), at, **options)
+    return opened.close(_kept(y, values))
 
 
 def lfilter_zi(b: Any, a: Any) -> Any:
@@ -300,61 +313,45 @@ def _row(row: Any, name: str, what: str) -> Array:
     return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64, copy=False)
 
 
-def _through_taps(fraction: Fraction, x: Any, axis: int, zi: Any) -> Any:
+def _through_taps(fraction: Fraction, x: Array, axis: int, zi: Array | None) -> tuple[Array, Array | None]:
     taps = np.pad(fraction.b, (0, fraction.coefficients - len(fraction.b)))
-    return fir_filter(taps, x, axis, _state(zi, x, axis, fraction.order))
+    done = fir_filter(taps, x, axis, zi)
+    return (done, None) if zi is None else done
 
 
-def _through_sections(fraction: Fraction, x: Any, axis: int, zi: Any) -> Any:
-    sections = fraction.sections
+def _through_sections(fraction: Fraction, x: Array, axis: int, zi: Array | None) -> tuple[Array, Array | None]:
+    sections, order = fraction.sections, fraction.order
     if zi is None:
-        return sosfilt(sections, x, axis)
-    state, order = _state(zi, x, axis, fraction.order), fraction.order
-    at = axis % state.ndim
-    lengthened = np.zeros((*state.shape[:at], 2, *state.shape[at + 1 :]), state.dtype)
-    kept = (slice(None),) * at + (slice(order),)
-    lengthened[kept] = state
+        return sosfilt(sections, x, axis), None
+    lengthened = np.zeros((*zi.shape[:axis], 2, *zi.shape[axis + 1 :]), zi.dtype)
+    kept = (slice(None),) * axis + (slice(order),)
+    lengthened[kept] = zi
     y, zf = sosfilt(sections, x, axis, lengthened[None])
     return y, zf[0][kept]
 
 
-def _by_scipy(fraction: Fraction, x: Any, axis: int, zi: Any) -> Any:
-    opened = open_array(x, what="lfilter")
-    values = opened.values
-    if not -values.ndim <= axis < values.ndim:
-        raise DataError(f"lfilter: axis {axis} does not exist, x has {values.ndim} axes")
-    state = _state(zi, x, axis, fraction.order)
-    b = np.pad(fraction.b, (0, fraction.coefficients - len(fraction.b)))
-    wide = _double(values)
-    if values.shape[axis]:
-        done = call_scipy(_scipys("lfilter"), "lfilter", b, fraction.a, wide, axis, state)
-    else:  # SciPy's loop returns a state that it has not written
-        coefficients = np.result_type(wide, b, fraction.a)
-        done = wide.astype(coefficients), None if state is None else state.astype(np.result_type(coefficients, state))
-        done = done if zi is not None else done[0]
-    y, zf = done if zi is not None else (done, None)
-    result = opened.close(np.ascontiguousarray(y.astype(_owed(values.dtype, y.dtype), copy=False)))
-    if zf is None:
-        return result
-    return result, like(zf, x) if kind_of(x) == "torch" else zf
+def _by_scipy(fraction: Fraction, x: Array, axis: int, zi: Array | None) -> tuple[Array, Array | None]:
+    b, wide = np.pad(fraction.b, (0, fraction.coefficients - len(fraction.b))), _double(x)
+    if not x.shape[axis]:  # SciPy's loop returns a state that it has not written
+        computed = np.result_type(wide, b, fraction.a)
+        return _kept(wide.astype(computed), x), None if zi is None else zi.astype(np.result_type(computed, zi))
+    done = call_scipy(_scipys("lfilter"), "lfilter", b, fraction.a, wide, axis, zi)
+    return (_kept(done, x), None) if zi is None else (_kept(done[0], x), done[1])
 
 
-def _state(zi: Any, x: Any, axis: int, order: int) -> Any:
+def _state(zi: Any, shape: Sequence[int], axis: int, order: int) -> Array:
     """A state from the caller, an ndarray, spread where it is the same for several rows."""
-    if zi is None:
-        return None
-    shape = list(np.shape(x) if kind_of(x) in {None, "numpy", "torch"} else open_array(x, what="lfilter").values.shape)
-    if not -len(shape) <= axis < len(shape):
-        raise DataError(f"lfilter: axis {axis} does not exist, x has {len(shape)} axes")
-    shape[axis] = order
+    wanted = (*shape[:axis], order, *shape[axis + 1 :])
     state = as_ndarray(zi)
-    fits = state.ndim == len(shape) and all(
-        n in (wanted, 1) if at != axis % len(shape) else n == wanted
-        for at, (n, wanted) in enumerate(zip(state.shape, shape, strict=True))
+    fits = state.ndim == len(wanted) and all(
+        n == size or (n == 1 and at != axis) for at, (n, size) in enumerate(zip(state.shape, wanted, strict=True))
     )
-    if not fits:
-        raise DataError(f"lfilter: Unexpected shape for parameter zi: expected {tuple(shape)}, found {state.shape}")
-    return np.broadcast_to(state, shape)
+    if not fits or state.dtype.kind not in "fciub":
+        raise DataError(
+            f"lfilter: Unexpected shape for parameter zi: expected numbers of shape {wanted}, found {state.dtype} of "
+            f"shape {state.shape}"
+        )
+    return np.broadcast_to(state, wanted)
 
 
 def _double(x: Array) -> Array:
@@ -362,12 +359,12 @@ def _double(x: Array) -> Array:
     return x.astype(np.result_type(x.dtype, np.float64), copy=False)
 
 
-def _owed(data: np.dtype[Any], computed: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype of a result: that of the data, complex where the computation made it so."""
-    wanted = result_dtype(data)
-    if computed.kind == "c" and wanted.kind != "c":
-        return np.dtype(np.result_type(wanted, np.complex64))
-    return wanted
+def _kept(y: Array, x: Array) -> Array:
+    """A result in the dtype that is owed to the data, complex where the computation made it so."""
+    wanted = result_dtype(x.dtype)
+    if y.dtype.kind == "c" and wanted.kind != "c":
+        wanted = np.dtype(np.result_type(wanted, np.complex64))
+    return np.ascontiguousarray(y.astype(wanted, copy=False))
 
 
 def _scipys(name: str) -> Any:

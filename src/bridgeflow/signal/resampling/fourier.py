@@ -55,7 +55,9 @@ def resample(
     True
     """
     parse_word(domain, Domain, field="domain")
-    if isinstance(num, bool) or num != int(num) or num < 1:
+    asked: Any = num
+    whole = isinstance(asked, (int, float, np.integer, np.floating)) and not isinstance(asked, bool)
+    if not whole or not float(num).is_integer() or num < 1:
         raise DataError(f"resample: num must be a positive integer, got {num!r}")
     num, rows = int(num), open_rows(x, axis, what="resample")
     samples = int(rows.values.shape[-1])

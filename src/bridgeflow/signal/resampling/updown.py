@@ -46,8 +46,10 @@ def upfirdn(
     parse_word(mode, Extension, field="mode")
     if mode in BACKGROUNDS:
         raise DataError(f"upfirdn: mode={mode!r} takes a level off, which only resample_poly does")
-    for name, factor in (("up", up), ("down", down)):
-        if isinstance(factor, bool) or factor != int(factor) or factor < 1:
+    factors: tuple[tuple[str, Any], ...] = (("up", up), ("down", down))
+    for name, factor in factors:
+        whole = isinstance(factor, (int, float, np.integer, np.floating)) and not isinstance(factor, bool)
+        if not whole or not float(factor).is_integer() or factor < 1:
             raise DataError(f"upfirdn: {name} must be an integer of at least 1, got {factor!r}")
     if torch_must(h, x):
         from bridgeflow.signal.resampling import torch_ops
