@@ -17,7 +17,7 @@ def import_seconds(name: str) -> float:
     return float(run.stdout)
 
 
-@benchmark("import bridgeflow")
+@benchmark("import bridgeflow, which imports its dependencies at first use")
 def import_bridgeflow() -> Race:
     return Race(
         ours=partial(import_seconds, "bridgeflow"),

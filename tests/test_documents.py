@@ -99,6 +99,21 @@ def test_document_does_what_it_shows(document: Path, tmp_path: Path):
     run_script(script, folder=tmp_path)
 
 
+def test_the_readme_can_be_followed_twice(tmp_path: Path):
+    script = furnish(tmp_path) / "README.md.py"
+    script.write_text(SCRIPTS[ROOT / "README.md"], encoding="utf-8")
+    for _ in range(2):
+        run_script(script, folder=tmp_path)
+
+
+def test_the_readme_needs_nothing_but_the_package():
+    imported = {
+        name.partition(".")[0]
+        for name in re.findall(r"^\s*(?:from|import) ([\w.]+)", SCRIPTS[ROOT / "README.md"], re.MULTILINE)
+    }
+    assert imported - {"tests"} <= {"bridgeflow", "numpy", "torch", "scipy", "pyarrow"}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=relative)
 def test_no_block_escapes_being_run(document: Path):
     for block in blocks(document.read_text(encoding="utf-8")):

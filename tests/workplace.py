@@ -48,7 +48,7 @@ def check_job(text: str) -> None:
     file = Path(named[1] if named else "document.yaml")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    run_command(f"bridgeflow check {file}")
+    run_command(f"bridgeflow check {file} --overwrite")  # valid, also where it has run before
 
 
 def bridgeflow(command: str) -> subprocess.CompletedProcess[str]:
