@@ -19,7 +19,7 @@ from weakref import finalize
 import numpy as np
 
 from bridgeflow.io.files import data_error
-from bridgeflow.memory.mapping import NORESERVE
+from bridgeflow.memory.mapping import NORESERVE, close_own, which_file
 from bridgeflow.memory.reuse import fresh
 
 __all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
@@ -113,7 +113,7 @@ class HeldFile(Held):
     def __init__(self, descriptor: int, path: Path) -> None:
         super().__init__(path, Identity.of(descriptor))
         self.descriptor = os.dup(descriptor)  # child programs do not inherit it, like all that Python opens
-        self._close = finalize(self, os.close, self.descriptor)
+        self._close = finalize(self, close_own, self.descriptor, which_file(self.descriptor))
 
     def require_unchanged(self) -> None:
         """Refuse to read on in a file that is being written: its values are not those that were checked, and reading
@@ -122,7 +122,11 @@ class HeldFile(Held):
         Raises:
             DataError: the file is not as it was when it was opened.
         """
-        if Identity.of(self.descriptor) != self.identity:
+        try:
+            identity = Identity.of(self.descriptor)
+        except OSError as error:
+            raise data_error(self.path, "was closed by other code, by its descriptor", "open it again") from error
+        if identity != self.identity:
             raise data_error(self.path, "has changed since it was opened", "open it again when its writer is done")
 
     def close(self) -> None:

@@ -12,11 +12,12 @@ import mmap
 import os
 import sys
 import weakref
+from contextlib import suppress
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-__all__ = ["NORESERVE", "Access", "Descriptor", "Mapping"]
+__all__ = ["NORESERVE", "Access", "Descriptor", "Mapping", "close_own", "which_file"]
 
 Access: TypeAlias = Literal["shared", "private"]
 """Writes reach every process that maps the memory; or they stay here, on pages copied when first written to."""
@@ -95,4 +96,17 @@ class Descriptor:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        weakref.finalize(self, os.close, fd).atexit = False
+        weakref.finalize(self, close_own, fd, which_file(fd)).atexit = False
+
+
+def which_file(fd: int) -> tuple[int, int]:
+    """What tells the open file of a descriptor from another one that has got its number since."""
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def close_own(fd: int, file: tuple[int, int]) -> None:
+    """Close a descriptor, unless other code has: by then its number may be another file's."""
+    with suppress(OSError):
+        if which_file(fd) == file:
+            os.close(fd)

@@ -492,7 +492,8 @@ class _Worker:
         """Close what connects to it."""
         self.line.close()
         if self.pidfd >= 0:
-            os.close(self.pidfd)
+            with suppress(OSError):  # closed by other code
+                os.close(self.pidfd)
             self.pidfd = -1
 
 
