@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -476,8 +477,9 @@ class Source:
             problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({_said(error)})"
             if isinstance(error, Unsupported):
                 raise not_supported(self.path, problem, error.remedy) from error
-            if isinstance(error, NotImplementedError):
-                raise not_supported(self.path, problem, "pyarrow does not support it: convert it") from error
+            said = not isinstance(error, TypeError) and _NOT_SUPPORTED.search(str(error))
+            if said or isinstance(error, NotImplementedError):
+                raise not_supported(self.path, problem, "it is not supported here: convert it") from error
             if isinstance(error, MemoryError):
                 raise data_error(self.path, problem, "it needs more memory than there is") from error
             is_file = self.format is not None or isinstance(self._given, str)
@@ -623,6 +625,10 @@ def writing(path: Path, format: Format, options: SinkOptions, *, overwrite: Over
             sink._abandon()
             raise
     sink.receipt = output.receipt
+
+
+_NOT_SUPPORTED = re.compile(r"not (yet |currently )?(supported|implemented)|unsupported", re.IGNORECASE)
+"""What libraries say of files that are whole, whatever the class of the error."""
 
 
 def _said(error: Exception) -> str:

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bridgeflow.io.files import Unsupported
+
 __all__ = ["MAX_BATCH_BYTES", "Message", "file_messages", "stream_messages"]
 
 MAX_BATCH_BYTES = 4 << 30
@@ -23,6 +25,8 @@ END_MARK = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 FILE_MAGIC = b"ARROW1"
 
 _SCHEMA, _DICTIONARY, _RECORD_BATCH = 1, 2, 3
+_V4 = 3
+"""The version of the metadata that knew messages without a continuation mark."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,9 @@ def file_messages(data: memoryview) -> Iterator[Message]:
 def _message(data: memoryview, start: int) -> Message:
     """Read the message at `start` and check what it declares against what is there."""
     if start < 0 or start % 8 or data[start : start + 4] != END_MARK[:4]:
+        if _is_legacy(data, start):
+            said = "its messages are those of Arrow before version 0.15"
+            raise Unsupported(said, "this is not supported: write it again without use_legacy_format")
         raise ValueError(f"no message at byte {start}")
     size = struct.unpack_from("<i", data, start + 4)[0]
     body = start + 8 + size
@@ -136,6 +143,20 @@ def _message(data: memoryview, start: int) -> Message:
         compressed, nbytes = _check_batch(header, data[body:end])
         return Message(end, True, header.integer(0, "<q"), nulls, compressed=compressed, nbytes=nbytes)
     raise ValueError(f"the message at byte {start} is neither schema, dictionary nor record batch")
+
+
+def _is_legacy(data: memoryview, start: int) -> bool:
+    """Whether a message begins with its size, as it did before there were continuation marks."""
+    if start < 0 or start + 8 > len(data):
+        return False
+    size = struct.unpack_from("<i", data, start)[0]
+    if not 8 <= size <= len(data) - start - 4:
+        return False
+    try:
+        message = _Table(data[: start + 4 + size], start + 4 + struct.unpack_from("<I", data, start + 4)[0])
+        return message.integer(0, "<h") == _V4 and message.integer(1, "<B") in (_SCHEMA, _DICTIONARY, _RECORD_BATCH)
+    except (ValueError, struct.error):
+        return False
 
 
 def _check_batch(batch: _Table | None, body: memoryview) -> tuple[bool, int]:

@@ -15,7 +15,7 @@ from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.base import Columns, Compression, Format, Reader, SinkOptions, SourceOptions, Writer
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.mapped import MappedFile
 
 __all__ = ["FORMATS", "MAX_HEADER", "ArrayBytes", "NpyWriter", "npy_header", "require_rows"]
@@ -99,11 +99,13 @@ def npy_header(head: BytesIO, path: Path, column: str | None = None) -> tuple[tu
     read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}.get(version)
     if read is None:  # 3.0 exists for the names of structured types alone
         problem = f"has npy version {version[0]}.{version[1]}"
-        raise data_error(path, problem, "1.0 and 2.0 hold plain arrays", column=column)
+        raise not_supported(path, problem, "1.0 and 2.0 hold plain arrays", column=column)
     shape, fortran, dtype = read(head, max_header_size=MAX_HEADER)
     if dtype.hasobject or dtype.kind not in _NUMBERS:
         remedy = "no pickles are opened" if dtype.hasobject else "store one array of numbers"
-        raise data_error(path, f"holds {dtype} elements, not numbers", remedy, column=column)
+        raise not_supported(path, f"holds {dtype} elements, not numbers", remedy, column=column)
+    if dtype.kind in "mM" and np.datetime_data(dtype)[0] == "generic":
+        raise data_error(path, f"holds {dtype} elements without a unit", "store them with one", column=column)
     if any(length < 0 for length in shape):
         raise data_error(path, f"has shape {shape}", "no length can be negative", column=column)
     return shape, fortran, dtype

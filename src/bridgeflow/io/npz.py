@@ -75,8 +75,18 @@ class NpzReader(Reader):
 
     def _rate(self) -> dict[str, Any]:
         entry = self._entries.get(_RATE)
-        if entry is None or npy_header(BytesIO(self._head(entry)), self.file.path, _RATE)[0]:
+        if entry is None:
             return {}
+        shape, _, dtype = npy_header(BytesIO(self._head(entry)), self.file.path, _RATE)
+        if shape == (1,) and len(self._entries) > 1:
+            problem = "has shape (1,), and a sampling rate is a single value"
+            raise data_error(
+                self.file.path, problem, "store it as a scalar (fs=360.0), or rename the column", column=_RATE
+            )
+        if shape:
+            return {}
+        if dtype.kind not in "iuf":
+            raise data_error(self.file.path, f"is {dtype} and no sampling rate", "store hertz", column=_RATE)
         rate = float(self._array(_RATE).array)
         if not 0 < rate < float("inf"):
             raise data_error(self.file.path, f"is {rate} and no sampling rate", "store hertz", column=_RATE)

@@ -34,6 +34,7 @@ from bridgeflow.io.parquet_footer import (
     null_counts,
     protect,
     require_intact,
+    require_supported,
     value_counts,
 )
 from bridgeflow.io.pieces import PieceReader
@@ -77,6 +78,7 @@ class ParquetReader(PieceReader):
             for field in fields
         }
         self.settings = parse_settings(path, schema.metadata)
+        require_supported(self._described or [], set(self.specs))
         decoded = decoded_nbytes(self._described or [], set(self.specs))
         described = {name: spec.expected_nbytes() or 0 for name, spec in self.specs.items()}
         self._require_small = partial(options.require_small, path, nbytes=file.identity.nbytes)

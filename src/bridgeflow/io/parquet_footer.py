@@ -14,6 +14,8 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
+from bridgeflow.io.files import Unsupported
+
 __all__ = [
     "Groups",
     "check_pages",
@@ -22,6 +24,7 @@ __all__ = [
     "null_counts",
     "protect",
     "require_intact",
+    "require_supported",
     "value_counts",
 ]
 
@@ -83,8 +86,38 @@ def groups_of(footer: bytes) -> Groups | None:
     """
     if len(footer) > _LARGEST:
         return None
-    groups: Groups = _Compact(footer).struct().get(4, [])
+    described = _Compact(footer).struct()
+    if 8 in described or 9 in described:
+        raise Unsupported("its columns are encrypted", "encryption is not supported: write it without")
+    groups: Groups = described.get(4, [])
     return groups
+
+
+def require_supported(groups: Groups, wanted: set[str]) -> None:
+    """Refuse codecs and encodings that pyarrow does not have, of the wanted columns.
+
+    Raises:
+        Unsupported: names the column and the codec or encoding.
+    """
+    for group in groups:
+        for chunk in group.get(1, []):
+            described = chunk.get(3, {})
+            name = b"".join(described.get(3, [])[:1]).decode("utf-8")
+            if name not in wanted:
+                continue
+            codec = described.get(4, 0)
+            if not 0 <= codec < len(_CODECS) or codec == _LZO:
+                word = _CODECS[codec] if codec == _LZO else f"codec {codec}"
+                raise Unsupported(f"the column {name!r} is compressed by {word}", "pyarrow does not support this codec")
+            unknown = [one for one in described.get(2, []) if not 0 <= one < len(_ENCODINGS)]
+            if unknown:
+                raise Unsupported(f"the column {name!r} has encoding {unknown[0]}", "pyarrow does not support it")
+
+
+_CODECS = ("none", "snappy", "gzip", "LZO", "brotli", "lz4 of Hadoop", "zstd", "lz4")
+_LZO = _CODECS.index("LZO")
+_ENCODINGS = range(10)
+"""What there is, by the numbers in the footer."""
 
 
 _WIDTHS = {0: 1 / 8, 1: 4, 2: 8, 3: 8, 4: 4, 5: 8, 6: 4}

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bridgeflow.io.files import Unsupported
+
 __all__ = ["DEFLATED", "MAX_ENTRIES", "STORED", "Entry", "directory", "entries", "local_header"]
 
 STORED, DEFLATED = 0, 8
@@ -25,6 +27,7 @@ _LOCATOR = struct.Struct("<4sIQI")
 _UNSET, _UNSET_SHORT = 0xFFFFFFFF, 0xFFFF
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 1, 8, 0x800
 _WIDE = 1
+_SAVE_AGAIN = "this is not supported: write it again with np.savez or np.savez_compressed"
 _MIDNIGHT_1980 = 0x0021
 
 
@@ -59,8 +62,7 @@ def entries(data: memoryview) -> list[Entry]:
         position += _CENTRAL.size + sum(lengths)
         if signature != b"PK\1\2" or position > end:
             raise ValueError("its directory is damaged")
-        if flags & ~(_DESCRIPTOR | _UTF8 | 6) or method not in (STORED, DEFLATED) or comment:
-            raise ValueError(f"entry {name!r}: encrypted, commented, or compressed by method {method}")
+        _require_supported(name, flags, method, comment)
         wide = _wide(extra, [nbytes == _UNSET, stored == _UNSET, offset == _UNSET])
         nbytes, stored, offset = (next(wide) if value == _UNSET else value for value in (nbytes, stored, offset))
         if offset != expected:
@@ -76,14 +78,31 @@ def entries(data: memoryview) -> list[Entry]:
     return found
 
 
+_METHODS = {
+    1: "shrinking", 6: "imploding", 9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 94: "MP3", 95: "xz",
+    97: "WavPack", 98: "PPMd", 99: "AES",
+}  # fmt: skip
+
+
+def _require_supported(name: bytes, flags: int, method: int, comment: bytes) -> None:
+    """Refuse what an archive may be and those of numbers are not."""
+    if flags & (_ENCRYPTED | 0x40 | 0x2000):
+        raise Unsupported(f"entry {name!r} is encrypted", _SAVE_AGAIN)
+    if method not in (STORED, DEFLATED):
+        how = f"method {method} ({_METHODS.get(method, 'unknown')})"
+        raise Unsupported(f"entry {name!r} is compressed by {how}; stored and deflated ones are read", _SAVE_AGAIN)
+    if flags & ~(_DESCRIPTOR | _UTF8 | 6) or comment:
+        raise ValueError(f"entry {name!r}: flags {flags:#x}, or with a comment")
+
+
 def _end(data: memoryview) -> tuple[int, int, int]:
     """Number of entries, and where the directory begins and ends."""
     place = len(data) - _END.size
     if place < 0 or bytes(data[place : place + 4]) != b"PK\5\6":
-        raise ValueError("it does not end with its directory: cut off, or something follows")
+        raise ValueError("it does not end with its directory: cut off, or something follows (a comment counts)")
     _, disk, disk_too, here, count, size, start, comment = _END.unpack_from(data, place)
     if disk or disk_too or comment or here != count:
-        raise ValueError("a part of several, or with a comment")
+        raise Unsupported("a part of several, or with a comment", _SAVE_AGAIN)
     end = place
     if _UNSET in (size, start) or count == _UNSET_SHORT:
         signature, _, end, _ = _LOCATOR.unpack_from(data, place - _LOCATOR.size)
