@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
 import numpy as np
 from numpy import ma
@@ -26,6 +26,7 @@ from bridgeflow.policy import Bfloat16, Copy, Grad, Kind, Layout, Nulls, Ragged
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import torch
 
 __all__ = ["Masked", "describe", "like", "route", "to_arrow", "to_numpy", "to_tensor"]
@@ -177,6 +178,45 @@ def _record(found: Route, source: ArraySpec, result: Any) -> None:
     record(exchange)
 
 
+@overload
+def to_numpy(
+    x: Any,
+    *,
+    copy: Copy | bool | None = ...,
+    grad: Grad = ...,
+    bfloat16: Bfloat16 = ...,
+    nulls: Literal["error", "nan"] | float = ...,
+    ragged: Literal["error"] = ...,
+    pad_value: float = ...,
+    layout: Layout | None = ...,
+    writable: bool | None = ...,
+) -> np.ndarray[Any, Any]: ...
+@overload
+def to_numpy(
+    x: Any,
+    *,
+    copy: Copy | bool | None = ...,
+    grad: Grad = ...,
+    bfloat16: Bfloat16 = ...,
+    nulls: Literal["mask"],
+    ragged: Literal["error"] = ...,
+    pad_value: float = ...,
+    layout: Layout | None = ...,
+    writable: bool | None = ...,
+) -> Masked: ...
+@overload
+def to_numpy(
+    x: Any,
+    *,
+    copy: Copy | bool | None = ...,
+    grad: Grad = ...,
+    bfloat16: Bfloat16 = ...,
+    nulls: Nulls | float = ...,
+    ragged: Ragged = ...,
+    pad_value: float = ...,
+    layout: Layout | None = ...,
+    writable: bool | None = ...,
+) -> Any: ...
 def to_numpy(
     x: Any,
     *,
@@ -295,6 +335,42 @@ seen.
 """
 
 
+@overload
+def to_tensor(
+    x: Any,
+    *,
+    device: torch.device | str | None = ...,
+    copy: Copy | bool | None = ...,
+    nulls: Literal["error", "nan"] | float = ...,
+    ragged: Literal["error", "jagged"] = ...,
+    pad_value: float = ...,
+    layout: Layout | None = ...,
+    writable: bool = ...,
+) -> torch.Tensor: ...
+@overload
+def to_tensor(
+    x: Any,
+    *,
+    device: torch.device | str | None = ...,
+    copy: Copy | bool | None = ...,
+    nulls: Literal["mask"],
+    ragged: Literal["error"] = ...,
+    pad_value: float = ...,
+    layout: Layout | None = ...,
+    writable: bool = ...,
+) -> Masked: ...
+@overload
+def to_tensor(
+    x: Any,
+    *,
+    device: torch.device | str | None = ...,
+    copy: Copy | bool | None = ...,
+    nulls: Nulls | float = ...,
+    ragged: Ragged = ...,
+    pad_value: float = ...,
+    layout: Layout | None = ...,
+    writable: bool = ...,
+) -> Any: ...
 def to_tensor(
     x: Any,
     *,
@@ -409,7 +485,9 @@ def _from_dlpack(x: Any) -> torch.Tensor:
     return _from_dlpack(x)
 
 
-def to_arrow(x: Any, *, copy: Copy | bool | None = "auto", grad: Grad = "detach", layout: Layout | None = None) -> Any:
+def to_arrow(
+    x: Any, *, copy: Copy | bool | None = "auto", grad: Grad = "detach", layout: Layout | None = None
+) -> pa.Array:
     """The value as an Arrow array over the same memory wherever that can be.
 
     One axis becomes a primitive array, more become a `FixedShapeTensorArray` of rows (`[B, ...]` is B rows); a 0-d

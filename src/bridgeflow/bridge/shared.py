@@ -40,7 +40,7 @@ class Shared:
     there: a stray write through the tensor harms nobody else.
     """
 
-    numpy: Any
+    numpy: np.ndarray[Any, Any]
     writable: bool
     across: Across = "thread"
 

@@ -7,7 +7,7 @@ which has a delay and a band that it is good for.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.signal._arrays import time_last, time_where_it_was
 from bridgeflow.signal._rows import Rows, join, open_rows, padded
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, squared_magnitude
 
 __all__ = ["Band", "Residual", "check_band", "envelope", "hilbert"]
@@ -26,6 +27,10 @@ Residual: TypeAlias = Literal["lowpass", "all"]
 """What the band left out: what is below it, or everything."""
 
 
+@overload
+def hilbert(x: SameKind, N: int | None = ..., axis: int = ...) -> SameKind: ...
+@overload
+def hilbert(x: Any, N: int | None = ..., axis: int = ...) -> Any: ...
 def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
     """The analytic signal along one axis, as `scipy.signal.hilbert` gives it: x, and its quadrature as imaginary part.
 
@@ -62,6 +67,26 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
     return rows.close_new(time_where_it_was(fourier.ifft(spectrum * like_data(sides, spectrum), length), axis))
 
 
+@overload
+def envelope(
+    z: SameKind,
+    bp_in: Band = ...,
+    *,
+    n_out: int | None = ...,
+    squared: bool = ...,
+    residual: Residual | None = ...,
+    axis: int = ...,
+) -> SameKind: ...
+@overload
+def envelope(
+    z: Any,
+    bp_in: Band = ...,
+    *,
+    n_out: int | None = ...,
+    squared: bool = ...,
+    residual: Residual | None = ...,
+    axis: int = ...,
+) -> Any: ...
 def envelope(
     z: Any,
     bp_in: Band = (1, None),

@@ -6,9 +6,10 @@ many believe there is a `scipy.signal.butter_lowpass_filter`: it is a recipe of 
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import Butter, IirFilter, Notch
 from bridgeflow.signal.iir import is_tracing, sosfilt, sosfiltfilt, traced_sections
 
@@ -25,6 +26,14 @@ Mode: TypeAlias = Literal["causal", "zero_phase"]
 """Filter once, as it can be done live; or forwards and backwards, without delay, gain squared."""
 
 
+@overload
+def butter_lowpass_filter(
+    x: SameKind, cutoff: float, fs: float, order: int = ..., axis: int = ..., *, mode: Mode = ..., **options: Any
+) -> SameKind: ...
+@overload
+def butter_lowpass_filter(
+    x: Any, cutoff: float, fs: float, order: int = ..., axis: int = ..., *, mode: Mode = ..., **options: Any
+) -> Any: ...
 def butter_lowpass_filter(
     x: Any, cutoff: float, fs: float, order: int = 4, axis: int = -1, *, mode: Mode = "causal", **options: Any
 ) -> Any:
@@ -56,6 +65,14 @@ def butter_lowpass_filter(
     return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="lowpass", fs=fs)
 
 
+@overload
+def butter_highpass_filter(
+    x: SameKind, cutoff: float, fs: float, order: int = ..., axis: int = ..., *, mode: Mode = ..., **options: Any
+) -> SameKind: ...
+@overload
+def butter_highpass_filter(
+    x: Any, cutoff: float, fs: float, order: int = ..., axis: int = ..., *, mode: Mode = ..., **options: Any
+) -> Any: ...
 def butter_highpass_filter(
     x: Any, cutoff: float, fs: float, order: int = 4, axis: int = -1, *, mode: Mode = "causal", **options: Any
 ) -> Any:
@@ -68,6 +85,28 @@ def butter_highpass_filter(
     return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="highpass", fs=fs)
 
 
+@overload
+def butter_bandpass_filter(
+    x: SameKind,
+    cutoff: tuple[float, float],
+    fs: float,
+    order: int = ...,
+    axis: int = ...,
+    *,
+    mode: Mode = ...,
+    **options: Any,
+) -> SameKind: ...
+@overload
+def butter_bandpass_filter(
+    x: Any,
+    cutoff: tuple[float, float],
+    fs: float,
+    order: int = ...,
+    axis: int = ...,
+    *,
+    mode: Mode = ...,
+    **options: Any,
+) -> Any: ...
 def butter_bandpass_filter(
     x: Any,
     cutoff: tuple[float, float],
@@ -89,6 +128,28 @@ def butter_bandpass_filter(
     return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="bandpass", fs=fs)
 
 
+@overload
+def butter_bandstop_filter(
+    x: SameKind,
+    cutoff: tuple[float, float],
+    fs: float,
+    order: int = ...,
+    axis: int = ...,
+    *,
+    mode: Mode = ...,
+    **options: Any,
+) -> SameKind: ...
+@overload
+def butter_bandstop_filter(
+    x: Any,
+    cutoff: tuple[float, float],
+    fs: float,
+    order: int = ...,
+    axis: int = ...,
+    *,
+    mode: Mode = ...,
+    **options: Any,
+) -> Any: ...
 def butter_bandstop_filter(
     x: Any,
     cutoff: tuple[float, float],
@@ -108,6 +169,14 @@ def butter_bandstop_filter(
     return _run(x, axis, mode, options, Butter, order=order, cutoff=cutoff, btype="bandstop", fs=fs)
 
 
+@overload
+def notch_filter(
+    x: SameKind, w0: float, fs: float, Q: float = ..., axis: int = ..., *, mode: Mode = ..., **options: Any
+) -> SameKind: ...
+@overload
+def notch_filter(
+    x: Any, w0: float, fs: float, Q: float = ..., axis: int = ..., *, mode: Mode = ..., **options: Any
+) -> Any: ...
 def notch_filter(
     x: Any, w0: float, fs: float, Q: float = 30.0, axis: int = -1, *, mode: Mode = "causal", **options: Any
 ) -> Any:

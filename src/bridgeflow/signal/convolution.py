@@ -7,7 +7,7 @@ convolved by Fourier transforms in torch; `convolve` and `correlate` in double p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import refuse_table
 from bridgeflow.signal._rows import torch_must
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.scipy_names import call_scipy
 
 __all__ = ["ConvolutionMethod", "ConvolutionMode", "convolve", "correlate", "fftconvolve", "oaconvolve"]
@@ -27,6 +28,10 @@ ConvolutionMethod: TypeAlias = Literal["auto", "direct", "fft"]
 """By sums, by Fourier transforms, or by what is faster."""
 
 
+@overload
+def convolve(in1: SameKind, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> SameKind: ...
+@overload
+def convolve(in1: Any, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> Any: ...
 def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: ConvolutionMethod = "auto") -> Any:
     """The convolution of two arrays of equally many axes, as `scipy.signal.convolve` gives it.
 
@@ -54,6 +59,10 @@ def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convolu
     return _by_scipy("convolve", in1, in2, mode=mode, method=method)
 
 
+@overload
+def correlate(in1: SameKind, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> SameKind: ...
+@overload
+def correlate(in1: Any, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> Any: ...
 def correlate(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: ConvolutionMethod = "auto") -> Any:
     """The cross-correlation of two arrays of equally many axes, as `scipy.signal.correlate` gives it.
 
@@ -79,6 +88,12 @@ def correlate(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convol
     return _by_scipy("correlate", in1, in2, mode=mode, method=method)
 
 
+@overload
+def fftconvolve(
+    in1: SameKind, in2: Any, mode: ConvolutionMode = ..., axes: int | Sequence[int] | None = ...
+) -> SameKind: ...
+@overload
+def fftconvolve(in1: Any, in2: Any, mode: ConvolutionMode = ..., axes: int | Sequence[int] | None = ...) -> Any: ...
 def fftconvolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", axes: int | Sequence[int] | None = None) -> Any:
     """The convolution by Fourier transforms, as `scipy.signal.fftconvolve` gives it.
 
@@ -101,6 +116,12 @@ def fftconvolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", axes: int | 
     return _by_transforms("fftconvolve", in1, in2, mode, axes)
 
 
+@overload
+def oaconvolve(
+    in1: SameKind, in2: Any, mode: ConvolutionMode = ..., axes: int | Sequence[int] | None = ...
+) -> SameKind: ...
+@overload
+def oaconvolve(in1: Any, in2: Any, mode: ConvolutionMode = ..., axes: int | Sequence[int] | None = ...) -> Any: ...
 def oaconvolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", axes: int | Sequence[int] | None = None) -> Any:
     """The convolution block by block (overlap-add), as `scipy.signal.oaconvolve` gives it.
 

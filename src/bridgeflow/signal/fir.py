@@ -11,7 +11,7 @@ wanted, are convolved by torch, likewise within rounding.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from bridgeflow.signal._arrays import (
     time_where_it_was,
 )
 from bridgeflow.signal._padding import Padtype, extend, parse_padding
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter
 from bridgeflow.signal.design.base import solved, whole_delay
 from bridgeflow.signal.iir import nonfinite as gaps
@@ -60,6 +61,30 @@ _WORTH_A_KERNEL: Final = 1 << 10
 """Samples from which on the kernel is faster than NumPy."""
 
 
+@overload
+def fir_filter(
+    taps: Any,
+    x: SameKind,
+    axis: int = ...,
+    zi: None = ...,
+    *,
+    method: FirMethod = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> SameKind: ...
+@overload
+def fir_filter(
+    taps: Any,
+    x: Any,
+    axis: int = ...,
+    zi: Any = ...,
+    *,
+    method: FirMethod = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> Any: ...
 def fir_filter(
     taps: Any,
     x: Any,
@@ -119,6 +144,32 @@ def fir_filter(
     return y if zi is None else (y, zf)
 
 
+@overload
+def fir_filtfilt(
+    taps: Any,
+    x: SameKind,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    *,
+    method: FirMethod = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> SameKind: ...
+@overload
+def fir_filtfilt(
+    taps: Any,
+    x: Any,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    *,
+    method: FirMethod = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> Any: ...
 def fir_filtfilt(
     taps: Any,
     x: Any,
@@ -170,6 +221,30 @@ def fir_filtfilt(
     return opened.close(time_where_it_was(y, axis))
 
 
+@overload
+def fir_zero_phase(
+    taps: Any,
+    x: SameKind,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    *,
+    method: FirMethod = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> SameKind: ...
+@overload
+def fir_zero_phase(
+    taps: Any,
+    x: Any,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    *,
+    method: FirMethod = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> Any: ...
 def fir_zero_phase(
     taps: Any,
     x: Any,

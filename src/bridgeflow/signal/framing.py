@@ -7,7 +7,7 @@ window yet, is dropped, or is completed to one window more.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import require_strided
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.extension import extend
 from bridgeflow.spec import ArraySpec
 
@@ -77,6 +78,10 @@ def strided_windows(x: Any, length: int, hop: int) -> Any:
     return x.unfold(-1, length, hop)
 
 
+@overload
+def frames(x: SameKind, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ...) -> SameKind: ...
+@overload
+def frames(x: Any, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ...) -> Any: ...
 def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", first: bool = False) -> Any:
     """A recording cut into windows.
 

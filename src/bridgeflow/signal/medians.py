@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, padded, together
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
 from bridgeflow.signal.framing import strided_windows
 from bridgeflow.spec import ArraySpec
@@ -23,6 +24,10 @@ State: TypeAlias = dict[str, Any]
 """What is carried between chunks: arrays by name. Never modified, always made anew."""
 
 
+@overload
+def medfilt(volume: SameKind, kernel_size: int | Sequence[int] | None = ...) -> SameKind: ...
+@overload
+def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = ...) -> Any: ...
 def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
     """The median over a window around each element, as `scipy.signal.medfilt` gives it: zeros beyond the ends.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import open_array
+from bridgeflow.signal._typing import SameKind
 
 __all__ = ["RateBy", "check_peaks", "peak_rate"]
 
@@ -17,6 +18,26 @@ RateBy: TypeAlias = Literal["count", "interval"]
 """How the rate is told: peaks over duration; or by the median interval from one peak to the next."""
 
 
+@overload
+def peak_rate(
+    x: SameKind,
+    fs: float,
+    *,
+    height: float | None = ...,
+    prominence: float | None = ...,
+    distance: float | None = ...,
+    by: RateBy = ...,
+) -> SameKind: ...
+@overload
+def peak_rate(
+    x: Any,
+    fs: float,
+    *,
+    height: float | None = ...,
+    prominence: float | None = ...,
+    distance: float | None = ...,
+    by: RateBy = ...,
+) -> Any: ...
 def peak_rate(
     x: Any,
     fs: float,

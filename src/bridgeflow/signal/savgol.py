@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fir import fir_filter
 from bridgeflow.spec import ArraySpec
@@ -35,6 +36,28 @@ recording goes on, in the words of `scipy.ndimage`.
 _EXTENSIONS: Final = {"mirror": "reflect", "nearest": "edge", "constant": "constant", "wrap": "wrap"}
 
 
+@overload
+def savgol_filter(
+    x: SameKind,
+    window_length: int,
+    polyorder: int,
+    deriv: int = ...,
+    delta: float = ...,
+    axis: int = ...,
+    mode: Ends = ...,
+    cval: float = ...,
+) -> SameKind: ...
+@overload
+def savgol_filter(
+    x: Any,
+    window_length: int,
+    polyorder: int,
+    deriv: int = ...,
+    delta: float = ...,
+    axis: int = ...,
+    mode: Ends = ...,
+    cval: float = ...,
+) -> Any: ...
 def savgol_filter(
     x: Any,
     window_length: int,

@@ -11,7 +11,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 
@@ -186,7 +186,7 @@ def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **cho
     """
     parse_word(mode, Mode, field="mode")
     if isinstance(filter, Design) or kind_of(filter) is not None:
-        design = filter if isinstance(filter, Design) else Sos(sections=to_numpy(filter))
+        design = filter if isinstance(filter, Design) else Sos(sections=cast(Any, to_numpy(filter)))
         run: Any = (CausalFilter if mode == "causal" else ZeroPhaseFilter)(design=design, **choices)
     elif choices or mode != "causal":
         raise ConfigError(f"{type(filter).__name__} has made its choices already; mode and others are for designs")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from bridgeflow.signal._arrays import as_ndarray, open_array
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._rows import torch_must
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import Ba
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.design.roots import roots
@@ -49,6 +50,10 @@ _EXACT_ROOTS: Final = 20
 _ON_CIRCLE: Final = 1e-12
 
 
+@overload
+def lfilter(b: Any, a: Any, x: SameKind, axis: int = ..., zi: None = ...) -> SameKind: ...
+@overload
+def lfilter(b: Any, a: Any, x: Any, axis: int = ..., zi: Any = ...) -> Any: ...
 def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     """Filter along one axis with a numerator and a denominator, as `scipy.signal.lfilter` does.
 
@@ -100,6 +105,28 @@ the unit circle
     return result, like(zf, x) if kind_of(x) == "torch" else zf
 
 
+@overload
+def filtfilt(
+    b: Any,
+    a: Any,
+    x: SameKind,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    method: Literal["pad", "gust"] = ...,
+    irlen: int | None = ...,
+) -> SameKind: ...
+@overload
+def filtfilt(
+    b: Any,
+    a: Any,
+    x: Any,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    method: Literal["pad", "gust"] = ...,
+    irlen: int | None = ...,
+) -> Any: ...
 def filtfilt(
     b: Any,
     a: Any,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray
 from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._typing import SameKind
 
 __all__ = ["Trend", "detrend", "detrended"]
 
@@ -20,6 +21,14 @@ Trend: TypeAlias = Literal["linear", "constant", "l", "c"]
 """The straight line of least squares, or the mean; in SciPy's words."""
 
 
+@overload
+def detrend(
+    data: SameKind, axis: int = ..., type: Trend = ..., bp: int | Sequence[int] = ..., overwrite_data: bool = ...
+) -> SameKind: ...
+@overload
+def detrend(
+    data: Any, axis: int = ..., type: Trend = ..., bp: int | Sequence[int] = ..., overwrite_data: bool = ...
+) -> Any: ...
 def detrend(
     data: Any, axis: int = -1, type: Trend = "linear", bp: int | Sequence[int] = 0, overwrite_data: bool = False
 ) -> Any:

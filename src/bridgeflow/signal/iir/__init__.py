@@ -13,7 +13,7 @@ Where these functions differ from SciPy's of the same name, apart from taking mo
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_last, time_where_it_was
 from bridgeflow.signal._padding import Padtype, parse_padding
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir import native
@@ -45,6 +46,36 @@ __all__ = [
 ]
 
 
+@overload
+def sosfilt(
+    sos: Any,
+    x: SameKind,
+    axis: int = ...,
+    zi: None = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+    parallel: Parallel | None = ...,
+    out: Any = ...,
+) -> SameKind: ...
+@overload
+def sosfilt(
+    sos: Any,
+    x: Any,
+    axis: int = ...,
+    zi: Any = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+    parallel: Parallel | None = ...,
+    out: Any = ...,
+) -> Any: ...
 def sosfilt(
     sos: Any,
     x: Any,
@@ -143,6 +174,34 @@ def _short_way(sos: Any, x: Any, axis: int, zi: Any, settings: Pass) -> Any | No
     return back(y, x), back(zf, x)
 
 
+@overload
+def sosfiltfilt(
+    sos: Any,
+    x: SameKind,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> SameKind: ...
+@overload
+def sosfiltfilt(
+    sos: Any,
+    x: Any,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> Any: ...
 def sosfiltfilt(
     sos: Any,
     x: Any,

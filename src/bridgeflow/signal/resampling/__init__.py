@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_where_it_was
 from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.extension import Extension
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.resampling.fourier import resample
@@ -46,6 +47,26 @@ __all__ = [
 ]
 
 
+@overload
+def resample_poly(
+    x: SameKind,
+    up: int,
+    down: int,
+    axis: int = ...,
+    window: Window | Sequence[float] | Array = ...,
+    padtype: Extension = ...,
+    cval: float | None = ...,
+) -> SameKind: ...
+@overload
+def resample_poly(
+    x: Any,
+    up: int,
+    down: int,
+    axis: int = ...,
+    window: Window | Sequence[float] | Array = ...,
+    padtype: Extension = ...,
+    cval: float | None = ...,
+) -> Any: ...
 def resample_poly(
     x: Any,
     up: int,
@@ -99,6 +120,28 @@ def resample_poly(
     return rows.close(whole(plan, floating(rows.values), padtype, level))
 
 
+@overload
+def decimate(
+    x: SameKind,
+    q: int,
+    n: int | None = ...,
+    ftype: Literal["iir", "fir"] | Any = ...,
+    axis: int = ...,
+    zero_phase: bool = ...,
+    *,
+    nonfinite: Nonfinite = ...,
+) -> SameKind: ...
+@overload
+def decimate(
+    x: Any,
+    q: int,
+    n: int | None = ...,
+    ftype: Literal["iir", "fir"] | Any = ...,
+    axis: int = ...,
+    zero_phase: bool = ...,
+    *,
+    nonfinite: Nonfinite = ...,
+) -> Any: ...
 def decimate(
     x: Any,
     q: int,

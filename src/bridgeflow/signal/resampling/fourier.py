@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
 from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data
 
 __all__ = ["Domain", "resample"]
@@ -22,6 +23,24 @@ Domain: TypeAlias = Literal["time", "freq"]
 """What the data are: samples, or their Fourier transform."""
 
 
+@overload
+def resample(
+    x: SameKind,
+    num: int,
+    t: None = ...,
+    axis: int = ...,
+    window: str | float | tuple[Any, ...] | Array | Sequence[float] | Callable[[Array], Any] | None = ...,
+    domain: Domain = ...,
+) -> SameKind: ...
+@overload
+def resample(
+    x: Any,
+    num: int,
+    t: Any = ...,
+    axis: int = ...,
+    window: str | float | tuple[Any, ...] | Array | Sequence[float] | Callable[[Array], Any] | None = ...,
+    domain: Domain = ...,
+) -> Any: ...
 def resample(
     x: Any,
     num: int,

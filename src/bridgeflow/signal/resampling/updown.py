@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_last
 from bridgeflow.signal._rows import torch_must
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.extension import BACKGROUNDS, Extension
 from bridgeflow.signal.iir.engine import result_dtype
 from bridgeflow.signal.scipy_names import call_scipy
@@ -17,6 +18,14 @@ from bridgeflow.signal.scipy_names import call_scipy
 __all__ = ["upfirdn"]
 
 
+@overload
+def upfirdn(
+    h: Any, x: SameKind, up: int = ..., down: int = ..., axis: int = ..., mode: Extension = ..., cval: float = ...
+) -> SameKind: ...
+@overload
+def upfirdn(
+    h: Any, x: Any, up: int = ..., down: int = ..., axis: int = ..., mode: Extension = ..., cval: float = ...
+) -> Any: ...
 def upfirdn(
     h: Any, x: Any, up: int = 1, down: int = 1, axis: int = -1, mode: Extension = "constant", cval: float = 0
 ) -> Any:

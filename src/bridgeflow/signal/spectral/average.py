@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.live import State, spectral_spec
 from bridgeflow.signal.spectral.short_time import Detrend, ShortTimeFFT
@@ -33,6 +34,34 @@ Scaling: TypeAlias = Literal["density", "spectrum"]
 _SCALED: Final[dict[str, Any]] = {"density": "psd", "spectrum": "magnitude"}
 
 
+@overload
+def welch(
+    x: SameKind,
+    fs: float = ...,
+    window: str | tuple[Any, ...] | Array | Sequence[float] = ...,
+    nperseg: int | None = ...,
+    noverlap: int | None = ...,
+    nfft: int | None = ...,
+    detrend: Trend | Callable[[Any], Any] | Literal[False] | None = ...,
+    return_onesided: bool = ...,
+    scaling: Scaling = ...,
+    axis: int = ...,
+    average: Average = ...,
+) -> tuple[SameKind, SameKind]: ...
+@overload
+def welch(
+    x: Any,
+    fs: float = ...,
+    window: str | tuple[Any, ...] | Array | Sequence[float] = ...,
+    nperseg: int | None = ...,
+    noverlap: int | None = ...,
+    nfft: int | None = ...,
+    detrend: Trend | Callable[[Any], Any] | Literal[False] | None = ...,
+    return_onesided: bool = ...,
+    scaling: Scaling = ...,
+    axis: int = ...,
+    average: Average = ...,
+) -> tuple[Any, Any]: ...
 def welch(
     x: Any,
     fs: float = 1.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import time_where_it_was
 from bridgeflow.signal._rows import Rows, open_rows, padded
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.average import Average, Scaling, frequencies, median_bias, welch, welch_transform
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
@@ -26,6 +27,36 @@ Window: TypeAlias = str | tuple[Any, ...] | Array | Sequence[float]
 SegmentTrend: TypeAlias = Trend | Callable[[Any], Any] | Literal[False] | None
 
 
+@overload
+def csd(
+    x: SameKind,
+    y: Any,
+    fs: float = ...,
+    window: Window = ...,
+    nperseg: int | None = ...,
+    noverlap: int | None = ...,
+    nfft: int | None = ...,
+    detrend: SegmentTrend = ...,
+    return_onesided: bool = ...,
+    scaling: Scaling = ...,
+    axis: int = ...,
+    average: Average = ...,
+) -> tuple[SameKind, SameKind]: ...
+@overload
+def csd(
+    x: Any,
+    y: Any,
+    fs: float = ...,
+    window: Window = ...,
+    nperseg: int | None = ...,
+    noverlap: int | None = ...,
+    nfft: int | None = ...,
+    detrend: SegmentTrend = ...,
+    return_onesided: bool = ...,
+    scaling: Scaling = ...,
+    axis: int = ...,
+    average: Average = ...,
+) -> tuple[Any, Any]: ...
 def csd(
     x: Any,
     y: Any,
@@ -70,6 +101,30 @@ def csd(
     return pair.close(sft.f, power.real if pair.same and is_complex(power) else power)
 
 
+@overload
+def coherence(
+    x: SameKind,
+    y: Any,
+    fs: float = ...,
+    window: Window = ...,
+    nperseg: int | None = ...,
+    noverlap: int | None = ...,
+    nfft: int | None = ...,
+    detrend: SegmentTrend = ...,
+    axis: int = ...,
+) -> tuple[SameKind, SameKind]: ...
+@overload
+def coherence(
+    x: Any,
+    y: Any,
+    fs: float = ...,
+    window: Window = ...,
+    nperseg: int | None = ...,
+    noverlap: int | None = ...,
+    nfft: int | None = ...,
+    detrend: SegmentTrend = ...,
+    axis: int = ...,
+) -> tuple[Any, Any]: ...
 def coherence(
     x: Any,
     y: Any,
@@ -112,6 +167,28 @@ def coherence(
     return pair.close(sft.f, cross / powers[0] / powers[1])
 
 
+@overload
+def periodogram(
+    x: SameKind,
+    fs: float = ...,
+    window: Window | None = ...,
+    nfft: int | None = ...,
+    detrend: SegmentTrend = ...,
+    return_onesided: bool = ...,
+    scaling: Scaling = ...,
+    axis: int = ...,
+) -> tuple[SameKind, SameKind]: ...
+@overload
+def periodogram(
+    x: Any,
+    fs: float = ...,
+    window: Window | None = ...,
+    nfft: int | None = ...,
+    detrend: SegmentTrend = ...,
+    return_onesided: bool = ...,
+    scaling: Scaling = ...,
+    axis: int = ...,
+) -> tuple[Any, Any]: ...
 def periodogram(
     x: Any,
     fs: float = 1.0,
