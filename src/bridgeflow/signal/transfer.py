@@ -342,7 +342,7 @@ def _row(row: Any, name: str, what: str) -> Array:
 
 def _through_taps(fraction: Fraction, x: Array, axis: int, zi: Array | None) -> tuple[Array, Array | None]:
     taps = np.pad(fraction.b, (0, fraction.coefficients - len(fraction.b)))
-    done = fir_filter(taps, x, axis, zi)
+    done: Any = fir_filter(taps, x, axis, zi)
     return (done, None) if zi is None else done
 
 
