@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from scipy import signal
 
+from bridgeflow.engines import shards
 from bridgeflow.engines.shards import run_shards, verify_shards
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.commit import owned, unseal
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
+from bridgeflow.pipeline.passage import Passage
 from bridgeflow.transforms import Detrend, Scale, SignalFilter, Window, WindowLabels
 
 FS = 360.0
@@ -425,3 +427,85 @@ def test_values_that_do_not_fit_are_counted_through_a_resume(job):
     (loud.sink.path / "manifest.json").unlink()
     (loud.sink.path / "log" / "c-000004.json").unlink()
     assert run_shards(loud).saturated == count
+
+
+# --- inputs that change ---
+
+
+def replaced(path):
+    """Another file of the same size and time under the same name."""
+    status = path.stat()
+    with open_source(path) as source:
+        columns = source.read()
+    columns = {"ecg": columns["ecg"].to_numpy()[::-1].copy(), "beat": columns["beat"].to_numpy()}
+    with open_sink(path.with_name("new.parquet"), settings={"fs": FS}) as sink:
+        sink.write(columns)
+    os.replace(path.with_name("new.parquet"), path)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def touched(path):
+    """The same file, written to in place, with its time set back."""
+    status = path.stat()
+    with open(path, "r+b") as file:
+        file.seek(8)
+        byte = file.read(1)
+        file.seek(8)
+        file.write(byte)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [replaced, touched])
+def test_an_input_that_changes_after_it_was_hashed_is_not_certified(job, change, monkeypatch):
+    """The manifest holds hashes of bytes that were read, or there is none."""
+    hashed = shards._identity
+
+    def then_change(*arguments):
+        identity = hashed(*arguments)
+        change(job.source.path / "b.parquet")
+        return identity
+
+    monkeypatch.setattr(shards, "_identity", then_change)
+    with pytest.raises(DataError, match=r"b\.parquet: has changed since it was hashed for the manifest"):
+        run_shards(job)
+    assert not list(job.sink.path.glob("part-b-*"))
+    assert not list(job.sink.path.glob("manifest*"))
+
+
+def test_an_input_that_changes_while_it_is_read_ends_the_job(job, monkeypatch):
+    pushed = Passage.push
+
+    def then_change(self, columns, **more):
+        touched(job.source.path / "a.parquet")
+        return pushed(self, columns, **more)
+
+    monkeypatch.setattr(Passage, "push", then_change)
+    with pytest.raises(DataError, match="has changed since it was"):
+        run_shards(replace(job, threads=1))
+    assert not list(job.sink.path.glob("part-*"))
+
+
+# --- shards that are too many, recordings that are too short ---
+
+
+def test_shards_too_small_to_be_of_use_are_refused_with_their_number(job, monkeypatch):
+    monkeypatch.setattr("bridgeflow.pipeline.job.MAX_SHARDS", 100)
+    with pytest.raises(
+        DataError, match=r"shards of 10 rows would be 984 files, and 100 are the most; set `shard_rows`"
+    ):
+        run_shards(replace(job, sink=replace(job.sink, shard_rows=10)))
+    assert not job.sink.path.exists()
+    assert len(run_shards(replace(job, sink=replace(job.sink, shard_rows=200))).shards) == 51
+
+
+def test_a_shard_for_each_recording_is_never_too_many(job, monkeypatch):
+    monkeypatch.setattr("bridgeflow.pipeline.job.MAX_SHARDS", 2)
+    assert len(run_shards(replace(job, sink=replace(job.sink, shard_rows=10_000))).shards) == 3
+
+
+def test_recordings_shorter_than_a_window_are_counted(job):
+    cut = {"length": 3000, "hop": 50}
+    windows = Compose([Window(**cut, keys=("ecg",)), WindowLabels(**cut, keys=("beat",))])
+    result = run_shards(replace(job, transform=windows))
+    assert (result.recordings, result.without_rows) == (3, 1)
+    assert run_shards(replace(job, transform=windows)).without_rows == 1

@@ -12,6 +12,7 @@ from bridgeflow.cli.console import echo, echo_json
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
 from bridgeflow.cli.output import (
+    empty_lines,
     number_of,
     run_facts,
     run_lines,
@@ -171,22 +172,28 @@ def check(
             from bridgeflow.engines.shards import check_folder
 
             check_folder(job, recordings, overwrite=overwrite)
-        rows, columns, summary, how, makes = 0, [""], "", "", None
+        lengths, empty, columns, summary, how, makes = [], 0, [""], "", "", None
         for one in recordings:
             with job.open(one.path) as source:
                 plan, makes = job.plan_alike(source, makes)
-                rows += source.rows
+                lengths.append(source.rows)
+                empty += job.gives_nothing(plan, source)
                 if one is recordings[0]:
-                    columns, summary, how = list(source.specs), plan.summary(), _how(job, source, plan)
+                    first, columns = plan, list(source.specs)
+                    summary, how = plan.summary(), _how(job, source, plan)
+        job.require_few_shards(first, lengths)
+        rows = sum(lengths)
         many = f"{number_of(len(recordings), 'recording')}, " if job.source.is_many else ""
         lines = [
             ("reads", f"{shown_path(job.source.path)}: {many}{rows:,} rows of {listed(columns)}"),
             ("stages", f"{len(job.transform.stages)}, {summary}"),
             ("runs", how),
             ("writes", ", ".join(map(shown_path, job.outputs.values()))),
+            *empty_lines(empty),
         ]
         stages = len(job.transform.stages)
         facts = {"recordings": len(recordings), "rows": rows, "columns": columns, "stages": stages, "runs": how}
+        facts["without_rows"] = empty
         say(as_json, {"ok": True, **facts}, [*lines, ("", "all fine")])
 
 

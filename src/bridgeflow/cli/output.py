@@ -66,7 +66,8 @@ def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
         "crossings": result.crossings,
         "copies": [asdict(copy) for copy in result.copies],
         "hum": None if result.hum is None else asdict(result.hum),
-        "sink": {**asdict(result.receipt), "path": str(result.receipt.path)},
+        "sink": {**asdict(result.receipt), "path": str(result.receipt.path), "rows": result.rows_written},
+        "without_rows": int(not result.rows_written),
         "chunks": result.chunks,
         "saturated": result.saturated,
         "beyond_full_scale": result.beyond,
@@ -98,10 +99,18 @@ def run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str,
             f"{shown_path(result.receipt.path)}: {result.receipt.nbytes:,} bytes, SHA-256 {result.receipt.sha256[:12]}",
         )
     )
+    lines += empty_lines(int(not result.rows_written))
     lines += _saturated_lines(result.saturated, result.beyond)
     if picture is not None:
         lines.append(("picture", shown_path(picture)))
     return lines
+
+
+def empty_lines(recordings: int) -> list[tuple[str, str]]:
+    """That recordings give no rows, where some do not."""
+    if not recordings:
+        return []
+    return [("empty", f"{number_of(recordings, 'recording')} gave no rows, being too short for a window or a slice")]
 
 
 def _saturated_lines(saturated: int, beyond: int) -> list[tuple[str, str]]:
@@ -119,6 +128,7 @@ def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
         "ok": True,
         "source": str(job.source.path.resolve()),
         "recordings": result.recordings,
+        "without_rows": result.without_rows,
         "rows": result.rows_in,
         "sink": {"path": str(result.path), "rows": result.rows, "nbytes": result.nbytes, "digest": result.digest},
         "shards": len(result.shards),
@@ -144,6 +154,7 @@ def shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
         ("time", f"{result.took:.2f} s: {result.rows_in / max(result.took, 1e-9):,.0f} rows/s"),
         ("wrote", f"{shown_path(result.path)}: {number_of(len(result.shards), 'shard')}{kept}"),
         ("", f"{result.rows:,} rows, {result.nbytes:,} bytes, job {result.digest[:8]}"),
+        *empty_lines(result.without_rows),
         *_saturated_lines(result.saturated, result.beyond),
     ]
 

@@ -80,6 +80,7 @@ class Result:
         rows, samples: rows of the source, and values in all its columns together.
         fs: sampling rate in Hz, where known; seconds: how long the recording is, or all examples together.
         took: seconds that each step took.
+        rows_written: rows of the sink.
         chunks: in how many pieces the rows went through; 1 where they were read whole.
         saturated: values that the sink's `dtype` could not hold, and that became the nearest it can.
         beyond: float samples beyond full scale in a file of audio, which players clip.
@@ -99,6 +100,7 @@ class Result:
     hum: Hum | None
     pair: Pair | None = field(repr=False)
     receipt: Receipt
+    rows_written: int = 0
     chunks: int = 1
     saturated: int = 0
     beyond: int = 0
@@ -287,7 +289,7 @@ class _FileRun:
     def _write(self, write: Callable[[Sink], None]) -> dict[str, Any]:
         with self._job.open_sink(self._settings, overwrite=self._overwrite) as sink:
             write(sink)
-        return {"receipt": sink.receipt, "saturated": sink.saturated, "beyond": sink.beyond}
+        return {"receipt": sink.receipt, "rows_written": sink.rows, "saturated": sink.saturated, "beyond": sink.beyond}
 
     def _write_all(self, sink: Sink, columns: Columns) -> None:
         rows = max(map(len, columns.values()), default=0)

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from threading import Lock
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from bridgeflow._threads import usable_cores
 from bridgeflow._version import __version__
@@ -36,10 +36,10 @@ from bridgeflow.io.commit import (
     remove_leftovers,
     seal,
     sha256_at,
-    sha256_of,
     sync_folder,
 )
-from bridgeflow.io.files import Roots, data_error
+from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.mapped import Identity
 from bridgeflow.io.records import VERSION, JobRecord, Shard, Step, open_shard, read_job, read_manifest, read_step
 from bridgeflow.io.shard_folder import job_record, remove_shards
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
@@ -87,7 +87,8 @@ class ShardsResult:
     Attributes:
         path: the folder.
         shards: all that the manifest lists.
-        recordings: how many there are; rows_in: their rows in all.
+        recordings: how many there are; rows_in: their rows in all; without_rows: those of which nothing came, such as
+            recordings shorter than a window.
         made: shards that this run wrote; kept: those that an earlier run had committed.
         took: seconds.
         digest: SHA-256 of configuration, versions and inputs, in hexadecimal.
@@ -103,6 +104,11 @@ class ShardsResult:
     took: float
     digest: str
     was_complete: bool
+
+    @property
+    def without_rows(self) -> int:
+        """Recordings of which nothing came."""
+        return self.recordings - len({shard.recording for shard in self.shards})
 
     @property
     def rows(self) -> int:
@@ -146,6 +152,8 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
     with job.open(recordings[0].path) as source:  # refused here, or after all inputs were read
         plan, makes = job.plan_alike(source, None)
         job.settings(plan, source=recordings[0].name)
+    if job.sink.shard_rows is not None:
+        job.require_few_shards(plan, list(_rows_of(job, recordings)))
     folder = job.sink.path
     if (folder / MANIFEST).exists() and not overwrite:
         with job.locating(*job.sink_steps):
@@ -159,7 +167,7 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
         elif (folder / MANIFEST).exists():  # its owner has just gone
             return _complete(job, recordings, identity, began)
         _claim(folder, opened, identity, job.output_roots)
-        run = _Run(job, recordings, makes, identity.digest, watch)
+        run = _Run(job, recordings, makes, identity, watch)
         run.all()
         shards, rows_in = run.committed()
         _publish_record(folder / MANIFEST, _manifest(identity, shards, rows_in), job.output_roots)
@@ -174,6 +182,12 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
         digest=identity.digest,
         was_complete=False,
     )
+
+
+def _rows_of(job: Job, recordings: Sequence[Recording]) -> Iterator[int]:
+    for one in recordings:
+        with job.open(one.path) as source:
+            yield source.rows
 
 
 def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tuple[Shard, ...]:
@@ -196,11 +210,16 @@ def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tup
 # --- what is to be done, and whether it is what was begun ---
 
 
+_Stamps: TypeAlias = tuple["tuple[int, ...]", ...]
+"""Of each file of a recording: device, inode, bytes, and when its bytes, and anything about it, changed."""
+
+
 @dataclass(frozen=True)
 class _Identity:
-    """What the results depend on, part by part, and its SHA-256."""
+    """What the results depend on, part by part, and its SHA-256; and the state in which each input was hashed."""
 
     parts: dict[str, Any]
+    stamps: tuple[_Stamps, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -209,7 +228,7 @@ class _Identity:
 
 def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
     """Configuration, versions, and the bytes of all inputs; no path, time or number of threads."""
-    hashes: dict[int, str] = {}
+    hashes: dict[int, tuple[str, _Stamps]] = {}
     waiting = iter(range(len(recordings)))
     halt, lock = Halt(), Lock()
 
@@ -225,9 +244,9 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
     with job.reading():
         attend([hash_some] * min(_threads(job), len(recordings)), halt)
     inputs = [
-        {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number]} for number, one in enumerate(recordings)
+        {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number][0]} for number, one in enumerate(recordings)
     ]
-    return _Identity(_parts(job, inputs))
+    return _Identity(_parts(job, inputs), tuple(hashes[number][1] for number in range(len(recordings))))
 
 
 def _parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -259,10 +278,26 @@ def _parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _hash(recording: Recording, roots: Roots) -> str:
-    """The SHA-256 of a recording's file; of several, that of theirs."""
-    hashes = [sha256_of(one.path, roots=roots) for one in files_of(recording.path, roots=roots)]
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+def _hash(recording: Recording, roots: Roots) -> tuple[str, _Stamps]:
+    """The SHA-256 of a recording's file, of several, that of theirs; and the state in which they were hashed."""
+    hashes, stamps = [], []
+    for one in files_of(recording.path, roots=roots):
+        descriptor = open_regular(one.path, roots=roots)
+        held = os.dup(descriptor)
+        try:
+            before = _stamp(os.fstat(held))
+            hashes.append(sha256_at(descriptor))
+            if _stamp(os.fstat(held)) != before:
+                raise data_error(one.path, "was written to while it was read", "let no job write its inputs")
+            stamps.append(before)
+        finally:
+            os.close(held)
+    digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return digest, tuple(stamps)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _versions() -> dict[str, str]:
@@ -433,13 +468,14 @@ class _Run:
     """One run of a job in a folder that it owns."""
 
     def __init__(
-        self, job: Job, recordings: Sequence[Recording], makes: dict[str, str], digest: str, watch: Watch | None
+        self, job: Job, recordings: Sequence[Recording], makes: dict[str, str], identity: _Identity, watch: Watch | None
     ) -> None:
         self._job = job
         self._makes = makes
         self._folder = job.sink.path
         self._recordings = recordings
-        self._digest = digest
+        self._digest = identity.digest
+        self._stamps = identity.stamps
         self._watch = watch
         self._suffix = format_of(job.sink.path, job.sink.format).suffixes[0]
         self._halt = Halt()
@@ -490,6 +526,7 @@ class _Run:
         if log.last:
             return
         with job.open(recording.path) as source:
+            self._require_hashed(number, source)
             plan, _ = job.plan_alike(source, self._makes)
             settings = job.settings(plan, source=recording.name)
             if job.whole(plan):
@@ -505,6 +542,20 @@ class _Run:
                 end = min(start + rows, source.rows)
                 pieces = self._pieces(number, source, passage, start, end)
                 self._shard(number, source, start, end, settings, pieces, passage)
+
+    def _require_hashed(self, number: int, source: Source) -> None:
+        """Refuse to go on with files that are not, or are not any more, those whose hashes name the job.
+
+        Raises:
+            DataError: a file was replaced or written to since it was hashed.
+        """
+        recording, hashed = self._recordings[number], self._stamps[number]
+        opened: Any = source.identity
+        read = sorted(tuple(one) for one in ([opened] if isinstance(opened, Identity) else opened))
+        now = tuple(_stamp(os.stat(one.path)) for one in files_of(recording.path, roots=self._job.roots))
+        if now != hashed or read != sorted(stamp[:4] for stamp in hashed):
+            remedy = "let no job write its inputs, and run it again"
+            raise data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
 
     def _go_on(self, passage: Passage, log: _Log, source: Source) -> None:
         """Bring a passage to where the log says that it was."""
@@ -575,6 +626,7 @@ class _Run:
                 if sink is None:  # a stretch of which nothing comes out has no file
                     sink = stack.enter_context(job.open_sink(settings, self._folder / name, overwrite="same"))
                 sink.write(columns)
+            self._require_hashed(number, source)  # before the shard gets its name
         shard = None
         if sink is not None:
             assert sink.receipt is not None

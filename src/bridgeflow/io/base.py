@@ -210,6 +210,7 @@ class SourceOptions:
     nulls: ColumnNulls = "error"
     normalize: bool = False
     max_nbytes: int | None = None
+    mapped: bool = True
     roots: Roots = None
 
     def require_small(self, path: Path, becomes: int, nbytes: int) -> None:
@@ -263,6 +264,7 @@ class Source:
         self._keep_nulls = parse_word(options.nulls, ColumnNulls, field="nulls") == "keep"
         with self._typed_errors():
             self._reader = make()
+        self._reader.file.reads = not options.mapped
         self.format = format or self._reader.format
         self.rows = self._reader.rows
         self.settings = self._reader.settings

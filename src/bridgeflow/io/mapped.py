@@ -80,12 +80,15 @@ class Held:
     Attributes:
         path: its name, for messages.
         identity: what it was when it was opened; `None` for what is in memory.
+        reads: whether what is handed out is read into memory rather than mapped: a map of a file that another process
+            makes shorter ends this process when it is looked at, maybe long after.
     """
 
     def __init__(self, path: Path, identity: Any = None) -> None:
         self.path = path
         self.identity = identity
         self.closed = False
+        self.reads = False
 
     @property
     def nbytes(self) -> int | None:
@@ -147,10 +150,26 @@ class MappedFile(HeldFile):
         self.data: Any = np.asarray(_Pages(self.descriptor, 0, self.identity.nbytes, private=False))
 
     def private(self, start: int, stop: int) -> Any:
-        """The bytes `start` to `stop`, `[stop - start]` uint8, writable, for one caller alone."""
+        """The bytes `start` to `stop`, `[stop - start]` uint8, writable, for one caller alone.
+
+        Raises:
+            DataError: with `reads`, the file ends before `stop`.
+        """
+        if self.reads:
+            return self._read(start, stop)
         if stop - start < COPIED_BELOW:
             made = fresh(stop - start)
             np.copyto(made, self.data[start:stop])
             return made
         first = start - start % mmap.ALLOCATIONGRANULARITY
         return np.asarray(_Pages(self.descriptor, first, stop - first, private=True))[start - first :]
+
+    def _read(self, start: int, stop: int) -> Any:
+        made = fresh(stop - start)
+        view, done = memoryview(made.data), 0
+        while done < len(view):
+            count = os.preadv(self.descriptor, [view[done:]], start + done)
+            if not count:
+                raise data_error(self.path, "has become shorter since it was opened", "let no job write its inputs")
+            done += count
+        return made

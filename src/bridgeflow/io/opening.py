@@ -39,6 +39,7 @@ def open_source(
     nulls: ColumnNulls = "error",
     normalize: bool = False,
     max_nbytes: int | None = None,
+    mapped: bool = True,
     roots: Roots = None,
 ) -> Source:
     """Open files, or arrays in memory, to read columns from.
@@ -55,6 +56,8 @@ def open_source(
             exactly, or float64 for 32. Floats stay as they are. `False` reads the numbers of the file.
         max_nbytes: most bytes that a file may become when it is decoded; `None` for 512 MiB, or 250 times its own bytes
             where that is more. For files that are meant to be small and may come from anybody.
+        mapped: give maps of large pieces of files where values can be used as they lie. `False` reads them, as jobs
+            do: a file that another process makes shorter is then an error, and never the end of this process.
         roots: folders beneath one of which every file must lie, all links followed; `None` for anywhere.
 
     Raises:
@@ -76,7 +79,13 @@ def open_source(
     """
     wanted = None if columns is None else tuple(columns)
     options = SourceOptions(
-        format=format, columns=wanted, nulls=nulls, normalize=normalize, max_nbytes=max_nbytes, roots=roots
+        format=format,
+        columns=wanted,
+        nulls=nulls,
+        normalize=normalize,
+        max_nbytes=max_nbytes,
+        mapped=mapped,
+        roots=roots,
     )
     _check(options)
     if not isinstance(source, (str, os.PathLike)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -51,6 +51,9 @@ CHUNK_NBYTES: Final = 8 << 20
 
 MAX_THREADS: Final = 256
 """Most threads that a job may ask for."""
+
+MAX_SHARDS: Final = 20_000
+"""Most shards of a folder, unless each holds a recording of its own."""
 
 SHARD_CHUNKS: Final = 8
 """Chunks whose results become one shard, where a job does not say."""
@@ -245,6 +248,7 @@ class Job:
             nulls=wanted.nulls,
             normalize=wanted.normalize,
             max_nbytes=wanted.max_nbytes,
+            mapped=False,
             roots=self.roots,
         )
         if source.rows == 0:
@@ -387,6 +391,31 @@ class Job:
     def shard_rows(self, source: Source) -> int:
         """Rows of a recording whose results become one shard."""
         return self.sink.shard_rows or SHARD_CHUNKS * self.chunk_rows(source)
+
+    def gives_nothing(self, plan: Plan, source: Source) -> bool:
+        """Whether no rows come of a recording, as far as the plan knows: it is too short for a window."""
+        lengths = lengths_of(plan.result, self.axes(source)).values()
+        return bool(lengths) and not any(lengths)
+
+    def require_few_shards(self, plan: Plan, rows: Sequence[int]) -> None:
+        """Refuse shards so small that a folder of them is of no use.
+
+        Args:
+            plan: for the first recording.
+            rows: of each recording.
+
+        Raises:
+            DataError: there would be more than `MAX_SHARDS`, and more than recordings; says how many.
+        """
+        each = self.sink.shard_rows
+        if each is None or self.whole(plan):
+            return
+        shards = sum(-(-n // each) for n in rows)
+        if shards > max(MAX_SHARDS, len(rows)):
+            few = -(-sum(rows) // (MAX_SHARDS // 2))
+            problem = f"shards of {each:,} rows would be {shards:,} files, and {MAX_SHARDS:,} are the most"
+            with self.locating("sink", "shard_rows"):
+                raise data_error(self.sink.path, problem, f"set `shard_rows` to {max(few, each + 1):,} or more")
 
     def whole(self, plan: Plan) -> str:
         """Why a recording must be read whole; empty where it can go through in chunks."""
