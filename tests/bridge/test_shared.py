@@ -171,3 +171,27 @@ def test_faces_outlive_the_source_and_each_other():
     churn = [ctypes.create_string_buffer(b"\xff" * 800_000) for _ in range(20)]
     assert kept["numpy"][-1] == kept["tensor"][-1] == kept["arrow"][-1].as_py() == 99_999
     assert churn
+
+
+class TestAsAnArrayLike:
+    @pytest.mark.parametrize("x", [np.arange(3.0), np.arange(6, dtype="i2").reshape(2, 3), np.arange(3) * 1j])
+    def test_libraries_take_it_without_a_copy(self, x: np.ndarray):
+        shared = share(x)
+        for array in (np.asarray(shared), np.array(shared, copy=False), np.from_dlpack(shared)):
+            assert (array.dtype, array.shape) == (x.dtype, x.shape)
+            assert np.shares_memory(array, shared.numpy)
+        for tensor in (torch.as_tensor(shared), torch.asarray(shared), torch.from_dlpack(shared)):
+            assert tensor.data_ptr() == shared.numpy.ctypes.data
+            assert tensor.tolist() == x.tolist()
+        assert pa.array(shared).equals(shared.arrow)
+
+    def test_another_element_type_is_a_copy(self):
+        shared = share(np.arange(3.0))
+        assert np.asarray(shared, dtype="f4").tolist() == [0, 1, 2]
+        assert not np.shares_memory(np.array(shared), shared.numpy)
+        with pytest.raises(ValueError, match="holds float64; as float32 it would be a copy"):
+            np.asarray(shared, dtype="f4", copy=False)
+
+    def test_read_only_memory_stays_so(self):
+        shared = share(np.arange(3.0), writable=False)
+        assert not np.asarray(shared).flags.writeable

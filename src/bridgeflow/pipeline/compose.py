@@ -521,7 +521,7 @@ def _step(
         with at(place, label):
             return _stepped(place, stage, x, states, axes)
     except Exception as error:
-        locate(error, place, label)
+        locate(error, place, label, stage)
         raise
 
 

@@ -36,7 +36,7 @@ def parse_padding(padtype: object, padlen: int | None, default: int, samples: in
     if samples <= edge:
         raise DataError(
             f"{what}: the length of x along the axis must be greater than padlen, which is {edge}, "
-            f"got {samples} samples; pass a longer recording, a smaller padlen, or padtype=None"
+            f"got {samples} samples; pass a longer recording (the function: or a smaller padlen, or no padtype)"
         )
     return edge
 

@@ -223,7 +223,7 @@ class LeafTransform(Transform):
             must be, or hold, an array.
 
     Lists and tuples of numbers, nested or not, are arrays where `keys` select them; without `keys`, where the data
-    holds no other array. Data without any array is refused.
+    holds no other array. Data without any array is refused. Containers are copied, not constructed again.
     """
 
     keys: str | Sequence[str] | None = None
@@ -314,7 +314,7 @@ class LeafTransform(Transform):
                 beside[slot] = self.beside_specs(spec)
                 exchanges = self.exchanges(spec)
             except Exception as error:
-                locate(error, place, stage)
+                locate(error, place, stage, self)
                 raise
             name = stage or type(self).__name__
             steps += [dataclasses.replace(exchange, place=place, stage=name) for exchange in exchanges]

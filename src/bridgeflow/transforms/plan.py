@@ -142,7 +142,7 @@ def opened_specs(data: Any, transform: LeafTransform, label: str = "") -> tuple[
             try:
                 crossing = route(spec, "numpy", copy=reading_copies(transform))
             except BridgeflowError as error:
-                locate(error, recipe.places[slot], label)
+                locate(error, recipe.places[slot], label, transform)
                 raise
             specs[slot] = crossing.target
             if crossing.action != "view":

@@ -9,6 +9,7 @@ program never changes a result, an order of calls, or an error.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -17,7 +18,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, kind_of, to_numpy
 from bridgeflow.bridge.array_like import is_number_list, is_scalar_list, read_list
 from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import BridgeflowError, ConfigError, NoRoute, at_place
+from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, NoRoute, at_place
 from bridgeflow.policy import Copy
 from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, leaves_of, open_tables
 
@@ -39,6 +40,8 @@ __all__ = [
 
 _Error = TypeVar("_Error", bound=BridgeflowError)
 
+_OPTION: Final = re.compile(r"\b(copy|grad|bfloat16|nulls|ragged|pad_value|layout|writable|device)=")
+"""An option of the bridge's functions, in advice."""
 READ_FIRST: Final = ("buffer", "array_like")
 """Kinds that are made ndarrays before a transform sees them."""
 _PROGRAMS_KEPT: Final = 8
@@ -93,7 +96,7 @@ class Runner:
             else:
                 return put(data, value)
         except Exception as error:
-            locate(error, recipe.places[0], self._stages[number].label)
+            locate(error, recipe.places[0], *self._stages[number])
             raise
         return self._run_from(number + 1, put_back(recipe, data, [value]))
 
@@ -125,7 +128,7 @@ class Runner:
                     if type(value) is not cls:
                         last = number  # finish this stage, then let the data go on without the program
             except Exception as error:
-                locate(error, recipe.places[slot], self._stages[number].label)
+                locate(error, recipe.places[slot], *self._stages[number])
                 raise
             if last == end and not spreads:
                 data = recipe.put(data, leaves)
@@ -163,7 +166,7 @@ class Runner:
         try:
             values.extend(map(function, leaves))
         except Exception as error:
-            locate(error, recipe.places[len(values)], label)
+            locate(error, recipe.places[len(values)], label, transform)
             raise
         return recipe, put_back(recipe, data, list(values)), values
 
@@ -195,7 +198,7 @@ class Runner:
                     try:
                         values.append(function(leaf))
                     except Exception as error:
-                        locate(error, place, label)
+                        locate(error, place, label, transform)
                         raise
             data = put_back(recipe, data, values)
         return data
@@ -279,7 +282,7 @@ def opened(
             with at(recipe.places[slot], label):
                 values[slot] = read(leaves[slot])
         except Exception as error:
-            locate(error, recipe.places[slot], label)
+            locate(error, recipe.places[slot], label, transform)
             raise
     return recipe.put(data, values)
 
@@ -363,10 +366,19 @@ def parts_of(value: Any) -> tuple[Any, dict[str, Any]]:
         value = value.values
 
 
-def locate(error: Exception, place: str, label: str) -> None:
-    """Tell an error where in the data and in which stage it happened: in its message if it is ours, else in a note."""
+def locate(error: Exception, place: str, label: str, transform: object = None) -> None:
+    """Tell an error where in the data and in which stage it happened: in its message if it is ours, else in a note.
+
+    A crossing inside a transform advises options of the bridge's functions. Where the transform that was called has no
+    such option, the advice becomes the transform that has it, to be put before.
+    """
     if isinstance(error, BridgeflowError):
         at_place(error, place)
+        if transform is not None and isinstance(error, (NoRoute, CopyRefused)):
+            lacking = [option for option in _OPTION.findall(error.remedy) if not hasattr(transform, option)]
+            if lacking:
+                name = type(transform).__name__
+                error.remedy = f"put ToNumpy before {name}; its option {lacking[0]} says what becomes of them"
         error.stage = error.stage or label
         return
     note = f"in {label}, at {place}" if label else f"at {place}"
