@@ -167,3 +167,22 @@ def test_tensors_that_are_no_block_of_memory_are_refused_by_name(name, x):
     arguments = {"frames": (x, 4), "sosfilt": (sos, x), "sosfiltfilt": (sos, x), "decimate": (x, 2), "medfilt": (x, 3)}
     with pytest.raises(NoRoute, match=r"\[ragged\]|\[layout\]"):
         getattr(bridgeflow.signal, name)(*arguments.get(name, (x,)))
+
+
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, -1, -3])
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy])
+def test_time_on_any_axis(make, axis, first):
+    x = np.random.default_rng(0).integers(0, 3, (20, 21, 22))
+    place = range(3)[axis]
+    wanted = frames(np.moveaxis(x, place, -1), 5, 3, pad="edge")
+    made = np.asarray(frames(make(x), 5, 3, pad="edge", first=first, axis=axis))
+    ends = (0, place + 1) if first else (place, place + 1)
+    np.testing.assert_array_equal(np.moveaxis(made, ends, (-2, -1)), wanted)
+    if not first:
+        labels = np.asarray(labels_of_frames(make(x), 5, 3, axis=axis))
+        np.testing.assert_array_equal(np.moveaxis(labels, place, -1), labels_of_frames(np.moveaxis(x, place, -1), 5, 3))
+        rates = bridgeflow.signal.peak_rate(make(x.astype(float)), 10.0, axis=axis)
+        np.testing.assert_array_equal(rates, bridgeflow.signal.peak_rate(np.moveaxis(x, place, -1), 10.0))
+    with pytest.raises(DataError, match="axis 3 does not exist"):
+        frames(make(x), 5, axis=3)

@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow.bridge import describe, kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import require_strided
+from bridgeflow.signal._arrays import require_strided, time_last, time_where_it_was
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._typing import SameKind
@@ -79,10 +79,16 @@ def strided_windows(x: Any, length: int, hop: int) -> Any:
 
 
 @overload
-def frames(x: SameKind, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ...) -> SameKind: ...
+def frames(
+    x: SameKind, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ..., axis: int = ...
+) -> SameKind: ...
 @overload
-def frames(x: Any, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ...) -> Any: ...
-def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", first: bool = False) -> Any:
+def frames(
+    x: Any, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ..., axis: int = ...
+) -> Any: ...
+def frames(
+    x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", first: bool = False, axis: int = -1
+) -> Any:
     """A recording cut into windows.
 
     Args:
@@ -91,6 +97,7 @@ def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop
         hop: samples from the start of one window to the start of the next; `None` for `length`: side by side.
         pad: what becomes of the samples at the end that do not fill a window.
         first: put the axis of windows first.
+        axis: of time; windows and their samples take its place.
 
     Returns:
         [..., windows, length], or [windows, ..., length]; as x in kind, device and dtype. Where nothing is completed, a
@@ -111,13 +118,19 @@ def frames(x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop
         require_strided(x, what="frames")
         if not x.ndim:
             raise DataError("frames: x must have at least one axis, got a single number")
-        return _placed(framing.cut(x), first)
-    rows = open_rows(x, -1, what="frames", strided=True)
-    return rows.close_new(_placed(framing.cut(rows.values), first))
+        return _placed(framing.cut(time_last(x, axis, what="frames")), first, axis)
+    rows = open_rows(x, axis, what="frames", strided=True)
+    return rows.close_new(_placed(framing.cut(rows.values), first, axis))
 
 
 def labels_of_frames(
-    labels: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", rule: LabelRule = "majority"
+    labels: Any,
+    length: int,
+    hop: int | None = None,
+    *,
+    pad: Leftover = "drop",
+    rule: LabelRule = "majority",
+    axis: int = -1,
 ) -> Any:
     """One label for each window that `frames` cuts.
 
@@ -125,6 +138,7 @@ def labels_of_frames(
         labels: [..., T], one for each sample: any array of numbers, booleans or text.
         length, hop, pad: as for `frames`. Samples that a window was completed with do not count.
         rule: how many become one.
+        axis: of time; windows take its place.
 
     Returns:
         [..., windows], as the labels in kind, device and dtype; booleans for `"any"`.
@@ -138,8 +152,9 @@ def labels_of_frames(
     """
     framing = Framing(length, length if hop is None else hop, pad)
     parse_word(rule, LabelRule, field="rule")
-    values = read_labels(labels, what="labels")
-    return labels_like(reduced(values, framing.bounds(values.shape[-1]), framing.length, rule), labels)
+    values = time_last(read_labels(labels, what="labels"), axis, what="labels")
+    made = reduced(values, framing.bounds(values.shape[-1]), framing.length, rule)
+    return labels_like(time_where_it_was(made, axis), labels)
 
 
 @dataclass(frozen=True)
@@ -405,10 +420,14 @@ def _seen(made: ArraySpec, strides: tuple[int, ...]) -> ArraySpec:
     return replace(seen, shape=made.shape, nbytes=made.nbytes, fs=made.fs)
 
 
-def _placed(windows: Any, first: bool) -> Any:
-    if not first:
+def _placed(windows: Any, first: bool, axis: int = -1) -> Any:
+    """Windows [..., windows, length] with these two axes in the place of time, or the windows first."""
+    time = range(windows.ndim - 1)[axis]
+    places = (0, time + 1) if first else (time, time + 1)
+    if places == (windows.ndim - 2, windows.ndim - 1):
         return windows
-    return np.moveaxis(windows, -2, 0) if isinstance(windows, np.ndarray) else windows.movedim(-2, 0)
+    moved = np.moveaxis if isinstance(windows, np.ndarray) else type(windows).movedim
+    return moved(windows, (-2, -1), places)
 
 
 def reduced(labels: Array, bounds: tuple[Array, Array], length: int, rule: str) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import open_array
+from bridgeflow.signal._arrays import open_array, time_last
 from bridgeflow.signal._typing import SameKind
 
 __all__ = ["RateBy", "check_peaks", "peak_rate"]
@@ -27,6 +27,7 @@ def peak_rate(
     prominence: float | None = ...,
     distance: float | None = ...,
     by: RateBy = ...,
+    axis: int = ...,
 ) -> SameKind: ...
 @overload
 def peak_rate(
@@ -37,6 +38,7 @@ def peak_rate(
     prominence: float | None = ...,
     distance: float | None = ...,
     by: RateBy = ...,
+    axis: int = ...,
 ) -> Any: ...
 def peak_rate(
     x: Any,
@@ -46,6 +48,7 @@ def peak_rate(
     prominence: float | None = None,
     distance: float | None = None,
     by: RateBy = "count",
+    axis: int = -1,
 ) -> Any:
     """Peaks a minute in each row, found by `scipy.signal.find_peaks`.
 
@@ -57,6 +60,7 @@ def peak_rate(
         distance: least seconds from one peak to the next; of two closer ones the lower is dropped. `None` for any.
         by: `"count"`, the number of peaks over the duration, in steps of 60 / duration; or `"interval"`, 60 over the
             median seconds from one peak to the next, NaN where there are fewer than two.
+        axis: of time.
 
     Returns:
         [...] float64 of the kind of x, peaks a minute; NaN for a row that holds NaN, in which there is no telling.
@@ -71,7 +75,7 @@ def peak_rate(
     (150.0, 150.0)
     """
     check_peaks(fs, distance, by, what="peak_rate")
-    values = open_array(x, what="peak_rate").values
+    values = time_last(open_array(x, what="peak_rate").values, axis, what="peak_rate")
     if values.dtype.kind == "c" or not values.shape[-1]:
         raise DataError(f"peak_rate: real samples are needed, got {values.dtype}{list(values.shape)}")
     rows = values.reshape(-1, values.shape[-1])

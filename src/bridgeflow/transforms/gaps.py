@@ -77,6 +77,8 @@ class GapTransform(TimeTransform):
         """Rows [..., time], looked at first."""
         if not self.guards:
             return self.transform_rows(x)
+        if type(x) is np.ndarray and x.ndim and x.dtype.isnative and gaps.all_finite(x):
+            return self.transform_rows(x)
         what = type(self).__name__
         rows = open_rows(x, -1, what=what, strided=True)
         if not self._can_tell(rows.values) or gaps.all_finite(rows.values):
