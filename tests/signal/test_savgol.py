@@ -130,3 +130,10 @@ def test_refusals():
     ]:
         with pytest.raises(CannotStream, match=word):
             run.init_state(describe(x))
+
+
+def test_numbers_may_come_as_tensors_without_axes():
+    t = torch.linspace(-5, 5, 21, dtype=torch.float64)
+    step = t[1] - t[0]
+    torch.testing.assert_close(savgol_filter(t**2, 7, 3, deriv=1, delta=step), 2 * t)
+    assert savgol_filter(t, torch.tensor(7), np.int64(3), mode="constant", cval=torch.tensor(1.0)).shape == (21,)

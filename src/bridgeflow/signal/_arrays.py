@@ -16,6 +16,7 @@ __all__ = [
     "Opened",
     "as_kind",
     "as_ndarray",
+    "as_number",
     "differentiates",
     "open_array",
     "overlaps_itself",
@@ -95,6 +96,13 @@ def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
             "pass it detached (.detach())",
         )
     return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
+
+
+def as_number(value: Any) -> Any:
+    """A parameter that may have come as an array without axes, such as the difference of two elements of a tensor."""
+    if isinstance(value, np.generic) or (kind_of(value) in {"numpy", "torch"} and not value.ndim):
+        return value.item()
+    return value
 
 
 def refuse_table(x: Any, *, what: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._arrays import as_number
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal._typing import SameKind
@@ -93,7 +94,12 @@ def savgol_filter(
     np.True_
     """
     run = SavgolSmoother(
-        window_length=window_length, polyorder=polyorder, deriv=deriv, delta=delta, mode=mode, cval=cval
+        window_length=as_number(window_length),
+        polyorder=as_number(polyorder),
+        deriv=as_number(deriv),
+        delta=as_number(delta),
+        mode=mode,
+        cval=as_number(cval),
     )
     rows = open_rows(x, axis, what="savgol_filter")
     return rows.close(run.smoothed(_floating(rows.values)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word, words
-from bridgeflow.signal._arrays import as_ndarray
+from bridgeflow.signal._arrays import as_ndarray, as_number
 from bridgeflow.signal._rows import open_rows, padded
 from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
@@ -90,8 +90,8 @@ class ShortTimeFFT:
         try:
             self._scipy: Any = SciPys(
                 as_ndarray(win).copy(),
-                hop,
-                fs,
+                as_number(hop),
+                as_number(fs),
                 fft_mode=fft_mode,
                 mfft=mfft,
                 dual_win=own,
