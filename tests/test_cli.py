@@ -711,3 +711,12 @@ def test_no_file_is_written_among_shards(many):
         for command in ("check", "run"):
             assert "lies in out, a folder of shards" in refused(command, "job.yaml", "--overwrite")
     assert shards(many / "out") == before
+
+
+def test_a_job_of_shards_that_fails_before_its_first_shard_leaves_nothing(many):
+    values = np.full(7200, np.nan)
+    for name in ("a", "b", "c"):
+        pq.write_table(pa.table({"ecg": values}), many / "in" / f"{name}.parquet")
+    (many / "job.yaml").write_text(MANY.replace("out/", "deep/er/out/"))
+    assert "stage 2 (SignalFilter), $.ecg: " in refused("run", "job.yaml")
+    assert not (many / "deep").exists()

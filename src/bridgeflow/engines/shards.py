@@ -29,6 +29,7 @@ from bridgeflow.io import Recording, Source, format_of, open_source, shown
 from bridgeflow.io import recordings as files_of
 from bridgeflow.io.commit import (
     JOB_RECORD,
+    LOCK,
     MANIFEST,
     canonical,
     owned,
@@ -167,8 +168,12 @@ def run_shards(job: Job, *, overwrite: bool = False, watch: Watch | None = None)
         elif (folder / MANIFEST).exists():  # its owner has just gone
             return _complete(job, recordings, identity, began)
         _claim(folder, opened, identity, job.output_roots)
-        run = _Run(job, recordings, makes, identity, watch)
-        run.all()
+        try:
+            run = _Run(job, recordings, makes, identity, watch)
+            run.all()
+        except Exception:
+            _unclaim(folder)
+            raise
         shards, rows_in = run.committed()
         _publish_record(folder / MANIFEST, _manifest(identity, shards, rows_in), job.output_roots)
     return ShardsResult(
@@ -387,6 +392,14 @@ def _claim(folder: Path, opened: int, identity: _Identity, roots: Roots) -> None
     log.mkdir(exist_ok=True)
     os.fsync(opened)
     _publish_record(log / _JOB, {"version": VERSION, "digest": identity.digest, **identity.parts}, roots)
+
+
+def _unclaim(folder: Path) -> None:
+    """Leave nothing of a job that has failed before anything was committed."""
+    log = folder / LOG
+    if set(os.listdir(folder)) <= {LOG, LOCK} and os.listdir(log) == [_JOB]:
+        (log / _JOB).unlink()
+        log.rmdir()
 
 
 def _require_same(folder: Path, record: JobRecord, identity: _Identity) -> None:

@@ -165,9 +165,10 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
         finally:
             os.close(descriptor)
     except BaseException:
-        with suppress(OSError):
+        with suppress(OSError):  # something lies in one, and so in those above
             for one in missing:
-                os.rmdir(one)
+                with suppress(FileNotFoundError):
+                    os.rmdir(one)
         raise
 
 
