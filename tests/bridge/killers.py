@@ -252,6 +252,63 @@ def scenario_used_capsules() -> None:
     refused("unknown", capsule, *CROSSINGS)
 
 
+def off_by_eight(values: np.ndarray) -> np.ndarray:
+    """The same complex128 values at an address that is eight off a multiple of sixteen, which NumPy calls aligned."""
+    memory = np.zeros(values.nbytes + 32, np.uint8)
+    start = -memory.ctypes.data % 16 + 8
+    x = memory[start : start + values.nbytes].view("c16").reshape(values.shape)
+    x[...] = values
+    return x
+
+
+def scenario_complex_numbers_off_their_alignment() -> None:
+    values_ = np.arange(64).reshape(32, 2) * (1 - 2j)
+    x = off_by_eight(values_)
+    record = np.zeros(3, [("flag", "u1"), ("z", "c16")])
+    record["z"] = [1, 2j, 3]
+    frozen = off_by_eight(values_)
+    frozen.flags.writeable = False
+    storage = pa.py_buffer(x)
+    pair = pa.FixedSizeListArray.from_arrays(pa.Array.from_buffers(pa.float64(), 128, [None, storage]), 2)
+    column = pa.ExtensionArray.from_storage(bf.to_arrow(np.ones(1, "c16")).type, pair)
+    sources = (
+        (x, values_),
+        (x[:, 0], values_[:, 0]),
+        (x[:1], values_[:1]),
+        (x[3, 1, ...], values_[3, 1]),
+        (frozen, values_),
+        (record["z"], [1, 2j, 3]),
+        (record["z"][1, ...], 2j),
+        (Foreign(x), values_),
+        (column, values_.ravel()),
+        (column[5:], values_.ravel()[5:]),
+    )
+    for source, wanted in sources:
+        wanted = np.asarray(wanted)
+        for options in ({}, {"copy": "always"}, {"writable": False}):
+            tensor = bf.to_tensor(source, **options)
+            assert tensor.data_ptr() % 16 == 0
+            assert tensor.tolist() == wanted.tolist()
+            assert tensor.sum().item() == wanted.sum()
+            assert tensor.clone().tolist() == wanted.tolist()
+        with pytest.raises(CopyRefused):
+            bf.to_tensor(source, copy="never", writable=False)
+    for source in (x, frozen, column):
+        shared = bf.share(source)
+        assert shared.tensor.sum().item() == values_.sum()
+        assert shared.numpy.sum() == values_.sum()
+        with pytest.raises((CopyRefused, NoRoute)):
+            bf.share(source, copy="never")
+        assert bf.SharedView()({"z": source})["z"].tensor.sum().item() == values_.sum()
+        assert [step.action for step in bf.SharedView().explain(source).exchanges].count("copy") == 1
+    lists = pa.LargeListArray.from_arrays(pa.array([0, 3, 64], pa.int64()), column)
+    for ragged in ("list", "jagged", "pad"):
+        made = bf.to_tensor(lists, ragged=ragged, writable=False)
+        rows = made.values if ragged == "pad" else made if ragged == "list" else list(made.unbind())
+        assert rows[0][:3].tolist() == values_.ravel()[:3].tolist()
+        assert rows[1].sum().item() == values_.ravel()[3:].sum()
+
+
 # --- memory of others -------------------------------------------------------------------------------------------------
 
 

@@ -227,3 +227,17 @@ def test_on_a_gpu(target: str):
     assert (made.device.type, made.tolist()) == ("cuda", [1.0, 2.0])
     with pytest.raises(DataError):
         Cast(dtype=target)(x * 1e6)
+
+
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+@pytest.mark.parametrize("target", ["float16", "float64", "int16"])
+@pytest.mark.filterwarnings("ignore:.*prototype stage")
+def test_rows_of_nested_tensors_are_cast(layout: torch.layout, target: str):
+    rows = [torch.tensor([1.0, 2.5]), torch.tensor([-3.0, 4.0, 5.0])]
+    nested = torch.nested.nested_tensor(rows, layout=layout)
+    made = Cast(dtype=target)(nested)
+    assert made.layout == layout
+    for row, wanted in zip(made.unbind(), rows, strict=True):
+        assert torch.equal(row, wanted.to(getattr(torch, target)))
+    with pytest.raises(DataError, match="have no int8"):
+        Cast(dtype="int8")(nested * 100)

@@ -151,10 +151,22 @@ class TestLists:
         with pytest.raises(NoRoute, match=message):
             replace(transform, keys=keys)({"x": x, "id": "a"})
 
+    def test_of_numbers_and_text_are_not_arrays(self):
+        with pytest.raises(NoRoute, match=r"found no array in the list: \$\[0\] is a int, \$\[1\] is a str"):
+            Scale()([1, "a"])
+
     @pytest.mark.parametrize("keys", ["x", ("x",)])
     def test_of_something_else_are_named(self, keys: Any):
         with pytest.raises(NoRoute, match=r"\$\.x: keys='x' selects a container without any array in it"):
             Scale(keys=keys)({"x": ["a", "b"], "y": np.ones(2)})
+
+    def test_may_be_entered_by_a_key(self):
+        data = {"rows": [[1.0, 2.0], [3.0, 4.0]], "n": 1}
+        for call in (Scale(scale=2.0, keys="rows[0]"), Compose([Scale(scale=2.0, keys="rows[0]")])):
+            made = call(data)
+            assert (made["rows"][0].tolist(), made["rows"][1]) == ([2.0, 4.0], [3.0, 4.0])
+        with pytest.raises(NoRoute, match=r"\$\.rows\[0\]\[1\]: .*selects a float"):
+            Scale(keys="rows[0][1]")(data)
 
     @pytest.mark.parametrize("transform", [ToNumpy(copy="never"), ToTensor(copy="never"), ToArrow(copy="never")])
     def test_are_refused_where_nothing_may_be_copied(self, transform: Transform):

@@ -281,6 +281,9 @@ def _through_numpy(x: Any, plain: Callable[[Any], Any], **options: Any) -> Any:
 
 def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, remedy: str) -> Any:
     """To a float type with a smaller range."""
+    if not isinstance(x, np.ndarray) and x.is_nested:
+        options: dict[str, Any] = {"plain": plain, "dtype": dtype, "overflow": overflow, "remedy": remedy}
+        return _row_by_row(partial(_narrow, **options), x)
     y = plain(x)
     if _is_finite(y, dtype):
         return y
@@ -292,6 +295,14 @@ def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflo
         _refuse(x, lost, dtype, remedy if dtype not in _PART else "divide by a constant first")
     edge = xp.where(x > 0, _LARGEST[dtype], -_LARGEST[dtype])
     return xp.where(lost, plain(edge), y)
+
+
+def _row_by_row(function: Callable[[Any], Any], x: Any) -> Any:
+    """A function of tensors on a nested tensor, which has no sums and comparisons over all of its rows."""
+    torch = require("torch", needed_for="a nested tensor")
+    if x.layout == torch.jagged and x.lengths() is None:
+        return torch.nested.nested_tensor_from_jagged(function(x.values()), x.offsets())
+    return torch.nested.nested_tensor([function(row) for row in x.unbind()], layout=x.layout)
 
 
 def _is_finite(y: Any, dtype: Dtype) -> bool:
@@ -311,6 +322,15 @@ def _to_integer(
     x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, settle: Callable[[float], int], remedy: str
 ) -> Any:
     """To an integer type that may be too small; `settle` rounds as `plain` does."""
+    if not isinstance(x, np.ndarray) and x.is_nested:
+        options: dict[str, Any] = {
+            "plain": plain,
+            "dtype": dtype,
+            "overflow": overflow,
+            "settle": settle,
+            "remedy": remedy,
+        }
+        return _row_by_row(partial(_to_integer, **options), x)
     low, high = _range(dtype)
     if _lies_within(x, low, high, settle):
         return plain(x)

@@ -18,7 +18,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, kind_of, to_numpy
 from bridgeflow.bridge.array_like import is_number_list, is_scalar_list, read_list
 from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, NoRoute, at_place
+from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, KeyNotFound, NoRoute, at_place
 from bridgeflow.policy import Copy
 from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, leaves_of, open_tables
 
@@ -260,7 +260,7 @@ def opened(
     data = open_tables(data)
     keys = transform.keys
     try:
-        recipe, leaves = compile_recipe(data, lambda leaf: counts(leaf) or is_number_list(leaf), keys)
+        recipe, leaves = _compiled(data, counts, keys)
     except BridgeflowError as error:
         error.stage = error.stage or label
         raise
@@ -285,6 +285,22 @@ def opened(
             locate(error, recipe.places[slot], label, transform)
             raise
     return recipe.put(data, values)
+
+
+def _compiled(data: Any, counts: Callable[[object], bool], keys: Keys) -> tuple[Recipe, list[Any]]:
+    """The recipe in which lists of numbers count as arrays, but for those that a key leads into (`"rows[0]"`)."""
+    try:
+        return compile_recipe(data, lambda leaf: counts(leaf) or is_number_list(leaf), keys)
+    except KeyNotFound:
+        pass
+    try:
+        return compile_recipe(data, lambda leaf: counts(leaf) or (is_number_list(leaf) and not _has_rows(leaf)), keys)
+    except KeyNotFound:
+        return compile_recipe(data, counts, keys)
+
+
+def _has_rows(numbers: Any) -> bool:
+    return any(type(row) in (list, tuple) for row in numbers)
 
 
 def reading_copies(transform: LeafTransform) -> Copy:
@@ -330,7 +346,10 @@ def _contents(data: Any) -> str:
     """What stands in the data in place of arrays, in words."""
     if not is_container(data, is_array):
         return ", whose attributes are not looked at"
-    found = {place: type(leaf).__name__ for place, leaf in leaves_of(data, lambda leaf: True).items()}
+    found = {
+        place: type(leaf).__name__
+        for place, leaf in leaves_of(data, lambda leaf: not is_container(leaf, is_array)).items()
+    }
     if not found:
         return ": it is empty"
     shown = [f"{place} is a {name}" for place, name in list(found.items())[:4]]
