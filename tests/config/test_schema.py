@@ -162,7 +162,7 @@ ODD = [
 
 
 def type_is_right(name, field, value):
-    """Whether `check` has nothing against the type of a value, whatever it thinks of its range or company."""
+    """Whether `check` has nothing against the type and range of a value, whatever it thinks of its company."""
     try:
         parse_field(registry.lookup(name), field, value)
     except BridgeflowError:

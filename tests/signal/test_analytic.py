@@ -95,7 +95,7 @@ def test_refusals():
     x = noise(10)
     for call, message in [
         (lambda: hilbert(x + 0j), "x must be real"),
-        (lambda: hilbert(x, 0), "N must be at least 1, got 0"),
+        (lambda: hilbert(x, 0), "N must be from 1 to 2147483647, got 0"),
         (lambda: hilbert(np.ones((2, 0))), "N must be at least 1, got 0"),
         (lambda: envelope(x, (3, 3)), r"bp_in\[0\] < bp_in\[1\].* does not hold for the band .* n=10 samples"),
         (lambda: envelope(x, (1, 6)), "does not hold"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -51,16 +52,16 @@ def test_edges():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"fs": 0.0}, "fs must be positive, in Hz, got 0.0"),
-        ({"fs": float("nan")}, "fs must be positive"),
-        ({"fs": 1.0, "distance": -1.0}, "distance must be positive, in seconds, got -1.0"),
+        ({"fs": 0.0}, "fs must be from 1e-12 to 1e+15, got 0.0"),
+        ({"fs": float("nan")}, "fs must be from 1e-12 to 1e+15, got nan"),
+        ({"fs": 1.0, "distance": -1.0}, "distance must be above 0 and at most 1e+12, got -1.0"),
         ({"fs": 1.0, "by": "beats"}, "by must be one of 'count', 'interval', got 'beats'"),
     ],
 )
 def test_refused(options, words):
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=re.escape(words)):
         peak_rate(np.zeros(5), **options)
-    with pytest.raises(ConfigError, match=f"PeakRate: {words}"):
+    with pytest.raises(ConfigError, match=re.escape(f"PeakRate: {words}")):
         PeakRate(**options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from bridgeflow.bridge import describe, to_arrow, to_numpy
 from bridgeflow.errors import ConfigError, DataError, NoRoute
+from bridgeflow.ranges import Length, NonNegative
 from bridgeflow.signal.scipy_call import FUNCTIONS, Option, ScipyCall
 
 # Options for each function, the required ones at least.
@@ -213,12 +215,12 @@ def test_an_unknown_length_stays_unknown_where_it_matters():
         ("ndimage.convolve1d", {"weights": [1.0]}, "must be a tuple, each a number"),
         ("stats.iqr", {"rng": (1.0,)}, "must be a tuple of 2, each a number"),
         ("stats.iqr", {"scale": "wide"}, "must be a number or one of 'normal'"),
-        ("fft.fft", {"n": 0}, "n of fft.fft must be at least 1"),
-        ("ndimage.gaussian_filter1d", {"sigma": float("nan")}, "must be a number, got nan"),
+        ("fft.fft", {"n": 0}, "n of fft.fft must be from 1 to 2147483647, got 0"),
+        ("ndimage.gaussian_filter1d", {"sigma": float("nan")}, "must be from 0 to 1e+09, got nan"),
     ],
 )
 def test_refused_when_made(name, options, words):
-    with pytest.raises(ConfigError, match=words.replace("(", r"\(").replace(".", r"\.")):
+    with pytest.raises(ConfigError, match=re.escape(words)):
         ScipyCall(name, options)
 
 
@@ -226,7 +228,7 @@ def test_refused_data():
     medfilt = ScipyCall("signal.medfilt", {})
     with pytest.raises(NoRoute, match="grad"):
         medfilt(torch.zeros(2, 9, requires_grad=True))
-    with pytest.raises(DataError, match=r"signal\.savgol_filter refuses an array of shape"):
+    with pytest.raises(DataError, match=r"window_length of signal\.savgol_filter must be at most 5"):
         ScipyCall("signal.savgol_filter", {"window_length": 9, "polyorder": 2})(np.zeros(5))
     with pytest.raises(DataError, match="one axis"):
         medfilt(np.float64(3.0))
@@ -241,8 +243,8 @@ def test_refused_data():
 def test_options():
     assert Option(Literal["a", False]).problem(False) == ""
     assert Option(Literal["a", False]).problem(0) == "must be one of 'a', False, got 0"
-    assert Option(int | None, least=1).problem(None) == ""
-    assert Option(float | tuple[float, float], least=0).problem((0.5, -1.0)) == "must be at least 0, got (0.5, -1.0)"
+    assert Option(Length | None).problem(None) == ""
+    assert Option(NonNegative | tuple[NonNegative, NonNegative]).problem((0.5, -1.0)) == "must be at least 0, got -1.0"
     assert Option(str | tuple[str | float, ...]).problem(("kaiser", 4)) == ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from dataclasses import FrozenInstanceError, dataclass
 from functools import cached_property
 from typing import Any
@@ -96,7 +97,12 @@ class TestRegistry:
         schema = registry.schema()
         assert json.loads(json.dumps(schema)) == schema
         assert set(schema["$defs"]) == {*registry.names(), "transform"}
-        assert schema["$defs"]["Scale"]["properties"]["scale"] == {"type": "number", "default": 1.0}
+        assert schema["$defs"]["Scale"]["properties"]["scale"] == {
+            "type": "number",
+            "default": 1.0,
+            "minimum": -sys.float_info.max,
+            "maximum": sys.float_info.max,
+        }
         assert schema["$defs"]["Cast"]["required"] == ["dtype"]
         assert "Detach" in schema["$defs"]["transform"]["oneOf"][0]["enum"]
         assert "Cast" not in schema["$defs"]["transform"]["oneOf"][0]["enum"]

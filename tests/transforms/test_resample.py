@@ -82,13 +82,13 @@ def test_obstacles():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Resample(from_hz=0, to_hz=1), "from_hz must be a rate in Hz above 0, got 0"),
+        (lambda: Resample(from_hz=0, to_hz=1), "from_hz must be from 1e-12"),
         (lambda: Resample(from_hz=1000 / 3, to_hz=250), "did you mean 3/4"),
         (lambda: Resample(from_hz=1, to_hz=2, padtype="zero"), "padtype must be one of"),
         (lambda: Resample(from_hz=1, to_hz=2, padtype="edge", cval=1.0), "cval has no effect"),
         (lambda: Resample(from_hz=1, to_hz=2, window="round"), "window must be one that"),
-        (lambda: Decimate(q=0), "q must be an integer of at least 1, got 0"),
-        (lambda: Decimate(q=2, n=0), "n must be an integer of at least 1, got 0"),
+        (lambda: Decimate(q=0), "q must be from 1 to 1048576, got 0"),
+        (lambda: Decimate(q=2, n=0), "n must be from 1 to 1048576, got 0"),
         (lambda: Decimate(q=2, ftype="cheby"), "ftype must be one of 'iir', 'fir'"),
     ],
 )

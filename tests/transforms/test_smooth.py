@@ -85,10 +85,10 @@ def test_latencies():
         (lambda: SavgolFilter(window_length=5, polyorder=5), "polyorder=5 must be less"),
         (lambda: MedianFilter(kernel_size=4), "odd integer, got 4"),
         (lambda: Detrend(type="square"), "type must be one of"),
-        (lambda: Detrend(bp=(-1,)), "bp are sample numbers"),
+        (lambda: Detrend(bp=(-1,)), "bp must be from 0"),
         (lambda: Detrend(type="constant", bp=(5,)), "bp are sample numbers for type='linear'"),
         (lambda: Envelope(bp_in=(1,)), "2-tuple of integers"),
-        (lambda: Envelope(n_out=0), "n_out must be at least 1"),
+        (lambda: Envelope(n_out=0), "n_out must be from 1 to 2147483647, got 0"),
         (lambda: Transform.from_config({"Envelope": {"bp_in": [1, 2, 3]}}), "bp_in|Envelope"),
     ],
 )

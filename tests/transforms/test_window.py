@@ -85,8 +85,8 @@ def test_a_pipeline_live():
 
 def test_refusals():
     for make, message in [
-        (lambda: Window(length=0), "length must be an integer of at least 1"),
-        (lambda: Window(length=5, hop=-1), "hop must be an integer of at least 1"),
+        (lambda: Window(length=0), "length must be from 1 to 2147483647, got 0"),
+        (lambda: Window(length=5, hop=-1), "hop must be from 1 to 2147483647, got -1"),
         (lambda: Window(length=5, pad="wrap"), "pad must be one of"),
         (lambda: WindowLabels(length=5, rule="mode"), "rule must be one of"),
     ]:

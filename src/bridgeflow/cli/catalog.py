@@ -72,13 +72,14 @@ def _format(name: str) -> dict[str, Any]:
 
 
 def _function(name: str) -> dict[str, Any]:
+    from bridgeflow.ranges import range_words
     from bridgeflow.signal.scipy_call import FUNCTIONS
     from bridgeflow.transforms.fields import hint_schema
 
     entry = FUNCTIONS[name]
     fields = []
     for option, one in entry.options.items():
-        words = [f"at least {one.least:g}"] if one.least is not None else []
+        words = range_words(one.hint)
         words += ["odd"] if one.odd else []
         fields.append(_field(option, hint_schema(one.hint), ", ".join(words), one.required))
     about = f"scipy.{name} as a transform: Scipy: {{function: {name}}}; scipy.org documents the options"

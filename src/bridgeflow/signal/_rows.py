@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,8 @@ from bridgeflow.spec import ArraySpec
 __all__ = [
     "Rows",
     "as_marked",
+    "count",
+    "count_rows",
     "join",
     "kind_mark",
     "known_rows",
@@ -137,6 +140,16 @@ def join(parts: Sequence[Any]) -> Any:
 def own(x: Any) -> Any:
     """The same values in memory of their own."""
     return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
+def count(x: Any) -> int:
+    """How many elements an ndarray or a tensor has."""
+    return math.prod(x.shape)
+
+
+def count_rows(x: Any) -> int:
+    """How many rows [..., T] has."""
+    return math.prod(x.shape[:-1])
 
 
 def padded(x: Any, before: int, behind: int) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.ranges import hold
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["filtered_spec", "result_dtype_name"]
+__all__ = ["filtered_spec", "hold_spec", "result_dtype_name"]
 
 _KEPT = ("float16", "float32", "float64", "bfloat16", "complex64", "complex128", "longdouble", "clongdouble")
 
@@ -43,3 +47,16 @@ def filtered_spec(spec: ArraySpec, *, fs: float | None, what: str) -> ArraySpec:
         writable=spec.kind != "arrow",
         kind="arrow" if spec.kind == "capsule" else spec.kind,
     )
+
+
+def hold_spec(spec: ArraySpec, elements: float, *, what: str, **given: Any) -> None:
+    """Refuse what would make too much of each row of an array described by `spec`, as `bridgeflow.ranges.hold`.
+
+    Args:
+        spec: the data; where their number is not known, nothing is refused.
+        elements: how many a row would become.
+        what, given: see there.
+    """
+    known = [n for n in spec.shape if n is not None]
+    if len(known) == len(spec.shape):
+        hold(elements * math.prod(known[:-1]), math.prod(known), what=what, **given)

@@ -13,8 +13,9 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
+from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._arrays import time_last, time_where_it_was
-from bridgeflow.signal._rows import Rows, join, open_rows, padded
+from bridgeflow.signal._rows import Rows, count, count_rows, join, open_rows, padded
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, squared_magnitude
 
@@ -54,9 +55,12 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
     rows = open_rows(x, axis, what="hilbert")
     if is_complex(rows.values):
         raise DataError("hilbert: x must be real")
-    length = int(rows.values.shape[-1]) if N is None else N
-    if length <= 0:
-        raise DataError(f"hilbert: N must be at least 1, got {length}")
+    length = int(rows.values.shape[-1])
+    if N is not None:
+        length = whole_number(N, what="hilbert: N")
+        hold(length * count_rows(rows.values), count(rows.values), what="hilbert", N=N)
+    if not length:
+        raise DataError("hilbert: there are no samples; N must be at least 1, got 0")
     sides = np.zeros(length)  # what a real signal has twice, this one has once
     sides[0] = 1
     sides[1 : (length + 1) // 2] = 2
@@ -136,7 +140,8 @@ def envelope(
     if not n:
         raise DataError(f"envelope: z.shape[axis] not > 0 for z.shape={shape}, axis={axis}: there are no samples")
     low, high = band_within(bp_in, n)
-    out = n if n_out is None else n_out
+    out = n if n_out is None else whole_number(n_out, what="envelope: n_out")
+    hold(out * count_rows(rows.values), count(rows.values), what="envelope", n_out=out)
     values, fourier = in_precision(rows.values), Fourier(rows.values)
     spectrum = fourier.fft(values, n) if is_complex(values) else padded(fourier.rfft(values, n), 0, (n - 1) // 2)
     band = np.arange(low, high) % n

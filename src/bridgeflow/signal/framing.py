@@ -6,6 +6,7 @@ window yet, is dropped, or is completed to one window more.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, overload
 
@@ -14,9 +15,10 @@ import numpy as np
 from bridgeflow.bridge import describe, kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.ranges import hold
 from bridgeflow.signal._arrays import require_strided, time_last, time_where_it_was
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._rows import as_marked, count_rows, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.extension import extend
 from bridgeflow.spec import ArraySpec
@@ -201,7 +203,13 @@ class Framing:
     def cut(self, x: Any) -> Any:
         """Rows [..., T] to [..., windows, length]."""
         missing = self.missing(int(x.shape[-1]))
+        self.hold(int(x.shape[-1]), count_rows(x))
         return strided_windows(self.completed(x, missing) if missing else x, self.length, self.hop)
+
+    def hold(self, samples: int, rows: int) -> None:
+        """Refuse a window that would be completed out of all proportion to the data."""
+        if missing := self.missing(samples):
+            hold(rows * (samples + missing), rows * samples, what="windows", length=self.length)
 
     def completed(self, x: Any, missing: int) -> Any:
         """Rows with samples more at the end, taken from their last, incomplete window."""
@@ -253,6 +261,8 @@ class LiveFrames:
             raise DataError(f"frames: data need an axis of time, got {spec}")
         self._refuse_text(spec)
         windows = None if spec.time is None else self.framing.count(spec.time)
+        if spec.time is not None:
+            self.framing.hold(spec.time, math.prod(n if n is not None else 1 for n in spec.shape[:-1]))
         kind = "arrow" if spec.kind == "capsule" else spec.kind
         rows, length = spec.shape[:-1], self.framing.length
         shape = (windows, *rows, length) if self.first else (*rows, windows, length)
@@ -309,6 +319,8 @@ class LiveFrames:
         missing = _left(self.framing, state)
         if not missing:
             return None
+        rows, held = count_rows(state["tail"]), int(state["tail"].shape[-1])
+        hold(rows * (held + missing), rows * held, what="windows", length=self.framing.length)
         window = _placed(self.framing.completed(state["tail"], missing)[..., None, :], self.first)
         return _from_bits(window, state["kind"])
 

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.ranges import hold, hold_window
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, padded, together
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
@@ -52,8 +53,9 @@ def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
     sizes = sizes * x.ndim if len(sizes) == 1 else sizes
     if len(sizes) != x.ndim:
         raise DataError(f"medfilt: kernel_size {kernel_size!r} has another number of axes than the data, {x.ndim}")
-    for size in sizes:
+    for size, samples in zip(sizes, x.shape, strict=True):
         check_odd(size, what="medfilt: kernel_size")
+        hold_window(size, int(samples), what="medfilt: kernel_size")
     if any(size != 1 for size in sizes[:-1]):
         return rows.close(_around(_ordered(x), sizes))
     half = sizes[-1] // 2
@@ -149,6 +151,7 @@ class RunningMedian:
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T]."""
         rows = open_rows(x, -1, what="medfilt")
+        hold_window(self.kernel_size, int(rows.values.shape[-1]), what="medfilt: kernel_size")
         half = self.kernel_size // 2
         return rows.close(inner_medians(padded(_ordered(rows.values), half, half), self.kernel_size))
 
@@ -161,6 +164,8 @@ class RunningMedian:
         """What comes of an array described by `spec`: the same in new memory."""
         if not spec.shape or spec.dtype.startswith("c"):
             raise DataError(f"medfilt: real numbers along an axis, got {spec}")
+        if spec.time is not None:
+            hold_window(self.kernel_size, spec.time, what="medfilt: kernel_size")
         kind = "arrow" if spec.kind == "capsule" else spec.kind
         return spec.fresh(layout="strided", null_count=0, writable=kind != "arrow", kind=kind)
 
@@ -172,8 +177,9 @@ class RunningMedian:
             begun: bool [], whether a sample has come.
             kind: text [], kind and dtype of the chunks.
         """
-        self.out_spec(spec)
+        self.out_spec(spec.with_time(None))
         rows = known_rows(spec, what="medfilt")
+        hold(math.prod(rows) * self.latency, 0, what="medfilt", kernel_size=self.kernel_size)
         return {"tail": np.zeros((*rows, self.latency)), "begun": np.zeros((), bool), "kind": kind_mark(spec)}
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:

@@ -9,6 +9,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.ranges import Finite, NonNegative, Rate, Seconds, problem
 from bridgeflow.signal._arrays import open_array, time_last
 from bridgeflow.signal._typing import SameKind
 
@@ -74,7 +75,7 @@ def peak_rate(
     >>> float(peak_rate(beats, 100.0, height=0.5)), float(peak_rate(beats, 100.0, by="interval"))
     (150.0, 150.0)
     """
-    check_peaks(fs, distance, by, what="peak_rate")
+    check_peaks(fs, distance, by, height, prominence, what="peak_rate")
     values = time_last(open_array(x, what="peak_rate").values, axis, what="peak_rate")
     if values.dtype.kind == "c" or not values.shape[-1]:
         raise DataError(f"peak_rate: real samples are needed, got {values.dtype}{list(values.shape)}")
@@ -84,8 +85,10 @@ def peak_rate(
     return made if kind_of(x) is None else like(made, x)
 
 
-def check_peaks(fs: float, distance: float | None, by: str, *, what: str) -> None:
-    """Numbers that are positive, a word that is one.
+def check_peaks(
+    fs: float, distance: float | None, by: str, height: float | None, prominence: float | None, *, what: str
+) -> None:
+    """Numbers within their ranges, a word that is one.
 
     Raises:
         ConfigError: they are not; names the parameter.
@@ -94,9 +97,10 @@ def check_peaks(fs: float, distance: float | None, by: str, *, what: str) -> Non
         parse_word(by, RateBy, field=f"{what}: by")
     except ValueError as error:
         raise ConfigError(str(error), field="by") from None
-    for name, number, unit in (("fs", fs, "Hz"), ("distance", distance, "seconds")):
-        if number is not None and not 0 < number < np.inf:
-            raise ConfigError(f"{what}: {name} must be positive, in {unit}, got {number!r}", field=name)
+    given = (("fs", fs, Rate), ("distance", distance, Seconds), ("height", height, Finite))
+    for name, number, hint in (*given, ("prominence", prominence, NonNegative)):
+        if wrong := problem(hint, number):
+            raise ConfigError(f"{what}: {name} {wrong}", field=name)
 
 
 def _rate(

@@ -14,6 +14,7 @@ import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.ranges import hold, hold_window, whole_number
 from bridgeflow.signal._arrays import as_number
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
@@ -134,6 +135,13 @@ class SavgolSmoother:
                 f"savgol: polyorder={self.polyorder} must be less than window_length={self.window_length}",
                 field="polyorder",
             )
+        whole_number(self.window_length, what="savgol: window_length", most=1 << 20)
+        whole_number(self.polyorder, what="savgol: polyorder", least=0, most=100)
+        whole_number(self.deriv, what="savgol: deriv", least=0)
+        given = {"window_length": self.window_length, "polyorder": self.polyorder}
+        hold(self.window_length * (self.polyorder + 1), 0, what="savgol", **given)
+        if self.mode == "interp":  # two matrices that read off each half window
+            hold(self.window_length**2 / 4, 0, what="savgol with mode='interp'", window_length=self.window_length)
         if not np.isfinite(self.delta) or self.delta == 0:
             raise ConfigError(f"savgol: delta must be a finite number other than 0, got {self.delta!r}", field="delta")
 
@@ -180,6 +188,7 @@ class SavgolSmoother:
                 f"savgol: for mode='interp', window_length must be less than or equal to the number of samples, got "
                 f"{self.window_length} and {samples}; take another mode, such as 'mirror'"
             )
+        hold_window(self.window_length, samples, what="savgol: window_length")
 
     def _inner(self, x: Any) -> Any:
         """Where the window lies within x: [..., T - window_length + 1]."""

@@ -9,16 +9,20 @@ it has. What this library has a faster or a streaming form of (`SignalFilter`, `
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, TypeAlias, Union, get_args, get_origin
 
 import numpy as np
 
 from bridgeflow.bridge import describe, kind_of, like
 from bridgeflow.errors import ConfigError, DataError, nearest
+from bridgeflow.ranges import Count, Finite, Length, Natural, NonNegative, Position, Positive, Range, Rate, number_text
+from bridgeflow.ranges import problem as outside_range
 from bridgeflow.signal._arrays import as_kind, open_array
+from bridgeflow.signal.scipy_limits import refuse_together, refuse_with
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["FUNCTIONS", "AxisBy", "Dtypes", "Option", "ScipyCall", "ScipyFunction"]
@@ -34,14 +38,16 @@ Dtypes: TypeAlias = Literal["kept", "float", "double", "complex", "complex128", 
 the data's precision, or always complex128; real of the data's precision. Half precision is computed in float32,
 booleans in float64."""
 
-Length: TypeAlias = Callable[[int | None, Mapping[str, Any]], tuple[int | None, ...]]
+ResultLength: TypeAlias = Callable[[int | None, Mapping[str, Any]], tuple[int | None, ...]]
 """Length of the data along time, and options, to the lengths that take its place: one; none for a single number."""
 
 Ends: TypeAlias = Literal[
     "reflect", "constant", "nearest", "mirror", "wrap", "grid-constant", "grid-mirror", "grid-wrap"
 ]
-Weights: TypeAlias = tuple[float, ...]
-WindowName: TypeAlias = str | tuple[str | float, ...]
+Moderate: TypeAlias = Annotated[float, Range(-1e15, 1e15)]
+Percent: TypeAlias = Annotated[float, Range(0, 100)]
+Weights: TypeAlias = tuple[Finite, ...]
+WindowName: TypeAlias = str | tuple[str | Moderate, ...]
 FftNorm: TypeAlias = Literal["backward", "ortho", "forward"]
 
 
@@ -50,28 +56,26 @@ class Option:
     """What an option may be.
 
     Args:
-        hint: its type: `int`, `float`, `bool`, `str`, a `Literal`, a tuple of such, or a union of them.
-        least: its smallest value.
+        hint: its type: `int`, `float`, `bool`, `str`, a `Literal`, a tuple of such, or a union of them. A number says
+            its range: `Annotated[int, Range(1, 5)]`.
         odd: whether it must be an odd number.
         required: whether it must be given; where it need not, SciPy's default holds.
     """
 
     hint: Any
-    least: float | None = None
     odd: bool = False
     required: bool = False
 
     def problem(self, value: object) -> str:
         """What is wrong with a value; empty where nothing is.
 
-        >>> Option(int, least=1, odd=True).problem(4)
+        >>> Option(Length, odd=True).problem(4)
         'must be odd, got 4'
         """
         if not _fits(value, self.hint):
-            return f"must be {_spelled(self.hint)}, got {value!r}"
-        numbers = value if isinstance(value, tuple) else (value,)
-        if self.least is not None and any(not isinstance(n, str) and n < self.least for n in numbers if n is not None):
-            return f"must be at least {self.least:g}, got {value!r}"
+            return f"must be {_spelled(self.hint)}, got {number_text(value)}"
+        if outside := outside_range(self.hint, value):
+            return outside
         if self.odd and isinstance(value, int) and value % 2 == 0:
             return f"must be odd, got {value!r}"
         return "must not be empty" if value == () else ""
@@ -96,7 +100,7 @@ class ScipyFunction:
 
     name: str
     options: Mapping[str, Option] = field(default_factory=dict)
-    length: Length = lambda time, options: (time,)
+    length: ResultLength = lambda time, options: (time,)
     dtype: Dtypes = "float"
     by: AxisBy = "axis"
     size: str = ""
@@ -157,6 +161,7 @@ class ScipyCall:
                 raise ConfigError(
                     f"Scipy: {self.function} needs the option {name!r}, {_spelled(option.hint)}", field=name
                 )
+        refuse_together(self.function, self.options)
 
     @property
     def entry(self) -> ScipyFunction:
@@ -175,7 +180,7 @@ class ScipyCall:
         """
         values = open_array(x, what=self.function).values
         spec = describe(values if kind_of(x) is None else x)
-        dtype, length = self._dtype(spec.dtype), self._length(values.shape[-1])
+        dtype, length = self._dtype(spec.dtype), self._length(values.shape)
         shape = (*values.shape[:-1], *length)
         made = self._rows(self._working(values)) if values.size else np.empty(shape)
         if any(n is not None and n != m for n, m in zip(shape, made.shape, strict=True)):
@@ -189,22 +194,31 @@ class ScipyCall:
         """What comes of an array described by `spec`."""
         if not spec.shape:
             raise DataError(f"{self.function}: x must have at least one axis, got a single number")
-        samples = spec.time or 1000  # where their number is not known, that of any signal
-        fs = spec.fs if self._length(samples) == (samples,) and not self.function.startswith("fft.") else None
+        length = self._length(spec.shape)
+        known = spec.with_time(spec.time or 1000)  # where their number is not known, that of any signal
+        same = self.entry.length(known.time, self.options) == (known.time,)
+        fs = spec.fs if same and not self.function.startswith("fft.") else None
         return spec.fresh(
             kind="arrow" if spec.kind == "capsule" else spec.kind,
             dtype=self._dtype(spec.dtype),
-            shape=(*spec.shape[:-1], *self._length(spec.time)),
+            shape=(*spec.shape[:-1], *length),
             layout="strided",
             null_count=0,
             writable=spec.kind not in {"arrow", "capsule"},
             fs=fs,
         )
 
-    def _length(self, time: int | None) -> tuple[int | None, ...]:
+    def _length(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """What takes the place of the samples of a row."""
+        time = shape[-1]
         if time == 0:
             raise DataError(f"Scipy: {self.function} needs at least one sample along the last axis, got none")
-        return self.entry.length(time, self.options)
+        length = self.entry.length(time, self.options)
+        if time is not None:
+            rows = math.prod(n if n is not None else 1 for n in shape[:-1])
+            result = math.prod(n for n in length if n is not None) if None not in length else None
+            refuse_with(self.function, self.options, time, rows, result)
+        return length
 
     def _dtype(self, dtype: str) -> str:
         """The dtype of the result for data of `dtype`."""
@@ -270,6 +284,8 @@ def _nearest(name: str) -> str:
 
 def _fits(value: object, hint: Any) -> bool:
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _fits(value, inner[0])
     if origin in (Union, UnionType):
         return any(_fits(value, one) for one in inner)
     if origin is Literal:
@@ -280,7 +296,7 @@ def _fits(value: object, hint: Any) -> bool:
         each = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
         return len(each) == len(value) and all(map(_fits, value, each))
     if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     return isinstance(value, hint)
@@ -289,6 +305,8 @@ def _fits(value: object, hint: Any) -> bool:
 def _spelled(hint: Any) -> str:
     """A type in the words of an error message."""
     origin, inner = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _spelled(inner[0])
     if origin in (Union, UnionType):
         return " or ".join(map(_spelled, inner))
     if origin is Literal:
@@ -308,16 +326,16 @@ def _single(time: int | None, options: Mapping[str, Any]) -> tuple[int | None, .
     return ()
 
 
-def _given(option: str) -> Length:
+def _given(option: str) -> ResultLength:
     """As many as an option says, by default as there were."""
     return lambda time, options: (options[option] if options.get(option) is not None else time,)
 
 
-def _per_sample(samples: Callable[[int, Mapping[str, Any]], int]) -> Length:
+def _per_sample(samples: Callable[[int, Mapping[str, Any]], int]) -> ResultLength:
     return lambda time, options: (None if time is None else samples(time, options),)
 
 
-def _half_spectrum(option: str) -> Length:
+def _half_spectrum(option: str) -> ResultLength:
     def length(time: int | None, options: Mapping[str, Any]) -> tuple[int | None, ...]:
         size = options[option] if options.get(option) is not None else time
         one_sided = options.get("return_onesided", True)
@@ -337,14 +355,14 @@ def _upfirdn(time: int, options: Mapping[str, Any]) -> int:
     return ((time - 1) * up + len(options["h"]) - 1) // down + 1
 
 
-_COUNT: Final = Option(int, least=1, required=True)
-_SIZES: Final = {"mode": Option(Ends), "cval": Option(float)}
-_WINDOW: Final = {"size": _COUNT, **_SIZES, "origin": Option(int)}
-_SHAPED: Final = {"size": _COUNT, **_SIZES}
-_TURNED: Final = {"n": Option(int | None, least=1), "norm": Option(FftNorm)}
-_COSINE: Final = {"type": Option(int, least=1), **_TURNED, "orthogonalize": Option(bool)}
-_MOVED: Final = {"order": Option(int, least=0), **_SIZES, "prefilter": Option(bool)}
-_CIRCLE: Final = {"high": Option(float), "low": Option(float)}
+_COUNT: Final = Option(Count, required=True)
+_SIZES: Final = {"mode": Option(Ends), "cval": Option(Finite)}
+_WINDOW: Final = {"size": Option(Length, required=True), **_SIZES, "origin": Option(Position)}
+_SHAPED: Final = {"size": Option(Length, required=True), **_SIZES}
+_TURNED: Final = {"n": Option(Length | None), "norm": Option(FftNorm)}
+_COSINE: Final = {"type": Option(Annotated[int, Range(1, 4)]), **_TURNED, "orthogonalize": Option(bool)}
+_MOVED: Final = {"order": Option(Annotated[int, Range(0, 5)]), **_SIZES, "prefilter": Option(bool)}
+_CIRCLE: Final = {"high": Option(Moderate), "low": Option(Moderate)}
 _RATIO: Final = {"b": Option(Weights, required=True), "a": Option(Weights, required=True)}
 
 _SIGNAL: Final = (
@@ -352,7 +370,7 @@ _SIGNAL: Final = (
         name="signal.decimate",
         options={
             "q": _COUNT,
-            "n": Option(int | None, least=1),
+            "n": Option(Count | None),
             "ftype": Option(Literal["iir", "fir"]),
             "zero_phase": Option(bool),
         },
@@ -362,7 +380,7 @@ _SIGNAL: Final = (
     ),
     ScipyFunction(
         name="signal.detrend",
-        options={"type": Option(Literal["linear", "constant"]), "bp": Option(int | tuple[int, ...], least=0)},
+        options={"type": Option(Literal["linear", "constant"]), "bp": Option(Natural | tuple[Natural, ...])},
         is_complex=True,
     ),
     ScipyFunction(
@@ -370,18 +388,16 @@ _SIGNAL: Final = (
         options={
             **_RATIO,
             "padtype": Option(Literal["odd", "even", "constant"] | None),
-            "padlen": Option(int | None, least=0),
+            "padlen": Option(Natural | None),
             "method": Option(Literal["pad", "gust"]),
-            "irlen": Option(int | None, least=1),
+            "irlen": Option(Length | None),
         },
         dtype="double",
         before=("b", "a"),
         is_complex=True,
         instead="SignalFilter(mode='zero_phase')",
     ),
-    ScipyFunction(
-        name="signal.hilbert", options={"N": Option(int | None, least=1)}, length=_given("N"), dtype="complex"
-    ),
+    ScipyFunction(name="signal.hilbert", options={"N": Option(Length | None)}, length=_given("N"), dtype="complex"),
     ScipyFunction(
         name="signal.lfilter",
         options=_RATIO,
@@ -392,7 +408,7 @@ _SIGNAL: Final = (
     ),
     ScipyFunction(
         name="signal.medfilt",
-        options={"kernel_size": Option(int, least=1, odd=True)},
+        options={"kernel_size": Option(Length, odd=True)},
         dtype="kept",
         by="size",
         size="kernel_size",
@@ -401,9 +417,9 @@ _SIGNAL: Final = (
     ScipyFunction(
         name="signal.periodogram",
         options={
-            "fs": Option(float, least=0),
+            "fs": Option(Rate),
             "window": Option(WindowName),
-            "nfft": Option(int | None, least=1),
+            "nfft": Option(Length | None),
             "detrend": Option(Literal["constant", "linear", False]),
             "return_onesided": Option(bool),
             "scaling": Option(Literal["density", "spectrum"]),
@@ -414,7 +430,7 @@ _SIGNAL: Final = (
     ),
     ScipyFunction(
         name="signal.resample",
-        options={"num": _COUNT, "window": Option(WindowName | None)},
+        options={"num": Option(Length, required=True), "window": Option(WindowName | None)},
         length=_given("num"),
         is_complex=True,
     ),
@@ -429,7 +445,7 @@ _SIGNAL: Final = (
                     "constant", "line", "mean", "median", "maximum", "minimum", "symmetric", "reflect", "edge", "wrap"
                 ]
             ),
-            "cval": Option(float | None),
+            "cval": Option(Finite | None),
         },
         length=_per_sample(lambda time, options: -(-time * options["up"] // options["down"])),
         is_complex=True,
@@ -439,11 +455,11 @@ _SIGNAL: Final = (
         name="signal.savgol_filter",
         options={
             "window_length": _COUNT,
-            "polyorder": Option(int, least=0, required=True),
-            "deriv": Option(int, least=0),
-            "delta": Option(float),
+            "polyorder": Option(Annotated[int, Range(0, 100)], required=True),
+            "deriv": Option(Natural),
+            "delta": Option(Positive),
             "mode": Option(Literal["mirror", "constant", "nearest", "wrap", "interp"]),
-            "cval": Option(float),
+            "cval": Option(Finite),
         },
         instead="SavgolFilter",
     ),
@@ -451,8 +467,8 @@ _SIGNAL: Final = (
         name="signal.upfirdn",
         options={
             "h": Option(Weights, required=True),
-            "up": Option(int, least=1),
-            "down": Option(int, least=1),
+            "up": Option(Count),
+            "down": Option(Count),
             "mode": Option(
                 Literal[
                     "constant",
@@ -460,14 +476,13 @@ _SIGNAL: Final = (
                     "reflect",
                     "edge",
                     "wrap",
-                    "periodic",
                     "smooth",
                     "antisymmetric",
                     "antireflect",
                     "line",
                 ]
             ),
-            "cval": Option(float),
+            "cval": Option(Finite),
         },
         length=_per_sample(_upfirdn),
         dtype="double",
@@ -477,16 +492,16 @@ _SIGNAL: Final = (
     ),
     ScipyFunction(
         name="signal.wiener",
-        options={"mysize": Option(int, least=1), "noise": Option(float | None, least=0)},
+        options={"mysize": Option(Length), "noise": Option(NonNegative | None)},
         dtype="double",
         by="row",
     ),
     ScipyFunction(
         name="signal.zoom_fft",
         options={
-            "fn": Option(float | tuple[float, float], required=True),
-            "m": Option(int | None, least=1),
-            "fs": Option(float),
+            "fn": Option(Moderate | tuple[Moderate, Moderate], required=True),
+            "m": Option(Length | None),
+            "fs": Option(Rate),
             "endpoint": Option(bool),
         },
         length=_given("m"),
@@ -499,7 +514,7 @@ _NDIMAGE: Final = (
     *(
         ScipyFunction(
             name=f"ndimage.{name}",
-            options={"weights": Option(Weights, required=True), **_SIZES, "origin": Option(int)},
+            options={"weights": Option(Weights, required=True), **_SIZES, "origin": Option(Position)},
             dtype="kept",
             is_complex=True,
             instead="SignalFilter(design='taps')",
@@ -509,11 +524,11 @@ _NDIMAGE: Final = (
     ScipyFunction(
         name="ndimage.gaussian_filter1d",
         options={
-            "sigma": Option(float, least=0, required=True),
-            "order": Option(int, least=0),
+            "sigma": Option(Annotated[float, Range(0, 1e9)], required=True),
+            "order": Option(Annotated[int, Range(0, 20)]),
             **_SIZES,
-            "truncate": Option(float, least=0),
-            "radius": Option(int | None, least=0),
+            "truncate": Option(Annotated[float, Range(0, 1e6)]),
+            "radius": Option(Natural | None),
         },
         dtype="kept",
         is_complex=True,
@@ -526,12 +541,15 @@ _NDIMAGE: Final = (
     ScipyFunction(name="ndimage.median_filter", options=_WINDOW, dtype="kept", by="axes", instead="MedianFilter"),
     ScipyFunction(
         name="ndimage.percentile_filter",
-        options={"percentile": Option(float, least=0, required=True), **_WINDOW},
+        options={"percentile": Option(Percent, required=True), **_WINDOW},
         dtype="kept",
         by="axes",
     ),
     ScipyFunction(
-        name="ndimage.rank_filter", options={"rank": Option(int, required=True), **_WINDOW}, dtype="kept", by="axes"
+        name="ndimage.rank_filter",
+        options={"rank": Option(Position, required=True), **_WINDOW},
+        dtype="kept",
+        by="axes",
     ),
     *(
         ScipyFunction(name=f"ndimage.{name}", options=_SHAPED, dtype="kept", by="size", size="size")
@@ -547,14 +565,18 @@ _NDIMAGE: Final = (
     ),
     ScipyFunction(
         name="ndimage.shift",
-        options={"shift": Option(float, required=True), **_MOVED},
+        options={"shift": Option(Annotated[float, Range(-1e9, 1e9)], required=True), **_MOVED},
         dtype="kept",
         by="row",
         is_complex=True,
     ),
     ScipyFunction(
         name="ndimage.zoom",
-        options={"zoom": Option(float, least=0, required=True), **_MOVED, "grid_mode": Option(bool)},
+        options={
+            "zoom": Option(Annotated[float, Range(0, 1e9, open=True)], required=True),
+            **_MOVED,
+            "grid_mode": Option(bool),
+        },
         length=_per_sample(lambda time, options: round(time * float(options["zoom"]))),
         dtype="kept",
         by="row",
@@ -587,41 +609,45 @@ _STATS: Final = (
     ScipyFunction(
         name="stats.differential_entropy",
         options={
-            "window_length": Option(int | None, least=1),
-            "base": Option(float | None, least=0),
+            "window_length": Option(Length | None),
+            "base": Option(Positive | None),
             "method": Option(Literal["vasicek", "van es", "ebrahimi", "correa", "auto"]),
         },
         length=_single,
     ),
-    ScipyFunction(name="stats.entropy", options={"base": Option(float | None, least=0)}, length=_single),
+    ScipyFunction(name="stats.entropy", options={"base": Option(Positive | None)}, length=_single),
     *(ScipyFunction(name=f"stats.{name}", length=_single) for name in ("gmean", "hmean")),
     ScipyFunction(
         name="stats.iqr",
         options={
-            "rng": Option(tuple[float, float], least=0),
-            "scale": Option(float | Literal["normal"]),
+            "rng": Option(tuple[Percent, Percent]),
+            "scale": Option(Finite | Literal["normal"]),
             "interpolation": Option(Literal["linear", "lower", "higher", "midpoint", "nearest"]),
         },
         length=_single,
     ),
     ScipyFunction(name="stats.kurtosis", options={"fisher": Option(bool), "bias": Option(bool)}, length=_single),
     ScipyFunction(
-        name="stats.median_abs_deviation", options={"scale": Option(float | Literal["normal"])}, length=_single
+        name="stats.median_abs_deviation", options={"scale": Option(Finite | Literal["normal"])}, length=_single
     ),
-    ScipyFunction(name="stats.moment", options={"order": Option(int, least=0)}, length=_single),
-    ScipyFunction(name="stats.pmean", options={"p": Option(float, required=True)}, length=_single),
+    ScipyFunction(name="stats.moment", options={"order": Option(Annotated[int, Range(0, 1000)])}, length=_single),
+    ScipyFunction(
+        name="stats.pmean", options={"p": Option(Annotated[float, Range(-1000, 1000)], required=True)}, length=_single
+    ),
     ScipyFunction(
         name="stats.rankdata",
         options={"method": Option(Literal["average", "min", "max", "dense", "ordinal"])},
         dtype="double",
     ),
-    ScipyFunction(name="stats.sem", options={"ddof": Option(int, least=0)}, length=_single),
+    ScipyFunction(name="stats.sem", options={"ddof": Option(Natural)}, length=_single),
     ScipyFunction(name="stats.skew", options={"bias": Option(bool)}, length=_single),
     ScipyFunction(
-        name="stats.trim_mean", options={"proportiontocut": Option(float, least=0, required=True)}, length=_single
+        name="stats.trim_mean",
+        options={"proportiontocut": Option(Annotated[float, Range(0, 0.5)], required=True)},
+        length=_single,
     ),
-    ScipyFunction(name="stats.variation", options={"ddof": Option(int, least=0)}, length=_single),
-    ScipyFunction(name="stats.zscore", options={"ddof": Option(int, least=0)}),
+    ScipyFunction(name="stats.variation", options={"ddof": Option(Natural)}, length=_single),
+    ScipyFunction(name="stats.zscore", options={"ddof": Option(Natural)}),
 )
 
 FUNCTIONS: Final[Mapping[str, ScipyFunction]] = {entry.name: entry for entry in (*_SIGNAL, *_NDIMAGE, *_FFT, *_STATS)}

@@ -11,6 +11,7 @@ import numpy as np
 
 from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy, to_tensor
 from bridgeflow.errors import CannotStream, DataError
+from bridgeflow.ranges import Axis
 from bridgeflow.signal._arrays import require_strided
 from bridgeflow.signal._axes import axis_of, is_in_place, parse_axis, permuted
 from bridgeflow.spec import ArraySpec, Exchange
@@ -37,7 +38,7 @@ class TimeTransform(LeafTransform):
 
     reads_numbers: ClassVar[bool] = True
 
-    axis: int = -1
+    axis: Axis = -1
 
     def check_shared_fields(self) -> None:
         """`keys` and `axis`."""

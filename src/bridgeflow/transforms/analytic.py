@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Gaps
+from bridgeflow.ranges import Length, Position
+from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal.analytic import band_within, check_band, envelope, hilbert
 from bridgeflow.signal.spectral.live import spectral_spec
 from bridgeflow.spec import ArraySpec
@@ -86,8 +88,8 @@ class Envelope(GapTransform):
     True
     """
 
-    bp_in: tuple[int | None, int | None] = (1, None)
-    n_out: int | None = None
+    bp_in: tuple[Position | None, Position | None] = (1, None)
+    n_out: Length | None = None
     squared: bool = False
     nonfinite: Gaps = "raise"
 
@@ -107,6 +109,8 @@ class Envelope(GapTransform):
         made = spectral_spec(spec, fs=None, what="Envelope", is_complex=False)
         if spec.time is not None:
             band_within(self.bp_in, spec.time)
+        if self.n_out is not None:
+            hold_spec(spec, self.n_out, what="Envelope", n_out=self.n_out)
         if self.n_out is None:
             return made
         fs = None if spec.fs is None or not spec.time else spec.fs * self.n_out / spec.time

@@ -243,6 +243,7 @@ class LeafTransform(Transform):
             object.__setattr__(self, "keys", parse_keys(self.keys))
         except ValueError as error:
             raise ConfigError(str(error), field="keys") from None
+        fields.refuse_outside(self)
 
     @property
     def core_ndim(self) -> int | None:

@@ -7,20 +7,38 @@ import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from bridgeflow import ranges
 from bridgeflow.errors import ConfigError, at_place, nearest, quoted
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-__all__ = ["field_names", "field_schema", "hint_schema", "parse_field", "parse_fields", "plain"]
+__all__ = ["field_names", "field_schema", "hint_schema", "parse_field", "parse_fields", "plain", "refuse_outside"]
 
 
 @lru_cache(maxsize=256)
 def _adapters(cls: type) -> dict[str, TypeAdapter[Any]]:
     from pydantic import TypeAdapter
 
-    hints = get_type_hints(cls)
+    hints = dict(_hints(cls))
     return {field.name: TypeAdapter(hints[field.name]) for field in _fields(cls)}
+
+
+@lru_cache(maxsize=256)
+def _hints(cls: type) -> dict[str, Any]:
+    """The types of the fields, with the ranges of their numbers."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in _fields(cls)}
+
+
+def refuse_outside(transform: object) -> None:
+    """Refuse a transform with a number outside of its field's range.
+
+    Raises:
+        ConfigError: naming the field, the range and the number.
+    """
+    cls: type = type(transform)
+    ranges.refuse_outside(_hints(cls), transform, what=cls.__name__)
 
 
 def _fields(cls: type) -> list[dataclasses.Field[Any]]:
@@ -56,18 +74,22 @@ def parse_field(cls: type, name: str, value: Any) -> Any:
     """The value of one field from a configuration.
 
     Raises:
-        ConfigError: it has the wrong type; its `place` is the field.
+        ConfigError: it has the wrong type, or lies outside of its range; names the field.
     """
     from pydantic import ValidationError
 
     try:
         # Strict about types, but in JSON's eyes: a list is how a tuple is written, an integer is a number.
-        return _adapters(cls)[name].validate_json(json.dumps(value), strict=True)
+        parsed = _adapters(cls)[name].validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
         message = f"{cls.__name__}: {' or: '.join(reasons)}; got {quoted(value)}"
     except (TypeError, ValueError, RecursionError) as error:
         message = f"{cls.__name__}: {quoted(value)} is no plain value ({error})"
+    else:
+        if wrong := ranges.problem(_hints(cls)[name], parsed):
+            raise ConfigError(f"{cls.__name__}: {name} {wrong}", field=name)
+        return parsed
     raise at_place(ConfigError(message), f"$.{name}")
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import RecursiveGaps, words
+from bridgeflow.ranges import Natural
 from bridgeflow.signal import gaps
 from bridgeflow.signal._rows import as_marked, kind_mark, open_rows
 from bridgeflow.spec import ArraySpec
@@ -36,7 +37,7 @@ class GapTransform(TimeTransform):
     """
 
     nonfinite: RecursiveGaps = "raise"
-    max_gap: int | None = None
+    max_gap: Natural | None = None
     keep_gaps: bool = False
 
     def check_shared_fields(self) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.ranges import Finite, NonNegative, Rate, Seconds
 from bridgeflow.signal.peaks import RateBy, check_peaks, peak_rate
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
@@ -44,14 +45,14 @@ class PeakRate(TimeTransform):
     array([180., 180., 180.])
     """
 
-    fs: float
-    height: float | None = None
-    prominence: float | None = None
-    distance: float | None = None
+    fs: Rate
+    height: Finite | None = None
+    prominence: NonNegative | None = None
+    distance: Seconds | None = None
     by: RateBy = "count"
 
     def __post_init__(self) -> None:
-        check_peaks(self.fs, self.distance, self.by, what="PeakRate")
+        check_peaks(self.fs, self.distance, self.by, self.height, self.prominence, what="PeakRate")
 
     def transform_rows(self, x: Any) -> Any:
         """The rate of each window."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import Gaps, RecursiveGaps, parse_word
+from bridgeflow.ranges import Count, Finite
 from bridgeflow.signal._padding import parse_padding
 from bridgeflow.signal.iir import default_padlen
 from bridgeflow.signal.resampling import (
@@ -68,9 +69,9 @@ class Resample(GapTransform, LiveTransform):
 
     from_hz: Rate
     to_hz: Rate
-    window: str | tuple[str | float, ...] = ("kaiser", 5.0)
+    window: str | tuple[str | Finite, ...] = ("kaiser", 5.0)
     padtype: Extension = "constant"
-    cval: float | None = None
+    cval: Finite | None = None
     nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
@@ -127,8 +128,8 @@ class Decimate(GapTransform, LiveTransform):
     (2, 150)
     """
 
-    q: int
-    n: int | None = None
+    q: Count
+    n: Count | None = None
     ftype: Literal["iir", "fir"] = "iir"
     zero_phase: bool = True
     nonfinite: RecursiveGaps = "raise"

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.ranges import Finite
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.arithmetic import FloatDtype, affine, affine_dtype, elementwise, made_of
 from bridgeflow.transforms.base import LeafTransform
@@ -52,8 +53,8 @@ class Scale(LeafTransform):
 
     pointwise: ClassVar[bool] = True
 
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Finite = 1.0
+    offset: Finite = 0.0
     dtype: FloatDtype | None = None
     inplace: bool = False
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from bridgeflow.errors import BridgeflowError, ConfigError, UnstableFilter
 from bridgeflow.policy import RecursiveGaps, parse_word
+from bridgeflow.ranges import Finite, NonNegative, Positive, Range, Rate
 from bridgeflow.signal.causal import CausalFilter, Initial
 from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import DESIGNS, Design, make_design
@@ -29,7 +30,10 @@ DesignName: TypeAlias = Literal[
 ]  # fmt: skip
 """The designs, by the names of `bridgeflow.signal.DESIGNS`."""
 
-Number: TypeAlias = float | tuple[float, float]
+Decibels: TypeAlias = Annotated[float, Range(0, 10_000, open=True)]
+"""A ripple or an attenuation."""
+
+Number: TypeAlias = Finite | tuple[Finite, Finite]
 """A real number, or real and imaginary part."""
 
 _GIVEN: Final = {"sos": ("sections",), "zpk": ("z", "p", "k"), "ba": ("b", "a"), "taps": ("values",)}
@@ -108,41 +112,41 @@ class SignalFilter(GapTransform):
     """
 
     design: DesignName | None = None
-    fs: float | None = None
-    order: int | None = None
-    cutoff: float | tuple[float, ...] | None = None
+    fs: Rate | None = None
+    order: Annotated[int, Range(1, 500)] | None = None
+    cutoff: Rate | tuple[Rate, ...] | None = None
     btype: Literal["lowpass", "highpass", "bandpass", "bandstop"] | None = None
-    rp: float | None = None
-    rs: float | None = None
+    rp: Decibels | None = None
+    rs: Decibels | None = None
     norm: Literal["phase", "delay", "mag"] | None = None
-    w0: float | None = None
-    Q: float | None = None
+    w0: Rate | None = None
+    Q: Positive | None = None
     ftype: Literal["notch", "peak"] | None = None
     pass_zero: bool | Literal["lowpass", "highpass", "bandpass", "bandstop"] | None = None
-    numtaps: int | None = None
-    window: str | float | tuple[str | float, ...] | None = None
-    width: float | None = None
-    bands: tuple[float, ...] | None = None
-    desired: tuple[float, ...] | None = None
-    weight: tuple[float, ...] | None = None
+    numtaps: Annotated[int, Range(1, 1_000_000)] | None = None
+    window: str | Finite | tuple[str | Finite, ...] | None = None
+    width: Rate | None = None
+    bands: tuple[NonNegative, ...] | None = None
+    desired: tuple[Finite, ...] | None = None
+    weight: tuple[NonNegative, ...] | None = None
     type: Literal["bandpass", "differentiator", "hilbert"] | None = None
-    maxiter: int | None = None
-    grid_density: int | None = None
-    window_length: int | None = None
-    polyorder: int | None = None
-    deriv: int | None = None
-    delta: float | None = None
-    sos: tuple[tuple[float, ...], ...] | None = None
-    zpk: tuple[tuple[Number, ...], tuple[Number, ...], float] | None = None
-    ba: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    taps: tuple[float, ...] | None = None
+    maxiter: Annotated[int, Range(1, 10_000)] | None = None
+    grid_density: Annotated[int, Range(1, 1_000)] | None = None
+    window_length: Annotated[int, Range(1, 1_000_000)] | None = None
+    polyorder: Annotated[int, Range(0, 100)] | None = None
+    deriv: Annotated[int, Range(0, 1_000_000)] | None = None
+    delta: Positive | None = None
+    sos: tuple[tuple[Finite, ...], ...] | None = None
+    zpk: tuple[tuple[Number, ...], tuple[Number, ...], Finite] | None = None
+    ba: tuple[tuple[Finite, ...], tuple[Finite, ...]] | None = None
+    taps: tuple[Finite, ...] | None = None
     mode: Mode = "causal"
-    tolerance: float | None = None
+    tolerance: Annotated[float, Range(0, 1, open=True)] | None = None
     initial: Initial = "zero"
     precision: Precision = "float64"
     nonfinite: RecursiveGaps = "raise"
-    scale: float = 1.0
-    offset: float = 0.0
+    scale: Finite = 1.0
+    offset: Finite = 0.0
     engine: EngineName | None = None
     parallel: Parallel | None = None
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Gaps, parse_word
+from bridgeflow.ranges import Count, Finite, Length, Natural, Range
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.medians import RunningMedian
 from bridgeflow.signal.savgol import Ends, SavgolSmoother
@@ -49,12 +50,12 @@ class SavgolFilter(GapTransform, LiveTransform):
     True
     """
 
-    window_length: int
-    polyorder: int
-    deriv: int = 0
-    delta: float = 1.0
+    window_length: Count
+    polyorder: Annotated[int, Range(0, 100)]
+    deriv: Natural = 0
+    delta: Finite = 1.0
     mode: Ends = "interp"
-    cval: float = 0.0
+    cval: Finite = 0.0
     nonfinite: Gaps = "propagate"
 
     @cached_property
@@ -94,7 +95,7 @@ class MedianFilter(GapTransform, LiveTransform):
     array([[1., 2., 3., 2., 2.]])
     """
 
-    kernel_size: int = 3
+    kernel_size: Length = 3
     nonfinite: Gaps = "propagate"
 
     @cached_property
@@ -128,7 +129,7 @@ class Detrend(GapTransform):
     """
 
     type: Literal["linear", "constant"] = "linear"
-    bp: tuple[int, ...] = ()
+    bp: tuple[Natural, ...] = ()
     nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Gaps, parse_word
+from bridgeflow.ranges import Count, Finite, Length, Natural, Position, Rate
 from bridgeflow.signal._axes import axis_of
 from bridgeflow.signal.spectral import (
     Average,
@@ -40,14 +41,14 @@ Array: TypeAlias = np.ndarray[Any, Any]
 class _ShortTime(GapTransform, LiveTransform):
     """The parameters of `scipy.signal.ShortTimeFFT`."""
 
-    fs: float
-    hop: int
-    win: str | tuple[str | float, ...] = "hann"
-    nperseg: int | None = None
+    fs: Rate
+    hop: Length
+    win: str | tuple[str | Finite, ...] = "hann"
+    nperseg: Count | None = None
     fft_mode: FftMode = "onesided"
-    mfft: int | None = None
+    mfft: Length | None = None
     scale_to: ScaleTo | None = None
-    phase_shift: int | None = 0
+    phase_shift: Position | None = 0
 
     @cached_property
     def sft(self) -> ShortTimeFFT:
@@ -183,7 +184,7 @@ class Istft(_ShortTime):
     True
     """
 
-    k1: int | None = None
+    k1: Length | None = None
     nonfinite: Literal["raise", "propagate"] = "raise"
 
     def __post_init__(self) -> None:
@@ -265,11 +266,11 @@ class Welch(GapTransform, LiveTransform):
     50.0
     """
 
-    fs: float = 1.0
-    window: str | tuple[str | float, ...] = "hann"
-    nperseg: int | None = None
-    noverlap: int | None = None
-    nfft: int | None = None
+    fs: Rate = 1.0
+    window: str | tuple[str | Finite, ...] = "hann"
+    nperseg: Count | None = None
+    noverlap: Natural | None = None
+    nfft: Length | None = None
     detrend: Trend | None = "constant"
     return_onesided: bool = True
     scaling: Scaling = "density"

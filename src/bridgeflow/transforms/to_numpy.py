@@ -8,6 +8,7 @@ from typing import ClassVar
 from bridgeflow.bridge import to_numpy
 from bridgeflow.bridge.routes import Target
 from bridgeflow.policy import Bfloat16, Copy, Grad, Layout, Nulls, Ragged
+from bridgeflow.ranges import Fill
 from bridgeflow.transforms.crossing import CrossingTransform
 from bridgeflow.transforms.registry import register
 
@@ -48,8 +49,8 @@ class ToNumpy(CrossingTransform):
     copy: Copy = "auto"
     grad: Grad = "detach"
     bfloat16: Bfloat16 = "float32"
-    nulls: Nulls | float = "error"
+    nulls: Nulls | Fill = "error"
     ragged: Ragged = "error"
-    pad_value: float = 0.0
+    pad_value: Fill = 0.0
     layout: Layout | None = None
     writable: bool | None = None

@@ -8,6 +8,7 @@ from typing import ClassVar
 from bridgeflow.bridge import to_tensor
 from bridgeflow.bridge.routes import Target
 from bridgeflow.policy import Copy, Layout, Nulls, Ragged
+from bridgeflow.ranges import Fill
 from bridgeflow.transforms.crossing import CrossingTransform
 from bridgeflow.transforms.registry import register
 
@@ -53,8 +54,8 @@ class ToTensor(CrossingTransform):
 
     device: str | None = None
     copy: Copy = "auto"
-    nulls: Nulls | float = "error"
+    nulls: Nulls | Fill = "error"
     ragged: Ragged = "error"
-    pad_value: float = 0.0
+    pad_value: Fill = 0.0
     layout: Layout | None = None
     writable: bool = True

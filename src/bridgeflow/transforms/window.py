@@ -7,6 +7,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import ClassVar
 
+from bridgeflow.ranges import Length
 from bridgeflow.signal.framing import Framing, LabelRule, Leftover, LiveFrames, LiveLabels
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.along_time import Order
@@ -48,8 +49,8 @@ class Window(LiveTransform):
 
     cuts: ClassVar[bool] = True
 
-    length: int
-    hop: int | None = None
+    length: Length
+    hop: Length | None = None
     pad: Leftover = "drop"
     first: bool = False
 
@@ -130,8 +131,8 @@ class WindowLabels(LiveTransform):
 
     reads_numbers: ClassVar[bool] = False  # text too
 
-    length: int
-    hop: int | None = None
+    length: Length
+    hop: Length | None = None
     pad: Leftover = "drop"
     rule: LabelRule = "majority"
 

@@ -12,6 +12,7 @@ from scipy.signal import sosfilt as scipy_sosfilt
 from scipy.signal import sosfilt_zi as scipy_sosfilt_zi
 from scipy.signal import sosfiltfilt as scipy_sosfiltfilt
 
+from bridgeflow.errors import DataError
 from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal.iir.engine import Array, Pass, rounded
 
@@ -43,13 +44,19 @@ def sosfiltfilt(sos: Array, x: Array, padtype: Padtype | None, padlen: int | Non
     work = settings.work_dtype(x.dtype)
     # SciPy solves for the steady state in the precision of the sections, and NumPy's solver has none beyond double
     sections = _coefficients(sos, np.dtype(np.float64) if work.char in "gG" else work)
+    sosfilt_zi(sections)  # refused by name where SciPy would fail
     y: Array = scipy_sosfiltfilt(sections, settings.units(x, work), padtype=padtype, padlen=padlen)
     return rounded(y, x.dtype)
 
 
 def sosfilt_zi(sos: Array) -> Array:
     """The state [S, 2] of sections [S, 6] that have seen ones forever."""
-    zi: Array = scipy_sosfilt_zi(sos)
+    try:
+        zi: Array = scipy_sosfilt_zi(sos)
+    except np.linalg.LinAlgError as error:
+        raise DataError(
+            f"sosfilt_zi: a section with a pole at 1 has no steady state, so it cannot start from one ({error})"
+        ) from None
     return zi
 
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, overload
+from typing import Any, Final, Literal, overload
 
 import numpy as np
 
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.ranges import number_text, whole_number
 from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_where_it_was
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
@@ -27,7 +28,7 @@ from bridgeflow.signal.extension import Extension
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.resampling.fourier import resample
 from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
-from bridgeflow.signal.resampling.rates import Rate, rate_ratio
+from bridgeflow.signal.resampling.rates import LARGEST_FACTOR, Rate, rate_ratio
 from bridgeflow.signal.resampling.stream import Decimator, Resampler, places_of, whole
 from bridgeflow.signal.resampling.updown import upfirdn
 
@@ -175,14 +176,13 @@ def decimate(
     >>> decimate(np.ones(600), 4).shape
     (150,)
     """
-    q = operator.index(q)
-    if q < 1:
-        raise DataError(f"decimate: q must be at least 1, got {q}")
+    q = whole_number(operator.index(q), what="decimate: q", most=LARGEST_FACTOR, error=DataError)
     if (fraction := complex_fraction(ftype)) is not None:
         if nonfinite != "propagate":
             raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for real coefficients; leave it out")
         return _decimated_by(fraction, x, q, axis, zero_phase)
-    sections, taps = antialias(q, None if n is None else operator.index(n), ftype)
+    order = None if n is None else whole_number(operator.index(n), what="decimate: n", error=DataError)
+    sections, taps = antialias(q, order, ftype)
     if taps is not None:
         if nonfinite != "propagate":
             raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for recursive filters; leave it out")
@@ -200,6 +200,15 @@ def antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | 
     """The filter that `decimate` takes: its sections, or else its taps."""
     if isinstance(ftype, str):
         word = parse_word(ftype, Literal["iir", "fir"], field="ftype")
+        name, order, most = ("n", n, _MOST_POLES if word == "iir" else _MOST_TAPS)
+        if order is None and word == "fir":
+            name, order, most = "q", q, _MOST_TAPS // 20
+        if order is not None and order > most:
+            raise ConfigError(
+                f"decimate: {name} must be at most {most} where ftype={word!r}, got {number_text(order)}; decimate in "
+                "several steps",
+                field=name,
+            )
         return (_chebyshev(q, 8 if n is None else n), None) if word == "iir" else (None, _hamming(q, n))
     from scipy.signal import dlti, zpk2sos
 
@@ -249,6 +258,10 @@ def _decimated_by(fraction: tuple[Array, Array], x: Any, q: int, axis: int, zero
     else:
         y = upfirdn(b, rows.values, 1, q)[..., : -(-int(rows.values.shape[-1]) // q)]
     return rows.close_new(time_where_it_was(y, axis))
+
+
+_MOST_POLES: Final = 500
+_MOST_TAPS: Final = 1 << 20
 
 
 @lru_cache(maxsize=64)

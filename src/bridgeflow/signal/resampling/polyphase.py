@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.ranges import number_text
 from bridgeflow.signal.resampling import cpu
+from bridgeflow.signal.resampling.rates import LARGEST_FACTOR
 
 __all__ = ["Polyphase", "Window", "floating", "lowpass", "narrowed", "reduced", "widened"]
 
@@ -129,10 +131,12 @@ def reduced(up: Any, down: Any) -> tuple[int, int]:
         DataError: a factor that is no positive integer.
     """
     for name, value in (("up", up), ("down", down)):
-        if isinstance(value, str) or value != int(value):
+        if isinstance(value, str) or not np.isfinite(float(value)) or value != int(value):
             raise DataError(f"{name} must be an integer, got {value!r}")
         if value < 1:
             raise DataError(f"{name} must be at least 1, got {value!r}")
+        if value > LARGEST_FACTOR:
+            raise DataError(f"{name} must be at most {LARGEST_FACTOR}, got {number_text(value)}")
     common = math.gcd(int(up), int(down))
     return int(up) // common, int(down) // common
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Final, TypeAlias
 
+from bridgeflow import ranges
 from bridgeflow.errors import ConfigError
 
-__all__ = ["Rate", "parse_rate", "rate_ratio"]
+__all__ = ["LARGEST_FACTOR", "Rate", "parse_rate", "rate_ratio"]
 
-Rate: TypeAlias = float | str
+Rate: TypeAlias = ranges.Rate | str
 """Samples a second in Hz: a number, or a fraction as text, `"1000/3"`."""
 
-_LARGEST: Final = 1 << 20
+LARGEST_FACTOR: Final = 1 << 20
 """The largest factor that anybody can have meant: its filter has twenty times as many taps."""
 
 
@@ -44,7 +45,7 @@ def rate_ratio(from_hz: Rate, to_hz: Rate) -> tuple[int, int]:
     """
     ratio = parse_rate(to_hz, field="to_hz") / parse_rate(from_hz, field="from_hz")
     up, down = ratio.numerator, ratio.denominator
-    if max(up, down) > _LARGEST:
+    if max(up, down) > LARGEST_FACTOR:
         near = ratio.limit_denominator(1000)
         raise ConfigError(
             f"from {from_hz!r} to {to_hz!r} Hz is exactly {up}/{down}, a filter of {20 * max(up, down)} taps; did you "

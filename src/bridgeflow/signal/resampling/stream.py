@@ -16,8 +16,9 @@ import numpy as np
 
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.policy import Nonfinite, parse_word
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
-from bridgeflow.signal._specs import filtered_spec
+from bridgeflow.ranges import hold
+from bridgeflow.signal._rows import as_marked, count, count_rows, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
 from bridgeflow.signal.extension import BACKGROUNDS, Extension, extend, without_background
@@ -92,6 +93,8 @@ class Resampler:
         """What comes of an array described by `spec`."""
         out = filtered_spec(spec, fs=None, what="Resampler")
         up, down = reduced(self.up, self.down)
+        if spec.time is not None:
+            hold_spec(spec, -(-spec.time * up // down), what="resampling", up=up, down=down)
         time = None if spec.time is None else -(-spec.time * up // down)
         return out.fresh(shape=(*out.shape[:-1], time), fs=None if spec.fs is None else spec.fs * up / down)
 
@@ -241,6 +244,7 @@ def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
     if plan is None:
         return x + 0
     outputs = plan.outputs(x.shape[-1])
+    hold(outputs * count_rows(x), count(x), what="resampling", up=plan.up, down=plan.down)
     if not outputs or (padtype == "constant" and cval == 0.0):
         return plan.run(x, plan.centre, outputs)
     wide = widened(x)

@@ -1,0 +1,241 @@
+"""What SciPy's curated functions are not asked for: options that do not fit each other, or the length of the data.
+
+SciPy takes some of them and ends the process (a division by zero, a read beyond an array), takes all memory, or works
+for hours. Each is refused by name here, before SciPy is called, and when a plan is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import gcd
+from typing import Any, Final, TypeAlias
+
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.ranges import hold, longest_window, number_text
+
+__all__ = ["refuse_together", "refuse_with"]
+
+Options: TypeAlias = Mapping[str, Any]
+
+
+def refuse_together(function: str, options: Options) -> None:
+    """Refuse options that do not fit each other.
+
+    Raises:
+        ConfigError: naming the option and what it has to fit.
+    """
+    for refuse in _TOGETHER.get(function, ()):
+        refuse(options)
+
+
+def refuse_with(function: str, options: Options, time: int, rows: int, result: int | None) -> None:
+    """Refuse options that do not fit data.
+
+    Args:
+        function: its name in the list.
+        options: what it is given.
+        time: samples of a row.
+        rows: how many rows there are.
+        result: elements that a row becomes; `None` where that is not known.
+
+    Raises:
+        DataError: naming the option, its value and how far it may go.
+        ConfigError: a result, or a filter, out of all proportion to the data.
+    """
+    for option, most in _WITHIN.get(function, {}).items():
+        value, limit = options.get(option), most(time)
+        if value is not None and max(value if isinstance(value, tuple) else (value,), default=0) > limit:
+            raise DataError(
+                f"Scipy: {option} of {function} must be at most {limit} for {time} samples, got {number_text(value)}"
+            )
+    refuse = _WITH.get(function)
+    if refuse is not None:
+        refuse(options, time)
+    sizes = {name: options[name] for name in _SIZES.get(function, ()) if options.get(name) is not None}
+    if sizes and result is not None:
+        work = _WORK[function](options, time) if function in _WORK else 0.0
+        hold(max(float(rows) * result, work), rows * time, what=f"Scipy: {function}", **sizes)
+
+
+def _samples(time: int) -> int:
+    return time
+
+
+def _before_the_last(time: int) -> int:
+    return time - 1
+
+
+_WITHIN: Final[Mapping[str, Mapping[str, Callable[[int], int]]]] = {
+    "signal.detrend": {"bp": _samples},
+    "signal.filtfilt": {"padlen": _before_the_last},
+    "signal.medfilt": {"kernel_size": longest_window},
+    "signal.savgol_filter": {"window_length": longest_window},
+    "signal.wiener": {"mysize": longest_window},
+    "stats.differential_entropy": {"window_length": lambda time: max((time - 1) // 2, 0)},
+    **{
+        f"ndimage.{name}": {"size": longest_window}
+        for name in (
+            "black_tophat",
+            "grey_closing",
+            "grey_dilation",
+            "grey_erosion",
+            "grey_opening",
+            "maximum_filter1d",
+            "median_filter",
+            "minimum_filter1d",
+            "morphological_gradient",
+            "percentile_filter",
+            "rank_filter",
+            "uniform_filter1d",
+            "white_tophat",
+        )
+    },
+    "ndimage.gaussian_filter1d": {"radius": longest_window},
+}
+"""The largest value of an option for rows of so many samples."""
+
+_SIZES: Final[Mapping[str, tuple[str, ...]]] = {
+    "ndimage.zoom": ("zoom",),
+    "signal.decimate": ("q", "n"),
+    "signal.hilbert": ("N",),
+    "signal.periodogram": ("nfft",),
+    "signal.resample": ("num",),
+    "signal.resample_poly": ("up", "down"),
+    "signal.upfirdn": ("up", "down"),
+    "signal.zoom_fft": ("m",),
+    **{f"fft.{name}": ("n",) for name in ("dct", "dst", "fft", "idct", "idst", "ifft", "irfft", "rfft")},
+}
+"""The options that say how long a result, or a filter, will be."""
+
+
+def _resampling_taps(options: Options, time: int) -> float:
+    up, down = int(options["up"]), int(options["down"])
+    return 20.0 * max(up, down) / gcd(up, down)
+
+
+_WORK: Final[Mapping[str, Callable[[Options, int], float]]] = {
+    "fft.irfft": lambda options, time: float(options.get("n") or 0),
+    "fft.rfft": lambda options, time: float(options.get("n") or 0),
+    "signal.decimate": lambda options, time: 20.0 * options["q"] if options.get("ftype") == "fir" else 0.0,
+    "signal.periodogram": lambda options, time: float(options.get("nfft") or 0),
+    "signal.resample_poly": _resampling_taps,
+    "signal.upfirdn": lambda options, time: float(options.get("up", 1)) * len(options["h"]),
+}
+"""How many elements a filter or a work array has, where that is not the result."""
+
+
+def _two_samples(option: str, *modes: str) -> Callable[[Options, int], None]:
+    """How a row goes on needs two samples: SciPy divides by their distance, or reads the second."""
+
+    def refuse(options: Options, time: int) -> None:
+        if time < 2 and options.get(option) in modes:
+            raise DataError(f"Scipy: {option}={options[option]!r} needs at least two samples, got {time}")
+
+    return refuse
+
+
+def _gaussian(options: Options, time: int) -> None:
+    if options.get("radius") is not None:
+        return
+    reach = options["sigma"] * options.get("truncate", 4.0)
+    if reach > longest_window(time):
+        raise DataError(
+            f"Scipy: sigma of ndimage.gaussian_filter1d, times truncate, must be at most {longest_window(time)} "
+            f"for {time} samples, got {reach:g}"
+        )
+
+
+def _interpolated(options: Options, time: int) -> None:
+    if options.get("mode", "interp") == "interp" and options["window_length"] > time:
+        raise DataError(
+            f"Scipy: window_length of signal.savgol_filter must be at most {time}, the samples that there are, got "
+            f"{options['window_length']}; or pass mode='nearest'"
+        )
+
+
+_WITH: Final[Mapping[str, Callable[[Options, int], None]]] = {
+    "ndimage.gaussian_filter1d": _gaussian,
+    "signal.resample_poly": _two_samples("padtype", "reflect", "antireflect", "smooth", "line"),
+    "signal.savgol_filter": _interpolated,
+    "signal.upfirdn": _two_samples("mode", "reflect", "antireflect", "smooth", "line"),
+}
+"""What else has to fit the samples of a row."""
+
+
+def _origin(options: Options) -> None:
+    size = options["size"] if "size" in options else len(options["weights"])
+    origin = options.get("origin", 0)
+    if not -(size // 2) <= origin <= (size - 1) // 2:
+        raise ConfigError(
+            f"Scipy: origin must be from {-(size // 2)} to {(size - 1) // 2} for a window of {size} samples, got "
+            f"{number_text(origin)}"
+        )
+
+
+def _rank(options: Options) -> None:
+    size, rank = options["size"], options["rank"]
+    if not -size <= rank < size:
+        raise ConfigError(f"Scipy: rank must be from {-size} to {size - 1} for a window of {size} samples, got {rank}")
+
+
+def _denominator(options: Options) -> None:
+    if not options["a"][0]:
+        raise ConfigError(f"Scipy: a must begin with a number other than 0, got {options['a']!r}")
+
+
+def _polynomial(options: Options) -> None:
+    window, order = options["window_length"], options["polyorder"]
+    if order >= window:
+        raise ConfigError(f"Scipy: polyorder must be less than window_length={window}, got {order}")
+    hold(float(window) * (order + 1), 0, what="Scipy: signal.savgol_filter", window_length=window, polyorder=order)
+
+
+def _ascending(low: str, high: str, lowest: float, highest: float) -> Callable[[Options], None]:
+    def refuse(options: Options) -> None:
+        least, most = options.get(low, lowest), options.get(high, highest)
+        if not least < most:
+            raise ConfigError(f"Scipy: {low} must be less than {high}, got {least!r} and {most!r}")
+
+    return refuse
+
+
+def _percentiles(options: Options) -> None:
+    low, high = options.get("rng", (25, 75))
+    if low > high:
+        raise ConfigError(f"Scipy: rng must ascend, got {(low, high)!r}")
+
+
+def _order_of(ftype: str, most: int) -> Callable[[Options], None]:
+    def refuse(options: Options) -> None:
+        order = options.get("n")
+        if options.get("ftype", "iir") == ftype and order is not None and order > most:
+            raise ConfigError(f"Scipy: n must be at most {most} where ftype={ftype!r}, got {order}")
+
+    return refuse
+
+
+def _cut_of(options: Options) -> None:
+    if options.get("ftype") == "fir" and options["q"] == 1:
+        raise ConfigError("Scipy: q must be at least 2 where ftype='fir': at 1 there is no frequency to cut at, got 1")
+
+
+_CIRCLE: Final = (_ascending("low", "high", 0.0, 6.283185307179586),)
+_TOGETHER: Final[Mapping[str, tuple[Callable[[Options], None], ...]]] = {
+    "ndimage.convolve1d": (_origin,),
+    "ndimage.correlate1d": (_origin,),
+    "ndimage.maximum_filter1d": (_origin,),
+    "ndimage.median_filter": (_origin,),
+    "ndimage.minimum_filter1d": (_origin,),
+    "ndimage.percentile_filter": (_origin,),
+    "ndimage.rank_filter": (_origin, _rank),
+    "ndimage.uniform_filter1d": (_origin,),
+    "signal.decimate": (_order_of("iir", 100), _cut_of),
+    "signal.filtfilt": (_denominator,),
+    "signal.lfilter": (_denominator,),
+    "signal.savgol_filter": (_polynomial,),
+    "stats.circmean": _CIRCLE,
+    "stats.circstd": _CIRCLE,
+    "stats.circvar": _CIRCLE,
+    "stats.iqr": (_percentiles,),
+}
+"""Options that have to fit each other."""
