@@ -71,3 +71,15 @@ def test_what_has_no_one_array_is_refused():
         with pytest.raises(NoRoute) as error:
             strided(column)
         assert error.value.reason == reason
+
+
+@pytest.mark.parametrize("writable", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
+def test_views_of_a_shared_buffer_are_read_by_every_crossing(dtype, writable):
+    """Read-only ones too, and element types that DLPack does not export."""
+    tensor = torch.ones(3, 2).to(getattr(torch, dtype))
+    shared = share(tensor, writable=None if writable else False)
+    assert shape_of(shared) == (3, 2)
+    assert describe(shared).dtype == dtype
+    assert torch.equal(to_tensor(shared), tensor)
+    assert describe(to_arrow(shared)).dtype == dtype

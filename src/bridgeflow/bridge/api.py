@@ -99,7 +99,10 @@ def _land(x: Any, kind: Kind | None) -> Any:
     """A foreign array as one of ours; ours as they are."""
     if kind == "dlpack":
         from bridgeflow.bridge.dlpack import land_dlpack
+        from bridgeflow.bridge.shared import Shared
 
+        if isinstance(x, Shared):  # DLPack has no word for read-only memory, nor NumPy's export for bfloat16
+            return x.numpy if x.numpy.dtype.kind in "biufcmM" else x.tensor
         return land_dlpack(x)
     if kind == "capsule":
         from bridgeflow.bridge.dlpack import land_arrow

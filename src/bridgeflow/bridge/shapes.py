@@ -6,7 +6,6 @@ from typing import Any
 
 from bridgeflow.bridge.api import describe, to_numpy, to_tensor
 from bridgeflow.bridge.kinds import kind_of
-from bridgeflow.bridge.shared import Shared
 
 __all__ = ["has_numpy_dtype", "shape_of", "strided"]
 
@@ -27,7 +26,7 @@ def shape_of(x: Any) -> tuple[int | None, ...]:
     """
     if kind_of(x) in ("numpy", "torch"):
         return tuple(x.shape)
-    return tuple(x.numpy.shape) if isinstance(x, Shared) else describe(x).shape
+    return describe(x).shape
 
 
 def strided(x: Any) -> Any:
@@ -39,8 +38,6 @@ def strided(x: Any) -> Any:
     """
     if kind_of(x) in ("numpy", "torch"):
         return x
-    if isinstance(x, Shared):
-        return x.numpy if x.numpy.dtype.kind in "biufcmM" else x.tensor
     return to_numpy(x) if has_numpy_dtype(describe(x).dtype) else to_tensor(x, writable=False)
 
 

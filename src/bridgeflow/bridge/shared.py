@@ -56,7 +56,7 @@ class Shared:
         return to_arrow(_frozen(self.numpy), copy="never")
 
     def __dlpack__(self, **how: Any) -> Any:
-        """The buffer for any library that takes DLPack; this is also how the bridge itself reads a `Shared`."""
+        """The buffer for any library that takes DLPack; the bridge reads its views."""
         return self.numpy.__dlpack__(**how)
 
     def __dlpack_device__(self) -> tuple[int, int]:

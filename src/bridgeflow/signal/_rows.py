@@ -100,11 +100,11 @@ def as_marked(y: Any, mark: Any, *, same_dtype: bool = False) -> Any:
     if not isinstance(y, np.ndarray) or kind == "numpy":
         return y
     keeps = same_dtype and dtype.startswith(("bfloat16", "complex32", "float8_"))  # what NumPy has no type for
-    if kind == "torch" or (keeps and dtype == "bfloat16"):
+    if kind in ("torch", "dlpack") or (keeps and dtype == "bfloat16"):
         import torch
 
         tensor = to_tensor(y).to(getattr(torch, dtype)) if keeps else to_tensor(y)
-        return tensor if kind == "torch" else to_arrow(tensor)
+        return to_arrow(tensor) if kind == "arrow" else tensor
     return to_arrow(y)
 
 
