@@ -283,6 +283,34 @@ def test_what_scipy_refuses_is_our_error_in_its_words():
 @pytest.mark.parametrize(
     "call",
     [
+        lambda: signal.butter("four", 0.2),
+        lambda: signal.firwin(11, {"low": 1}),
+        lambda: signal.argrelmax(None),
+        lambda: signal.bilinear([1.0], [1.0], fs=0.0),
+        lambda: signal.find_peaks(["a", "b", "a"]),
+        lambda: signal.deconvolve(["a"], ["b"]),
+    ],
+)
+def test_what_scipy_stumbles_over_is_our_error_too(call):
+    with pytest.raises(BridgeflowError) as caught:
+        call()
+    assert isinstance(caught.value, (ValueError, TypeError))
+    with pytest.raises(TypeError, match="missing"):
+        signal.butter()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", sorted(SCIPYS_FUNCTIONS))
+def test_no_arguments_end_the_process_or_hang_it(family):
+    script = Path(__file__).with_name("any_arguments.py")
+    done = subprocess.run([sys.executable, script, family, "100"], capture_output=True, text=True, timeout=500)
+    print(done.stdout)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
         lambda x: signal.convolve(x, np.ones((2, 2))),
         lambda x: signal.convolve(x, x, "all"),
         lambda x: signal.convolve(x, x, method="fast"),

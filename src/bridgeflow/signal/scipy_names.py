@@ -11,13 +11,14 @@ are of the kind (and on the device) of the first argument that is no ndarray. Sc
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_numpy
-from bridgeflow.errors import DataError, NoRoute, nearest
+from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
 from bridgeflow.signal._arrays import differentiates, refuse_table
 
 __all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find"]
@@ -77,6 +78,11 @@ NOT_HERE: Final[Mapping[str, str]] = {
 }
 """Names that stay SciPy's alone, each with the reason."""
 
+_OF_INPUT: Final = frozenset(
+    {ValueError, IndexError, AttributeError, OverflowError, ZeroDivisionError, NotImplementedError}
+)
+"""What SciPy raises for input that it does not take; classes below these say more, and stay."""
+
 _FUNCTIONS: Final = frozenset(name for names in SCIPYS_FUNCTIONS.values() for name in names)
 
 
@@ -116,16 +122,22 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
         args, options: as for the function.
 
     Raises:
-        NoRoute: a tensor that requires grad.
-        DataError: what SciPy refuses with a ValueError, in its words; a table in the place of an array.
+        NoRoute: a tensor that requires grad; what ends in a TypeError in SciPy.
+        DataError: what SciPy refuses with a ValueError, in its words, or stumbles over; a table in the place of an
+            array.
     """
     reader = _Reader(name)
     read_args = [reader.read(value) for value in args]
     read_options = {key: reader.read(value) for key, value in options.items()}
     try:
         result = function(*read_args, **read_options)
-    except (ValueError, IndexError) as error:
-        if type(error) not in (ValueError, IndexError):
+    except BridgeflowError:
+        raise
+    except TypeError as error:
+        inspect.signature(function).bind(*args, **options)  # an argument that is missing stays Python's own error
+        raise NoRoute("dtype", f"{name}: {error}", f"see what scipy.signal.{name} takes") from error
+    except (ValueError, IndexError, AttributeError, ArithmeticError, RuntimeError) as error:
+        if type(error) not in _OF_INPUT:
             raise
         raise DataError(f"{name}: {error}") from error
     return result if reader.template is None else _given_back(result, reader.template)
