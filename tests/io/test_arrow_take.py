@@ -233,3 +233,10 @@ def test_rows_without_values(tmp_path, suffix):
         with open_source(path) as source:
             assert source.read()["ecg"].to_numpy_ndarray().shape == (3, 0)
             assert source.take([2, 0])["ecg"].to_numpy_ndarray().shape == (2, 0)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "arrows"])
+def test_rows_of_more_values_than_arrow_counts_are_refused(tmp_path, suffix):
+    row = np.broadcast_to(np.uint8(0), (1, 1 << 31))
+    with pytest.raises(NotSupported, match="rows of 2,147,483,648 values"), open_sink(tmp_path / f"a.{suffix}") as sink:
+        sink.write({"x": row})

@@ -187,6 +187,18 @@ def test_a_job_writes_counts_as_floats_where_it_is_told_to(tmp_path, dtype):
     assert result.beyond == np.count_nonzero(np.abs(got) > 1)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "int32"])
+def test_a_quiet_recording_in_its_own_counts_is_one(tmp_path, dtype):
+    """Digital silence and what a filter makes of its borders: nothing has another scale than it had."""
+    quiet = np.zeros(8000, dtype)
+    quiet[100] = 1
+    wavfile.write(tmp_path / "in.wav", 8000, quiet)
+    run_job(job(tmp_path, {}, {"dtype": dtype}, FILTER))
+    assert np.abs(wavfile.read(tmp_path / "out.wav")[1]).max() <= 1
+    with pytest.raises(DataError, match="silence"):
+        run_job(job(tmp_path, {}, {"dtype": dtype}, Scale(scale=2.0**-15)), overwrite=True)
+
+
 def test_a_dataset_reads_normalized_samples(tmp_path):
     wavfile.write(tmp_path / "a.wav", 8000, np.array([[16384, 0], [-32768, 1]], "int16"))
     dataset = SignalDataset(tmp_path / "a.wav", normalize=True, kind="numpy")

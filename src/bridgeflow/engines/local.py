@@ -287,7 +287,7 @@ class _FileRun:
         return Result(rows=source.rows, samples=read.values, fs=fs, seconds=seconds, **facts)
 
     def _write(self, write: Callable[[Sink], None]) -> dict[str, Any]:
-        with self._job.open_sink(self._settings, overwrite=self._overwrite) as sink:
+        with self._job.open_sink(self._settings, overwrite=self._overwrite, source=self._source) as sink:
             write(sink)
         return {"receipt": sink.receipt, "rows_written": sink.rows, "saturated": sink.saturated, "beyond": sink.beyond}
 

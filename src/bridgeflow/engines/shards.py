@@ -637,7 +637,8 @@ class _Run:
                 if not any(map(len, columns.values())):
                     continue
                 if sink is None:  # a stretch of which nothing comes out has no file
-                    sink = stack.enter_context(job.open_sink(settings, self._folder / name, overwrite="same"))
+                    opened = job.open_sink(settings, self._folder / name, overwrite="same", source=source)
+                    sink = stack.enter_context(opened)
                 sink.write(columns)
             self._require_hashed(number, source)  # before the shard gets its name
         shard = None

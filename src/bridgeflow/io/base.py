@@ -397,7 +397,7 @@ class Source:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Source {self.name}: {self.rows:,} rows of {', '.join(self.specs)}>"
+        return f"<Source {self.name}: {self.rows:,} rows of {printable(', '.join(self.specs), 200)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         from bridgeflow.io.opening import reopen
@@ -484,6 +484,9 @@ class Source:
                 raise not_supported(self.path, problem, "it is not supported here: convert it") from error
             if isinstance(error, MemoryError):
                 raise data_error(self.path, problem, "it needs more memory than there is") from error
+            if "offset overflow" in problem:
+                remedy = "its texts or lists are too long for one array of their type: read it in pieces"
+                raise data_error(self.path, problem, remedy) from error
             is_file = self.format is not None or isinstance(self._given, str)
             remedy = "the file is damaged or cut off; write it again" if is_file else "the arrays contradict themselves"
             raise data_error(self.path, problem, remedy) from error
@@ -498,6 +501,7 @@ class Sink:
         beyond: number of float samples beyond full scale in a file of audio, which players clip.
         careful: whether a file of float audio far beyond full scale is refused: set for jobs, whose author does not
             look at `beyond`.
+        counts: whether values are known to be counts of the file's own type, so that a quiet file is one.
         receipt: path, size and SHA-256; there once the file is published.
     """
 
@@ -516,7 +520,7 @@ class Sink:
         self.path = path
         self.rows = 0
         self.saturated = self.beyond = 0
-        self.careful = False
+        self.careful = self.counts = False
         self._level = Level() if format.writer.has_full_scale else None
         self.receipt: Receipt | None = None
         self._format = format
@@ -599,7 +603,8 @@ class Sink:
         self.beyond = self._level.beyond if self._level else 0
         problem = ""
         if self._level is not None and self._options.normalize is None:
-            problem = self._level.silence() or (self._level.noise() if self.careful else "")
+            problem = "" if self.counts else self._level.silence()
+            problem = problem or (self._level.noise() if self.careful else "")
         if problem:
             remedy = (
                 "set `normalize: true` if 1.0 is full scale (of a wav source too), or `normalize: false` for counts"

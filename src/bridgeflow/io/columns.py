@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
@@ -16,7 +17,7 @@ from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Columns
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.plain import row_width
 from bridgeflow.spec import ArraySpec, itemsize
 
@@ -25,6 +26,10 @@ __all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "single", "
 EXTENSION_NAME = b"ARROW:extension:name"
 GROUP_BYTES = 8 << 20
 """About how many bytes a row group or record batch of ours holds: small against memory, large against overhead."""
+
+
+_LONGEST_ROW = (1 << 31) - 1
+"""Most values of a row of a fixed shape, whose number Arrow keeps in 32 bits."""
 
 
 def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None, *, values: int | None = None) -> ArraySpec:
@@ -133,6 +138,10 @@ def to_batch(path: Path, columns: Columns, schema: pa.Schema | None = None) -> p
     """
     arrays = []
     for name, column in columns.items():
+        values = math.prod(getattr(column, "shape", ())[1:])
+        if values > _LONGEST_ROW:
+            problem = f"has rows of {values:,} values, and Arrow holds at most {_LONGEST_ROW:,}"
+            raise not_supported(path, problem, "cut them, or write npy or npz", column=name)
         try:
             with at(f"$.{name}", "sink"):
                 arrays.append(to_arrow(column))

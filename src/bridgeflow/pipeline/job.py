@@ -272,12 +272,18 @@ class Job:
 
     @contextmanager
     def open_sink(
-        self, settings: Mapping[str, Any], path: Path | None = None, *, overwrite: Overwrite = False
+        self,
+        settings: Mapping[str, Any],
+        path: Path | None = None,
+        *,
+        overwrite: Overwrite = False,
+        source: Source | None = None,
     ) -> Iterator[Sink]:
         """Open the sink, or with a path one of its shards, as `bridgeflow.io.open_sink` does.
 
         Args:
             settings: what is stored with the result.
+            source: what the results come from, where it is known.
         """
         wanted = self.sink
         opened = open_sink(
@@ -293,7 +299,16 @@ class Job:
         )
         with self.locating(*self.sink_steps), opened as sink:
             sink.careful = True
+            sink.counts = source is not None and self._keeps_counts(source)
             yield sink
+
+    def _keeps_counts(self, source: Source) -> bool:
+        """Whether integers of the source become integers of the same type, and no stage gives them another scale: then
+        a quiet recording is one, and no mistake.
+        """
+        memory = "int32" if self.sink.dtype == "int24" else self.sink.dtype
+        is_same = all(spec.dtype == memory for spec in source.specs.values())
+        return is_same and all(getattr(stage, "scale", 1.0) in (None, 1.0) for stage in self.transform.stages)
 
     def plan(self, source: Source) -> Plan:
         """What the transforms will do to the columns of the source, worked out before any of them is read.
