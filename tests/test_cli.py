@@ -450,6 +450,12 @@ def test_what_is_no_filter_is_one_line(folder, arguments, expected):
     assert state(folder) == before
 
 
+def test_a_picture_ends_in_png(folder):
+    for name in ("out.svg", "out.pth", "out"):
+        assert "pictures are PNG files, and end in .png" in refused("plot", "filter", *BANDPASS, "--png", name)
+        assert not (folder / name).exists()
+
+
 def test_several_filters_want_a_choice(folder):
     change(
         folder,

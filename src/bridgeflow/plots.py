@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bridgeflow._optional import require
 from bridgeflow.io import Roots, printable, publish
+from bridgeflow.io.files import data_error
 from bridgeflow.pipeline.measure import spectrum
 from bridgeflow.signal import CausalFilter, Design, FirFilter, IirFilter, ZeroPhaseFilter
 from bridgeflow.signal.response import (
@@ -157,7 +159,7 @@ def draw_before_after(
     """Draw both signals as a PNG: a stretch of time above, the spectra of the whole below.
 
     Raises:
-        DataError: the file exists and may not be replaced, or lies outside the roots.
+        DataError: the file is not called .png, exists and may not be replaced, or lies outside the roots.
         MissingDependency: matplotlib cannot be imported.
     """
     publish_picture(before_after_png(what), path, overwrite=overwrite, roots=roots)
@@ -176,8 +178,10 @@ def publish_picture(png: bytes, path: str | os.PathLike[str], *, overwrite: bool
     """Write a picture.
 
     Raises:
-        DataError: the file exists and may not be replaced, or lies outside the roots.
+        DataError: the file is not called .png, exists and may not be replaced, or lies outside the roots.
     """
+    if Path(path).suffix.lower() != ".png":
+        raise data_error(path, "pictures are PNG files, and end in .png", "give it another name")
     with publish(path, overwrite=overwrite, roots=roots) as output:
         output.file.write(png)
 
@@ -195,7 +199,7 @@ def draw_filter(
         the curves drawn.
 
     Raises:
-        DataError: the file exists and may not be replaced, or lies outside the roots.
+        DataError: the file is not called .png, exists and may not be replaced, or lies outside the roots.
         MissingDependency: matplotlib cannot be imported.
     """
     require_matplotlib("the picture of a filter")
