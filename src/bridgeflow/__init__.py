@@ -6,10 +6,61 @@ when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import sys
 
-from bridgeflow._version import __version__ as __version__
+
+class _Package(type(sys)):  # type: ignore[misc]
+    """A package in here whose file has not been run: see `bridgeflow._packages`."""
+
+    def __getattr__(self, name: str) -> object:
+        from bridgeflow._packages import attribute
+
+        return attribute(self, name)
+
+    def __dir__(self) -> list[str]:
+        from bridgeflow._packages import run
+
+        run(self)
+        return dir(self)
+
+
+class _Waiting:
+    """Loads a package without running its file."""
+
+    def __init__(self, loader: object) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loader, name)
+
+    def exec_module(self, module: object) -> None:
+        module.__spec__.loader = module.__loader__ = self._loader  # type: ignore[attr-defined]
+        module.__class__ = _Package
+
+
+class _Finder:
+    """Finds the packages in here. Python may hold its lock of all imports meanwhile, so nothing is imported for it."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> object:
+        if not name.startswith("bridgeflow.") or name == "bridgeflow.cli":  # whose `app` is a module's name as well
+            return None
+        others: list[Any] = [finder for finder in sys.meta_path if finder is not _finder]
+        for finder in others:
+            spec = finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.submodule_search_locations is not None and spec.loader is not None:
+                    spec.loader = _Waiting(spec.loader)
+                return spec
+        return None
+
+
+_finder: Any = _Finder()
+sys.meta_path.insert(0, _finder)  # before anything else is imported, which lets other threads come between
+
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
+
+from bridgeflow._version import __version__ as __version__  # noqa: E402
 
 if TYPE_CHECKING:
     from bridgeflow.bridge import Masked as Masked

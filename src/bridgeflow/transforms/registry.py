@@ -7,6 +7,7 @@ scanned for: a plugin's transforms are known once the plugin has been imported.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bridgeflow.errors import ConfigError, nearest, quoted
@@ -43,13 +44,19 @@ def _origin(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
+def _registered() -> dict[str, type[Transform]]:
+    """All that are known, ours included, whose modules the package imports when it is first asked for a name."""
+    getattr(import_module("bridgeflow.transforms"), "__all__", None)
+    return _REGISTERED
+
+
 def names() -> tuple[str, ...]:
     """The names of all transforms, sorted.
 
     >>> {"Scale", "ToTensor"} <= set(names())
     True
     """
-    return tuple(sorted(_REGISTERED))
+    return tuple(sorted(_registered()))
 
 
 def lookup(name: str) -> type[Transform]:
@@ -62,10 +69,11 @@ def lookup(name: str) -> type[Transform]:
     Traceback (most recent call last):
     bridgeflow.errors.ConfigError: there is no transform 'Scael'; did you mean 'Scale'?
     """
+    known = _registered()
     try:
-        return _REGISTERED[name]
+        return known[name]
     except KeyError:
-        raise ConfigError(f"there is no transform {quoted(name)}; {nearest(name, _REGISTERED)}") from None
+        raise ConfigError(f"there is no transform {quoted(name)}; {nearest(name, known)}") from None
 
 
 def split_config(config: object) -> tuple[str, dict[str, Any]]:
