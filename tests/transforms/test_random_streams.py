@@ -140,5 +140,5 @@ def test_some_random_streams():
 
 @pytest.mark.slow
 def test_many_random_streams():
-    tried = sum(try_out(seed=seed, count=1000) for seed in range(1, 11))
+    tried = sum(try_out(seed=seed, count=1000) for seed in range(1, 5))
     print(f"{tried:,} transforms on random arrays, whole and in chunks: no difference")
