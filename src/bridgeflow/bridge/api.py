@@ -18,7 +18,7 @@ from bridgeflow._optional import loaded, require
 from bridgeflow.bridge.array_like import describe_array_like, is_number_list, land_buffer, read_list
 from bridgeflow.bridge.devices import parse_device
 from bridgeflow.bridge.kinds import kind_of
-from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent, misaligned
+from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent
 from bridgeflow.bridge.routes import Options, Route, Target, find_route, parse_options
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import NoRoute
@@ -427,12 +427,14 @@ def to_tensor(
     ):
         flags = x.flags
         try:
-            if x.dtype.kind == "c" and misaligned(x):
-                pass  # copied by a rule
-            elif flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
-                return _from_numpy(x)
+            tensor = None
+            if flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
+                tensor = _from_numpy(x)
             elif not (flags.writeable or writable) and flags.c_contiguous:
-                return _from_dlpack(x)
+                tensor = _from_dlpack(x)
+            # complex numbers are copied by a rule where their address is not a multiple of their size
+            if tensor is not None and not (tensor.is_complex() and tensor.data_ptr() % x.itemsize):
+                return tensor
         except (TypeError, ValueError, BufferError):
             pass  # the table of routes knows why
     elif (
