@@ -79,7 +79,7 @@ NOT_HERE: Final[Mapping[str, str]] = {
 """Names that stay SciPy's alone, each with the reason."""
 
 _OF_INPUT: Final = frozenset(
-    {ValueError, IndexError, AttributeError, OverflowError, ZeroDivisionError, NotImplementedError}
+    {ValueError, IndexError, AttributeError, OverflowError, ZeroDivisionError, RuntimeError, NotImplementedError}
 )
 """What SciPy raises for input that it does not take; classes below these say more, and stay."""
 
