@@ -99,4 +99,5 @@ def open_missing_streams() -> None:
         if stream is None:
             setattr(sys, name, open(number, "w", encoding="utf-8", closefd=False))  # noqa: SIM115
         elif hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # its descriptor has become a pipe since Python asked whether it can seek
+                stream.reconfigure(errors="backslashreplace")
