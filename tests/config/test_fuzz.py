@@ -22,6 +22,8 @@ from bridgeflow.io import open_sink
 
 BANDPASS = {"design": "butter", "btype": "bandpass", "cutoff": [0.5, 20], "order": 2}
 NOTCH = {"design": "notch", "w0": 30, "Q": 5}
+pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of numbers that overflow
+
 JOBS = [
     {"source": {"npz": "in.npz", "columns": ["ecg"], "fs": 100}, "transforms": [{"Scale": {"keys": ["ecg"], "scale": 0.5}}],
      "sink": {"npz": "out.npz"}},
