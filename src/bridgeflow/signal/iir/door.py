@@ -71,7 +71,8 @@ class Door(NamedTuple):
 
     def target(self, out: Any) -> Any:
         """The caller's `out` as the engine writes into it."""
-        target = out if self.by_torch or kind_of(out) == "numpy" else to_numpy(out, copy="never")
+        in_place = self.by_torch or kind_of(out) in {"numpy", None}
+        target = out if in_place else to_numpy(out, copy="never")
         if kind_of(target) not in {"numpy", "torch"} or (kind_of(target) == "torch") != self.by_torch:
             wanted_kind = "tensor" if self.by_torch else "ndarray or CPU tensor"
             raise DataError(f"out must be a {wanted_kind}, got {type(out).__name__}")
