@@ -28,7 +28,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.errors import BridgeflowError, CannotFork, WorkerDied
 from bridgeflow.memory import Descriptor, Packed, Ring, require_shared_memory, unpack
 from bridgeflow.pipeline.worker import FRAME, TASK, Done, Failed, Orders, Ready, work
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import parse_integer, parse_word
 
 __all__ = ["StartMethod", "WorkerPool"]
 
@@ -95,9 +95,9 @@ class WorkerPool:
         threads: int | None = 1,
     ) -> None:
         for name, number in (("workers", workers), ("ahead", ahead), ("attempts", attempts), ("threads", threads)):
-            if number is not None and number < 1:
+            if number is not None and parse_integer(number, field=f"WorkerPool: {name}", least=-1 << 64) < 1:
                 raise ValueError(f"WorkerPool: {name} must be at least 1, got {number}")
-        if slots is not None and slots < 2:
+        if slots is not None and parse_integer(slots, field="WorkerPool: slots", least=-1 << 64) < 2:
             raise ValueError(
                 f"WorkerPool: slots must be at least 2, one for the workers and one to hand over, got {slots}"
             )
