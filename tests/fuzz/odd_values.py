@@ -6,6 +6,7 @@ a job on a short recording, and prints for each line what `check` and `run` ende
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -50,7 +51,7 @@ def outcomes(stages: Iterable[Any]) -> Iterator[Ended]:
                 yield Ended(waiting.pop(0), *line)
                 if not waiting:
                     return
-        yield Ended(waiting.pop(0), child.end, child.end, child.said())
+        yield Ended(waiting.pop(0), child.end, child.end, child.said)
 
 
 class _Child:
@@ -64,10 +65,14 @@ class _Child:
             text=True,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
-        self.end = ""
+        self.end = self.said = ""
         self.answers: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._feed, args=[stages], daemon=True).start()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.threads = [
+            threading.Thread(target=self._feed, args=[stages], daemon=True),
+            threading.Thread(target=self._read, daemon=True),
+        ]
+        for thread in self.threads:
+            thread.start()
 
     def _feed(self, stages: list[Any]) -> None:
         assert self.process.stdin is not None
@@ -100,17 +105,21 @@ class _Child:
             if line != "ready\n":
                 yield tuple(json.loads(line))
 
-    def said(self) -> str:
-        with self.errors as file:
-            file.seek(0)
-            return file.read()[-200:]
-
     def __enter__(self) -> _Child:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+        for thread in self.threads:
+            thread.join()
+        for pipe in (self.process.stdin, self.process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        with self.errors as file:
+            file.seek(0)
+            self.said = file.read()[-200:]
 
 
 def written(value: Any) -> str:
@@ -128,7 +137,6 @@ def written(value: Any) -> str:
 
 
 def _serve() -> None:
-    import contextlib
     import io
     import resource
 

@@ -48,6 +48,11 @@ def refuse_with(function: str, options: Options, time: int, rows: int, result: i
             raise DataError(
                 f"Scipy: {option} of {function} must be at most {limit} for {time} samples, got {number_text(value)}"
             )
+    if function in _TAPS and _TAPS[function](options) > max(1 << 15, 40 * time):
+        raise DataError(
+            f"Scipy: {function} would need a filter of {_TAPS[function](options):.3g} taps for {time} samples, at most "
+            f"{max(1 << 15, 40 * time)}, or SciPy works for hours; lower {' and '.join(_SIZES[function])}"
+        )
     refuse = _WITH.get(function)
     if refuse is not None:
         refuse(options, time)
@@ -108,7 +113,7 @@ _SIZES: Final[Mapping[str, tuple[str, ...]]] = {
 """The options that say how long a result, or a filter, will be."""
 
 
-def _resampling_taps(options: Options, time: int) -> float:
+def _resampling_taps(options: Options) -> float:
     up, down = int(options["up"]), int(options["down"])
     return 20.0 * max(up, down) / gcd(up, down)
 
@@ -116,12 +121,23 @@ def _resampling_taps(options: Options, time: int) -> float:
 _WORK: Final[Mapping[str, Callable[[Options, int], float]]] = {
     "fft.irfft": lambda options, time: float(options.get("n") or 0),
     "fft.rfft": lambda options, time: float(options.get("n") or 0),
-    "signal.decimate": lambda options, time: 20.0 * options["q"] if options.get("ftype") == "fir" else 0.0,
     "signal.periodogram": lambda options, time: float(options.get("nfft") or 0),
-    "signal.resample_poly": _resampling_taps,
     "signal.upfirdn": lambda options, time: float(options.get("up", 1)) * len(options["h"]),
 }
 """How many elements a filter or a work array has, where that is not the result."""
+
+
+def _decimating_taps(options: Options) -> float:
+    if options.get("ftype", "iir") == "iir":
+        return 0.0
+    return float(20 * options["q"] if options.get("n") is None else options["n"])
+
+
+_TAPS: Final[Mapping[str, Callable[[Options], float]]] = {
+    "signal.decimate": _decimating_taps,
+    "signal.resample_poly": _resampling_taps,
+}
+"""How many taps a filter that SciPy designs will have."""
 
 
 def _two_samples(option: str, *modes: str) -> Callable[[Options, int], None]:

@@ -14,6 +14,7 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.live import State, spectral_spec
@@ -227,6 +228,8 @@ class WelchAverage:
             raise DataError("welch: complex data have no one-sided spectrum; take return_onesided=False")
         if spec.time is not None:
             self._enough(spec.time)
+            segments = (spec.time - self.sft.m_num) // self.sft.hop + 1
+            hold_spec(spec, segments * int(self.sft.mfft), what="welch", nfft=int(self.sft.mfft))
         return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts)), fs=None)
 
     def _enough(self, samples: int) -> None:

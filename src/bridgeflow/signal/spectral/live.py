@@ -9,7 +9,7 @@ import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
-from bridgeflow.signal._specs import filtered_spec
+from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import in_precision, squared_magnitude
 from bridgeflow.signal.spectral.short_time import Detrend, Padding, ShortTimeFFT, parse_padding
@@ -53,6 +53,8 @@ class LiveStft:
             slices = None if spec.time is None else int(self.sft.p_num(spec.time))
         except ValueError as error:
             raise DataError(f"stft: {error}") from error
+        if slices is not None:
+            hold_spec(spec, slices * int(self.sft.mfft), what="stft", mfft=int(self.sft.mfft))
         return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts), slices), fs=self.sft.fs / self.sft.hop)
 
     @property

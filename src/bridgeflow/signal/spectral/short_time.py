@@ -15,8 +15,9 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word, words
+from bridgeflow.ranges import hold
 from bridgeflow.signal._arrays import as_ndarray, as_number
-from bridgeflow.signal._rows import open_rows, padded
+from bridgeflow.signal._rows import count_rows, open_rows, padded
 from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows
@@ -332,6 +333,7 @@ class ShortTimeFFT:
                 "'centered'"
             )
         slices = strided_windows(in_precision(x), self.m_num, self.hop)
+        hold(count_rows(slices) * int(self.mfft), count_rows(x) * int(x.shape[-1]), what="stft", mfft=int(self.mfft))
         weights = like_data(self.win.conj(), slices)
         if not isinstance(slices, np.ndarray):
             if not slices.numel():  # MKL makes an error of it
