@@ -187,7 +187,7 @@ def test_a_forged_log_never_ends_as_a_bug_on_resumption(tmp_path, capsys, name):
     with capsys.disabled():
         print(f" {name}: {len(refused)} refused, {resumed} resumed", end="")
     assert all(said.isprintable() for said in refused)
-    assert len(refused) > 10
+    assert len(refused) > 3
 
 
 def canonical_or_none(value):
