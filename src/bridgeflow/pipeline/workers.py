@@ -95,12 +95,10 @@ class WorkerPool:
         threads: int | None = 1,
     ) -> None:
         for name, number in (("workers", workers), ("ahead", ahead), ("attempts", attempts), ("threads", threads)):
-            if number is not None and parse_integer(number, field=f"WorkerPool: {name}", least=-1 << 64) < 1:
-                raise ValueError(f"WorkerPool: {name} must be at least 1, got {number}")
-        if slots is not None and parse_integer(slots, field="WorkerPool: slots", least=-1 << 64) < 2:
-            raise ValueError(
-                f"WorkerPool: slots must be at least 2, one for the workers and one to hand over, got {slots}"
-            )
+            if number is not None:
+                parse_integer(number, field=f"WorkerPool: {name}", least=1)
+        if slots is not None:  # one for the workers, and one to hand over
+            parse_integer(slots, field="WorkerPool: slots", least=2)
         parse_word(context, StartMethod, field="context")
         require_shared_memory("WorkerPool", "threads do without: Loader(dataset, workers=0, threads=...)")
         self._fetch = fetch
