@@ -29,7 +29,12 @@ ZXX = scipy.signal.stft(X, nperseg=32)[2]
 
 
 def differentiable(name, *args, **options):
-    return pytest.param(name, args, options, id=f"{name}-{'-'.join(map(str, options.values()))}")
+    words = [value.__name__ if callable(value) else str(value) for value in options.values()]
+    return pytest.param(name, args, options, id="-".join([name, *words]))
+
+
+def bell(f):
+    return np.exp(-(f**2))
 
 
 DIFFERENTIABLE = [
@@ -55,7 +60,7 @@ DIFFERENTIABLE = [
     *(differentiable("resample", x + 1j, n) for x in (X, X[:-1]) for n in (100, 101, 300, 400, 401)),
     differentiable("resample", X, 120, window="hamming"),
     differentiable("resample", X, 120, window=np.hanning(300)),
-    differentiable("resample", X + 1j * Y, 120, window=lambda f: np.exp(-(f**2))),
+    differentiable("resample", X + 1j * Y, 120, window=bell),
     differentiable("resample", np.fft.fft(X), 120, domain="freq"),
     differentiable("resample", ROWS, 200, axis=-1),
     differentiable("csd", X, Y, 10.0, nperseg=64),
