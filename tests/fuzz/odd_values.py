@@ -44,13 +44,16 @@ class Ended(NamedTuple):
 
 def outcomes(stages: Iterable[Any]) -> Iterator[Ended]:
     """What became of each; a child that died or hung is replaced, and the stage that it was at is told."""
-    waiting = list(stages)
+    waiting, tried = list(stages), None
     while waiting:
         with _Child(waiting) as child:
             for line in child.lines():
                 yield Ended(waiting.pop(0), *line)
                 if not waiting:
                     return
+        if child.end == "status 0" and waiting[0] is not tried:  # it stopped reading: neither a crash nor a hang
+            tried = waiting[0]
+            continue
         yield Ended(waiting.pop(0), child.end, child.end, child.said)
 
 
