@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,21 +44,18 @@ class Ended(NamedTuple):
 
 def outcomes(stages: Iterable[Any]) -> Iterator[Ended]:
     """What became of each; a child that died or hung is replaced, and the stage that it was at is told."""
-    waiting, tried = list(stages), None
+    waiting = list(stages)
     while waiting:
-        with _Child(waiting) as child:
+        with _Child(tuple(waiting)) as child:  # its own: what is fed to it must not move while answers are taken off
             for line in child.lines():
                 yield Ended(waiting.pop(0), *line)
                 if not waiting:
                     return
-        if child.end == "status 0" and waiting[0] is not tried:  # it stopped reading: neither a crash nor a hang
-            tried = waiting[0]
-            continue
         yield Ended(waiting.pop(0), child.end, child.end, child.said)
 
 
 class _Child:
-    def __init__(self, stages: list[Any]) -> None:
+    def __init__(self, stages: Sequence[Any]) -> None:
         self.errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the child
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__],
@@ -77,7 +74,7 @@ class _Child:
         for thread in self.threads:
             thread.start()
 
-    def _feed(self, stages: list[Any]) -> None:
+    def _feed(self, stages: Sequence[Any]) -> None:
         assert self.process.stdin is not None
         try:
             for stage in stages:

@@ -12,6 +12,8 @@ import torch
 
 from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError
+from bridgeflow.signal import resample_poly
+from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import Transform
 from bridgeflow.transforms.resample import Decimate, Resample
 from tests.transforms.kinds import check_kinds
@@ -95,3 +97,31 @@ def test_obstacles():
 def test_refusals(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("rates", [(44101, 48000), (44100, 48000), (192001, 96000)])
+def test_usual_rates_take_short_recordings(rates):
+    assert Resample(from_hz=rates[0], to_hz=rates[1])(np.zeros(300)).shape == (-(-300 * rates[1] // rates[0]),)
+
+
+@pytest.mark.parametrize("rates", [(1, 1 << 20), ((1 << 20) - 1, 1 << 20), ((1 << 20) - 1, 7)])
+def test_a_filter_out_of_proportion_to_the_data_is_refused_before_it_is_designed(rates):
+    transform = Resample(from_hz=rates[0], to_hz=rates[1])
+    spec = ArraySpec(kind="numpy", dtype="float32", shape=(2, 500))
+    for use in (
+        lambda: transform.plan(spec),
+        lambda: transform(np.zeros((2, 500), "f4")),
+        lambda: transform.live(np.zeros((2, 500), "f4")),
+        lambda: resample_poly(np.zeros(500), rates[1], rates[0]),
+    ):
+        with pytest.raises(ConfigError, match=r"a filter of 209715[0-9]+ taps for 500 samples"):
+            use()
+
+
+def test_the_window_of_a_large_factor_is_refused_when_it_is_made():
+    with pytest.raises(ConfigError, match="window must be one"):
+        Resample(from_hz=1, to_hz=1 << 20, window="nonesuch")
+
+
+def test_a_recursive_filter_decimates_short_data_by_a_large_factor():
+    assert Decimate(q=1 << 20, zero_phase=False).plan(ArraySpec(kind="numpy", dtype="float32", shape=(500,)))

@@ -524,7 +524,7 @@ _NDIMAGE: Final = (
     ScipyFunction(
         name="ndimage.gaussian_filter1d",
         options={
-            "sigma": Option(Annotated[float, Range(0, 1e9)], required=True),
+            "sigma": Option(Annotated[float, Range(1e-100, 1e9)], required=True),
             "order": Option(Annotated[int, Range(0, 20)]),
             **_SIZES,
             "truncate": Option(Annotated[float, Range(0, 1e6)]),

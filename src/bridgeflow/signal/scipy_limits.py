@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.ranges import hold, longest_window, number_text
+from bridgeflow.signal._windows import refuse_parameters
 
 __all__ = ["refuse_together", "refuse_with"]
 
@@ -235,6 +236,10 @@ def _cut_of(options: Options) -> None:
         raise ConfigError("Scipy: q must be at least 2 where ftype='fir': at 1 there is no frequency to cut at, got 1")
 
 
+def _window(options: Options) -> None:
+    refuse_parameters(options.get("window"), what="Scipy")
+
+
 _CIRCLE: Final = (_ascending("low", "high", 0.0, 6.283185307179586),)
 _TOGETHER: Final[Mapping[str, tuple[Callable[[Options], None], ...]]] = {
     "ndimage.convolve1d": (_origin,),
@@ -248,6 +253,9 @@ _TOGETHER: Final[Mapping[str, tuple[Callable[[Options], None], ...]]] = {
     "signal.decimate": (_order_of("iir", 100), _cut_of),
     "signal.filtfilt": (_denominator,),
     "signal.lfilter": (_denominator,),
+    "signal.periodogram": (_window,),
+    "signal.resample": (_window,),
+    "signal.resample_poly": (_window,),
     "signal.savgol_filter": (_polynomial,),
     "stats.circmean": _CIRCLE,
     "stats.circstd": _CIRCLE,

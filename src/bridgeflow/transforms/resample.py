@@ -75,7 +75,7 @@ class Resample(GapTransform, LiveTransform):
     nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
-        self.live.plan  # noqa: B018  the design is refused here too
+        self.live.prepare()
 
     @cached_property
     def live(self) -> Resampler:
@@ -173,7 +173,7 @@ class Decimate(GapTransform, LiveTransform):
         sections, _ = antialias(self.q, self.n, self.ftype)
         if sections is not None and self.zero_phase and spec.time is not None:
             parse_padding("odd", None, default_padlen(sections), spec.time, what="sosfiltfilt")
-        return Resampler(up=1, down=self.q).out_spec(spec)
+        return Resampler(up=1, down=self.q, window=(1.0,)).out_spec(spec)  # the filter is held where it is designed
 
     @property
     def stream_obstacle(self) -> str:

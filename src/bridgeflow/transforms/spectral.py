@@ -322,4 +322,4 @@ def _weights(what: str, win: str | tuple[str | float, ...], nperseg: int | None)
         raise ConfigError(
             f"{what}: the window {win!r} needs its number of samples, nperseg, got {nperseg!r}", field="nperseg"
         )
-    return named_window(win, nperseg)
+    return named_window(win, nperseg, what=what)

@@ -189,7 +189,7 @@ class Design:
         """Call a design function of SciPy, whose refusals become ours, on one line."""
         try:
             return design(*args, **options)
-        except (ValueError, ArithmeticError, RuntimeError) as error:
+        except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError) as error:
             raise self._fail(" ".join(str(error).split())) from error
 
 

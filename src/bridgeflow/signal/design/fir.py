@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
+from bridgeflow.signal._windows import refuse_parameters
 from bridgeflow.signal.design.base import Array, FirFilter
 
 __all__ = ["Firls", "Firwin", "Remez", "Savgol", "Taps"]
@@ -62,7 +63,9 @@ class Firwin(FirFilter):
             return self.window
         if isinstance(self.window, (Sequence, np.ndarray)):
             parts = self._sequence("window")
-            return tuple(part if isinstance(part, str) else self._number("window", part) for part in parts)
+            given = tuple(part if isinstance(part, str) else self._number("window", part) for part in parts)
+            refuse_parameters(given, what=self.name)
+            return given
         return self._number("window")
 
     def _solve(self) -> Array:

@@ -117,7 +117,7 @@ def resample_poly(
             whole(lowpass(up, down, part), floating(rows.values), padtype, level) for part in (taps.real, taps.imag)
         ]
         return rows.close_new(time_where_it_was(parts[0] + 1j * parts[1], axis))
-    plan = None if up == down else lowpass(up, down, window)
+    plan = None if up == down else lowpass(up, down, window, samples=int(rows.values.shape[-1]))
     return rows.close(whole(plan, floating(rows.values), padtype, level))
 
 

@@ -13,6 +13,7 @@ from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
+from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data
 
 __all__ = ["Domain", "resample"]
@@ -112,12 +113,7 @@ def _weights(window: Any, samples: int) -> Array | None:
                 "of frequency bins!"
             )
         return weights
-    from scipy.signal import get_window
-
-    try:
-        return np.fft.fftshift(get_window(window, samples))
-    except (ValueError, TypeError) as error:
-        raise DataError(f"resample: window must be one that get_window knows, got {window!r} ({error})") from error
+    return np.fft.fftshift(named_window(window, samples, what="resample", error=DataError))
 
 
 def _real(fourier: Fourier, x: Any, weights: Array | None, num: int) -> Any:

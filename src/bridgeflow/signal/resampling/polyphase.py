@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.ranges import number_text
+from bridgeflow.signal._windows import refuse_parameters
 from bridgeflow.signal.resampling import cpu
-from bridgeflow.signal.resampling.rates import LARGEST_FACTOR
+from bridgeflow.signal.resampling.rates import LARGEST_FACTOR, hold_taps
 
 __all__ = ["Polyphase", "Window", "floating", "lowpass", "narrowed", "reduced", "widened"]
 
@@ -164,16 +165,17 @@ def narrowed(y: Any, x: Any) -> Any:
     return y.astype(x.dtype, copy=False) if isinstance(y, np.ndarray) else y.to(x.dtype)
 
 
-def lowpass(up: int, down: int, window: Window | Sequence[float] | Array) -> Polyphase:
+def lowpass(up: int, down: int, window: Window | Sequence[float] | Array, *, samples: int | None = None) -> Polyphase:
     """The filter that `scipy.signal.resample_poly` takes between two rates.
 
     Args:
         up, down: without a common factor.
         window: for a design by windows, 20 zero crossings wide; or the taps themselves, as a list or an array.
+        samples: of the recording, which a filter that is designed has to fit; `None` where that is not known.
 
     Raises:
         DataError: taps that are no row of real numbers.
-        ConfigError: a window that does not exist.
+        ConfigError: a window that does not exist; a filter out of all proportion to the data.
     """
     if isinstance(window, list) or kind_of(window) is not None:
         from bridgeflow.signal._arrays import as_ndarray
@@ -184,6 +186,8 @@ def lowpass(up: int, down: int, window: Window | Sequence[float] | Array) -> Pol
                 f"window must be 1-D: the taps as a row of real numbers, got {taps.dtype} of shape {taps.shape}"
             )
         return Polyphase(up, down, taps.astype(np.float64), (len(taps) - 1) // 2, float(up))
+    if samples is not None:
+        hold_taps(up, down, samples)
     return _designed(up, down, window)  # type: ignore[arg-type]  # no list, no array: a name and its parameters
 
 
@@ -194,10 +198,13 @@ def _designed(up: int, down: int, window: Window) -> Polyphase:
     slower = max(up, down)
     half = 10 * slower
     chosen: Any = window
+    refuse_parameters(window)
     try:
         taps = np.asarray(firwin(2 * half + 1, 1.0 / slower, window=chosen), np.float64)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, IndexError, ArithmeticError) as error:
         raise ConfigError(
             f"window must be one that scipy.signal.get_window knows, got {window!r} ({error})", field="window"
         ) from error
+    if not np.isfinite(taps).all():
+        raise ConfigError(f"window: the parameters of {window!r} give no finite taps", field="window")
     return Polyphase(up, down, taps, half, float(up))

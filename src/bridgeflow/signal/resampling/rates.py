@@ -8,13 +8,46 @@ from typing import Final, TypeAlias
 from bridgeflow import ranges
 from bridgeflow.errors import ConfigError
 
-__all__ = ["LARGEST_FACTOR", "Rate", "parse_rate", "rate_ratio"]
+__all__ = ["LARGEST_FACTOR", "Rate", "hold_taps", "is_quick", "parse_rate", "rate_ratio"]
 
 Rate: TypeAlias = ranges.Rate | str
 """Samples a second in Hz: a number, or a fraction as text, `"1000/3"`."""
 
 LARGEST_FACTOR: Final = 1 << 20
 """The largest factor that anybody can have meant: its filter has twenty times as many taps."""
+
+_QUICK_FACTOR: Final = 200_000
+"""Up to here the design takes a second or two, whatever the data; the primes near 192000 Hz are below."""
+
+
+def is_quick(up: int, down: int) -> bool:
+    """Whether the filter is so short that it may be designed before the data are known."""
+    return max(up, down) <= _QUICK_FACTOR
+
+
+def hold_taps(up: int, down: int, samples: int) -> None:
+    """Refuse a filter out of all proportion to the data, which would take all the time and memory to design.
+
+    Args:
+        up, down: without a common factor.
+        samples: of the recording.
+
+    Raises:
+        ConfigError: naming the factors, the taps and what would fit.
+
+    >>> hold_taps(48000, 44101, 10)
+    >>> hold_taps(1 << 20, 3, 500)
+    Traceback (most recent call last):
+    bridgeflow.errors.ConfigError: resampling: up=1048576, down=3 takes a filter of 20971520 taps for 500 samples, at \
+most 4000000; choose rates with a simpler ratio
+    """
+    taps, most = 20 * max(up, down), max(20 * _QUICK_FACTOR, 40 * samples)
+    if taps > most:
+        raise ConfigError(
+            f"resampling: up={up}, down={down} takes a filter of {taps} taps for {samples} samples, at most {most}; "
+            "choose rates with a simpler ratio",
+            field="to_hz",
+        )
 
 
 def parse_rate(rate: Rate, *, field: str) -> Fraction:

@@ -23,6 +23,7 @@ from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
 from bridgeflow.signal.extension import BACKGROUNDS, Extension, extend, without_background
 from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
+from bridgeflow.signal.resampling.rates import hold_taps, is_quick
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["Decimator", "Resampler", "State", "places_of", "whole"]
@@ -74,19 +75,32 @@ class Resampler:
             )
         reduced(self.up, self.down)
 
+    @property
+    def _given(self) -> bool:
+        """Whether the window is the taps themselves."""
+        return isinstance(self.window, tuple) and not (self.window and isinstance(self.window[0], str))
+
+    def prepare(self) -> None:
+        """Design the filter, or refuse it; one that takes long to design waits for the data, and may not fit them."""
+        up, down = reduced(self.up, self.down)
+        if self._given or is_quick(up, down):
+            self.plan  # noqa: B018
+        else:
+            lowpass(2, 1, self.window)
+
     @cached_property
     def plan(self) -> Polyphase | None:
         """The filter; `None` where the rate stays."""
         up, down = reduced(self.up, self.down)
-        given = isinstance(self.window, tuple) and not (self.window and isinstance(self.window[0], str))
-        if up == down and not given:
+        if up == down and not self._given:
             return None
-        plan = lowpass(up, down, np.asarray(self.window, np.float64) if given else self.window)
+        plan = lowpass(up, down, np.asarray(self.window, np.float64) if self._given else self.window)
         return plan if self.zero_phase else Polyphase(up, down, plan.taps, 0, plan.gain)
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] to [..., ceil(T * up / down)]."""
         rows = open_rows(x, -1, what="Resampler")
+        self._hold(int(rows.values.shape[-1]))
         return rows.close(whole(self.plan, floating(rows.values), self.padtype, self.cval or 0.0))
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
@@ -94,9 +108,15 @@ class Resampler:
         out = filtered_spec(spec, fs=None, what="Resampler")
         up, down = reduced(self.up, self.down)
         if spec.time is not None:
+            self._hold(spec.time)
             hold_spec(spec, -(-spec.time * up // down), what="resampling", up=up, down=down)
         time = None if spec.time is None else -(-spec.time * up // down)
         return out.fresh(shape=(*out.shape[:-1], time), fs=None if spec.fs is None else spec.fs * up / down)
+
+    def _hold(self, samples: int) -> None:
+        up, down = reduced(self.up, self.down)
+        if not self._given and up != down:
+            hold_taps(up, down, samples)
 
     @property
     def stream_obstacle(self) -> str:
@@ -204,7 +224,7 @@ class Decimator:
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        return Resampler(up=1, down=self.q).out_spec(spec)
+        return Resampler(up=1, down=self.q, window=(1.0,)).out_spec(spec)
 
     def init_state(self, spec: ArraySpec) -> State:
         """See `CausalFilter.init_state`."""

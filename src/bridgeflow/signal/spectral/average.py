@@ -16,13 +16,23 @@ from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal._typing import SameKind
+from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.live import State, spectral_spec
 from bridgeflow.signal.spectral.short_time import Detrend, ShortTimeFFT
 from bridgeflow.signal.trends import Trend
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Average", "Scaling", "WelchAverage", "frequencies", "median_bias", "welch", "welch_transform"]
+__all__ = [
+    "Average",
+    "Scaling",
+    "WelchAverage",
+    "frequencies",
+    "median_bias",
+    "named_window",
+    "welch",
+    "welch_transform",
+]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -177,25 +187,13 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
                 stacklevel=4,
             )
             length = samples
-        return named_window(window, length)
+        return named_window(window, length, what=what)
     given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
     if given.ndim != 1 or not len(given):
         raise ConfigError(f"{what}: window must be a row of numbers, got shape {given.shape}", field="window")
     if nperseg is not None and nperseg != len(given):
         raise ConfigError(f"{what}: nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
     return given
-
-
-def named_window(name: Any, length: int) -> Array:
-    """The periodic window of that name."""
-    from scipy.signal import get_window
-
-    try:
-        return np.asarray(get_window(name, length))
-    except (ValueError, TypeError) as error:
-        raise ConfigError(
-            f"window must be one that scipy.signal.get_window knows, got {name!r}", field="window"
-        ) from error
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,9 +14,10 @@ from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray
 from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._rows import padded as with_zeros
+from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
-from bridgeflow.signal.spectral.average import Scaling, frequencies, named_window
+from bridgeflow.signal.spectral.average import Scaling, frequencies
 from bridgeflow.signal.spectral.cross import SegmentTrend
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
 
@@ -241,7 +242,7 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
                 stacklevel=4,
             )
             length = samples
-        return named_window(window, length)
+        return named_window(window, length, what=what)
     weights = _given_window(window, 0, what=what)
     if samples < len(weights):
         raise DataError(f"{what}: window is longer than input signal")
@@ -252,7 +253,7 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
 
 def _given_window(window: Any, length: int, *, what: str) -> Array:
     if isinstance(window, (str, tuple)):
-        return named_window(window, length)
+        return named_window(window, length, what=what)
     weights = as_ndarray(window)
     if weights.ndim != 1 or not len(weights):
         raise ConfigError(f"{what}: window must be 1-D")

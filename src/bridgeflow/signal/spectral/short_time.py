@@ -18,6 +18,7 @@ from bridgeflow.policy import parse_word, words
 from bridgeflow.ranges import hold
 from bridgeflow.signal._arrays import as_ndarray, as_number
 from bridgeflow.signal._rows import count_rows, open_rows, padded
+from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows
@@ -126,12 +127,7 @@ class ShortTimeFFT:
             symmetric_win: symmetric rather than periodic.
             fft_mode, mfft, scale_to, phase_shift: as for the class.
         """
-        from scipy.signal import get_window
-
-        try:
-            win = get_window(win_param, nperseg, fftbins=not symmetric_win)
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"win must be a window that scipy.signal.get_window knows, got {win_param!r}") from error
+        win = named_window(win_param, nperseg, periodic=not symmetric_win)
         return cls(
             win, nperseg - noverlap, fs, fft_mode=fft_mode, mfft=mfft, scale_to=scale_to, phase_shift=phase_shift
         )
