@@ -468,6 +468,31 @@ class TestEnds:
             list(Ahead(lambda task: task, tasks(), threads=1, ahead=1))
 
 
+class TestPassesAtTheSameTime:
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_have_an_epoch_each(self, dataset: SignalDataset, way: dict[str, Any]):
+        loader = Loader(dataset, 6, shuffle=True, seed=2, **way)
+        right = [rows(loader), rows(loader)]
+        loader.set_epoch(0)
+        first, second = iter(loader), iter(loader)
+        together = [(next(first), next(second)) for _ in range(len(loader))]
+        assert [rows(batches) for batches in zip(*together, strict=True)] == right
+        loader.close()
+
+    @pytest.mark.parametrize("way", WAYS, ids=str)
+    def test_one_that_was_left_and_is_still_at_hand_disturbs_none(self, dataset: SignalDataset, way: dict[str, Any]):
+        with nothing_left():
+            loader = Loader(dataset, 6, **way)
+            kept = iter(loader)
+            begun = [next(kept)]
+            right = [list(range(n, min(n + 6, len(dataset)))) for n in range(0, len(dataset), 6)]
+            assert [rows(loader), rows(loader)] == [right, right]
+            assert rows(begun + list(kept)) == right
+            assert rows(loader) == right
+            loader.close()
+            del loader, kept, begun
+
+
 class TestAhead:
     @given(count=st.integers(0, 30), threads=st.integers(1, 4), ahead=st.integers(1, 6))
     def test_keeps_the_order(self, count: int, threads: int, ahead: int):

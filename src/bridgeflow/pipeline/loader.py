@@ -137,7 +137,8 @@ class Loader:
         self._context = cast(StartMethod, method)
         self._lane = lane_to(device, max(1, threads, workers) * prefetch + 1)
         self._slot_nbytes = max(_LEAST_SLOT, 2 * width * self.order.batch_size)
-        self._pool: WorkerPool | None = None
+        self._idle: list[WorkerPool] = []
+        self._busy: list[WorkerPool] = []
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -211,9 +212,11 @@ class Loader:
 
     def close(self) -> None:
         """End the worker processes; another pass starts them again."""
-        if self._pool is not None:
-            self._pool.close()
-            self._pool = None
+        pools = self._idle + self._busy
+        self._idle.clear()
+        self._busy.clear()
+        for pool in pools:
+            pool.close()
 
     def _batches(self, epoch: int, first: int) -> Iterator[Any]:
         """Batches as they come from threads or workers, in order, on their way to the device."""
@@ -236,17 +239,17 @@ class Loader:
             yield epoch, number, rows
 
     def _from_workers(self, epoch: int, first: int) -> Iterator[Any]:
-        """Through the ring; where a batch turns out to be larger than its slots, through a larger one."""
+        """Through the ring of a pool; where a batch turns out to be larger than its slots, through a larger one.
+
+        Passes at the same time have a pool each, and one is kept for the passes to come.
+        """
         while True:
-            if self._pool is None:
-                self._pool = WorkerPool(
-                    self._fetch,
-                    workers=self._workers,
-                    slot_nbytes=self._slot_nbytes,
-                    context=self._context,
-                    ahead=self._prefetch,
-                )
-            run = self._pool.run(self._tasks(epoch, first))
+            try:
+                pool = self._idle.pop()
+            except IndexError:
+                pool = self._new_pool()
+            self._busy.append(pool)
+            run = pool.run(self._tasks(epoch, first))
             try:
                 for batch in run:
                     first += 1
@@ -254,7 +257,29 @@ class Loader:
                 return
             except BatchTooLarge as error:
                 self._slot_nbytes = error.batch_nbytes + error.batch_nbytes // 4
-                self.close()
+                self._busy.remove(pool)
+                pool.close()
+            finally:
+                run.close()
+                self._give_back(pool)
+
+    def _new_pool(self) -> WorkerPool:
+        return WorkerPool(
+            self._fetch,
+            workers=self._workers,
+            slot_nbytes=self._slot_nbytes,
+            context=self._context,
+            ahead=self._prefetch,
+        )
+
+    def _give_back(self, pool: WorkerPool) -> None:
+        """A pass has ended: its pool is the next one's, unless another waits already, or it has been closed."""
+        if pool in self._busy:
+            self._busy.remove(pool)
+            if self._idle:
+                pool.close()
+            else:
+                self._idle.append(pool)
 
 
 class _Pass(Iterator[Any]):

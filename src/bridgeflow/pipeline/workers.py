@@ -17,7 +17,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from multiprocessing.process import BaseProcess
@@ -142,7 +142,7 @@ class WorkerPool:
         """The processes that work now."""
         return tuple(worker.pid for worker in self._workers)
 
-    def run(self, tasks: Iterable[Any]) -> Iterator[Any]:
+    def run(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
         """The batches of `tasks`, in their order, made by whichever worker.
 
         Tasks are taken from the iterable as workers have room for them. One run at a time: a run that is given up
