@@ -458,3 +458,26 @@ def test_the_class_of_an_error_stays_what_it_is(tmp_path):
         run_job(job)
     again = pickle.loads(pickle.dumps(caught.value))
     assert (str(again), again.location) == (str(caught.value), caught.value.location)
+
+
+@pytest.mark.parametrize("way", ["file", "nowhere", "round"])
+@pytest.mark.parametrize("below", ["", "new/"])
+def test_an_output_lies_in_folders_alone(tmp_path, way, below):
+    """Neither in a file nor in a link that leads to no folder, as `check` says too."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "nowhere").symlink_to("missing")
+    (tmp_path / "round").symlink_to("round")
+    for sink in (f"{{npz: {way}/{below}out.npz}}", f"{{arrow: {way}/{below}}}"):
+        text = f"version: 1\nsource: {{npz: in.npz}}\ntransforms: []\nsink: {sink}\n"
+        if sink == f"{{arrow: {way}/}}":
+            continue  # the folder itself, which the job looks at
+        with pytest.raises(ConfigError, match="is no folder"):
+            parse_job(text.encode(), name="job.yaml", folder=tmp_path, roots=(tmp_path,))
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".npz", "ü" * 130 + ".npz", "a" * 250 + "/out.npz"])
+def test_names_too_long_for_a_file_system_are_refused(tmp_path, name):
+    for source, sink in ((name, "out.npz"), ("in.npz", name)):
+        text = f"version: 1\nsource: {{npz: {source}}}\ntransforms: []\nsink: {{npz: {sink}}}\n"
+        with pytest.raises(ConfigError, match=r"a name of [0-9]+ bytes"):
+            parse_job(text.encode(), name="job.yaml", folder=tmp_path, roots=(tmp_path,))

@@ -315,3 +315,16 @@ def test_check_and_run_agree_everywhere(folder, monkeypatch, seed, capsys):
     with capsys.disabled():
         print(f"\ncheck, explain and run, seed {seed}: {dict(counts)}")
     assert not wrong, f"{len(wrong)} wrong:\n" + "\n".join(wrong[:40])
+
+
+@pytest.mark.parametrize("format", ["arrow", "arrow_stream", "npy", "npz", "parquet", "wav"])
+def test_folders_that_are_missing_are_made_by_run_and_by_no_check(tmp_path, format):
+    np.savez(tmp_path / "in.npz", v=np.sin(np.arange(100)), fs=100)
+    suffix = {"arrow_stream": "arrows"}.get(format, format)
+    job = tmp_path / "job.yaml"
+    job.write_text(f"version: 1\nsource: {{npz: in.npz}}\ntransforms: []\nsink: {{{format}: new/er/out.{suffix}}}\n")
+    for command in ("check", "explain", "run"):
+        assert not (tmp_path / "new").exists()
+        result = CliRunner().invoke(app, [command, str(job)])
+        assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "new/er").iterdir()] == [f"out.{suffix}"]

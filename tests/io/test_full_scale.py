@@ -211,3 +211,33 @@ def test_a_dataset_reads_normalized_samples(tmp_path):
 def test_normalize_is_true_or_false(tmp_path, value):
     with pytest.raises(ValueError, match="normalize"):
         open_source(tmp_path / "a.wav", normalize=value)
+
+
+@pytest.mark.parametrize(
+    ("found", "encoding"),
+    [("uint8", "int16"), ("uint8", "int24"), ("int16", "uint8"), ("int16", "int32"), ("int32", "int16")],
+)
+@pytest.mark.parametrize("stages", [(), (FILTER,)])
+def test_a_job_refuses_counts_of_another_full_scale_before_it_reads(tmp_path, found, encoding, stages):
+    """Saturated they would be noise; around 128 instead of 0, or 256 times too small, they would be next to silence."""
+    wavfile.write(tmp_path / "in.wav", 8000, from_unit(TONE, found).values)
+    options = {"dtype": encoding, "on_overflow": "saturate"}
+    refused = job(tmp_path, {}, options, *stages)
+    with open_source(tmp_path / "in.wav") as source, pytest.raises(DataError, match="normalize: true"):
+        refused.plan(source)
+    with pytest.raises(DataError, match="whose full scale is another"):
+        run_job(refused)
+    assert not (tmp_path / "out.wav").exists()
+    run_job(job(tmp_path, {"normalize": True}, {**options, "normalize": True}))
+    got = unit(wavfile.read(tmp_path / "out.wav")[1], encoding)
+    np.testing.assert_allclose(got, TONE, atol=2.0**-6)
+    run_job(job(tmp_path, {}, {**options, "normalize": False}, *stages), overwrite=True)
+
+
+@pytest.mark.parametrize("encoding", ["uint8", "int16", "float32"])
+def test_a_job_refuses_to_saturate_nearly_everything(tmp_path, encoding):
+    np.savez(tmp_path / "in.npz", v=from_unit(TONE, "int32").values, fs=8000)
+    sink = sink_of(tmp_path, {"dtype": encoding, "on_overflow": "saturate"})
+    with pytest.raises(DataError, match="players clip them"):
+        run_job(Job(source=JobSource(path=tmp_path / "in.npz"), transform=Compose(()), sink=sink))
+    assert not (tmp_path / "out.wav").exists()

@@ -163,3 +163,20 @@ def test_footers_that_contradict_themselves_do_not_end_the_process(tmp_path):
     (tmp_path / "a.parquet").write_bytes(whole)
     with pytest.raises(DataError, match=r"a\.parquet: cannot be read as parquet"):
         open_source(tmp_path / "a.parquet").read()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.RunEndEncodedArray.from_arrays([2, 5], [1.5, 2.5]),
+        pa.RunEndEncodedArray.from_arrays([1, 5], ["a", "b"]),
+        pa.array(["a", "b", None, "a", "b"], pa.string_view()).dictionary_encode(),
+        pa.array([b"a", b"b", b"a", b"a", b"b"], pa.binary_view()).dictionary_encode(),
+    ],
+    ids=lambda column: str(column.type),
+)
+def test_runs_and_categories_of_views_are_written_as_plain_columns(tmp_path, column):
+    with open_sink(tmp_path / "a.parquet") as sink:
+        sink.write({"v": column.slice(0, 3)})
+        sink.write({"v": column.slice(3)})
+    assert pq.read_table(tmp_path / "a.parquet")["v"].to_pylist() == column.to_pylist()

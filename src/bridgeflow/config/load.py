@@ -31,6 +31,8 @@ __all__ = ["load_job", "parse_job"]
 VERSION = 1
 _SECTIONS = ("version", "source", "transforms", "sink", "report", "threads")
 _LONGEST_PATH = 1024
+_LONGEST_NAME = 249
+"""Bytes of a file's name: 255, of which the hidden file that becomes it takes 6 more."""
 _NEVER_EXPANDED = {"~": "~ (a home)", "$": "$ (a variable)", "://": "a URL"}
 _PATTERNS = {"*": "* (a pattern)", "?": "? (a pattern)"}
 
@@ -336,6 +338,9 @@ class _Loader:
         if not 0 < len(text) <= _LONGEST_PATH:
             raise self.document.error(steps, f"expected a path of 1 to {_LONGEST_PATH} characters, got {len(text)}")
         path = self.folder / text
+        if too_long := next((part for part in path.parts if len(os.fsencode(part)) > _LONGEST_NAME), ""):
+            problem = f"a name of {len(os.fsencode(too_long))} bytes; file systems take {_LONGEST_NAME} of ours"
+            raise self.document.error(steps, f"{quoted(text)} has {problem}")
         if steps[0] != "source":
             self._require_output(steps, text, path)
         elif self.roots is not None and not is_beneath(path, self.roots):
@@ -354,6 +359,10 @@ class _Loader:
             return
         if problem := self.output_roots.problem(real_path(path), shown=shown_path):
             raise self.document.error(steps, f"{quoted(text)} {problem}; allow another folder with --output-root")
+        above = next(folder for folder in path.parents if os.path.lexists(folder))
+        if not os.path.isdir(above):
+            problem = f"{shown_path(above)} is no folder, or a link to none; name another folder"
+            raise self.document.error(steps, f"{quoted(text)}: {problem}")
 
     def _require_suffix(self, steps: Steps, path: Path, suffixes: Sequence[str], what: str) -> None:
         if path.suffix.lower() not in suffixes:

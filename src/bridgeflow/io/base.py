@@ -25,7 +25,7 @@ from bridgeflow.errors import BridgeflowError, DataError, nearest, printable
 from bridgeflow.io.commit import Overwrite, Receipt, publish
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype, fit
 from bridgeflow.io.files import Roots, Unsupported, data_error, not_supported, shown
-from bridgeflow.io.full_scale import Level, from_unit
+from bridgeflow.io.full_scale import SCALE_REMEDY, Level, from_unit
 from bridgeflow.io.mapped import Held
 from bridgeflow.policy import parse_word, words
 from bridgeflow.spec import ArraySpec
@@ -499,8 +499,8 @@ class Sink:
         rows: number of rows written so far.
         saturated: number of values that were out of the range of the sink's `dtype`, and became its last.
         beyond: number of float samples beyond full scale in a file of audio, which players clip.
-        careful: whether a file of float audio far beyond full scale is refused: set for jobs, whose author does not
-            look at `beyond`.
+        careful: whether a file of audio far beyond full scale is refused: set for jobs, whose author does not look at
+            `beyond` or `saturated`.
         counts: whether values are known to be counts of the file's own type, so that a quiet file is one.
         receipt: path, size and SHA-256; there once the file is published.
     """
@@ -606,10 +606,7 @@ class Sink:
             problem = "" if self.counts else self._level.silence()
             problem = problem or (self._level.noise() if self.careful else "")
         if problem:
-            remedy = (
-                "set `normalize: true` if 1.0 is full scale (of a wav source too), or `normalize: false` for counts"
-            )
-            raise data_error(self.path, problem, remedy)
+            raise data_error(self.path, problem, SCALE_REMEDY)
         with self._typed_errors():
             self._writer.finish()
 

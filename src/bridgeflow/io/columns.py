@@ -21,7 +21,7 @@ from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.plain import row_width
 from bridgeflow.spec import ArraySpec, itemsize
 
-__all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "single", "to_batch"]
+__all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "require_same", "single", "to_batch"]
 
 EXTENSION_NAME = b"ARROW:extension:name"
 GROUP_BYTES = 8 << 20
@@ -148,10 +148,15 @@ def to_batch(path: Path, columns: Columns, schema: pa.Schema | None = None) -> p
         except BridgeflowError as error:
             raise data_error(path, f"has no place in an Arrow file: {error}", column=name) from error
     batch = pa.record_batch(arrays, names=list(columns))
-    for before, now in zip(schema or batch.schema, batch.schema, strict=True):
+    return batch if schema is None else require_same(path, batch, schema)
+
+
+def require_same(path: Path, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with the metadata of `schema`, whose types it must have."""
+    for before, now in zip(schema, batch.schema, strict=True):
         if before.type != now.type:
             raise data_error(path, f"is {now.type} after {before.type}", "write one type throughout", column=now.name)
-    return batch if schema is None else pa.record_batch(batch.columns, schema=schema)
+    return pa.record_batch(batch.columns, schema=schema)
 
 
 def group_rows(schema: pa.Schema) -> int:

@@ -11,7 +11,9 @@ import numpy as np
 
 from bridgeflow.io.dtypes import Fitted, counted
 
-__all__ = ["Level", "from_unit", "to_unit", "unit_dtype"]
+__all__ = ["SCALE_REMEDY", "Level", "from_unit", "to_unit", "unit_dtype"]
+
+SCALE_REMEDY = "set `normalize: true` if 1.0 is full scale (of a wav source too), or `normalize: false` for counts"
 
 _SILENT = 2.0**-14
 """Part of the full scale (-84 dB) up to which a whole file is taken for values of another scale."""
@@ -20,7 +22,7 @@ _LEAST_COUNTS = 2.0
 """Counts up to which it is in any case: floats between -1 and 1, and a little beyond."""
 
 _LOUD = 64.0
-"""Times full scale (36 dB) beyond which floats are taken for the counts of integers."""
+"""Times full scale (36 dB) beyond which values are taken for the counts of wider integers."""
 
 
 def _scale(dtype: str) -> tuple[float, float]:
@@ -123,9 +125,11 @@ class Level:
 
     def noise(self) -> str:
         """That players would clip the whole file, where that cannot be meant; empty otherwise."""
-        if not self._encoding.startswith("float") or self._peak <= _LOUD:
+        scale, _ = _scale(self._encoding) if self._encoding else (1.0, 0.0)
+        if self._peak <= _LOUD * scale:
             return ""
-        return f"values of up to {self._peak:,.6g} in {self._encoding}, whose full scale is 1: players clip them"
+        found = f"values of up to {self._peak:,.6g} in {self._encoding}"
+        return f"{found}, whose full scale is {scale:,.0f}: players clip them"
 
     def silence(self) -> str:
         """That players would hear nothing, where that cannot be meant; empty otherwise."""

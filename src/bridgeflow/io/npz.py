@@ -173,7 +173,11 @@ class NpzWriter(Writer):
             for name, column in first.items():
                 if not name.isprintable() or not name:
                     raise data_error(path, "its name does not fit into an archive", "rename it", column=name)
-                grown: Any = stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+                grown: Any = (
+                    BytesIO()  # of what is only tried: the folder need not be there
+                    if isinstance(file, BytesIO)
+                    else stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+                )
                 self._columns[name] = NpyWriter(grown, path, {name: column}, options), grown
             self._temporary = stack.pop_all()
 

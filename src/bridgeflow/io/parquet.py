@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import compute
 
 from bridgeflow.errors import DataError
 from bridgeflow.io.arrow_take import referenced_nbytes
@@ -24,7 +25,7 @@ from bridgeflow.io.base import (
     parse_settings,
     pick_columns,
 )
-from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, single, to_batch
+from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, require_same, single, to_batch
 from bridgeflow.io.files import descriptor_path, not_supported
 from bridgeflow.io.mapped import HeldFile
 from bridgeflow.io.parquet_footer import (
@@ -48,6 +49,9 @@ _READ_AHEAD = 1 << 20
 
 _LARGE_GROUP = 512 << 20
 """Decoded bytes of a row group above which it is not decoded as a whole to get at some of its rows."""
+
+_PLAIN_TEXT = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+"""What categories of views are written as: polars writes them, and pyarrow has no Parquet for them."""
 
 _THRIFT_LIMIT = 16 << 20
 """Largest text and longest list that a footer may declare, before pyarrow allocates them."""
@@ -179,6 +183,19 @@ def _require_values(path: Path, schema: pa.Schema) -> None:
             raise not_supported(path, problem, "leave the column out, or use Arrow IPC", column=field.name)
 
 
+def _storable(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch in types that pyarrow writes as Parquet: runs written out, and categories of views as plain text."""
+    for number, column in enumerate(batch.columns):
+        type = column.type
+        if pa.types.is_run_end_encoded(type):
+            batch = batch.set_column(number, batch.schema.names[number], compute.run_end_decode(column))
+        elif pa.types.is_dictionary(type) and type.value_type in _PLAIN_TEXT:
+            text = column.dictionary.cast(_PLAIN_TEXT[type.value_type])
+            plain = pa.DictionaryArray.from_arrays(column.indices, text, ordered=type.ordered)
+            batch = batch.set_column(number, batch.schema.names[number], plain)
+    return batch
+
+
 def _from(descriptor: int) -> Callable[[int, int], bytes]:
     """A function that reads so many bytes from a position on."""
 
@@ -198,7 +215,7 @@ class ParquetWriter(Writer):
     def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
         self._path = path
         self._file = file
-        self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
+        self._schema = _storable(to_batch(path, first)).schema.with_metadata(options.metadata)
         _require_values(path, self._schema)
         self._regroup = Regroup(group_rows(self._schema))
         self._writer = pq.ParquetWriter(
@@ -211,7 +228,8 @@ class ParquetWriter(Writer):
 
     def append(self, columns: Columns) -> None:
         """Write each row group that has become complete."""
-        for group in self._regroup.push(to_batch(self._path, columns, self._schema)):
+        batch = _storable(to_batch(self._path, columns))
+        for group in self._regroup.push(require_same(self._path, batch, self._schema)):
             self._write(group)
 
     def finish(self) -> None:

@@ -32,6 +32,7 @@ from bridgeflow.io import (
 )
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import data_error, real_path, require_output, shown
+from bridgeflow.io.full_scale import SCALE_REMEDY
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.records import read_manifest
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
@@ -306,9 +307,30 @@ class Job:
         """Whether integers of the source become integers of the same type, and no stage gives them another scale: then
         a quiet recording is one, and no mistake.
         """
-        memory = "int32" if self.sink.dtype == "int24" else self.sink.dtype
-        is_same = all(spec.dtype == memory for spec in source.specs.values())
-        return is_same and all(getattr(stage, "scale", 1.0) in (None, 1.0) for stage in self.transform.stages)
+        return self._keeps_scale() and all(spec.dtype == self._sink_memory() for spec in source.specs.values())
+
+    def _keeps_scale(self) -> bool:
+        return all(getattr(stage, "scale", 1.0) in (None, 1.0) for stage in self.transform.stages)
+
+    def _sink_memory(self) -> str | None:
+        """The element type of the sink in memory, where it is said."""
+        return "int32" if self.sink.dtype == "int24" else self.sink.dtype
+
+    def _require_scale(self, source: Source) -> None:
+        """Refuse integers of a file of audio in integers of another full scale, where nothing gives them that."""
+        found = {str(spec.dtype) for spec in source.specs.values()}
+        wanted = self._sink_memory()
+        if (
+            source.format is not None
+            and source.format.writer.has_full_scale
+            and wanted is not None
+            and self.sink.normalize is None
+            and "int" in wanted
+            and any("int" in dtype and dtype != wanted for dtype in found)
+            and self._keeps_scale()
+        ):
+            problem = f"counts of {' and '.join(sorted(found))} in {self.sink.dtype}, whose full scale is another"
+            raise data_error(self.sink.path, problem, SCALE_REMEDY)
 
     def plan(self, source: Source) -> Plan:
         """What the transforms will do to the columns of the source, worked out before any of them is read.
@@ -349,6 +371,7 @@ class Job:
         """Ask the sink whether it can hold what comes out."""
         fs, wanted = self.rate(plan), self.sink
         with self.locating(*self.sink_steps):
+            self._require_scale(source)
             require_writable(
                 wanted.path,
                 stand_ins(plan.result, axes, source),
