@@ -26,6 +26,7 @@ from bridgeflow import (
     Stft,
     ToArrow,
     ToNumpy,
+    ToTensor,
     Window,
 )
 from bridgeflow.bridge import describe, kind_of, to_numpy
@@ -270,6 +271,12 @@ class TestColumns:
         dataset = SignalDataset(files["arrow"], lambda s: {"beats": s["beats"].repeat(2)}, ragged="pad")
         assert dataset.batch([0, 1])["beats_length"].tolist() == [2, 4]
         assert dataset.batch([1, 5])["beats_length"].tolist() == [4, 4]
+
+    def test_lengths_of_rows_of_any_kind(self):
+        rows = pa.array([[1.0], [2.0, 3.0]])
+        for transform in (ToArrow(keys="x"), ToNumpy(keys="x"), ToTensor(keys="x")):
+            dataset = SignalDataset({"x": rows}, transform, ragged="pad")
+            assert [dataset[number]["x_length"] for number in (0, 1)] == [1, 2]
 
     @pytest.mark.parametrize("kind", ["torch", "numpy"])
     @pytest.mark.parametrize("transform", [None, Scale(scale=1.0), Window(length=8), SignalFilter(**BUTTER)])

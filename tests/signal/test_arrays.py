@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from bridgeflow import signal
-from bridgeflow.errors import DataError
+from bridgeflow.errors import BridgeflowError, DataError
 
 SOS = signal.Butter(order=2, cutoff=10.0, fs=100.0).sos
 ECG = np.sin(np.arange(300.0))
@@ -66,3 +69,39 @@ def test_a_table_is_refused_and_the_message_names_a_column_to_pass(function, tab
 def test_coefficients_in_a_table_are_refused(table):
     with pytest.raises(DataError, match="pass one column"):
         signal.fir_filter(TABLES[table](), ECG)
+
+
+ALONG_TIME = {
+    "convolve": lambda x: signal.convolve(x, x),
+    "correlate": lambda x: signal.correlate(x, x),
+    "decimate": lambda x: signal.decimate(x, 2),
+    "detrend": signal.detrend,
+    "fftconvolve": lambda x: signal.fftconvolve(x, x),
+    "filtfilt": lambda x: signal.filtfilt([1.0, 1.0], [1.0, -0.5], x),
+    "hilbert": signal.hilbert,
+    "lfilter": lambda x: signal.lfilter([1.0, 1.0], [1.0, -0.5], x),
+    "medfilt": signal.medfilt,
+    "oaconvolve": lambda x: signal.oaconvolve(x, x),
+    "resample": lambda x: signal.resample(x, 30),
+    "resample_poly": lambda x: signal.resample_poly(x, 3, 4),
+    "savgol_filter": lambda x: signal.savgol_filter(x, 5, 2),
+    "sosfilt": lambda x: signal.sosfilt([[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]], x),
+    "stft": signal.stft,
+    "upfirdn": lambda x: signal.upfirdn([1.0, 1.0], x),
+    "welch": signal.welch,
+}
+
+
+@pytest.mark.parametrize("name", ALONG_TIME)
+def test_rows_of_unequal_length_are_refused_by_name(name):
+    """As lists, and as nested tensors of either layout."""
+    rows = [np.arange(50.0).tolist(), np.arange(70.0).tolist()]
+    tensors = [torch.tensor(row) for row in rows]
+    with pytest.raises(DataError, match="one array"):
+        ALONG_TIME[name](rows)
+    for layout in (torch.jagged, torch.strided):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, about nested tensors being a prototype
+            nested = torch.nested.nested_tensor(tensors, layout=layout)
+        with pytest.raises(BridgeflowError, match="ragged"):
+            ALONG_TIME[name](nested)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bridgeflow.bridge import Shared, describe, kind_of, to_numpy, trace
-from bridgeflow.errors import CopyRefused, NoRoute
+from bridgeflow.errors import ConfigError, CopyRefused, NoRoute
 from bridgeflow.transforms import Clone, Detach, SharedView, ToArrow, ToDevice, ToNumpy, ToTensor
 
 
@@ -147,6 +147,11 @@ class TestToDevice:
     def test_stays_where_it_is(self):
         x = torch.ones(2)
         assert ToDevice(device="cpu")(x) is x
+
+    @pytest.mark.parametrize("device", [0, None, 1.5, b"cpu", "CPU", "cuda:"])
+    def test_wants_a_name(self, device: Any):
+        with pytest.raises(ConfigError, match="ToDevice: device must be a name"):
+            ToDevice(device=device)
 
     @pytest.mark.parametrize("x", [np.ones(2), pa.array([1.0])])
     def test_moves_tensors_alone(self, x: Any):

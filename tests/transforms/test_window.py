@@ -188,6 +188,19 @@ def test_labels_of_text(labels, rule, pad):
     assert len({describe(piece).dtype for piece in pieces if len(piece)} if kind_of(labels) == "arrow" else {1}) == 1
 
 
+@pytest.mark.parametrize("dtype", ["String", "Categorical"])
+def test_labels_of_a_series_of_text(dtype):
+    """A series of polars gives the labels of an ndarray with the same text, whole and live."""
+    pl = pytest.importorskip("polars")
+    series = pl.Series(TEXT, dtype=getattr(pl, dtype))
+    transform = WindowLabels(length=3, hop=2, pad="edge")
+    wanted = transform(np.array(TEXT)).tolist()
+    assert texts(transform(series)) == texts(transform({"beat": series, "id": 1})["beat"]) == wanted
+    live = stream(transform)
+    pieces = [live.push(series[:4]), live.push(series[4:]), live.flush()]
+    assert [one for piece in pieces if piece is not None for one in texts(piece)] == wanted
+
+
 def test_streams_of_text_are_written_down():
     labels, transform = pa.array(TEXT), WindowLabels(length=3, hop=2, pad="edge")
     streams = Streams(transform)

@@ -479,8 +479,11 @@ class _Made:
             lengths = {}
             for name in names:
                 array = sample.get(name) if type(sample) is dict else None
-                if array is not None and kind_of(array) is not None and array.ndim:
-                    lengths[f"{name}_length"] = array.shape[-1]
+                if array is None or (kind := kind_of(array)) is None:
+                    continue
+                shape = array.shape if kind in ("numpy", "torch") else describe(array).shape
+                if shape:
+                    lengths[f"{name}_length"] = shape[-1]
             samples.append({**sample, **lengths} if lengths else sample)
         return _Made(None, self.count, samples)
 

@@ -20,6 +20,7 @@ __all__ = [
     "differentiates",
     "open_array",
     "overlaps_itself",
+    "read_nested",
     "refuse_table",
     "require_strided",
     "time_last",
@@ -66,7 +67,7 @@ def open_array(x: Any, *, what: str) -> Opened:
         values = x
     elif kind_of(x) is None:
         refuse_table(x, what=what)
-        values = np.asarray(x)
+        values = read_nested(x, what=what)
     elif differentiates(x):
         raise NoRoute(
             "grad",
@@ -95,7 +96,23 @@ def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
             "coefficients, a window or a state that requires grad, and no gradient passes to it through this code",
             "pass it detached (.detach())",
         )
-    return np.asarray(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
+    return read_nested(x, what="coefficients") if kind_of(x) in {None, "numpy"} else to_numpy(x)
+
+
+def read_nested(x: Any, *, what: str) -> np.ndarray[Any, Any]:
+    """Nested lists and all else that NumPy reads by itself, as an ndarray.
+
+    Raises:
+        DataError: what NumPy makes no array of, such as rows of unequal length.
+    """
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        reason = str(error).split(". ")[0]
+        raise DataError(
+            f"{what}: cannot read the {type(x).__name__} as one array: {reason}; "
+            "pad its rows to one length, or pass them one by one"
+        ) from None
 
 
 def as_number(value: Any) -> Any:

@@ -28,6 +28,7 @@ def read_labels(labels: Any, *, what: str) -> Array:
         DataError: no axis of time, missing labels, lists of unequal length.
         NoRoute: elements that are neither numbers nor text.
     """
+    labels = _columns_own(labels)
     if _is_arrow_text(labels):
         if labels.null_count:
             raise DataError(
@@ -49,6 +50,7 @@ def read_labels(labels: Any, *, what: str) -> Array:
 
 def labels_like(made: Array, labels: Any) -> Any:
     """Labels made of others, as the kind and type that these are; booleans made of others stay booleans."""
+    labels = _columns_own(labels)
     kind = kind_of(labels)
     if kind is None or made.dtype == bool:
         return made if kind in {None, "numpy"} else like(made, labels)
@@ -68,7 +70,8 @@ def labels_as_marked(made: Array, mark: Any) -> Any:
     if kind == "numpy" and dtype.startswith("StringDType"):
         return made.astype(np.dtypes.StringDType())
     if kind in {"arrow", "capsule"} and made.dtype.kind in "OUS":
-        return _arrow_text(made.astype(object), _arrow_type(dtype))
+        plain = _arrow_type(dtype)
+        return _arrow_text(made.astype(object), getattr(plain, "value_type", plain) if kind == "capsule" else plain)
     return as_marked(made, mark, same_dtype=True)
 
 
@@ -87,6 +90,19 @@ def _objects(values: list[Any]) -> Array:
     made = np.empty(len(values), object)
     made[:] = values
     return made
+
+
+def _columns_own(labels: Any) -> Any:
+    """A series of text that another library hands over by Arrow's interface (polars) as Arrow's own array."""
+    pyarrow = loaded("pyarrow")
+    if pyarrow is None or kind_of(labels) != "capsule" or not hasattr(labels, "__arrow_c_stream__"):
+        return labels
+    column = pyarrow.chunked_array(labels)
+    if not _is_arrow_text(column):
+        return labels
+    if pyarrow.types.is_dictionary(column.type):  # Arrow encodes text views in none, so the labels are the text itself
+        return pyarrow.array(column.to_pylist(), column.type.value_type)
+    return column
 
 
 def _is_arrow_text(labels: Any) -> bool:

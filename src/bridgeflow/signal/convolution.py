@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import refuse_table
+from bridgeflow.signal._arrays import read_nested, refuse_table
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.scipy_names import call_scipy
@@ -169,7 +169,7 @@ def _numbers(x: Any, what: str) -> Any:
     if kind_of(x) in {"torch", "arrow", "dlpack", "capsule"}:
         return x.long() if str(getattr(x, "dtype", "")) == "torch.bool" else x
     refuse_table(x, what=what)
-    values = np.asarray(x)
+    values = read_nested(x, what=what)
     if values.dtype.kind not in "fciub":
         raise DataError(f"{what}: cannot convolve elements of type {values.dtype}; convert them to numbers first")
     return values.astype(np.int64) if values.dtype.kind == "b" else values

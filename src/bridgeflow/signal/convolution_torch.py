@@ -68,7 +68,7 @@ def correlate(in1: Any, in2: Any, mode: str, *, double: bool) -> Tensor:
 
 def _operands(in1: Any, in2: Any, *, what: str) -> tuple[Tensor, Tensor]:
     template = first_tensor(in1, in2)
-    first, second = (tensor_of(x, like=template) for x in (in1, in2))
+    first, second = (tensor_of(x, like=template, what=what) for x in (in1, in2))
     first, second = (x.long() if x.dtype is torch.bool else x for x in (first, second))
     if first.ndim != second.ndim:
         raise DataError(f"{what}: in1 and in2 should have the same dimensionality, got {first.ndim} and {second.ndim}")

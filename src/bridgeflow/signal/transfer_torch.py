@@ -23,6 +23,7 @@ from torch import Tensor
 
 from bridgeflow.bridge import kind_of, to_numpy, to_tensor
 from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.signal._arrays import read_nested, require_strided
 from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.design import Ba
@@ -38,7 +39,7 @@ Check = Callable[[Array, Array], Any]
 
 def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
     """`bridgeflow.signal.lfilter` where a tensor is on a device or under autograd."""
-    data = tensor_of(x, like=first_tensor(b, a, zi))
+    data = tensor_of(x, like=first_tensor(b, a, zi), what="lfilter")
     if not -data.ndim <= axis < data.ndim:
         raise DataError(f"lfilter: axis {axis} does not exist, x has {data.ndim} axes")
     numerator, denominator = _coefficients(b, a, data, check, what="lfilter")
@@ -47,7 +48,7 @@ def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
     state = None
     if zi is not None:
         wanted = (*rows.shape[:-1], order)
-        state = tensor_of(zi, like=data)
+        state = tensor_of(zi, like=data, what="lfilter")
         if state.ndim != data.ndim or state.shape[axis] != order:
             raise DataError(f"lfilter: zi must have x's shape with {order} along axis {axis}, got {tuple(state.shape)}")
         state = state.movedim(axis, -1).expand(wanted)
@@ -62,7 +63,7 @@ def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
 
 def filtfilt(b: Any, a: Any, x: Any, axis: int, padtype: Padtype | None, padlen: int | None, *, check: Check) -> Tensor:
     """`bridgeflow.signal.filtfilt` where a tensor is on a device or under autograd."""
-    data = tensor_of(x, like=first_tensor(b, a))
+    data = tensor_of(x, like=first_tensor(b, a), what="filtfilt")
     if not -data.ndim <= axis < data.ndim:
         raise DataError(f"filtfilt: axis {axis} does not exist, x has {data.ndim} axes")
     numerator, denominator = _coefficients(b, a, data, check, what="filtfilt")
@@ -181,14 +182,20 @@ def first_tensor(*values: Any) -> Tensor | None:
 
 
 def _row(x: Any, *, like: Tensor | None) -> Tensor:
-    row = tensor_of(x, like=like)
+    row = tensor_of(x, like=like, what="coefficients")
     return row if row.ndim else row[None]
 
 
-def tensor_of(x: Any, *, like: Tensor | None) -> Tensor:
-    """Any array as a tensor, beside another one."""
+def tensor_of(x: Any, *, like: Tensor | None, what: str) -> Tensor:
+    """Any array as a tensor, beside another one.
+
+    Raises:
+        NoRoute: a nested or sparse tensor.
+        DataError: nested lists that are not one array.
+    """
     if isinstance(x, Tensor):
+        require_strided(x, what=what)
         return x
-    values = x if kind_of(x) is not None else np.asarray(x)
+    values = x if kind_of(x) is not None else read_nested(x, what=what)
     tensor: Tensor = to_tensor(values, writable=False, device=None if like is None else like.device)
     return tensor

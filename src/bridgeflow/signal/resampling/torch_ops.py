@@ -108,7 +108,7 @@ def upfirdn_tensor(h: Any, x: Any, up: int, down: int, axis: int, mode: str, cva
         mode, cval: how x goes on beyond its ends.
     """
     template = first_tensor(h, x)
-    taps, data = tensor_of(h, like=template), tensor_of(x, like=template)
+    taps, data = (tensor_of(each, like=template, what="upfirdn") for each in (h, x))
     if taps.ndim != 1 or not len(taps):
         raise DataError(f"upfirdn: h must be 1-D with non-zero length, got shape {tuple(taps.shape)}")
     rows = time_last(data, axis, what="upfirdn")
