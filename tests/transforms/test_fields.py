@@ -132,3 +132,20 @@ def test_subclasses_of_transform_itself_are_parsed_too():
             return None
 
     assert Whole(gain=np.float32(0.5)) == Whole(gain=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("Welch", {"nonfinite": "reset"}),
+        ("Detrend", {"nonfinite": "ignore"}),
+        ("WindowLabels", {"length": 3, "rule": "first"}),
+        ("Window", {"length": 3, "pad": "wrap"}),
+        ("Cast", {"dtype": ">f4"}),
+        ("ToNumpy", {"copy": "maybe"}),
+        ("SharedView", {"across": "nodes"}),
+    ],
+)
+def test_an_unknown_word_is_an_error_of_our_own_in_python_too(name: str, fields: dict[str, Any]):
+    with pytest.raises(ConfigError, match="must be one of"):
+        registry.lookup(name)(**fields)

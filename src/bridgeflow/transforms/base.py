@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from inspect import get_annotations
@@ -16,7 +17,7 @@ from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from bridgeflow._plain import plain_parameter
 from bridgeflow.bridge import route
-from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
 from bridgeflow.transforms.plan import Plan, assumed, describe_leaves, opened_specs, select_specs
@@ -26,6 +27,17 @@ from bridgeflow.tree import parse_keys
 __all__ = ["LeafTransform", "Transform", "is_leafwise"]
 
 _Self = TypeVar("_Self", bound="Transform")
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """A field's value that some check refuses with a bare `ValueError` is a `ConfigError`, which is one too."""
+    try:
+        yield
+    except BridgeflowError:
+        raise
+    except ValueError as error:
+        raise ConfigError(str(error), field=getattr(error, "field", None)) from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,13 +59,15 @@ class Transform(ABC):
         if own is not None:
 
             def parse_then_own(self: Transform) -> None:
-                self.check_shared_fields()
-                own(self)
+                with _named():
+                    self.check_shared_fields()
+                    own(self)
 
             cls.__post_init__ = parse_then_own  # type: ignore[method-assign]
 
     def __post_init__(self) -> None:
-        self.check_shared_fields()
+        with _named():
+            self.check_shared_fields()
 
     def check_shared_fields(self) -> None:
         """Bring all fields into plain form and parse those that a base class has.

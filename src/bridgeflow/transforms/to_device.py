@@ -45,7 +45,7 @@ class ToDevice(LeafTransform):
     non_blocking: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.device, str) or not re.fullmatch(r"[a-z]+(:\d+)?", self.device):
+        if not re.fullmatch(r"[a-z]+(:\d+)?", str(self.device)):  # a number too may have come
             raise ConfigError(
                 f"ToDevice: device must be a name such as 'cpu', 'cuda:0' or 'meta', got {self.device!r}",
                 field="device",
