@@ -306,10 +306,15 @@ def encrypted(path):
     path.write_bytes(b"PARE" + bytes(100) + b"PARE")
 
 
-def legacy(path):
-    options = ipc.IpcWriteOptions(use_legacy_format=True, metadata_version=pa.ipc.MetadataVersion.V4)
-    with ipc.new_file(path, pa.schema([("x", pa.float32())]), options=options) as writer:
-        writer.write_batch(pa.record_batch({"x": SIGNAL}))
+def legacy(version, new_file=ipc.new_file):
+    """A file as Arrow wrote it before there were continuation marks."""
+
+    def make(path):
+        options = ipc.IpcWriteOptions(use_legacy_format=True, metadata_version=getattr(ipc.MetadataVersion, version))
+        with new_file(path, pa.schema([("x", pa.float32())]), options=options) as writer:
+            writer.write_batch(pa.record_batch({"x": SIGNAL}))
+
+    return make
 
 
 def of_codec(number):
@@ -341,7 +346,10 @@ WHOLE = {
     "structured.npy": (stored(np.zeros(3, [("a", "f4")])), "not numbers"),
     "names.npy": (stored(np.zeros(3, [("\u5fc3", "f4")])), r"not numbers|version"),
     "one.feather": (feather, "Feather version 1"),
-    "before.arrow": (legacy, "before version 0.15"),
+    "before.arrow": (legacy("V4"), "before version 0.15"),
+    "marks.arrow": (legacy("V5"), "before version 0.15"),
+    "before.arrows": (legacy("V4", ipc.new_stream), "before version 0.15"),
+    "marks.arrows": (legacy("V5", ipc.new_stream), "before version 0.15"),
     "encrypted.parquet": (encrypted, "encrypted Parquet"),
     "lzo.parquet": (of_codec(3), "LZO"),
     "later.parquet": (of_codec(9), "codec 9"),

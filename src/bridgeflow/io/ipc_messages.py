@@ -25,7 +25,7 @@ END_MARK = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 FILE_MAGIC = b"ARROW1"
 
 _SCHEMA, _DICTIONARY, _RECORD_BATCH = 1, 2, 3
-_V4 = 3
+_V4, _V5 = 3, 4
 """The version of the metadata that knew messages without a continuation mark."""
 
 
@@ -154,7 +154,11 @@ def _is_legacy(data: memoryview, start: int) -> bool:
         return False
     try:
         message = _Table(data[: start + 4 + size], start + 4 + struct.unpack_from("<I", data, start + 4)[0])
-        return message.integer(0, "<h") == _V4 and message.integer(1, "<B") in (_SCHEMA, _DICTIONARY, _RECORD_BATCH)
+        return message.integer(0, "<h") in (_V4, _V5) and message.integer(1, "<B") in (
+            _SCHEMA,
+            _DICTIONARY,
+            _RECORD_BATCH,
+        )
     except (ValueError, struct.error):
         return False
 

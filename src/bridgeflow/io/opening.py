@@ -264,8 +264,17 @@ def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) 
     if foreign is not None:
         problem = f"is no {form.name} file that is read here: it begins like {foreign}"
         raise not_supported(path, problem, f"{foreign} is not supported: convert it")
+    if form.name == "arrow_stream" and _begins_with_a_size(head, os.fstat(descriptor).st_size):
+        problem = "is no arrow_stream file that is read here: its messages are those of Arrow before version 0.15"
+        raise not_supported(path, problem, "this is not supported: write it again without use_legacy_format")
     raise data_error(
         path,
         f"is no {form.name} file: it begins with {head!r}",
-        f"a {form.name} file begins with {' or '.join(map(repr, form.magic))}",
+        f"{form.name} files begin with {' or '.join(map(repr, form.magic))}",
     )
+
+
+def _begins_with_a_size(head: bytes, nbytes: int) -> bool:
+    """Whether the first message of a stream begins with its size and a table near by, not with a continuation mark."""
+    size, table = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:8], "little")
+    return 16 <= size <= nbytes - 4 and not size % 4 and 8 <= table <= 64 and not table % 4
