@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import bridgeflow as package
 from bridgeflow import io
-from bridgeflow.cli import app
+from bridgeflow.cli.app import app
 from bridgeflow.io import open_sink, open_source
 
 SOURCES = str(Path(package.__file__).parents[1])

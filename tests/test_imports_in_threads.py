@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 
@@ -81,17 +82,42 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
                 yield from statements(getattr(node, part, []))
 
 
+def stub(package: str) -> dict[str, str]:
+    """The names in a package's stub, each with where it comes from: a module, or a package with a stub of its own."""
+    found, path = {}, MODULES[package].with_suffix(".pyi")
+    for node in statements(ast.parse(path.read_text(encoding="utf-8")).body) if path.exists() else ():
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                found[alias.name] = f"{package}.{node.module or alias.name}"
+    return found
+
+
+STUBS = {package: stub(package) for package in sorted(PACKAGES | {"bridgeflow"})}
+
+
+def home(module: str, name: str) -> str:
+    """The module that runs for `from module import name`."""
+    if f"{module}.{name}" in MODULES:
+        return f"{module}.{name}"
+    if module not in STUBS:
+        return module
+    if name not in STUBS[module]:  # what is compiled imports nothing of ours, SciPy's names pass through
+        return f"{module}.{name}"
+    return home(STUBS[module][name], name)
+
+
 def needs(name: str) -> set[str]:
     """The modules, and the packages' own files, that must have run before this one has."""
     found = set()
     for node in statements(ast.parse(MODULES[name].read_text(encoding="utf-8")).body):
-        for alias in node.names if isinstance(node, ast.ImportFrom) and node.module in MODULES else ():
-            whole = f"{node.module}.{alias.name}"
-            if whole not in PACKAGES and not alias.name.startswith("_"):
-                found.add(whole if whole in MODULES else str(node.module))
-            elif whole in MODULES and whole not in PACKAGES:
-                found.add(whole)
-    return found - {"bridgeflow"}
+        for alias in node.names:
+            if isinstance(node, ast.Import) and alias.name in MODULES:
+                found.add(alias.name)
+            elif isinstance(node, ast.ImportFrom) and (
+                f"{node.module}.{alias.name}" in MODULES or node.module in MODULES
+            ):
+                found.add(home(str(node.module), alias.name))
+    return found & MODULES.keys()
 
 
 def test_no_module_needs_what_needs_it():
@@ -109,12 +135,35 @@ def test_no_module_needs_what_needs_it():
         visit(name, ())
 
 
+@pytest.mark.parametrize("package", STUBS)
+def test_a_package_imports_none_of_its_modules(package: str):
+    """Whoever imports a module waits for its package, which must wait for nobody."""
+    code = f"import {package}, sys; print(*(name for name in sys.modules if name.startswith('bridgeflow')))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    parts = package.split(".")
+    assert set(done.stdout.split()) == {".".join(parts[: i + 1]) for i in range(len(parts))}
+
+
+@pytest.mark.parametrize("package", [package for package, names in STUBS.items() if names])
+def test_a_package_has_the_names_of_its_stub(package: str):
+    tree = ast.parse(MODULES[package].with_suffix(".pyi").read_text(encoding="utf-8"))
+    (listed,) = (
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.dump(node.targets[0]) == ast.dump(ast.Name("__all__", ast.Store()))
+    )
+    module = import_module(package)
+    assert sorted(listed) == sorted(STUBS[package]) == module.__all__
+    for name in listed:
+        whole = import_module(f"{package}.{name}") if f"{package}.{name}" in MODULES else None
+        assert getattr(module, name) is (whole or getattr(import_module(home(package, name)), name))
+
+
 def test_no_name_of_a_package_is_a_module_of_it_too():
-    """A name that is asked of a package whose file has not run is the module of that name, if there is one."""
-    for package in sorted(PACKAGES - {"bridgeflow.cli"}):  # which does not wait
-        module = __import__(package, fromlist=["*"])
-        for name in getattr(module, "__all__", ()):
-            assert f"{package}.{name}" not in MODULES, f"{package}.{name} is two things"
+    """Importing the module of that name would put it in the place of the name."""
+    for package, names in STUBS.items():
+        for name, where in names.items():
+            assert where == f"{package}.{name}" or f"{package}.{name}" not in MODULES, f"{package}.{name} is two things"
 
 
 def test_transforms_are_registered_whoever_asks_first():
@@ -125,7 +174,20 @@ def test_transforms_are_registered_whoever_asks_first():
     assert name == "Scale"
 
 
-def test_a_package_whose_file_fails_is_tried_again():
+def test_a_plugin_cannot_take_a_name_of_ours():
+    code = """
+from bridgeflow.transforms import LeafTransform, register
+try:
+    @register
+    class Scale(LeafTransform): ...
+except ValueError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "is taken by bridgeflow.transforms.scale.Scale" in done.stdout
+
+
+def test_a_module_that_fails_is_tried_again():
     code = """
 import sys
 sys.modules["yaml"] = None

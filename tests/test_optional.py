@@ -82,7 +82,7 @@ def test_a_class_seen_during_an_import_is_looked_at_again(monkeypatch: pytest.Mo
 
 def test_nothing_else_asks_the_table_of_modules():
     asking = {path.name for path, text in SOURCES.items() if "sys.modules" in text}
-    assert asking <= {"_optional.py", "_packages.py"}
+    assert asking <= {"_optional.py"}
 
 
 WHILE_TORCH_IS_IMPORTED = """

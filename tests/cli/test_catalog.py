@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bridgeflow import __version__
-from bridgeflow.cli import app
+from bridgeflow.cli.app import app
 from bridgeflow.cli.catalog import describe
 from bridgeflow.io import formats
 from bridgeflow.signal.scipy_call import FUNCTIONS

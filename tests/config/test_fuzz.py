@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from bridgeflow.cli import app
+from bridgeflow.cli.app import app
 from bridgeflow.io import open_sink
 
 BANDPASS = {"design": "butter", "btype": "bandpass", "cutoff": [0.5, 20], "order": 2}

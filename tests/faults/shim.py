@@ -124,9 +124,12 @@ def serve() -> None:
     """
     import importlib
 
-    for module in ("bridgeflow.cli", "bridgeflow.config", "bridgeflow.engines.shards", "bridgeflow.io.arrow_ipc",
-                   "bridgeflow.io.parquet", "bridgeflow.transforms", "scipy.signal"):  # fmt: skip
+    for module in ("bridgeflow.cli.app", "bridgeflow.config.load", "bridgeflow.engines.shards",
+                   "bridgeflow.io.arrow_ipc", "bridgeflow.io.parquet", "scipy.signal"):  # fmt: skip
         importlib.import_module(module)
+    for package in ("bridgeflow", "bridgeflow.io", "bridgeflow.pipeline", "bridgeflow.signal", "bridgeflow.transforms"):
+        for name in importlib.import_module(package).__all__:
+            getattr(importlib.import_module(package), name)
     for line in sys.stdin:
         asked = json.loads(line)
         reading, writing = os.pipe()

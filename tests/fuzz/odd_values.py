@@ -143,7 +143,7 @@ def _serve() -> None:
     import numpy as np
     import torch  # noqa: F401  so that its address space is not counted
 
-    from bridgeflow.cli import app
+    from bridgeflow.cli.app import app
 
     os.chdir(tempfile.mkdtemp())
     np.save("in.npy", np.random.default_rng(0).standard_normal(SAMPLES).astype("f4"))

@@ -1,5 +1,5 @@
 """The command line: thin. Each command says what it does, what went wrong in one line, and an exit code."""
 
-from bridgeflow.cli.app import app, main
+import lazy_loader as _lazy
 
-__all__ = ["app", "main"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

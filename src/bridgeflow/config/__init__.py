@@ -1,6 +1,5 @@
 """Configuration: YAML from anybody to a job, or an error that says where."""
 
-from bridgeflow.config.load import load_job, parse_job
-from bridgeflow.config.schema import config_schema
+import lazy_loader as _lazy
 
-__all__ = ["config_schema", "load_job", "parse_job"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -5,131 +5,31 @@ a design to work on recordings. Data go in as `[..., time]` unless `axis` says o
 array that went in.
 """
 
-from __future__ import annotations
+from importlib import import_module as _import_module
+from importlib.util import find_spec as _find_spec
+from typing import Any as _Any
 
-from typing import Any
+import lazy_loader as _lazy
 
-from bridgeflow.signal import scipy_names
-from bridgeflow.signal.analytic import envelope, hilbert
-from bridgeflow.signal.causal import CausalFilter
-from bridgeflow.signal.convenience import (
-    butter_bandpass_filter,
-    butter_bandstop_filter,
-    butter_highpass_filter,
-    butter_lowpass_filter,
-    notch_filter,
-)
-from bridgeflow.signal.convolution import convolve, correlate, fftconvolve, oaconvolve
-from bridgeflow.signal.design import (
-    DESIGNS,
-    Ba,
-    Bessel,
-    Butter,
-    Cheby1,
-    Cheby2,
-    Comb,
-    Design,
-    Ellip,
-    FirFilter,
-    Firls,
-    Firwin,
-    IirFilter,
-    Notch,
-    Peak,
-    Remez,
-    Savgol,
-    Sos,
-    Taps,
-    Zpk,
-    make_design,
-)
-from bridgeflow.signal.fir import fir_filter, fir_filtfilt, fir_zero_phase
-from bridgeflow.signal.framing import frames, labels_of_frames
-from bridgeflow.signal.iir import sosfilt, sosfilt_zi, sosfiltfilt
-from bridgeflow.signal.medians import medfilt
-from bridgeflow.signal.peaks import peak_rate
-from bridgeflow.signal.resampling import Resampler, decimate, resample, resample_poly, upfirdn
-from bridgeflow.signal.savgol import savgol_filter
-from bridgeflow.signal.spectral import ShortTimeFFT, coherence, csd, istft, periodogram, spectrogram, stft, welch
-from bridgeflow.signal.streams import Stream, stream
-from bridgeflow.signal.transfer import filtfilt, lfilter, lfilter_zi
-from bridgeflow.signal.trends import detrend
-from bridgeflow.signal.zero_phase import ZeroPhaseFilter
-
-__all__ = [
-    "DESIGNS",
-    "Ba",
-    "Bessel",
-    "Butter",
-    "CausalFilter",
-    "Cheby1",
-    "Cheby2",
-    "Comb",
-    "Design",
-    "Ellip",
-    "FirFilter",
-    "Firls",
-    "Firwin",
-    "IirFilter",
-    "Notch",
-    "Peak",
-    "Remez",
-    "Resampler",
-    "Savgol",
-    "ShortTimeFFT",
-    "Sos",
-    "Stream",
-    "Taps",
-    "ZeroPhaseFilter",
-    "Zpk",
-    "butter_bandpass_filter",
-    "butter_bandstop_filter",
-    "butter_highpass_filter",
-    "butter_lowpass_filter",
-    "coherence",
-    "convolve",
-    "correlate",
-    "csd",
-    "decimate",
-    "detrend",
-    "envelope",
-    "fftconvolve",
-    "filtfilt",
-    "fir_filter",
-    "fir_filtfilt",
-    "fir_zero_phase",
-    "frames",
-    "hilbert",
-    "istft",
-    "labels_of_frames",
-    "lfilter",
-    "lfilter_zi",
-    "make_design",
-    "medfilt",
-    "notch_filter",
-    "oaconvolve",
-    "peak_rate",
-    "periodogram",
-    "resample",
-    "resample_poly",
-    "savgol_filter",
-    "sosfilt",
-    "sosfilt_zi",
-    "sosfiltfilt",
-    "spectrogram",
-    "stft",
-    "stream",
-    "upfirdn",
-    "welch",
-]
+_attached, _, __all__ = _lazy.attach_stub(__name__, __file__)
 
 
-def __getattr__(name: str) -> Any:
-    """Names of SciPy that need no engine of ours, see `scipy_names`; each is made once."""
-    found = globals()[name] = scipy_names.find(name, globals())
+def __getattr__(name: str) -> _Any:
+    """Ours, a module in here, or a name of SciPy that needs no engine of ours, see `scipy_names`; each is made once."""
+    if name in __all__:
+        return _attached(name)
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if _find_spec(f"{__name__}.{name}") is not None:
+        return _import_module(f"{__name__}.{name}")
+    from bridgeflow.signal.scipy_names import find
+
+    found = globals()[name] = find(name, __all__)
     return found
 
 
 def __dir__() -> list[str]:
-    passed = [name for names in scipy_names.SCIPYS_FUNCTIONS.values() for name in names]
-    return sorted({*globals(), *passed, *scipy_names.SCIPYS_OBJECTS})
+    from bridgeflow.signal.scipy_names import SCIPYS_FUNCTIONS, SCIPYS_OBJECTS
+
+    passed = [name for names in SCIPYS_FUNCTIONS.values() for name in names]
+    return sorted({*globals(), *__all__, *passed, *SCIPYS_OBJECTS})

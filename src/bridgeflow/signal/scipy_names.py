@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -86,7 +86,7 @@ _OF_INPUT: Final = frozenset(
 _FUNCTIONS: Final = frozenset(name for names in SCIPYS_FUNCTIONS.values() for name in names)
 
 
-def find(name: str, ours: Mapping[str, Any]) -> Any:
+def find(name: str, ours: Iterable[str]) -> Any:
     """What `bridgeflow.signal` has under a name of SciPy's.
 
     Args:
@@ -96,7 +96,7 @@ def find(name: str, ours: Mapping[str, Any]) -> Any:
     Raises:
         AttributeError: a name that is not here, with the nearest, or with where it is and why.
 
-    >>> find("lsim", {})
+    >>> find("lsim", ())
     Traceback (most recent call last):
     AttributeError: bridgeflow.signal has no 'lsim': it simulates or transforms LTI systems, which is no preprocessing \
 of recordings; use scipy.signal.lsim
@@ -109,7 +109,7 @@ of recordings; use scipy.signal.lsim
         raise AttributeError(f"bridgeflow.signal.{name} is a function of a later SciPy than {scipy.__version__}")
     if name in NOT_HERE:
         raise AttributeError(f"bridgeflow.signal has no {name!r}: {NOT_HERE[name]}; use scipy.signal.{name}")
-    known = {*_FUNCTIONS, *SCIPYS_OBJECTS, *(word for word in ours if not word.startswith("_"))}
+    known = {*_FUNCTIONS, *SCIPYS_OBJECTS, *ours}
     raise AttributeError(f"bridgeflow.signal has no {name!r}: {nearest(name, known)}")
 
 

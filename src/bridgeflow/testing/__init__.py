@@ -3,8 +3,6 @@
 `bridgeflow.testing.strategies` needs Hypothesis, and is therefore imported by itself.
 """
 
-from __future__ import annotations
+import lazy_loader as _lazy
 
-from bridgeflow.testing.contracts import CLAUSES, check_transform
-
-__all__ = ["CLAUSES", "check_transform"]
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -7,6 +7,7 @@ scanned for: a plugin's transforms are known once the plugin has been imported.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,6 +31,8 @@ def register(cls: _Class) -> _Class:
     Raises:
         ValueError: another class has the name already.
     """
+    if not cls.__module__.startswith("bridgeflow."):
+        _load_ours()  # whose names are taken, wherever a plugin comes first
     known = _REGISTERED.get(cls.__name__)
     if known is not None and _origin(known) != _origin(cls):
         raise ValueError(
@@ -44,9 +47,17 @@ def _origin(cls: type) -> tuple[str, str]:
     return cls.__module__, cls.__qualname__
 
 
+@cache
+def _load_ours() -> None:
+    """Register our own: each is registered where its module is imported, and a package imports none until asked."""
+    package = import_module("bridgeflow.transforms")
+    for name in package.__all__:
+        getattr(package, name)
+
+
 def _registered() -> dict[str, type[Transform]]:
-    """All that are known, ours included, whose modules the package imports when it is first asked for a name."""
-    getattr(import_module("bridgeflow.transforms"), "__all__", None)
+    """All that are known, ours included."""
+    _load_ours()
     return _REGISTERED
 
 

@@ -1,0 +1,23 @@
+from .engine import EngineName as EngineName
+from .engine import Parallel as Parallel
+from .engine import Precision as Precision
+from .sections import default_padlen as default_padlen
+from .sections import is_tracing as is_tracing
+from .sections import sections_of as sections_of
+from .sections import sosfilt as sosfilt
+from .sections import sosfilt_zi as sosfilt_zi
+from .sections import sosfiltfilt as sosfiltfilt
+from .sections import traced_sections as traced_sections
+
+__all__ = [
+    "EngineName",
+    "Parallel",
+    "Precision",
+    "default_padlen",
+    "is_tracing",
+    "sections_of",
+    "sosfilt",
+    "sosfilt_zi",
+    "sosfiltfilt",
+    "traced_sections",
+]

@@ -1,0 +1,341 @@
+"""Filtering with second-order sections: `sosfilt`, `sosfiltfilt` and `sosfilt_zi`; what counts as sections."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, overload
+
+import numpy as np
+
+from bridgeflow._optional import loaded
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import Nonfinite, parse_word
+from bridgeflow.signal._arrays import as_ndarray, time_last, time_where_it_was
+from bridgeflow.signal._padding import Padtype, parse_padding
+from bridgeflow.signal._typing import SameKind
+from bridgeflow.signal.design import FirFilter, IirFilter
+from bridgeflow.signal.design.base import solved
+from bridgeflow.signal.iir import native
+from bridgeflow.signal.iir.door import Door, is_watched
+from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Pass, Precision, make_pass
+from bridgeflow.signal.iir.passes import both_ways, one_way
+from bridgeflow.signal.iir.short import as_plain, back
+from bridgeflow.signal.scipy_names import call_scipy
+
+__all__ = [
+    "default_padlen",
+    "is_tracing",
+    "sections_of",
+    "sosfilt",
+    "sosfilt_zi",
+    "sosfiltfilt",
+    "traced_sections",
+]
+
+
+@overload
+def sosfilt(
+    sos: Any,
+    x: SameKind,
+    axis: int = ...,
+    zi: None = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+    parallel: Parallel | None = ...,
+    out: Any = ...,
+) -> SameKind: ...
+@overload
+def sosfilt(
+    sos: Any,
+    x: Any,
+    axis: int = ...,
+    zi: Any = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+    parallel: Parallel | None = ...,
+    out: Any = ...,
+) -> Any: ...
+def sosfilt(
+    sos: Any,
+    x: Any,
+    axis: int = -1,
+    zi: Any = None,
+    *,
+    engine: EngineName | None = None,
+    precision: Precision = "float64",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+    parallel: Parallel | None = None,
+    out: Any = None,
+) -> Any:
+    """Filter along one axis with second-order sections, as `scipy.signal.sosfilt` does.
+
+    Args:
+        sos: sections [n, 6], each row `b0 b1 b2 1 a1 a2`, or an IIR design.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        axis: the axis of time.
+        zi: state to start from, [n, ..., 2, ...] with the 2 in the place of the time axis, SciPy's layout; `None` for
+            zero.
+        engine: `"native"`, `"blocks"` or `"scipy"`; `None` takes the best for the kind, device and dtype of x.
+        precision: of the recursion, `"float64"` or `"float32"`, which is faster and, in the native engine, exact within
+            `iir.native.tolerance(sos, "float32")` of full scale: enough for corners above a thousandth of the sampling
+            rate, too little far below.
+        nonfinite: `"propagate"` NaN and infinity into everything after them; `"raise"`; or `"reset"`: NaN exactly where
+            x is not finite, and a fresh start, from a zero state, behind each such gap. Rows without a gap are the same
+            bits either way.
+        scale: the filter sees `scale * x + offset`: integer counts become units in the same pass.
+        offset: see `scale`.
+        parallel: `"time"` lets the native engine work on segments of a long row side by side: faster for few long rows,
+            equal within `iir.native.tolerance(sos)`; asked for, never chosen, because a row's bits then depend on its
+            length.
+        out: ndarray or tensor of the result's shape and dtype to write into; may be x itself.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64.
+        zf: the state after the last sample, only if `zi` was given. A tensor beside a tensor, else an ndarray; in the
+            dtype of the recursion, so that a recording filtered piece by piece equals the whole bit for bit.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit.
+        NonFinite: `nonfinite="raise"`, naming the row and the first sample.
+        NoRoute: a gradient is wanted from an engine that cannot give one.
+        MissingDependency: an engine asked for by name that cannot run here.
+
+    >>> import numpy as np
+    >>> from bridgeflow.signal import Butter
+    >>> sosfilt(Butter(order=2, cutoff=10.0, fs=100.0), np.ones(200, "float32"))[-1]
+    np.float32(1.0)
+    """
+    if nonfinite != "propagate":
+        parse_word(nonfinite, Nonfinite, field="nonfinite")
+    settings = make_pass(precision, scale, offset, parallel)
+    if engine is None and out is None and parallel is None and nonfinite == "propagate":
+        done = _short_way(sos, x, axis, zi, settings)
+        if done is not None:
+            return done
+    if is_tracing():
+        from bridgeflow.signal.iir import traced
+
+        return traced.sosfilt(sos, x, axis, zi, engine, settings, nonfinite, out)
+    sections = sections_of(sos)
+    door = Door.open(x, engine, what="sosfilt", zi=zi, sos=sections)
+    values = time_last(door.values, axis, what="sosfilt")
+    state = None if zi is None else door.state(_state_time_last(zi, door.values, axis, len(sections)), settings)
+    target = None if out is None else time_last(door.target(out), axis, what="sosfilt")
+    done = one_way(door.engine, sections, values, state, settings, nonfinite, out=target, what="sosfilt")
+    result = out if out is not None else door.close(time_where_it_was(done.y, axis))
+    if zi is None:
+        return result
+    return result, door.close_state(time_where_it_was(done.zf, axis % door.values.ndim + 1))
+
+
+def _short_way(sos: Any, x: Any, axis: int, zi: Any, settings: Pass) -> Any | None:
+    """The result of `sosfilt` where `short` knows a short way, else `None`."""
+    values = as_plain(x)
+    if values is None or (axis != -1 and axis != values.ndim - 1):
+        return None
+    if isinstance(sos, IirFilter):
+        sections = solved(sos)
+    elif type(sos) is np.ndarray:
+        sections = sections_of(sos)
+    else:
+        return None
+    if zi is None:
+        return back(native.plain_pass(sections, values, None, settings, state=False)[0], x)
+    state = as_plain(zi) if type(zi) is type(x) else None
+    if state is None or state.dtype != settings.work_dtype(values.dtype):
+        return None
+    if state.shape != (len(sections), *values.shape[:-1], 2):
+        return None
+    y, zf, _ = native.plain_pass(sections, values, state, settings, state=True)
+    return back(y, x), back(zf, x)
+
+
+@overload
+def sosfiltfilt(
+    sos: Any,
+    x: SameKind,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> SameKind: ...
+@overload
+def sosfiltfilt(
+    sos: Any,
+    x: Any,
+    axis: int = ...,
+    padtype: Padtype | None = ...,
+    padlen: int | None = ...,
+    *,
+    engine: EngineName | None = ...,
+    precision: Precision = ...,
+    nonfinite: Nonfinite = ...,
+    scale: float = ...,
+    offset: float = ...,
+) -> Any: ...
+def sosfiltfilt(
+    sos: Any,
+    x: Any,
+    axis: int = -1,
+    padtype: Padtype | None = "odd",
+    padlen: int | None = None,
+    *,
+    engine: EngineName | None = None,
+    precision: Precision = "float64",
+    nonfinite: Nonfinite = "propagate",
+    scale: float = 1.0,
+    offset: float = 0.0,
+) -> Any:
+    """Filter forwards and backwards, so that no frequency is delayed, as `scipy.signal.sosfiltfilt` does.
+
+    The gain is squared: -3 dB at the cutoff becomes -6 dB.
+
+    Args:
+        sos: sections [n, 6], each row `b0 b1 b2 1 a1 a2`, or an IIR design.
+        x: data of any shape: ndarray, tensor, Arrow array or nested lists; real, complex, integer or boolean. Only
+            read.
+        axis: the axis of time.
+        padtype: how x goes on beyond its ends while filtering: `"odd"`, `"even"`, `"constant"`, or `None`.
+        padlen: by how many samples, fewer than there are; `None` for SciPy's default, about six per section.
+        engine, precision, scale, offset: as for `sosfilt`.
+        nonfinite: `"propagate"`: a row with NaN or infinity becomes all NaN; `"raise"`; or `"reset"`: each run of
+            finite samples is filtered as a recording of its own (padded by at most its length less one), NaN in the
+            gaps.
+
+    Returns:
+        y: as x in kind, device and shape; in dtype too, but for integers and booleans, which become float64.
+
+    Raises:
+        DataError: shapes or dtypes that do not fit, among them an x that is not longer than `padlen`.
+        NonFinite, NoRoute, MissingDependency: as for `sosfilt`.
+
+    >>> import numpy as np
+    >>> from bridgeflow.signal import Butter
+    >>> ramp = np.arange(100.0)
+    >>> np.abs(sosfiltfilt(Butter(order=2, cutoff=10.0, fs=100.0), ramp) - ramp).max() < 0.05
+    np.True_
+    """
+    if nonfinite != "propagate":
+        parse_word(nonfinite, Nonfinite, field="nonfinite")
+    settings = make_pass(precision, scale, offset)
+    if is_tracing():
+        from bridgeflow.signal.iir import traced
+
+        return traced.sosfiltfilt(sos, x, axis, padtype, padlen, engine, settings, nonfinite)
+    sections = sections_of(sos)
+    door = Door.open(x, engine, what="sosfiltfilt", sos=sections)
+    values = time_last(door.values, axis, what="sosfiltfilt")
+    edge = parse_padding(padtype, padlen, default_padlen(sections), values.shape[-1], what="sosfiltfilt")
+    y = both_ways(door.engine, sections, values, padtype, edge, settings, nonfinite, what="sosfiltfilt")
+    return door.close(time_where_it_was(y, axis))
+
+
+def sosfilt_zi(sos: Any) -> Any:
+    """The state of a filter that has seen ones forever, as `scipy.signal.sosfilt_zi`.
+
+    A row that starts from it times its first sample starts without a jump.
+
+    Args:
+        sos: sections [n, 6] of any kind, or an IIR design.
+
+    Returns:
+        zi: [n, 2], of the kind of sos, an ndarray for a design. Gradients flow.
+
+    Raises:
+        DataError: sections of another shape.
+
+    >>> from bridgeflow.signal import Butter
+    >>> sosfilt_zi(Butter(order=2, cutoff=10.0, fs=100.0)).shape
+    (1, 2)
+    """
+    if is_watched(sos):
+        from bridgeflow.signal.torch_ops import sosfilt_zi_tensor
+
+        return sosfilt_zi_tensor(sections_of(sos))
+    from bridgeflow.signal.iir import scipy as reference
+
+    return call_scipy(reference.sosfilt_zi, "sosfilt_zi", sos.sos if isinstance(sos, IirFilter) else sos)
+
+
+def sections_of(sos: Any) -> Any:
+    """Sections [n, 6] in float64 from a design or from any array; checked for form, not for stability.
+
+    A tensor that is watched, such as one being learned, stays what it is.
+    """
+    if isinstance(sos, IirFilter):
+        return solved(sos)
+    if isinstance(sos, FirFilter):
+        raise ConfigError(f"{sos!r} has taps and no sections; use fir_filter")
+    if is_watched(sos):
+        if sos.ndim != 2 or sos.shape[1] != 6:
+            raise DataError(f"sos must be a tensor of shape [sections, 6], got {tuple(sos.shape)}")
+        return sos
+    given = as_ndarray(sos)
+    if given.dtype == np.float64 and given.ndim == 2 and len(given) <= 64:
+        return _checked(given.tobytes(), given.shape[1])
+    return _check(given)
+
+
+@lru_cache(maxsize=256)
+def _checked(raw: bytes, columns: int) -> Array:
+    """Sections seen before need no second look."""
+    return _check(np.frombuffer(raw).reshape(-1, columns))
+
+
+def _check(given: Array) -> Array:
+    given = np.atleast_2d(given)
+    if given.ndim != 2 or given.shape[1] != 6 or not len(given):
+        raise DataError(f"sos must be an array of shape [sections, 6], got {given.shape}")
+    if given.dtype.kind not in "fiub":
+        raise DataError(f"sos must be real numbers, got {given.dtype}")
+    if not (given[:, 3] == 1).all():
+        raise DataError("sos[:, 3] (a0) should be all ones; divide each row by it")
+    return np.ascontiguousarray(given, np.float64)
+
+
+def is_tracing() -> bool:
+    """Whether `torch.compile` or `torch.export` is looking."""
+    torch = loaded("torch")
+    return torch is not None and torch.compiler.is_compiling()
+
+
+def traced_sections(design: str, **fields: Any) -> Any:
+    """The sections of a design by its class name, as a constant of what is being traced."""
+    from bridgeflow.signal.iir import traced
+
+    return traced.constant_sections(design, **fields)
+
+
+def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:
+    """SciPy's [n, ..., 2, ...] as [n, ..., 2]."""
+    wanted = list(values.shape)
+    wanted[axis] = 2
+    state = zi if hasattr(zi, "movedim") else as_ndarray(zi)
+    if tuple(state.shape) != (sections, *wanted):
+        raise DataError(
+            f"Invalid zi shape: with axis={axis}, x of shape {tuple(values.shape)} and {sections} sections, "
+            f"zi must have shape {(sections, *wanted)}, got {tuple(state.shape)}"
+        )
+    return time_last(state, axis % values.ndim + 1, what="sosfilt")
+
+
+def default_padlen(sections: Array) -> int:
+    """SciPy's rule: three times the number of coefficients that the sections would have as one fraction."""
+    taps = 2 * len(sections) + 1 - min(int((sections[:, 2] == 0).sum()), int((sections[:, 5] == 0).sum()))
+    return 3 * taps

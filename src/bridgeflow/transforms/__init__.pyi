@@ -1,0 +1,61 @@
+from .analytic import Envelope as Envelope
+from .analytic import Hilbert as Hilbert
+from .base import LeafTransform as LeafTransform
+from .base import Transform as Transform
+from .cast import Cast as Cast
+from .clone import Clone as Clone
+from .detach import Detach as Detach
+from .peak_rate import PeakRate as PeakRate
+from .plan import Plan as Plan
+from .registry import register as register
+from .resample import Decimate as Decimate
+from .resample import Resample as Resample
+from .scale import Scale as Scale
+from .scipy_call import Scipy as Scipy
+from .shared_view import SharedView as SharedView
+from .signal_filter import SignalFilter as SignalFilter
+from .smooth import Detrend as Detrend
+from .smooth import MedianFilter as MedianFilter
+from .smooth import SavgolFilter as SavgolFilter
+from .spectral import Istft as Istft
+from .spectral import Spectrogram as Spectrogram
+from .spectral import Stft as Stft
+from .spectral import Welch as Welch
+from .to_arrow import ToArrow as ToArrow
+from .to_device import ToDevice as ToDevice
+from .to_numpy import ToNumpy as ToNumpy
+from .to_tensor import ToTensor as ToTensor
+from .window import Window as Window
+from .window import WindowLabels as WindowLabels
+
+__all__ = [
+    "Cast",
+    "Clone",
+    "Decimate",
+    "Detach",
+    "Detrend",
+    "Envelope",
+    "Hilbert",
+    "Istft",
+    "LeafTransform",
+    "MedianFilter",
+    "PeakRate",
+    "Plan",
+    "Resample",
+    "SavgolFilter",
+    "Scale",
+    "Scipy",
+    "SharedView",
+    "SignalFilter",
+    "Spectrogram",
+    "Stft",
+    "ToArrow",
+    "ToDevice",
+    "ToNumpy",
+    "ToTensor",
+    "Transform",
+    "Welch",
+    "Window",
+    "WindowLabels",
+    "register",
+]
