@@ -18,6 +18,7 @@ from bridgeflow.errors import BridgeflowError
 from bridgeflow.signal.iir import native
 from bridgeflow.signal.iir.engine import Pass
 from bridgeflow.signal.resampling import cpu
+from tests.fuzz import curated
 from tests.fuzz.layouts import COMPLEX, REAL, hostile, plain, straight
 
 built = pytest.mark.skipif(not native.is_built() or not cpu.instruction_sets(), reason="built without the kernels")
@@ -261,3 +262,21 @@ def test_a_sample_expanded_over_time_in_every_instruction_set(isa, rows):
             wanted = native.sosfilt(sos, axes.copy(), None, how, instruction_set=isa)
             for one, other in zip(mine, wanted, strict=True):
                 np.testing.assert_array_equal(one, other)
+
+
+def test_functions_by_scipys_names_end_neither_in_a_crash_nor_without_memory():
+    assert not fatal(every=997)
+
+
+@pytest.mark.slow
+def test_many_arguments_of_functions_by_scipys_names(capsys):
+    assert not fatal(every=61, told=capsys)
+
+
+def fatal(every: int, told: pytest.CaptureFixture[str] | None = None) -> list[str]:
+    """Calls that ended in a crash, a hang, without memory or in an overflow; a wrong type may be a TypeError here."""
+    counts, wrong = curated.fuzz(curated.NAMED, every)
+    if told is not None:
+        with told.disabled():
+            print(f"\nfunctions by SciPy's names, calls: {counts.total()} {dict(counts)}")
+    return [one for one in wrong if not one.startswith(("TypeError", "ValueError", "IndexError"))]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fractions import Fraction
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy
-from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.errors import ConfigError, DataError, NoRoute, printable
+from bridgeflow.ranges import number_text, whole_number
 from bridgeflow.signal._axes import axis_of, parse_axis
 
 __all__ = [
@@ -17,6 +20,8 @@ __all__ = [
     "as_kind",
     "as_ndarray",
     "as_number",
+    "as_rate",
+    "as_size",
     "differentiates",
     "open_array",
     "overlaps_itself",
@@ -25,6 +30,7 @@ __all__ = [
     "require_strided",
     "time_last",
     "time_where_it_was",
+    "undivided",
 ]
 
 
@@ -120,6 +126,41 @@ def as_number(value: Any) -> Any:
     if isinstance(value, np.generic) or (kind_of(value) in {"numpy", "torch"} and not value.ndim):
         return value.item()
     return value
+
+
+def undivided(value: Any) -> Any:
+    """A float that is a whole number as an integer, all else as it is."""
+    number = as_number(value)
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+def as_size(value: Any, *, what: str, least: int = 0) -> int:
+    """A number of samples, of whatever type: a fraction is cut off, as SciPy does it.
+
+    Raises:
+        ConfigError: no number, or out of range.
+
+    >>> as_size(16.0, what="stft: nperseg"), as_size(np.int16(16), what="stft: nperseg")
+    (16, 16)
+    """
+    number = as_number(value)
+    if isinstance(number, float) and isfinite(number):
+        number = int(number)
+    return whole_number(number, what=what, least=least)
+
+
+def as_rate(value: Any, *, what: str) -> float:
+    """A sampling rate.
+
+    Raises:
+        ConfigError: no finite number above 0.
+    """
+    number = as_number(value)
+    if not isinstance(number, (int, float, Fraction)) or isinstance(number, bool) or not 0 < number < 1e300:
+        raise ConfigError(
+            f"{what} must be a finite number above 0, got {printable(number_text(number), 60)}", field="fs"
+        )
+    return number  # type: ignore[return-value]
 
 
 def refuse_table(x: Any, *, what: str) -> None:

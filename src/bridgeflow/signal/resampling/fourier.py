@@ -10,8 +10,9 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.ranges import hold, whole_number
+from bridgeflow.signal._arrays import as_ndarray, time_where_it_was, undivided
+from bridgeflow.signal._rows import count, count_rows, open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data
@@ -75,14 +76,12 @@ def resample(
     True
     """
     parse_word(domain, Domain, field="domain")
-    asked: Any = num
-    whole = isinstance(asked, (int, float, np.integer, np.floating)) and not isinstance(asked, bool)
-    if not whole or not float(num).is_integer() or num < 1:
-        raise DataError(f"resample: num must be a positive integer, got {num!r}")
-    num, rows = int(num), open_rows(x, axis, what="resample")
+    num = whole_number(undivided(num), what="resample: num", error=DataError)
+    rows = open_rows(x, axis, what="resample")
     samples = int(rows.values.shape[-1])
     if not samples:
         raise DataError("resample: there are no samples")
+    hold(num * count_rows(rows.values), count(rows.values), what="resample", num=num)
     values, fourier = in_precision(rows.values, complex_too=domain == "freq"), Fourier(rows.values)
     weights = _weights(window, samples)
     if domain == "time" and not is_complex(values):
@@ -92,7 +91,12 @@ def resample(
     result = rows.close_new(time_where_it_was(y, axis))
     if t is None:
         return result
-    first, second = t[0], t[1]
+    try:
+        first, second = t[0], t[1]
+    except (TypeError, IndexError, KeyError) as error:
+        raise DataError(
+            f"resample: t must hold the times of the samples, at least two, got {type(t).__name__}"
+        ) from error
     places = np.arange(num) * samples / num
     if kind_of(t) == "torch":
         return result, first + (second - first) * first.new_tensor(places.tolist())

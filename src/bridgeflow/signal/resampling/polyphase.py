@@ -132,10 +132,14 @@ def reduced(up: Any, down: Any) -> tuple[int, int]:
         DataError: a factor that is no positive integer.
     """
     for name, value in (("up", up), ("down", down)):
-        if isinstance(value, str) or not np.isfinite(float(value)) or value != int(value):
+        try:
+            is_whole = not isinstance(value, (str, bytes)) and value == int(value)
+        except (TypeError, ValueError, OverflowError):
+            is_whole = False
+        if not is_whole:
             raise DataError(f"{name} must be an integer, got {value!r}")
         if value < 1:
-            raise DataError(f"{name} must be at least 1, got {value!r}")
+            raise DataError(f"{name} must be at least 1, got {number_text(value)}")
         if value > LARGEST_FACTOR:
             raise DataError(f"{name} must be at most {LARGEST_FACTOR}, got {number_text(value)}")
     common = math.gcd(int(up), int(down))

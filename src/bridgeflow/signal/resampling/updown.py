@@ -8,7 +8,8 @@ import numpy as np
 
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_last
+from bridgeflow.ranges import hold, whole_number
+from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_last, undivided
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.extension import BACKGROUNDS, Extension
@@ -57,9 +58,7 @@ def upfirdn(
         raise DataError(f"upfirdn: mode={mode!r} takes a level off, which only resample_poly does")
     factors: tuple[tuple[str, Any], ...] = (("up", up), ("down", down))
     for name, factor in factors:
-        whole = isinstance(factor, (int, float, np.integer, np.floating)) and not isinstance(factor, bool)
-        if not whole or not float(factor).is_integer() or factor < 1:
-            raise DataError(f"upfirdn: {name} must be an integer of at least 1, got {factor!r}")
+        whole_number(undivided(factor), what=f"upfirdn: {name}", error=DataError)
     if torch_must(h, x):
         from bridgeflow.signal.resampling import torch_ops
 
@@ -72,6 +71,13 @@ def upfirdn(
     time_last(values, axis, what="upfirdn")
     if not values.shape[axis]:
         raise DataError("upfirdn: there are no samples")
+    hold(
+        max(values.size // values.shape[axis] * -(-values.shape[axis] * int(up) // int(down)), len(taps) * int(up)),
+        values.size,
+        what="upfirdn",
+        up=up,
+        down=down,
+    )
     import scipy.signal
 
     single = values.dtype.char in "fF" and taps.dtype.char in "fF"

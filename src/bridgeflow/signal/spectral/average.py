@@ -12,7 +12,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import as_ndarray, time_where_it_was
+from bridgeflow.signal._arrays import as_ndarray, as_rate, as_size, time_where_it_was
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal._typing import SameKind
@@ -160,7 +160,7 @@ def welch_transform(
     """
     weights = _window(window, nperseg, samples, what=what)
     length = len(weights)
-    shared = length // 2 if noverlap is None else int(noverlap)
+    shared = length // 2 if noverlap is None else as_size(noverlap, what=f"{what}: noverlap", least=-(1 << 31))
     if shared >= length:
         raise ConfigError(f"{what}: noverlap={shared} must be less than nperseg={length}")
     if length > samples:
@@ -168,9 +168,9 @@ def welch_transform(
     return ShortTimeFFT(
         weights,
         length - shared,
-        fs,
+        as_rate(fs, what=f"{what}: fs"),
         fft_mode="onesided" if onesided else "twosided",
-        mfft=None if nfft is None else int(nfft),
+        mfft=None if nfft is None else as_size(nfft, what=f"{what}: nfft"),
         scale_to=_SCALED[parse_word(scaling, Scaling, field="scaling")],
         phase_shift=None,
     )
@@ -178,7 +178,7 @@ def welch_transform(
 
 def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Array:
     if isinstance(window, (str, tuple)):
-        length = 256 if nperseg is None else int(nperseg)
+        length = 256 if nperseg is None else as_size(nperseg, what=f"{what}: nperseg")
         if length < 1:
             raise ConfigError(f"{what}: Parameter nperseg={nperseg} is not a positive integer", field="nperseg")
         if length > samples:
@@ -188,7 +188,10 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
             )
             length = samples
         return named_window(window, length, what=what)
-    given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
+    try:
+        given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigError(f"{what}: window must be a row of numbers ({error})", field="window") from error
     if given.ndim != 1 or not len(given):
         raise ConfigError(f"{what}: window must be a row of numbers, got shape {given.shape}", field="window")
     if nperseg is not None and nperseg != len(given):

@@ -10,7 +10,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import time_where_it_was
+from bridgeflow.signal._arrays import as_size, time_where_it_was
 from bridgeflow.signal._rows import Rows, open_rows, padded
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
@@ -224,10 +224,9 @@ def periodogram(
     if 0 in tuple(rows.values.shape):
         empty = rows.close(in_precision(rows.values))
         return empty, empty
-    if nfft is not None and nfft < samples:
-        if nfft < 1:
-            raise ConfigError(f"periodogram: nfft must be at least 1, got {nfft}")
-        rows, samples, nfft = Rows(rows.values[..., :nfft], rows.axis, rows.source), int(nfft), None
+    size = None if nfft is None else as_size(nfft, what="periodogram: nfft", least=1)
+    if size is not None and size < samples:
+        rows, samples, size = Rows(rows.values[..., :size], rows.axis, rows.source), size, None
     chosen = "boxcar" if window is None else window
     if not isinstance(chosen, (str, tuple)) and np.shape(chosen) != (samples,):
         raise ConfigError(
@@ -235,7 +234,7 @@ def periodogram(
             f"got {np.shape(chosen)} and {samples}"
         )
     options: dict[str, Any] = {"detrend": detrend, "return_onesided": return_onesided, "scaling": scaling}
-    f, power = welch(rows.values, fs, chosen, samples, 0, nfft, axis=-1, **options)
+    f, power = welch(rows.values, fs, chosen, samples, 0, size, axis=-1, **options)
     return frequencies(f, x), rows.close_new(time_where_it_was(power, axis))
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from math import sqrt
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import as_ndarray
+from bridgeflow.ranges import hold
+from bridgeflow.signal._arrays import as_ndarray, as_rate, as_size, undivided
+from bridgeflow.signal._axes import parse_axis
 from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._rows import padded as with_zeros
 from bridgeflow.signal._windows import named_window
@@ -22,6 +24,9 @@ from bridgeflow.signal.spectral.cross import SegmentTrend
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
 
 __all__ = ["Boundary", "SpectrogramMode", "istft", "spectrogram", "stft"]
+
+_FAR: Final = -(1 << 31)
+"""The least overlap: so many samples between segments."""
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -85,7 +90,7 @@ def spectrogram(
     if _is_empty(rows.values):
         return _nothing(x, rows)
     weights = _window(window, nperseg, int(rows.values.shape[-1]), what="spectrogram")
-    shared = len(weights) // 8 if noverlap is None else int(noverlap)
+    shared = len(weights) // 8 if noverlap is None else as_size(noverlap, what="spectrogram: noverlap", least=_FAR)
     sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided), what="spectrogram")
     spectra = sft.transformed(rows.values, detrend or None) * _scale(weights, fs, scaling)
     if mode == "psd":
@@ -141,7 +146,7 @@ def stft(
         return _nothing(x, rows)
     weights = _window(window, nperseg, int(rows.values.shape[-1]), what="stft")
     length = len(weights)
-    shared = length // 2 if noverlap is None else int(noverlap)
+    shared = length // 2 if noverlap is None else as_size(noverlap, what="stft: noverlap", least=_FAR)
     sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided), what="stft")
     values = in_precision(rows.values)
     if boundary is not None:
@@ -187,7 +192,8 @@ def istft(
         ConfigError, DataError: parameters that do not fit each other, or the data.
     """
     parse_word(scaling, StftScaling, field="scaling")
-    rows = open_rows(Zxx, int(time_axis), what="istft")
+    time_axis, freq_axis = (parse_axis(undivided(axis), what="istft") for axis in (time_axis, freq_axis))
+    rows = open_rows(Zxx, time_axis, what="istft")
     axes = rows.values.ndim
     if axes < 2:
         raise DataError("istft: Input stft must be at least 2d!")
@@ -198,21 +204,24 @@ def istft(
         raise DataError("istft: Must specify differing time and frequency axes!")
     spectra = _moved(in_precision(rows.values, complex_too=True), at - (at > of_time), -2)
     even = 2 * (int(spectra.shape[-2]) - 1) if input_onesided else int(spectra.shape[-2])
-    length = even if nperseg is None else int(nperseg)
+    length = even if nperseg is None else as_size(nperseg, what="istft: nperseg")
     if length < 1:
         raise ConfigError("istft: nperseg must be a positive integer")
-    size = length if nfft is None and input_onesided and length == even + 1 else even if nfft is None else int(nfft)
+    by_data = length if input_onesided and length == even + 1 else even
+    size = by_data if nfft is None else as_size(nfft, what="istft: nfft")
     if size < length:
         raise ConfigError("istft: nfft must be greater than or equal to nperseg.")
-    shared = length // 2 if noverlap is None else int(noverlap)
+    shared = length // 2 if noverlap is None else as_size(noverlap, what="istft: noverlap", least=_FAR)
     weights = _given_window(window, length, what="istft")
     if len(weights) != length:
         raise ConfigError(f"istft: window must have length of {length}")
     sft = _transform(weights, shared, size, fs, input_onesided, what="istft", dual=True)
     bins = int(sft.f_pts)
+    hold(bins * int(spectra.shape[-1]), even * int(spectra.shape[-1]), what="istft", nfft=size, nperseg=length)
     spectra = spectra[..., :bins, :] if spectra.shape[-2] > bins else _more_bins(spectra, bins)
     slices = int(spectra.shape[-1])
     samples = length + (slices - 1) * sft.hop
+    hold(samples, bins * slices, what="istft", nperseg=length, nfft=size, noverlap=shared)
     sums = sft.overlapped(spectra, None)[..., :samples] / _scale(weights, fs, scaling)
     norm = np.zeros(samples)
     for k in range(slices):
@@ -232,10 +241,9 @@ def istft(
 
 def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Array:
     """The window of segments of a recording, shorter where that is shorter."""
-    if nperseg is not None and int(nperseg) < 1:
-        raise ConfigError(f"{what}: nperseg must be a positive integer")
+    size = None if nperseg is None else as_size(nperseg, what=f"{what}: nperseg", least=1)
     if isinstance(window, (str, tuple)):
-        length = 256 if nperseg is None else int(nperseg)
+        length = 256 if size is None else size
         if length > samples:
             warnings.warn(
                 f"nperseg = {length:d} is greater than input length  = {samples:d}, using nperseg = {samples:d}",
@@ -246,7 +254,7 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
     weights = _given_window(window, 0, what=what)
     if samples < len(weights):
         raise DataError(f"{what}: window is longer than input signal")
-    if nperseg is not None and int(nperseg) != len(weights):
+    if size is not None and size != len(weights):
         raise ConfigError(f"{what}: value specified for nperseg is different from length of window")
     return weights
 
@@ -263,16 +271,17 @@ def _given_window(window: Any, length: int, *, what: str) -> Array:
 def _transform(
     weights: Array, shared: int, nfft: int | None, fs: float, onesided: bool, *, what: str, dual: bool = False
 ) -> ShortTimeFFT:
-    if nfft is not None and int(nfft) < len(weights):
+    size = None if nfft is None else as_size(nfft, what=f"{what}: nfft")
+    if size is not None and size < len(weights):
         raise ConfigError(f"{what}: nfft must be greater than or equal to nperseg.")
     if shared >= len(weights):
         raise ConfigError(f"{what}: noverlap must be less than nperseg.")
     return ShortTimeFFT(
         weights,
         len(weights) - shared,
-        fs,
+        as_rate(fs, what=f"{what}: fs"),
         fft_mode="onesided" if onesided else "twosided",
-        mfft=None if nfft is None else int(nfft),
+        mfft=size,
         dual_win=weights if dual else None,
         phase_shift=None,
     )
