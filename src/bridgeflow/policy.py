@@ -113,7 +113,7 @@ def words(alias: object) -> tuple[str, ...]:
 
 
 def parse_word(value: object, alias: object, *, field: str) -> str:
-    """`value` if it is one of the alias's words; otherwise a `ConfigError` that lists them.
+    """`value` if it is one of the alias's words; otherwise a `ValueError` that lists them.
 
     >>> parse_word("pad", Ragged, field="ragged")
     'pad'
@@ -121,17 +121,7 @@ def parse_word(value: object, alias: object, *, field: str) -> str:
     known = words(alias)
     if isinstance(value, str) and value in known:
         return value
-    from bridgeflow.errors import ConfigError, printable  # which itself needs the words of this module
-
-    shown = printable(_shown(value), 60)
-    raise ConfigError(f"{field} must be one of {', '.join(map(repr, known))}, got {shown}")
-
-
-def _shown(value: object) -> str:
-    """A value in a message; an integer of many digits by its size, for Python refuses to write it."""
-    if isinstance(value, int) and value.bit_length() > 128:
-        return f"an integer of {value.bit_length()} bits"
-    return repr(value)
+    raise ValueError(f"{field} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
 def parse_integer(value: Any, *, field: str, least: int) -> int:

@@ -137,3 +137,9 @@ def test_numbers_may_come_as_tensors_without_axes():
     step = t[1] - t[0]
     torch.testing.assert_close(savgol_filter(t**2, 7, 3, deriv=1, delta=step), 2 * t)
     assert savgol_filter(t, torch.tensor(7), np.int64(3), mode="constant", cval=torch.tensor(1.0)).shape == (21,)
+
+
+@pytest.mark.parametrize(("delta", "deriv"), [(5e-324, 1), (1e-300, 2), (1e-9, 40), (1e200, 2)])
+def test_a_distance_whose_power_is_beyond_float64_is_refused_when_it_is_made(delta, deriv):
+    with pytest.raises(ConfigError, match="delta"):
+        savgol_filter(np.zeros(200), 101, 50, deriv=deriv, delta=delta)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import log10
 from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
@@ -144,6 +145,11 @@ class SavgolSmoother:
             hold(self.window_length**2 / 4, 0, what="savgol with mode='interp'", window_length=self.window_length)
         if not np.isfinite(self.delta) or self.delta == 0:
             raise ConfigError(f"savgol: delta must be a finite number other than 0, got {self.delta!r}", field="delta")
+        if self.deriv <= self.polyorder and self.deriv * abs(log10(abs(self.delta))) > 250:
+            raise ConfigError(
+                f"savgol: delta={self.delta!r} to the power of deriv={self.deriv} is beyond float64; take another unit",
+                field="delta",
+            )
 
     @cached_property
     def _taps(self) -> Array:

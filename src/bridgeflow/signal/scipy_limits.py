@@ -7,7 +7,7 @@ for hours. Each is refused by name here, before SciPy is called, and when a plan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import gcd
+from math import gcd, log10
 from typing import Any, Final, TypeAlias
 
 from bridgeflow.errors import ConfigError, DataError
@@ -204,6 +204,11 @@ def _polynomial(options: Options) -> None:
     window, order = options["window_length"], options["polyorder"]
     if order >= window:
         raise ConfigError(f"Scipy: polyorder must be less than window_length={window}, got {order}")
+    deriv, delta = options.get("deriv", 0), options.get("delta", 1.0)
+    if deriv <= order and deriv * abs(log10(delta)) > 250:
+        raise ConfigError(
+            f"Scipy: delta={delta!r} to the power of deriv={deriv} is beyond float64; take delta nearer to 1"
+        )
     hold(float(window) * (order + 1), 0, what="Scipy: signal.savgol_filter", window_length=window, polyorder=order)
 
 
