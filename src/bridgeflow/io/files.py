@@ -229,7 +229,7 @@ def plainly(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         if os.path.islink(path):
-            raise data_error(path, "is a link to nothing", "name a file that is there") from error
+            raise data_error(path, "no such file: it is a link to nothing", "name a file that is there") from error
         raise data_error(path, "no such file", _neighbours(path)) from error
     except PermissionError as error:
         raise data_error(path, "permission denied", "this user may not open it") from error
