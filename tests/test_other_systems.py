@@ -81,7 +81,7 @@ def the_command_line():
         try:
             main()
         except SystemExit as end:
-            assert not end.code, end.code
+            assert end.code in ({0, 3, None} if words == ["doctor"] else {0, None}), end.code  # 3: a finding
     assert np.allclose(np.load("out.npz")["x"], 2 * x)
 
 for work in (filters, conversions, buffers_within_one_process, datasets, loaders, loaders_of_torch, files,

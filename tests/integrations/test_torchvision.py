@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.errors import ConfigError, DataError, NoRoute
 from bridgeflow.pipeline import Compose
-from bridgeflow.transforms import Cast, Clone, Detach, Scale, ToArrow, ToDevice, ToNumpy, ToTensor
+from bridgeflow.transforms import Cast, Clone, Detach, Scale, SignalFilter, ToArrow, ToDevice, ToNumpy, ToTensor
 from bridgeflow.transforms.plan import Opaque
 
 PIXELS = np.arange(2 * 4 * 3, dtype="uint8").reshape(2, 4, 3)
@@ -129,8 +129,12 @@ class TestTvTensors:
     def test_keep_their_type_where_the_values_stay(self, transform: Any):
         assert type(transform(self.IMAGE)) is tv_tensors.Image
 
-    def test_become_tensors_where_they_do_not(self):
-        assert type(Scale(scale=2.0)(self.IMAGE)) is torch.Tensor
+    def test_keep_their_type_where_images_stay_images(self):
+        assert type(Scale(scale=2.0)(self.IMAGE)) is tv_tensors.Image
+
+    def test_become_tensors_where_they_are_signals(self):
+        low = SignalFilter(design="butter", cutoff=0.2, order=1, fs=1.0)
+        assert type(low(self.IMAGE)) is torch.Tensor
 
 
 def test_integer_overflow_is_told_with_its_stage():

@@ -124,7 +124,7 @@ class CausalFilter:
                 matters.
             gaps: int64 [...], with `nonfinite="reset"`: the gaps met so far, each of which was a restart.
         """
-        out = self.out_spec(spec)
+        out = self.out_spec(spec.with_time(None))
         rows = out.shape[:-1]
         if any(n is None for n in rows):
             raise DataError(f"{self.design.name}: the rows of a stream must be known before it starts, got {spec}")

@@ -300,7 +300,7 @@ class LiveFrames:
             tail: [..., samples], from where it begins.
             kind: text [], kind and dtype of the chunks.
         """
-        self.out_spec(spec)
+        self.out_spec(spec.with_time(None))
         return _initial(spec, what="frames")
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
@@ -365,7 +365,7 @@ class LiveLabels:
 
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk: that of `LiveFrames`, with labels as tail."""
-        self.out_spec(spec)
+        self.out_spec(spec.with_time(None))
         return _initial(spec, what="labels")
 
     def step(self, labels: Any, state: State) -> tuple[Any, State]:

@@ -159,7 +159,7 @@ class ZeroPhaseFilter:
         """
         if self.stream_obstacle:
             raise CannotStream(self.stream_obstacle)
-        out = self.out_spec(spec)
+        out = self.out_spec(spec.with_time(None))  # of a chunk, which may be shorter than the padding
         if any(n is None for n in out.shape[:-1]):
             raise DataError(f"{self.design.name}: the rows of a stream must be known before it starts, got {spec}")
         rows = tuple(n for n in out.shape[:-1] if n is not None)
