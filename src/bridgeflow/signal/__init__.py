@@ -15,17 +15,16 @@ _attached, _, __all__ = _lazy.attach_stub(__name__, __file__)
 
 
 def __getattr__(name: str) -> _Any:
-    """Ours, a module in here, or a name of SciPy that needs no engine of ours, see `scipy_names`; each is made once."""
+    """Ours, a module in here, or a name of SciPy that needs no engine of ours, see `scipy_names`."""
     if name in __all__:
         return _attached(name)
     if name.startswith("__"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if _find_spec(f"{__name__}.{name}") is not None:
-        return _import_module(f"{__name__}.{name}")
-    from bridgeflow.signal.scipy_names import find
+    from bridgeflow.signal.scipy_names import find, is_passed
 
-    found = globals()[name] = find(name, __all__)
-    return found
+    if not is_passed(name) and _find_spec(f"{__name__}.{name}") is not None:
+        return _import_module(f"{__name__}.{name}")
+    return find(name, __all__)  # kept there, not here: SciPy's examples are no doctests of this module
 
 
 def __dir__() -> list[str]:

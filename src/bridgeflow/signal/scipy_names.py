@@ -21,7 +21,7 @@ from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
 from bridgeflow.signal._arrays import differentiates, refuse_table
 
-__all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find"]
+__all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find", "is_passed"]
 
 SCIPYS_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "designs": (
@@ -86,6 +86,15 @@ _OF_INPUT: Final = frozenset(
 _FUNCTIONS: Final = frozenset(name for names in SCIPYS_FUNCTIONS.values() for name in names)
 
 
+def is_passed(name: str) -> bool:
+    """Whether a name of `bridgeflow.signal` is SciPy's function or object.
+
+    >>> is_passed("butter"), is_passed("sosfilt")
+    (True, False)
+    """
+    return name in _FUNCTIONS or name in SCIPYS_OBJECTS
+
+
 def find(name: str, ours: Iterable[str]) -> Any:
     """What `bridgeflow.signal` has under a name of SciPy's.
 
@@ -101,7 +110,7 @@ def find(name: str, ours: Iterable[str]) -> Any:
     AttributeError: bridgeflow.signal has no 'lsim': it simulates or transforms LTI systems, which is no preprocessing \
 of recordings; use scipy.signal.lsim
     """
-    if name in _FUNCTIONS or name in SCIPYS_OBJECTS:
+    if is_passed(name):
         import scipy.signal
 
         if (original := getattr(scipy.signal, name, None)) is not None:
@@ -143,6 +152,7 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
     return result if reader.template is None else _given_back(result, reader.template)
 
 
+@functools.cache
 def _wrapped(original: Callable[..., Any], name: str) -> Callable[..., Any]:
     @functools.wraps(original)
     def function(*args: Any, **options: Any) -> Any:
