@@ -124,6 +124,7 @@ def go(call):
             return
         if last:
             return
+        time.sleep(0.002)  # the import needs the interpreter too
 
 threads = [threading.Thread(target=go, args=(call,)) for call in calls]
 for thread in threads:

@@ -40,12 +40,16 @@ def test_the_band_stays_and_the_rest_goes(tmp_path, frequency, kept):
     assert loudness(out, frequency) == pytest.approx(8000, rel=0.02) if kept else loudness(out, frequency) < 80
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int16", "int32", "float32"])
-def test_channels_and_counts_are_kept_apart(tmp_path, dtype):
-    noise = np.random.default_rng(0).uniform(0, 100, (FS, 2)).astype(dtype)
+@pytest.mark.parametrize(
+    ("dtype", "silence", "full_scale"),
+    [("uint8", 128, 2**7), ("int16", 0, 2**15), ("int32", 0, 2**31), ("float32", 0, 1)],
+)
+def test_channels_are_kept_apart_and_full_scale_stays(tmp_path, dtype, silence, full_scale):
+    noise = (silence + full_scale * np.random.default_rng(0).uniform(-0.3, 0.3, (FS, 2))).astype(dtype)
     result, out = run(tmp_path, FS, noise)
     band = signal.butter(4, [300, 3400], "bandpass", fs=FS, output="sos")
-    expected = np.rint(signal.sosfilt(band, noise.astype(float), axis=0))
+    loud = (noise.astype(float) - silence) / full_scale
+    expected = np.rint(2**15 * signal.sosfilt(band, loud, axis=0))
     assert np.abs(out - expected).max() <= 1
     assert (result.saturated, result.fs, result.seconds) == (0, FS, 1)
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, overload
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like
-from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_ndarray, as_rate, as_size, time_where_it_was
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
@@ -190,6 +190,8 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
         return named_window(window, length, what=what)
     try:
         given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
+    except BridgeflowError:
+        raise
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{what}: window must be a row of numbers ({error})", field="window") from error
     if given.ndim != 1 or not len(given):
