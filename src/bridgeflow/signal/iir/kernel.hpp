@@ -1,14 +1,11 @@
 // What the Python binding (native.cpp) hands to a kernel (kernel.cpp, compiled once per instruction set).
 #pragma once
 
-#include <cstddef>
+#include "../native/types.hpp"
+
 #include <cstdint>
 
 namespace bridgeflow {
-
-using index = std::ptrdiff_t;  // samples, rows and bytes alike: nothing here is ever counted in 32 bits
-
-enum class Scalar : std::uint8_t { f32, f64, i16, i32, u8, u16 };
 
 enum class Padding : std::uint8_t { none, odd, even, constant };
 
@@ -45,7 +42,7 @@ struct Job {
     bool both_ways = false;  // forwards over the padded row, then backwards, as scipy.signal.sosfiltfilt
     Padding padding = Padding::none;
     index padlen = 0;
-    const double* steady = nullptr;  // [sections, 2], the state after ones for ever
+    const double* steady = nullptr;  // [sections, 2], the state after a constant 1
 };
 
 enum class Outcome : std::uint8_t { done, no_memory };

@@ -1,31 +1,11 @@
-// The Python face of the kernel: buffers in, a Job out, the best instruction set chosen, rows dealt to threads.
-//
-// Arguments come through the buffer protocol: NumPy hands it strides in bytes and element codes, read-only or not, in a tenth
-// of a microsecond each. native.py has checked shapes and dtypes; what it could get wrong is checked again here, for a
-// mistake would read or write where it must not.
+// The Python binding of the kernel: buffers in, a Job out, rows shared among threads.
 
+#include "../native/binding.hpp"
 #include "kernel.hpp"
 
-#include <nanobind/nanobind.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/string_view.h>
-#include <nanobind/stl/vector.h>
-
 #include <algorithm>
-#include <atomic>
-#include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <optional>
-#include <stdexcept>
-#include <string>
-#include <string_view>
-#include <system_error>
-#include <thread>
-#include <vector>
-
-namespace nb = nanobind;
-using namespace nb::literals;
 
 namespace bridgeflow {
 
@@ -33,94 +13,7 @@ extern const Kernel kernel_avx512, kernel_avx2, kernel_baseline, kernel_wide;
 
 namespace {
 
-// Best first. "wide" is the code of the widest vectors in instructions that every machine has: for tests.
-const Kernel* const kernels[] = {
-#if defined(__x86_64__)
-    &kernel_avx512,
-    &kernel_avx2,
-#endif
-    &kernel_baseline,
-    &kernel_wide,
-};
-
-const Kernel& kernel_named(std::string_view name) {
-    for (const Kernel* kernel : kernels) {
-        if ((name.empty() || name == kernel->name) && kernel->supported()) return *kernel;
-    }
-    throw nb::value_error(("this machine or build has no instruction set " + std::string(name)).c_str());
-}
-
-// What an exporter may put before an element code whose bytes are in this machine's order (PEP 3118).
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-constexpr std::string_view native_marks = "@=^>!";
-#else
-constexpr std::string_view native_marks = "@=^<";
-#endif
-
-class Buffer {
-    Py_buffer view;
-
-public:
-    Buffer(nb::handle object, bool writable) {
-        if (PyObject_GetBuffer(object.ptr(), &view, writable ? PyBUF_RECORDS : PyBUF_RECORDS_RO) != 0) nb::raise_python_error();
-    }
-    Buffer(const Buffer&) = delete;
-    ~Buffer() { PyBuffer_Release(&view); }
-
-    char* data() const { return static_cast<char*>(view.buf); }
-    int ndim() const { return view.ndim; }
-    index size(int axis) const { return view.shape[axis]; }
-    // What exporters say of an axis of one element, or of no elements, may be anything, and products with it may overflow.
-    index step(int axis) const { return view.shape[axis] > 1 && view.len > 0 ? view.strides[axis] : view.itemsize; }
-    index itemsize() const { return view.itemsize; }
-
-    // In one piece, and readable as an array of T.
-    template <class T>
-    bool plain() const {
-        return PyBuffer_IsContiguous(&view, 'C') != 0 && reinterpret_cast<std::uintptr_t>(data()) % alignof(T) == 0;
-    }
-
-    // Whether all of them are numbers; of floating ones, in one piece. Elsewhere it is not said.
-    bool finite() const {
-        if (PyBuffer_IsContiguous(&view, 'C') == 0) return false;
-        return scalar() == Scalar::f32 ? finite<std::uint32_t>(0x7f800000) : finite<std::uint64_t>(0x7ff0000000000000);
-    }
-
-    bool complex() const { return code().size() == 2 && code()[0] == 'Z'; }
-
-    // Of an element, or of each part of a complex one.
-    Scalar scalar() const {
-        const index size = complex() ? view.itemsize / 2 : view.itemsize;
-        const char letter = code().empty() ? ' ' : code().back();
-        if (letter == 'f' && size == 4) return Scalar::f32;
-        if (letter == 'd' && size == 8) return Scalar::f64;
-        if (letter == 'B' && size == 1) return Scalar::u8;
-        if (letter == 'H' && size == 2) return Scalar::u16;
-        if (letter == 'h' && size == 2) return Scalar::i16;
-        if ((letter == 'i' || letter == 'l') && size == 4) return Scalar::i32;
-        throw nb::type_error(("the native engine reads no elements of type '" + std::string(code()) + "'").c_str());
-    }
-
-private:
-    // The exponent alone tells; a loop over integers that the compiler makes vectors of.
-    template <class Bits>
-    bool finite(Bits exponent) const {
-        Bits endless = 0;
-        for (index i = 0; i < view.len / index(sizeof(Bits)); ++i) {
-            Bits bits;
-            std::memcpy(&bits, data() + i * index(sizeof(Bits)), sizeof bits);
-            endless |= Bits((bits & exponent) == exponent);
-        }
-        return endless == 0;
-    }
-
-    // Without the mark of the machine's own byte order, or of data that are not aligned: an element is read either way.
-    std::string_view code() const {
-        std::string_view format = view.format == nullptr ? "B" : view.format;
-        if (!format.empty() && native_marks.find(format[0]) != std::string_view::npos) format.remove_prefix(1);
-        return format;
-    }
-};
+const Kernel* const kernels[] = BRIDGEFLOW_KERNELS;
 
 [[noreturn]] void mismatch(const char* what) {
     throw nb::value_error((std::string(what) + " does not fit the data").c_str());
@@ -150,39 +43,24 @@ void simplify(Job& job) {
     job.axes = kept;
 }
 
-// Threads live for one call: a pool would have to survive fork(), and a thread costs 10 to 20 microseconds to start, against
-// the 100 or more of a share.
-constexpr double least_share = 1 << 19;  // samples times sections
-constexpr double least_release = 1 << 13;
+constexpr double least_share = 1 << 19;  // samples times sections that are worth a thread
+constexpr double least_release = 1 << 13;  // below which releasing the GIL costs more than it brings
 
-void deal(const Kernel& kernel, const Job& job, int threads) {
+void run_in_threads(const Kernel& kernel, const Job& job, int threads) {
     const index unit = 2 * kernel.vector_bytes / (job.single_precision ? 4 : 8);
     index share = (job.rows + threads - 1) / threads;
     if (share > unit) share = (share + unit - 1) / unit * unit;
-    std::atomic<bool> failed{false};
-    const auto work = [&](index first) {
-        if (kernel.run(job, first, std::min(first + share, job.rows)) != Outcome::done) failed = true;
-    };
-    std::vector<std::thread> others;
-    for (index first = share; first < job.rows; first += share) {
-        try {
-            others.emplace_back(work, first);
-        } catch (const std::system_error&) {  // no more threads to be had
-            work(first);
-        }
-    }
-    work(0);
-    for (std::thread& other : others) other.join();
-    if (failed) throw std::bad_alloc();
+    run_shares(job.rows, share, [&](index first, index last) { return kernel.run(job, first, last) == Outcome::done; });
 }
 
 // Says whether the final state was wanted and is finite.
 bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::handle zf_, bool single_precision, double scale,
          double offset, int threads, std::string_view isa, int padding, index padlen, nb::handle steady_) {
-    const Kernel& kernel = kernel_named(isa);
+    const Kernel& kernel = kernel_named(kernels, isa);
     Job job;
     const Buffer sos(sos_, false), x(x_, false);
-    if (sos.ndim() != 2 || sos.size(0) < 1 || sos.size(1) != 6 || sos.scalar() != Scalar::f64 || sos.complex() || !sos.plain<double>()) {
+    if (sos.ndim() != 2 || sos.size(0) < 1 || sos.size(1) != 6 || sos.scalar() != Scalar::f64 || sos.complex() || !sos.contiguous() ||
+        !sos.aligned()) {
         mismatch("sos");
     }
     job.sos = reinterpret_cast<const double*>(sos.data());
@@ -224,7 +102,7 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
         steps(b, 1, step);
     };
 
-    std::optional<Buffer> out, zi, zf;  // must outlive the run
+    std::optional<Buffer> out, zi, zf, steady;  // must outlive the run
     if (!out_.is_none()) {
         out.emplace(out_, true);
         if (!same_rows(*out, 0) || out->size(time) != job.samples) mismatch("out");
@@ -246,44 +124,30 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
         job.zf = zf->data();
         job.zf_section = zf->step(0), job.zf_pair = zf->step(time + 1);
     }
-    const auto clean = [&] { return zf && zf->finite(); };
-    if (job.rows == 0) return clean();
+    const auto all_finite = [&] { return zf && zf->finite(); };
+    if (job.rows == 0) return all_finite();
 
     const double amount = double(job.rows) * double(job.samples) * double(job.sections);
     if (steady_.is_valid() && !steady_.is_none()) {
-        const Buffer steady(steady_, false);
-        if (steady.ndim() != 2 || steady.size(0) != job.sections || steady.size(1) != 2 || steady.scalar() != Scalar::f64 ||
-            steady.complex() || !steady.plain<double>() || padlen < 0 || padlen >= job.samples || padding < 0 ||
+        steady.emplace(steady_, false);
+        if (steady->ndim() != 2 || steady->size(0) != job.sections || steady->size(1) != 2 || steady->scalar() != Scalar::f64 ||
+            steady->complex() || !steady->contiguous() || !steady->aligned() || padlen < 0 || padlen >= job.samples || padding < 0 ||
             padding > int(Padding::constant) || job.y == nullptr) {
             mismatch("the padding");
         }
         job.both_ways = true;
         job.padding = Padding(padding);
         job.padlen = padlen;
-        job.steady = reinterpret_cast<const double*>(steady.data());
-        simplify(job);
-        nb::gil_scoped_release released;
-        deal(kernel, job, std::clamp(int(std::min(amount / least_share, 1e6)), 1, std::max(threads, 1)));
-        return false;
+        job.steady = reinterpret_cast<const double*>(steady->data());
     }
     simplify(job);
-    if (amount < least_release) {
-        deal(kernel, job, 1);
-        return clean();
-    }
-    {
+    if (amount < least_release && !job.both_ways) {
+        run_in_threads(kernel, job, 1);
+    } else {
         nb::gil_scoped_release released;
-        deal(kernel, job, std::clamp(int(std::min(amount / least_share, 1e6)), 1, std::max(threads, 1)));
+        run_in_threads(kernel, job, threads_for(amount, least_share, threads));
     }
-    return clean();
-}
-
-std::vector<std::string> instruction_sets() {
-    std::vector<std::string> names;
-    for (const Kernel* kernel : kernels) {
-        if (kernel->supported()) names.emplace_back(kernel->name);
-    }
-    return names;
+    return all_finite();
 }
 
 }  // namespace
@@ -291,7 +155,7 @@ std::vector<std::string> instruction_sets() {
 NB_MODULE(_native, m) {
     m.def("run", &run, "sos"_a, "x"_a, "out"_a.none(), "zi"_a.none(), "zf"_a.none(), "single_precision"_a, "scale"_a, "offset"_a,
           "threads"_a, "isa"_a, "padding"_a, "padlen"_a, "steady"_a.none());
-    m.def("instruction_sets", &instruction_sets);
+    m.def("instruction_sets", [] { return supported_names(kernels); });
     m.attr("SMALL") = 1 << 15;
 }
 

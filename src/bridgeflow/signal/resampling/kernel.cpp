@@ -1,8 +1,6 @@
 // Polyphase resampling: the same phase of many stretches of the recording at once, one stretch per SIMD lane.
 //
-// CMakeLists.txt compiles this file once per instruction set, with BRIDGEFLOW_ISA naming the variant and
-// BRIDGEFLOW_VECTOR_BYTES the width of its vectors. Everything else is the same code, over the vector extensions of GCC and
-// Clang, so that a wide variant can be tested on a narrow machine.
+// CMakeLists.txt compiles this file once per instruction set (see vectors.hpp).
 //
 // `up` outputs in a row, a block, use every phase of the filter once; the next block does the same with samples `down`
 // further on. So if the samples are dealt to `down` rows,
@@ -15,71 +13,40 @@
 //
 // Bits. A lane sees the same operations in the same order whatever its neighbours, its tile or the width of the vector, and
 // no product and sum are contracted (-ffp-contract=off). The order is that of scipy.signal.upfirdn, and so are the bits.
-//
-// One definition rule. Objects of several instruction sets are linked together, so a function that two of them instantiate
-// would be taken from either. Everything here is in an unnamed namespace, and nothing of the standard library is used but
-// types and operator new.
 
+#include "../native/vectors.hpp"
 #include "kernel.hpp"
 
 #include <new>
 #include <utility>
 
-#define INLINE inline __attribute__((always_inline))
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
-
 namespace bridgeflow::resample {
 namespace {
 
-template <class T>
-using Vec __attribute__((vector_size(BRIDGEFLOW_VECTOR_BYTES))) = T;
-
-template <class T>
-constexpr int width = BRIDGEFLOW_VECTOR_BYTES / int(sizeof(T));
-
 constexpr int accumulators = 8;  // vectors of sums under way: enough to hide the latency of an addition twice over
 
-// A vector of samples, and a single one of the data, that need not be aligned.
 template <class T>
-struct Unaligned {
-    typedef Vec<T> type __attribute__((aligned(1), may_alias));
-    typedef T single __attribute__((aligned(1), may_alias));
-};
+using Full = Vec<T, lanes<T>>;
 
+// A sample of the data, which need not be aligned.
 template <class T>
-using Sample = typename Unaligned<T>::single;
-
-template <class T>
-INLINE Vec<T> load(const void* from) {
-    return *static_cast<const typename Unaligned<T>::type*>(from);
-}
-
-template <class T>
-INLINE void store(T* to, const Vec<T>& value) {
-    *reinterpret_cast<typename Unaligned<T>::type*>(to) = value;
-}
-
-INLINE index smaller(index a, index b) { return a < b ? a : b; }
-INLINE index larger(index a, index b) { return a > b ? a : b; }
-INLINE index rounded_up(index a, index unit) { return (a + unit - 1) / unit * unit; }
-
+using Sample = typename Unaligned<T>::type;
 
 // Exchanges blocks of H x H elements across the diagonal of a pair of rows H apart (J. O. Eklundh, "A fast computer method for
 // matrix transposing", IEEE Trans. Computers C-21, 1972).
 template <int H, class T, int... I>
-INLINE void exchange(Vec<T>& a, Vec<T>& b, std::integer_sequence<int, I...>) {
-    constexpr int N = width<T>;
-    const Vec<T> upper = __builtin_shufflevector(a, b, (I & H ? I - H + N : I)...);
+INLINE void exchange(Full<T>& a, Full<T>& b, std::integer_sequence<int, I...>) {
+    constexpr int N = lanes<T>;
+    const Full<T> upper = __builtin_shufflevector(a, b, (I & H ? I - H + N : I)...);
     b = __builtin_shufflevector(a, b, (I & H ? I + N : I + H)...);
     a = upper;
 }
 
 template <class T, int H = 1>
-INLINE void transpose(Vec<T>* rows) {
-    if constexpr (H < width<T>) {
-        for (int i = 0; i < width<T>; ++i) {
-            if (!(i & H)) exchange<H, T>(rows[i], rows[i + H], std::make_integer_sequence<int, width<T>>());
+INLINE void transpose(Full<T>* rows) {
+    if constexpr (H < lanes<T>) {
+        for (int i = 0; i < lanes<T>; ++i) {
+            if (!(i & H)) exchange<H, T>(rows[i], rows[i + H], std::make_integer_sequence<int, lanes<T>>());
         }
         transpose<T, 2 * H>(rows);
     }
@@ -107,7 +74,7 @@ struct Column {
 
 template <class T>
 class Run {
-    static constexpr int lanes = width<T>, group = accumulators * lanes;
+    static constexpr int W = lanes<T>, group = accumulators * W;
     static constexpr index tile_elements = 96 * 1024 / sizeof(T);
 
     const Job& job;
@@ -119,9 +86,9 @@ class Run {
     const index dealt = smaller(down, window);                    // rows of a tile
     const index halo = (window - 1) / down;                       // columns that the last block needs beyond its own
     const index columns = rounded_up(                             // of a tile
-        smaller(larger(tile_elements / dealt, 2 * halo + group), (blocks + halo) * job.rows), lanes);
+        smaller(larger(tile_elements / dealt, 2 * halo + group), (blocks + halo) * job.rows), W);
     // Room for the halo, and for vectors that hang over the last column; and no power of two.
-    const index stride = columns + halo + (columns > group / 2 ? group : lanes) + 64 / index(sizeof(T));
+    const index stride = columns + halo + (columns > group / 2 ? group : W) + 64 / index(sizeof(T));
 
     T* tile = nullptr;
     index* at = nullptr;  // where sample i of a window is in the tile
@@ -156,13 +123,13 @@ public:
             for (index i = 0; i < group; ++i) column[filled + i] = {nullptr, 0};
             index c = 0;
             for (; c + group / 2 < filled; c += group) compute<accumulators>(c);
-            for (; c < filled; c += lanes) compute<1>(c);
+            for (; c < filled; c += W) compute<1>(c);
         }
         return true;
     }
 
 private:
-    // How many samples the window of output p begins behind that of output 0.
+    // How many samples after the window of output 0 that of output p begins.
     index ahead(index p) const { return (job.phase + p * down) / up; }
 
     // tile[r][to + c] = x[from + c * down + r]
@@ -186,13 +153,13 @@ private:
             T *even = first, *odd = first + stride;
             for (; c < whole; ++c) even[c] = s[2 * c], odd[c] = s[2 * c + 1];
         } else {
-            for (; c + lanes <= count && from + (c + lanes - 1) * down + rounded_up(dealt, lanes) <= n; c += lanes) {
-                for (index r = 0; r < dealt; r += lanes) {
-                    Vec<T> v[lanes];
-                    for (int i = 0; i < lanes; ++i) v[i] = load<T>(s + (c + i) * down + r);
+            for (; c + W <= count && from + (c + W - 1) * down + rounded_up(dealt, W) <= n; c += W) {
+                for (index r = 0; r < dealt; r += W) {
+                    Full<T> v[W];
+                    for (int i = 0; i < W; ++i) v[i] = load<Full<T>>(s + (c + i) * down + r);
                     transpose<T>(v);
-                    const int there = int(smaller(lanes, dealt - r));
-                    for (int i = 0; i < there; ++i) store<T>(first + (r + i) * stride + c, v[i]);
+                    const int there = int(smaller(W, dealt - r));
+                    for (int i = 0; i < there; ++i) store(first + (r + i) * stride + c, v[i]);
                 }
             }
         }
@@ -202,74 +169,59 @@ private:
     // All phases of V vectors of columns.
     template <int V>
     INLINE void compute(index c) {
-        T y[lanes][V * lanes];
+        T y[W][V * W];
         const T* const from = tile + c;
         const index down_whole = down / up, down_rest = down % up;
-        index behind = 0, phase = job.phase;  // of output p: samples behind output 0, and row of the table
-        for (index p = 0; p < phases; p += lanes) {
-            const int count = int(smaller(lanes, phases - p));
+        index offset = 0, phase = job.phase;  // of output p: samples after output 0, and row of the table
+        for (index p = 0; p < phases; p += W) {
+            const int count = int(smaller(W, phases - p));
             for (int j = 0; j < count; ++j) {
                 const T* const tap = table + phase * taps;
-                const index* const where = at + behind;
-                behind += down_whole, phase += down_rest;
-                if (phase >= up) ++behind, phase -= up;
-                Vec<T> sum[V] = {};
+                const index* const where = at + offset;
+                offset += down_whole, phase += down_rest;
+                if (phase >= up) ++offset, phase -= up;
+                Full<T> sum[V] = {};
                 for (index k = 0; k < taps; ++k) {
                     const T* const samples = from + where[k];
-                    for (int v = 0; v < V; ++v) sum[v] += load<T>(samples + v * lanes) * tap[k];
+                    for (int v = 0; v < V; ++v) sum[v] += load<Full<T>>(samples + v * W) * tap[k];
                 }
-                for (int v = 0; v < V; ++v) store<T>(y[j] + v * lanes, sum[v]);
+                for (int v = 0; v < V; ++v) store(y[j] + v * W, sum[v]);
             }
-            for (int v = 0; v < V; ++v) collect<V>(y, v * lanes, column + c + v * lanes, p, count);
+            for (int v = 0; v < V; ++v) collect<V>(y, v * W, column + c + v * W, p, count);
         }
     }
 
     // Outputs p, ..., p + count - 1 of the blocks in some columns.
     template <int V>
-    INLINE void collect(const T (*y)[V * lanes], int from, const Column<T>* to, index p, int count) {
-        if (up == 1 && to[0].y && to[lanes - 1].y == to[0].y + (lanes - 1)) {
-            return store<T>(to[0].y, load<T>(y[0] + from));
+    INLINE void collect(const T (*y)[V * W], int from, const Column<T>* to, index p, int count) {
+        if (up == 1 && to[0].y && to[W - 1].y == to[0].y + (W - 1)) {
+            return store(to[0].y, load<Full<T>>(y[0] + from));
         }
-        if (count == lanes) {
-            Vec<T> v[lanes];
-            for (int i = 0; i < lanes; ++i) v[i] = load<T>(y[i] + from);
+        if (count == W) {
+            Full<T> v[W];
+            for (int i = 0; i < W; ++i) v[i] = load<Full<T>>(y[i] + from);
             transpose<T>(v);
-            for (int i = 0; i < lanes; ++i) {
+            for (int i = 0; i < W; ++i) {
                 const index there = to[i].count - p;
-                if (there >= lanes) {
-                    store<T>(to[i].y + p, v[i]);
+                if (there >= W) {
+                    store(to[i].y + p, v[i]);
                 } else {
                     for (int j = 0; j < there; ++j) to[i].y[p + j] = v[i][j];
                 }
             }
             return;
         }
-        for (int i = 0; i < lanes; ++i) {
+        for (int i = 0; i < W; ++i) {
             const index there = smaller(count, to[i].count - p);
             for (int j = 0; j < there; ++j) to[i].y[p + j] = y[j][from + i];
         }
     }
 };
 
-bool supported() {
-#if defined(__AVX512F__)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512bw");
-#elif defined(__AVX2__)
-    return __builtin_cpu_supports("avx2");
-#else
-    return true;
-#endif
-}
-
 bool run(const Job& job) { return job.single_precision ? Run<float>(job)() : Run<double>(job)(); }
-
-#define STRING_(a) #a
-#define STRING(a) STRING_(a)
 
 }  // namespace
 
-extern const Kernel JOIN(kernel_, BRIDGEFLOW_ISA);
-const Kernel JOIN(kernel_, BRIDGEFLOW_ISA) = {STRING(BRIDGEFLOW_ISA), BRIDGEFLOW_VECTOR_BYTES, supported, run};
+BRIDGEFLOW_DEFINE_KERNEL(run);
 
 }  // namespace bridgeflow::resample

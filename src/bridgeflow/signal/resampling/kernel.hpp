@@ -1,11 +1,9 @@
 // What the Python binding (native.cpp) hands to a kernel (kernel.cpp, compiled once per instruction set).
 #pragma once
 
-#include <cstddef>
+#include "../native/types.hpp"
 
 namespace bridgeflow::resample {
-
-using index = std::ptrdiff_t;  // samples, rows and bytes alike: nothing here is ever counted in 32 bits
 
 // Output i of a row is the sum over k = 0, 1, ..., taps - 1, in this order, of
 //
