@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pickle
 
@@ -305,3 +306,34 @@ class TestRefusals:
         else:
             with pytest.raises(UnstableFilter):
                 Sos(sections=sections)
+
+
+_VALID = {
+    "butter": {"order": 4, "cutoff": 20.0, "fs": 100.0},
+    "cheby1": {"order": 2, "rp": 1.0, "cutoff": 20.0, "fs": 100.0},
+    "comb": {"w0": 50.0, "Q": 30.0, "fs": 500.0},
+    "firwin": {"numtaps": 11, "cutoff": 10.0, "fs": 100.0},
+    "notch": {"w0": 50.0, "Q": 30.0, "fs": 500.0},
+    "remez": {"numtaps": 11, "bands": (0, 10, 20, 50), "desired": (1, 0), "fs": 100.0},
+    "savgol": {"window_length": 5, "polyorder": 2},
+    "taps": {"values": (1.0, 2.0)},
+    "ba": {"b": (1.0,), "a": (1.0, 0.5)},
+    "zpk": {"z": (), "p": (0.5,), "k": 1.0},
+}
+_WRONG_TYPES = ([], {}, set(), [[1]], object(), "x", {"a": 1}, [{}], ({},), 1j, b"x")
+
+
+@pytest.mark.parametrize("name", [["butter"], {}, None, b"butter", 4], ids=["list", "dict", "none", "bytes", "int"])
+def test_a_name_that_is_not_text_is_refused(name):
+    with pytest.raises(ConfigError, match="there is no filter design"):
+        make_design(name)
+
+
+@pytest.mark.parametrize("name", _VALID)
+def test_fields_of_the_wrong_type_are_refused_or_read(name):
+    """Every field of a design with a value of every wrong type: a design, or an error that is BridgeFlow's."""
+    make_design(name, **_VALID[name])
+    for field in dataclasses.fields(DESIGNS[name]):
+        for value in _WRONG_TYPES:
+            with contextlib.suppress(BridgeflowError):
+                make_design(name, **{**_VALID[name], field.name: value})

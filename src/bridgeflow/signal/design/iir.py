@@ -54,7 +54,8 @@ class _Classic(IirFilter):
     btype: Btype = "lowpass"
 
     def _parse(self) -> None:
-        self._set(btype=_SHORT_BTYPES.get(self.btype, self.btype))
+        if isinstance(self.btype, str):
+            self._set(btype=_SHORT_BTYPES.get(self.btype, self.btype))
         self._set(
             order=self._integer("order", least=1, most=500), btype=self._word("btype", Btype), cutoff=self._edges()
         )
@@ -365,11 +366,16 @@ class Zpk(IirFilter):
     k: float
 
     def _parse(self) -> None:
-        self._set(z=self._roots("z") if len(self.z) else (), p=self._roots("p"), k=self._number("k"))
+        zeros: object = self.z
+        is_empty = isinstance(zeros, (Sequence, np.ndarray)) and not len(zeros)
+        self._set(z=() if is_empty else self._roots("z"), p=self._roots("p"), k=self._number("k"))
 
     def _roots(self, field: str) -> tuple[complex, ...]:
         items = self._sequence(field)
-        parts = [item if isinstance(item, (tuple, list)) else (item.real, item.imag) for item in items]
+        parts = [
+            item if isinstance(item, (tuple, list)) else (getattr(item, "real", item), getattr(item, "imag", 0.0))
+            for item in items
+        ]
         if any(len(part) != 2 for part in parts):
             raise self._fail(f"{field} must hold numbers or pairs (real, imaginary), got {items!r}", field=field)
         return tuple(complex(*self._numbers(f"{field}[{i}]", part)) for i, part in enumerate(parts))

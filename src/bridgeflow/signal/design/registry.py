@@ -39,7 +39,8 @@ def make_design(name: str, **parameters: Any) -> Design:
     >>> make_design("notch", w0=50.0, Q=30.0, fs=500.0)
     Notch(fs=500.0, w0=50.0, Q=30.0)
     """
-    if name not in DESIGNS:
+    key: object = name
+    if not isinstance(key, str) or key not in DESIGNS:
         raise ConfigError(f"there is no filter design {name!r}; {nearest(str(name), DESIGNS)}", field="design")
     design = DESIGNS[name]
     known = {field.name: field for field in fields(design)}
