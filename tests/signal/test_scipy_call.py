@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import scipy
+import scipy.signal
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridgeflow import signal
 from bridgeflow.bridge import describe, to_arrow, to_numpy
 from bridgeflow.errors import ConfigError, DataError, NoRoute
 from bridgeflow.ranges import Length, NonNegative
@@ -250,3 +252,19 @@ def test_options():
 
 def test_nested_lists_are_data_too():
     np.testing.assert_array_equal(ScipyCall("signal.medfilt", {})([[1.0, 9.0, 2.0]]), [[1.0, 2.0, 2.0]])
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, -2.5])
+@pytest.mark.parametrize("options", [{}, {"mysize": 5}, {"noise": 0.0}, {"noise": 0.5}], ids=str)
+def test_wiener_of_constant_data_is_finite_and_does_not_warn(value, options):
+    x = np.full(9, value)
+    for y in (ScipyCall("signal.wiener", options)(x), signal.wiener(x, **options)):
+        assert y[4] == value
+        assert np.isfinite(y).all()
+
+
+def test_wiener_keeps_scipys_numbers_where_they_are_numbers():
+    x = np.r_[np.ones(8), np.random.default_rng(0).standard_normal(20)]
+    with np.errstate(all="ignore"):
+        expected = scipy.signal.wiener(x, 3)
+    np.testing.assert_array_equal(signal.wiener(x, 3), expected)

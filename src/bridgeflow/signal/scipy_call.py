@@ -22,6 +22,7 @@ from bridgeflow.errors import ConfigError, DataError, nearest
 from bridgeflow.ranges import Count, Finite, Length, Natural, NonNegative, Position, Positive, Range, Rate, number_text
 from bridgeflow.ranges import problem as outside_range
 from bridgeflow.signal._arrays import as_kind, open_array
+from bridgeflow.signal._wiener import wiener
 from bridgeflow.signal.scipy_limits import refuse_together, refuse_with
 from bridgeflow.spec import ArraySpec
 
@@ -115,7 +116,9 @@ class ScipyFunction:
         return self.by != "row"
 
     def find(self) -> Callable[..., Any]:
-        """SciPy's function itself."""
+        """SciPy's function, or what stands in its place."""
+        if self.name == "signal.wiener":
+            return wiener
         module, _, name = self.name.partition(".")
         return getattr(importlib.import_module(f"scipy.{module}"), name)  # type: ignore[no-any-return]
 

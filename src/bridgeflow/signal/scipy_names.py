@@ -20,6 +20,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
 from bridgeflow.signal._arrays import differentiates, refuse_table
+from bridgeflow.signal._wiener import wiener
 
 __all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find", "is_passed"]
 
@@ -154,9 +155,11 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
 
 @functools.cache
 def _wrapped(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    called = wiener if name == "wiener" else original
+
     @functools.wraps(original)
     def function(*args: Any, **options: Any) -> Any:
-        return call_scipy(original, name, *args, **options)
+        return call_scipy(called, name, *args, **options)
 
     function.__module__, function.__qualname__ = "bridgeflow.signal", name
     return function
