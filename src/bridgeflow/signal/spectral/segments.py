@@ -21,7 +21,7 @@ from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.average import Scaling, frequencies
 from bridgeflow.signal.spectral.cross import SegmentTrend
-from bridgeflow.signal.spectral.short_time import ShortTimeFFT
+from bridgeflow.signal.spectral.short_time import ShortTimeFFT, moved
 
 __all__ = ["Boundary", "SpectrogramMode", "istft", "spectrogram", "stft"]
 
@@ -202,7 +202,7 @@ def istft(
     at, of_time = int(freq_axis) % axes, int(time_axis) % axes
     if at == of_time:
         raise DataError("istft: Must specify differing time and frequency axes!")
-    spectra = _moved(in_precision(rows.values, complex_too=True), at - (at > of_time), -2)
+    spectra = moved(in_precision(rows.values, complex_too=True), at - (at > of_time), -2)
     even = 2 * (int(spectra.shape[-2]) - 1) if input_onesided else int(spectra.shape[-2])
     length = even if nperseg is None else as_size(nperseg, what="istft: nperseg")
     if length < 1:
@@ -234,7 +234,7 @@ def istft(
         warnings.warn("NOLA condition failed, STFT may not be invertible." + hint, stacklevel=2)
     x = sums / like_data(np.where(norm > 1e-10, norm, 1.0), sums)
     place = of_time - (at < of_time)
-    result = Rows(rows.values, place, rows.source).close_new(_moved(x, -1, place))
+    result = Rows(rows.values, place, rows.source).close_new(moved(x, -1, place))
     times = np.arange(int(x.shape[-1])) / float(fs)
     return frequencies(times, Zxx), result
 
@@ -331,10 +331,6 @@ def _more_bins(spectra: Any, bins: int) -> Any:
     return with_zeros(spectra.swapaxes(-1, -2), 0, bins - int(spectra.shape[-2])).swapaxes(-1, -2)
 
 
-def _moved(x: Any, source: int, target: int) -> Any:
-    return np.moveaxis(x, source, target) if isinstance(x, np.ndarray) else x.movedim(source, target)
-
-
 def _is_empty(x: Any) -> bool:
     return 0 in tuple(x.shape)
 
@@ -348,5 +344,4 @@ def _nothing(x: Any, rows: Rows) -> tuple[Any, Any, Any]:
 def _closed(x: Any, rows: Rows, sft: ShortTimeFFT, times: Array, spectra: Any) -> tuple[Any, Any, Any]:
     """Spectra [..., f, segments] with frequency where time was, as the kind of the data."""
     place = rows.axis if rows.axis >= 0 else rows.axis - 1
-    moved = spectra if place % spectra.ndim == spectra.ndim - 2 else _moved(spectra, -2, place)
-    return frequencies(sft.f, x), frequencies(times, x), rows.close_new(moved)
+    return frequencies(sft.f, x), frequencies(times, x), rows.close_new(moved(spectra, -2, place))

@@ -24,7 +24,7 @@ from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_da
 from bridgeflow.signal.framing import strided_windows
 from bridgeflow.signal.trends import Trend, detrended
 
-__all__ = ["Detrend", "FftMode", "Padding", "ScaleTo", "ShortTimeFFT"]
+__all__ = ["Detrend", "FftMode", "Padding", "ScaleTo", "ShortTimeFFT", "moved"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -282,7 +282,7 @@ class ShortTimeFFT:
             raise DataError(f"stft: {error}") from error
         spectra = self._slices(rows.values, first, last, k_offset, parse_padding(padding), detr)
         place = axis if axis >= 0 else axis - 1
-        return rows.close_new(_moved(spectra, -2, place))
+        return rows.close_new(moved(spectra, -2, place))
 
     def spectrogram(
         self,
@@ -310,7 +310,7 @@ class ShortTimeFFT:
         else:
             other = self.stft_detrend(open_rows(y, axis, what="spectrogram").values, detr, **same)
             power = spectra * other.conj()
-        return rows.close_new(_moved(power, -2, axis if axis >= 0 else axis - 1))
+        return rows.close_new(moved(power, -2, axis if axis >= 0 else axis - 1))
 
     def _slices(self, x: Any, first: int, last: int, k_offset: int, padding: str, detr: Detrend) -> Any:
         """Rows [..., T] to spectra [..., f, slices]."""
@@ -371,7 +371,7 @@ class ShortTimeFFT:
         if f_axis % ndim == t_axis % ndim:
             raise DataError(f"istft: f_axis={f_axis} may not be equal to t_axis={t_axis}!")
         rows = open_rows(S, t_axis, what="istft")
-        spectra = _moved(rows.values, f_axis % ndim - (f_axis % ndim > t_axis % ndim), -2)
+        spectra = moved(rows.values, f_axis % ndim - (f_axis % ndim > t_axis % ndim), -2)
         bins, slices = int(spectra.shape[-2]), int(spectra.shape[-1])
         if bins != self.f_pts:
             raise DataError(f"istft: S.shape[f_axis]={bins} must be equal to self.f_pts={self.f_pts}!")
@@ -389,7 +389,7 @@ class ShortTimeFFT:
         whole = self.overlapped(spectra, None)
         start = self.p_min * self.hop - self.m_num_mid
         x = whole[..., k0 - start : k1 - start]
-        return rows.close_new(_moved(x, -1, f_axis % ndim if f_axis % ndim < ndim - 1 else t_axis % ndim))
+        return rows.close_new(moved(x, -1, f_axis % ndim if f_axis % ndim < ndim - 1 else t_axis % ndim))
 
     def samples(self, slices: int) -> int:
         """How many samples, from sample 0 on, that many slices from `p_min` on reach."""
@@ -485,7 +485,8 @@ def _off(slices: Any, detr: Detrend) -> Any:
     return detrended(slices, detr)
 
 
-def _moved(x: Any, source: int, target: int) -> Any:
+def moved(x: Any, source: int, target: int) -> Any:
+    """An ndarray or a tensor with one axis moved to another place."""
     if source % x.ndim == target % x.ndim:
         return x
     return np.moveaxis(x, source, target) if isinstance(x, np.ndarray) else x.movedim(source, target)
