@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache, partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -328,3 +329,31 @@ def test_folders_that_are_missing_are_made_by_run_and_by_no_check(tmp_path, form
         result = CliRunner().invoke(app, [command, str(job)])
         assert result.exit_code == 0, result.output
     assert [path.name for path in (tmp_path / "new/er").iterdir()] == [f"out.{suffix}"]
+
+
+@pytest.mark.parametrize("source", ["parquet", "arrow", "arrow_stream"])
+@pytest.mark.parametrize("stages", ["[]", "[{Clone: {}}]", "[{ToArrow: {}}]"])
+@pytest.mark.parametrize("sink", ["npy", "npz", "wav"])
+def test_nulls_that_the_sink_cannot_hold_are_refused_by_check(folder, source, stages, sink):
+    with open_sink(folder / f"x{SUFFIXES[source]}") as opened:
+        opened.write({"v": made("arrow", "flat nulls")})
+    Path("job.yaml").write_text(
+        f"version: 1\nsource: {{{source}: x{SUFFIXES[source]}, fs: 100, nulls: keep}}\ntransforms: {stages}\n"
+        f"sink: {{{sink}: out.{sink}}}\n"
+    )
+    for verb in ("check", "run"):
+        code, output = run(verb, "job.yaml")
+        assert (code, "2 of its rows are null" in output) == (2, True), output
+    assert not list(folder.glob("out*"))
+
+
+@pytest.mark.parametrize("sink", ["parquet", "arrow"])
+def test_nulls_that_the_sink_holds_are_written(folder, sink):
+    pq.write_table(pa.table({"v": made("arrow", "flat nulls")}), folder / "x.parquet")
+    Path("job.yaml").write_text(
+        "version: 1\nsource: {parquet: x.parquet, fs: 100, nulls: keep}\ntransforms: [{Clone: {}}]\n"
+        f"sink: {{{sink}: out.{sink}}}\n"
+    )
+    assert run("check", "job.yaml")[0] == run("run", "job.yaml")[0] == 0
+    with open_source(folder / f"out.{sink}", nulls="keep") as source:
+        assert source.read()["v"].null_count == 2

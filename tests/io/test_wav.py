@@ -380,3 +380,11 @@ def test_what_is_written_beyond_the_limit_is_rf64(tmp_path, monkeypatch):
     assert (len(long), long[:4], long[12:16]) == (len(short), b"RF64", b"ds64")
     assert np.array_equal(read(tmp_path / "a.wav")[1], values)
     assert np.array_equal(wavfile.read(io.BytesIO(long))[1], values)
+
+
+@pytest.mark.parametrize("dtype", ["int16", "int32", "float32", "float64"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_samples_in_the_other_byte_order_are_written(tmp_path, dtype, channels):
+    values = samples_of(dtype, 33, channels)
+    swapped = values.astype(np.dtype(dtype).newbyteorder(">"))
+    assert written(tmp_path / "swapped.wav", swapped).read_bytes() == written(tmp_path / "a.wav", values).read_bytes()

@@ -268,3 +268,11 @@ def test_wiener_keeps_scipys_numbers_where_they_are_numbers():
     with np.errstate(all="ignore"):
         expected = scipy.signal.wiener(x, 3)
     np.testing.assert_array_equal(signal.wiener(x, 3), expected)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4, 5, 9])
+def test_medians_of_rows_shorter_than_the_window(samples):
+    x = np.random.default_rng(samples).standard_normal((3, samples))
+    padded = np.pad(x, [(0, 0), (2, 2)])
+    expected = np.median(np.lib.stride_tricks.sliding_window_view(padded, 5, axis=-1), axis=-1)
+    np.testing.assert_array_equal(ScipyCall("signal.medfilt", {"kernel_size": 5})(x), expected)

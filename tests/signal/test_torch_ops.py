@@ -22,7 +22,9 @@ ENGINES = [
     for reason in [why_unavailable(name)]
 ]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own
+pytestmark = pytest.mark.filterwarnings(
+    r"ignore:.torch\.jit\.script\w*. is deprecated:DeprecationWarning"
+)  # torch's own
 
 engines = pytest.mark.parametrize("engine", ENGINES)
 directions = pytest.mark.parametrize("reverse", [False, True], ids=["forwards", "backwards"])

@@ -132,6 +132,7 @@ class WavWriter(Writer):
             if array.ndim > (2 if len(columns) == 1 else 1):
                 problem = f"has shape {array.shape}, and a wav file holds instants by channels"
                 raise data_error(self._path, problem, "write one recording, not a batch of them", column=name)
+            array = array.astype(array.dtype.newbyteorder("="), copy=False)
             channels.append(array if array.ndim > 1 else array[:, None])
         if len({array.dtype for array in channels}) > 1:
             found = ", ".join(f"{name} {array.dtype}" for name, array in zip(columns, channels, strict=True))

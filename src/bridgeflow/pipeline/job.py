@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -39,7 +40,7 @@ from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.report import Sides, plan_sides
-from bridgeflow.pipeline.stand_ins import stand_ins
+from bridgeflow.pipeline.stand_ins import stand_ins, with_a_null
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
@@ -370,17 +371,28 @@ class Job:
     def _require_writable(self, plan: Plan, axes: Mapping[str, int], source: Source) -> None:
         """Ask the sink whether it can hold what comes out."""
         fs, wanted = self.rate(plan), self.sink
+        require = partial(
+            require_writable,
+            wanted.path,
+            format=wanted.format,
+            compression=wanted.compression,
+            dtype=wanted.dtype,
+            normalize=wanted.normalize,
+            settings={} if fs is None else {"fs": fs},
+        )
         with self.locating(*self.sink_steps):
             self._require_scale(source)
-            require_writable(
-                wanted.path,
-                stand_ins(plan.result, axes, source),
-                format=wanted.format,
-                compression=wanted.compression,
-                dtype=wanted.dtype,
-                normalize=wanted.normalize,
-                settings={} if fs is None else {"fs": fs},
-            )
+            columns = stand_ins(plan.result, axes, source)
+            require(columns)
+            for name, spec in plan.result.items():
+                if not spec.null_count or spec.kind not in {"arrow", "capsule"}:
+                    continue
+                try:
+                    require({name: with_a_null(columns[name])})
+                except BridgeflowError as error:
+                    problem = f"{spec.null_count} of its rows are null, which the format cannot hold"
+                    remedy = "fill them: put `ToNumpy: {nulls: nan}` after the last transform, or a value for `nan`"
+                    raise data_error(wanted.path, problem, remedy, column=name) from error
 
     def plan_alike(self, source: Source, first: dict[str, str] | None) -> tuple[Plan, dict[str, str]]:
         """The plan for one of many recordings, and what a row of its results is, column by column.

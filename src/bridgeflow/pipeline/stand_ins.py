@@ -15,7 +15,7 @@ from bridgeflow.io import Source
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.tree import place
 
-__all__ = ["stand_ins"]
+__all__ = ["stand_ins", "with_a_null"]
 
 _ROWS = 2
 _LONG_ROW = 1 << 16
@@ -39,6 +39,12 @@ def stand_ins(result: Mapping[str, ArraySpec], axes: Mapping[str, int], source: 
     is_long = any(prod(shape) > _LONG_ROW for shape in shapes.values())
     rows = 0 if is_long and all(spec.layout != "jagged" for spec in result.values()) else _ROWS
     return {name: _stand_in(name, spec, rows, shapes[name], given.get(name)) for name, spec in result.items()}
+
+
+def with_a_null(column: Any) -> Any:
+    """An Arrow column with a null row before its others."""
+    pyarrow = require("pyarrow", needed_for="Arrow columns")
+    return pyarrow.concat_arrays([pyarrow.nulls(1, column.type), column])
 
 
 def _row(spec: ArraySpec, axis: int) -> list[int]:
