@@ -112,7 +112,7 @@ def test_every_format_in_and_out(folder, format):
         open_sink("a.any", format=format, settings=settings, dtype="int16" if format == "wav" else None) as sink,
     ):
         sink.write(source.read())
-    suffix = io.formats()[format].suffixes[-1]
+    suffix = io.all_formats()[format].suffixes[-1]
     text = JOB.replace("parquet: in.parquet", f"{format}: a.any")
     text = text.replace("parquet: out.parquet", f"{format}: b{suffix.upper()}")
     (folder / "job.yaml").write_text(text)
@@ -373,7 +373,7 @@ def test_list_names_transforms_and_formats():
     for name in ("SignalFilter", "Scale", "parquet", "arrow_stream", "npy"):
         assert any(line.startswith(f"{name} ") for line in said.splitlines())
     listed = json.loads(bridgeflow("list", "--json").stdout)
-    assert set(listed["formats"]) == set(io.formats())
+    assert set(listed["formats"]) == set(io.all_formats())
 
 
 def test_doctor_tells_versions_and_limits():
@@ -496,7 +496,7 @@ def test_interrupted_it_leaves_nothing(folder, number, code):
     script = """
         import sys, time
         from bridgeflow import cli
-        from bridgeflow.io.base import Sink
+        from bridgeflow.io.sink import Sink
         write = Sink.write
         def slow(self, columns):
             write(self, columns)

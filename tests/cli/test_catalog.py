@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from bridgeflow import __version__
 from bridgeflow.cli.app import app
 from bridgeflow.cli.catalog import describe
-from bridgeflow.io import formats
+from bridgeflow.io import all_formats
 from bridgeflow.signal.scipy_call import FUNCTIONS
 from bridgeflow.transforms import registry
 
@@ -36,14 +36,14 @@ def test_every_field_of_a_transform_has_type_default_and_meaning(name):
     assert json.loads(bridgeflow("list", name, "--json").stdout) == entry
 
 
-@pytest.mark.parametrize("name", [*formats(), *FUNCTIONS])
+@pytest.mark.parametrize("name", [*all_formats(), *FUNCTIONS])
 def test_formats_and_functions_are_described_too(name):
     entry = json.loads(bridgeflow("list", name, "--json").stdout)
     assert entry["name"] == name
     if name in FUNCTIONS:
         assert [field["name"] for field in entry["fields"]] == list(FUNCTIONS[name].options)
     else:
-        assert entry["suffixes"] == list(formats()[name].suffixes)
+        assert entry["suffixes"] == list(all_formats()[name].suffixes)
 
 
 def test_scipy_lists_its_functions():

@@ -8,7 +8,7 @@ import pytest
 
 from bridgeflow.config import config_schema, parse_job
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.io import formats, open_sink
+from bridgeflow.io import all_formats, open_sink
 from bridgeflow.transforms import registry
 from bridgeflow.transforms.fields import parse_field
 from tests.transforms.test_contracts import EXAMPLES
@@ -38,8 +38,8 @@ def test_it_names_every_format_transform_and_field():
     schema = config_schema()
     for section in ("source", "sink"):
         properties = schema["properties"][section]["properties"]
-        assert set(formats()) <= set(properties)
-        assert schema["properties"][section]["oneOf"] == [{"required": [name]} for name in formats()]
+        assert set(all_formats()) <= set(properties)
+        assert schema["properties"][section]["oneOf"] == [{"required": [name]} for name in all_formats()]
     assert set(registry.names()) <= set(schema["$defs"])
     assert schema["properties"]["transforms"]["items"] == {"$ref": "#/$defs/transform"}
     assert "scale" in schema["$defs"]["Scale"]["properties"]

@@ -125,7 +125,7 @@ def serve() -> None:
     import importlib
 
     for module in ("bridgeflow.cli.app", "bridgeflow.config.load", "bridgeflow.engines.shards",
-                   "bridgeflow.io.arrow_ipc", "bridgeflow.io.parquet", "scipy.signal"):  # fmt: skip
+                   "bridgeflow.io.formats.arrow_ipc", "bridgeflow.io.formats.parquet", "scipy.signal"):  # fmt: skip
         importlib.import_module(module)
     for package in ("bridgeflow", "bridgeflow.io", "bridgeflow.pipeline", "bridgeflow.signal", "bridgeflow.transforms"):
         for name in importlib.import_module(package).__all__:

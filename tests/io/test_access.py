@@ -18,7 +18,7 @@ from pyarrow import ipc
 
 from bridgeflow.bridge import to_numpy, to_tensor
 from bridgeflow.errors import DataError
-from bridgeflow.io import formats, open_sink, open_source
+from bridgeflow.io import all_formats, open_sink, open_source
 from bridgeflow.io.mapped import COPIED_BELOW
 
 RNG = np.random.default_rng(11)
@@ -62,7 +62,7 @@ def assert_rows(columns, where):
         assert np.array_equal(got.reshape(-1, *WHOLE[name].shape[1:]), WHOLE[name][where]), name
 
 
-@pytest.fixture(scope="module", params=sorted(formats()))
+@pytest.fixture(scope="module", params=sorted(all_formats()))
 def source(request, tmp_path_factory):
     path = several_batches(tmp_path_factory.mktemp("access") / "a", request.param)
     columns = ["ecg"] if request.param not in {"arrow", "arrow_stream", "parquet"} else None
@@ -155,7 +155,7 @@ def test_sources_pickle_by_their_path(source):
     assert len(pickle.dumps(source)) < 2000
 
 
-@pytest.mark.parametrize("name", sorted(formats()))
+@pytest.mark.parametrize("name", sorted(all_formats()))
 def test_a_pickled_source_is_the_same_file_or_an_error(tmp_path, name):
     path = several_batches(tmp_path / "a", name)
     with open_source(path, format=name, columns=["ecg"]) as source:
@@ -174,7 +174,7 @@ def test_a_pickled_source_is_the_same_file_or_an_error(tmp_path, name):
         pickle.loads(sent)
 
 
-@pytest.mark.parametrize("name", sorted(formats()))
+@pytest.mark.parametrize("name", sorted(all_formats()))
 def test_a_file_that_became_shorter_does_not_kill_the_process(tmp_path, name):
     path = several_batches(tmp_path / "a", name)
     with open_source(path, format=name, columns=["ecg"]) as source:
@@ -183,7 +183,7 @@ def test_a_file_that_became_shorter_does_not_kill_the_process(tmp_path, name):
             source.read()
 
 
-@pytest.mark.parametrize("name", sorted(formats()))
+@pytest.mark.parametrize("name", sorted(all_formats()))
 def test_closed_is_closed_and_arrays_stay(tmp_path, name):
     source = open_source(several_batches(tmp_path / "a", name), format=name, columns=["ecg"])
     kept = source.slice(3, 6), source.slice(3, 6, writable=False), source.take([3, 4, 5])
@@ -259,8 +259,8 @@ def test_compressed_pieces_are_decoded_once_and_never_handed_out(tmp_path, name,
 
 
 def test_row_groups_too_large_to_decode_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("bridgeflow.io.parquet._LARGE_GROUP", 0)
-    monkeypatch.setattr("bridgeflow.io.parquet._BATCH_ROWS", 4)
+    monkeypatch.setattr("bridgeflow.io.formats.parquet._LARGE_GROUP", 0)
+    monkeypatch.setattr("bridgeflow.io.formats.parquet._BATCH_ROWS", 4)
     path = several_batches(tmp_path / "a", "parquet")
     with open_source(path, format="parquet") as source:
         monkeypatch.setattr(type(source._reader), "_load", None)

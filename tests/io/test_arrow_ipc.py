@@ -9,7 +9,7 @@ from pyarrow import ipc
 
 from bridgeflow.errors import DataError
 from bridgeflow.io import open_sink, open_source
-from bridgeflow.io.ipc_messages import stream_messages
+from bridgeflow.io.formats.ipc_messages import stream_messages
 
 VALUES = np.arange(1000, dtype=np.float64)
 

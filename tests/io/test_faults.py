@@ -24,8 +24,9 @@ import pytest
 from pyarrow import ipc
 
 from bridgeflow.errors import DataError
-from bridgeflow.io import formats, open_sink, open_source, wav_chunks
+from bridgeflow.io import all_formats, open_sink, open_source
 from bridgeflow.io.commit import sha256_of
+from bridgeflow.io.formats import wav_chunks
 
 ECG = (np.arange(40, dtype=np.float32) * 0.5 - 3).reshape(20, 2)
 COUNTS = np.arange(20, dtype=np.int16) * 7 - 30
@@ -245,11 +246,11 @@ def test_forged_sizes_take_no_memory(name, step, capsys):
 
 SHAS = """
 import sys, numpy as np, tempfile, pathlib
-from bridgeflow.io import formats, open_sink
+from bridgeflow.io import all_formats, open_sink
 cut = int(sys.argv[1])
 values = np.sin(np.arange(5000)).astype("float32")
-for name in sorted(formats()):
-    for compression in formats()[name].writer.compressions:
+for name in sorted(all_formats()):
+    for compression in all_formats()[name].writer.compressions:
         path = pathlib.Path(tempfile.mkdtemp()) / "a"
         settings = {"fs": 360, "b": 1, "a": {"z": [1], "y": 2}}
         with open_sink(path, format=name, compression=compression, settings=settings) as sink:
@@ -273,4 +274,4 @@ def test_bytes_depend_on_rows_and_settings_alone():
         for cut, seed, zone in (("5000", "1", "UTC"), ("37", "2", "Asia/Tokyo"))
     ]
     assert said[0] == said[1]
-    assert len(said[0].splitlines()) == sum(len(form.writer.compressions) for form in formats().values())
+    assert len(said[0].splitlines()) == sum(len(form.writer.compressions) for form in all_formats().values())

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridgeflow.errors import DataError
-from bridgeflow.io import formats, open_sink, open_source
+from bridgeflow.io import all_formats, open_sink, open_source
 
-NAMES = sorted(formats())
+NAMES = sorted(all_formats())
 NAMED = [name for name in NAMES if name not in {"npy", "wav"}]  # formats that know names
 NULLABLE = [name for name in NAMED if name != "npz"]  # formats that know nulls, and all settings
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64"]
@@ -45,7 +45,7 @@ def read(path, name, **options):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_what_was_written_is_read(tmp_path, name, dtype):
     values = np.arange(ROWS).astype(dtype)
-    if name == "wav" and dtype not in formats()["wav"].writer.dtypes:
+    if name == "wav" and dtype not in all_formats()["wav"].writer.dtypes:
         with pytest.raises(DataError, match=f"a wav file has no {dtype} samples; set the sink's `dtype`"):
             write(tmp_path / "a", name, {"ecg": values})
         return
@@ -149,11 +149,11 @@ def test_a_file_of_another_format_is_named(tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_suffix_means_the_format(tmp_path, name):
-    for suffix in formats()[name].suffixes:
+    for suffix in all_formats()[name].suffixes:
         path = tmp_path / f"a{suffix}"
         with open_sink(path, settings={"fs": 360}) as sink:
             sink.write({"ecg": VALUES})
-        assert path.read_bytes().startswith(formats()[name].magic)
+        assert path.read_bytes().startswith(all_formats()[name].magic)
         with open_source(path, columns=["ecg"]) as source:
             assert source.format.name == name
 
@@ -214,7 +214,7 @@ def test_nothing_written_is_no_file(tmp_path, name):
 def test_a_compression_that_the_format_lacks_is_refused(tmp_path, name):
     with pytest.raises(ValueError, match=f"compression: {name} takes "):
         write(tmp_path / "a", name, compression="gzip")
-    for word in formats()[name].writer.compressions:
+    for word in all_formats()[name].writer.compressions:
         write(tmp_path / word, name, compression=word)
         assert np.array_equal(as_numpy(read(tmp_path / word, name)), VALUES)
 
@@ -295,7 +295,7 @@ def test_unknown_format_and_suffix():
 def test_values_are_written_in_the_type_asked_for(tmp_path, name, dtype):
     """Rounded to the nearest as `np.rint` does, and cut off where the type ends as `np.clip` does, each counted."""
     values = np.array([-7.5, -0.5, 0.5, 2.5, 100.0, 1e6, -1e6, 3e300], np.float64)
-    if dtype not in formats()[name].writer.dtypes:
+    if dtype not in all_formats()[name].writer.dtypes:
         with pytest.raises(ValueError, match=f"dtype: {name} takes "):
             write(tmp_path / "a", name, {"ecg": values}, dtype=dtype)
         return
@@ -333,8 +333,8 @@ def test_what_no_type_can_hold(tmp_path, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sink_is_not_named_like_another_format(tmp_path, name):
-    own = formats()[name].suffixes
-    others = [suffix for form in formats().values() for suffix in form.suffixes if suffix not in own]
+    own = all_formats()[name].suffixes
+    others = [suffix for form in all_formats().values() for suffix in form.suffixes if suffix not in own]
     for suffix in others:
         with (
             pytest.raises(DataError, match=f"{suffix} is a suffix of .* files, not of {name}"),

@@ -22,8 +22,8 @@ from pyarrow import ipc
 
 from bridgeflow.errors import DataError, NotSupported
 from bridgeflow.io import open_sink, open_source
-from bridgeflow.io.ipc_messages import _Table
-from bridgeflow.io.parquet_footer import groups_of
+from bridgeflow.io.formats.ipc_messages import _Table
+from bridgeflow.io.formats.parquet_footer import groups_of
 
 ODD = [0, 1, -1, 2**31 - 1, 2**32 - 1, 2**62, 2**63 - 1, -(2**63)]
 ROWS = 12

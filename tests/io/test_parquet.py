@@ -133,7 +133,7 @@ def test_nulls_by_our_own_look_at_the_footer(tmp_path):
 
 def test_a_footer_too_large_to_be_looked_into_is_left_to_pyarrow(tmp_path, monkeypatch):
     pq.write_table(pa.table({"ecg": pa.array([1.0, None])}), tmp_path / "a.parquet")
-    monkeypatch.setattr("bridgeflow.io.parquet_footer._LARGEST", 10)
+    monkeypatch.setattr("bridgeflow.io.formats.parquet_footer._LARGEST", 10)
     with open_source(tmp_path / "a.parquet", nulls="keep") as source:
         assert source.specs["ecg"].null_count is None
         assert source.read()["ecg"].to_pylist() == [1, None]

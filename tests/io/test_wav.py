@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy.io import wavfile
 
 from bridgeflow.errors import DataError, NotSupported
-from bridgeflow.io import open_sink, open_source, wav_chunks
+from bridgeflow.io import open_sink, open_source
+from bridgeflow.io.formats import wav_chunks
 
 RNG = np.random.default_rng(3)
 SPEECH = sorted(Path("/usr/share/sounds/alsa").glob("*.wav"))

@@ -322,11 +322,11 @@ def list_(
             entry = describe(name)
             say(as_json, entry, entry_lines(entry))
             return
-        from bridgeflow.io import formats
+        from bridgeflow.io import all_formats
         from bridgeflow.transforms import registry
 
         transforms = {name: registry.lookup(name).field_schema()["description"] for name in registry.names()}
-        files = {name: f"{form.about} ({' '.join(form.suffixes)})" for name, form in formats().items()}
+        files = {name: f"{form.about} ({' '.join(form.suffixes)})" for name, form in all_formats().items()}
         lines = [("transforms", ""), *transforms.items(), ("", ""), ("formats", ""), *files.items()]
         say(as_json, {"transforms": transforms, "formats": files}, lines)
 

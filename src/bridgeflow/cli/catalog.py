@@ -22,17 +22,17 @@ def describe(name: str) -> dict[str, Any]:
     >>> [field["name"] for field in describe("Clone")["fields"]]
     ['keys']
     """
-    from bridgeflow.io import formats
+    from bridgeflow.io import all_formats
     from bridgeflow.signal.scipy_call import FUNCTIONS
     from bridgeflow.transforms import registry
 
     if name in registry.names():
         return _transform(name)
-    if name in formats():
+    if name in all_formats():
         return _format(name)
     if name in FUNCTIONS:
         return _function(name)
-    known = nearest(name, [*registry.names(), *formats(), *FUNCTIONS])
+    known = nearest(name, [*registry.names(), *all_formats(), *FUNCTIONS])
     raise ConfigError(f"there is no transform, format or function of that name; {known}")
 
 
@@ -54,9 +54,9 @@ def _transform(name: str) -> dict[str, Any]:
 
 
 def _format(name: str) -> dict[str, Any]:
-    from bridgeflow.io import formats
+    from bridgeflow.io import all_formats
 
-    form = formats()[name]
+    form = all_formats()[name]
     words = {"compression": form.writer.compressions, "dtype": form.writer.dtypes}
     fields = [
         {

@@ -17,7 +17,7 @@ from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_do
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
 from bridgeflow.config.rates import Rates
 from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest, quoted
-from bridgeflow.io import formats
+from bridgeflow.io import all_formats
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular, real_path
 from bridgeflow.io.output_roots import OutputRoots, default_output_roots, reserved_part
@@ -148,9 +148,9 @@ class _Loader:
 
     def _source(self) -> JobSource:
         self._map(["source"], "a map such as `{parquet: in.parquet}`")
-        section = parse_section(self.document, ["source"], SourceSection, list(formats()))
+        section = parse_section(self.document, ["source"], SourceSection, list(all_formats()))
         format, path = self._format_and_path("source")
-        if section.normalize and not formats()[format].writer.has_full_scale:
+        if section.normalize and not all_formats()[format].writer.has_full_scale:
             raise self.document.error(["source", "normalize"], f"a {format} file has no full scale; leave it out")
         return JobSource(
             path=path,
@@ -165,9 +165,9 @@ class _Loader:
 
     def _sink(self) -> JobSink:
         self._map(["sink"], "a map such as `{parquet: out.parquet}`")
-        section = parse_section(self.document, ["sink"], SinkSection, list(formats()))
+        section = parse_section(self.document, ["sink"], SinkSection, list(all_formats()))
         format, path = self._format_and_path("sink")
-        writer = formats()[format].writer
+        writer = all_formats()[format].writer
         wanted: Any
         for key, wanted, takes in (
             ("compression", section.compression, writer.compressions),
@@ -183,7 +183,7 @@ class _Loader:
             problem = f"is for a folder of shards, whose path ends with a slash; {quoted(path.name)} is one file"
             raise self.document.error(["sink", "shard_rows"], problem, at_key=True)
         if not shards:
-            self._require_suffix(["sink", format], path, formats()[format].suffixes, f"{format} files end in")
+            self._require_suffix(["sink", format], path, all_formats()[format].suffixes, f"{format} files end in")
         return JobSink(
             path=path,
             format=format,
@@ -318,9 +318,9 @@ class _Loader:
     def _format_and_path(self, section: str) -> tuple[str, Path]:
         """The one format that a section names, and its path."""
         content = self._map([section])
-        named = [key for key in content if key in formats()]
+        named = [key for key in content if key in all_formats()]
         if not named:
-            raise self.document.error([section], f"names no format; one of {', '.join(formats())} takes the path")
+            raise self.document.error([section], f"names no format; one of {', '.join(all_formats())} takes the path")
         if len(named) > 1:
             problem = f"names {' and '.join(named)}; a {section} is one file"
             raise self.document.error([section, named[1]], problem, at_key=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, section_schema
-from bridgeflow.io import formats
+from bridgeflow.io import all_formats
 from bridgeflow.pipeline.job import MAX_THREADS
 from bridgeflow.transforms import registry
 
@@ -27,9 +27,9 @@ def config_schema() -> dict[str, Any]:
         "type": "object",
         "properties": {
             "version": {"const": 1},
-            "source": section_schema(SourceSection, list(formats())),
+            "source": section_schema(SourceSection, list(all_formats())),
             "transforms": {"type": "array", "items": {"$ref": "#/$defs/transform"}},
-            "sink": section_schema(SinkSection, list(formats())),
+            "sink": section_schema(SinkSection, list(all_formats())),
             "report": section_schema(ReportSection),
             "threads": {
                 "type": "integer",

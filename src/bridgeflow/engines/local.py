@@ -15,7 +15,8 @@ from bridgeflow.bridge import describe, shape_of, to_numpy, trace
 from bridgeflow.engines.attended import Halt, attend
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError
 from bridgeflow.io import Receipt, Source
-from bridgeflow.io.base import Columns, Sink
+from bridgeflow.io.base import Columns
+from bridgeflow.io.sink import Sink
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
 from bridgeflow.pipeline.passage import Passage

@@ -1,27 +1,27 @@
-from .base import ColumnNulls as ColumnNulls
 from .base import Columns as Columns
-from .base import Compression as Compression
 from .base import Format as Format
-from .base import OnOverflow as OnOverflow
 from .base import Part as Part
-from .base import Sink as Sink
-from .base import SinkDtype as SinkDtype
-from .base import Source as Source
 from .commit import Overwrite as Overwrite
 from .commit import Receipt as Receipt
 from .commit import publish as publish
 from .commit import refuse_existing as refuse_existing
+from .dtypes import OnOverflow as OnOverflow
+from .dtypes import SinkDtype as SinkDtype
 from .files import Roots as Roots
 from .files import printable as printable
 from .files import refuse_overlap as refuse_overlap
 from .files import shown as shown
+from .formats.registry import all_formats as all_formats
+from .formats.registry import format_of as format_of
 from .listing import Recording as Recording
 from .listing import recordings as recordings
-from .opening import open_sink as open_sink
 from .opening import open_source as open_source
-from .opening import require_writable as require_writable
-from .registry import format_of as format_of
-from .registry import formats as formats
+from .options import ColumnNulls as ColumnNulls
+from .options import Compression as Compression
+from .sink import Sink as Sink
+from .sink import open_sink as open_sink
+from .sink import require_writable as require_writable
+from .source import Source as Source
 
 __all__ = [
     "ColumnNulls",
@@ -37,8 +37,8 @@ __all__ = [
     "Sink",
     "SinkDtype",
     "Source",
+    "all_formats",
     "format_of",
-    "formats",
     "open_sink",
     "open_source",
     "printable",

@@ -24,6 +24,7 @@ __all__ = [
     "Unsupported",
     "data_error",
     "descriptor_path",
+    "first_line",
     "is_beneath",
     "not_supported",
     "open_folder",
@@ -260,3 +261,8 @@ def _kind(mode: int) -> str:
         (stat.S_ISCHR(mode) or stat.S_ISBLK(mode), "a device"),
     )
     return next((name for matches, name in names if matches), "no regular file")
+
+
+def first_line(error: Exception) -> str:
+    """The first line of what a library says."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -9,22 +9,21 @@ from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
 
-from bridgeflow.io.base import Arrays, Columns, Part, Reader, Settings
+from bridgeflow.io.base import Arrays, Columns, Part, Reader
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import Roots, data_error, shown
 from bridgeflow.io.listing import recordings
 from bridgeflow.io.mapped import Held
+from bridgeflow.io.options import Settings
 from bridgeflow.io.plain import by_part, gather_from, join
 from bridgeflow.io.records import open_shard, read_manifest
+from bridgeflow.io.source import Source
 from bridgeflow.spec import ArraySpec
-
-if TYPE_CHECKING:
-    from bridgeflow.io.base import Source
 
 __all__ = ["FolderReader", "Listed", "listed"]
 

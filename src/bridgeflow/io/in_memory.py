@@ -13,10 +13,11 @@ import pyarrow as pa
 from bridgeflow.bridge import describe, kind_of, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.io.base import Columns, Reader, parse_settings, pick_columns
+from bridgeflow.io.base import Columns, Reader, pick_columns
 from bridgeflow.io.columns import column_spec
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
+from bridgeflow.io.options import parse_settings
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import gather, own
 

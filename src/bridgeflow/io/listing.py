@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridgeflow.io.files import Roots, data_error, is_beneath, plainly, real_path, shown
-from bridgeflow.io.registry import format_of, formats
+from bridgeflow.io.formats.registry import all_formats, format_of
 
 __all__ = ["MAX_ENTRIES", "MAX_FILES", "Recording", "has_pattern", "recordings"]
 
@@ -78,7 +78,7 @@ def recordings(
         >>> [(one.name, one.nbytes) for one in recordings(folder)]
         [('a', 5), ('b', 5)]
     """
-    wanted = formats().values() if format is None else [format_of(path, format)]
+    wanted = all_formats().values() if format is None else [format_of(path, format)]
     suffixes = sorted(suffix for form in wanted for suffix in form.suffixes)
     base, found = _found(path, suffixes, roots)
     if len(found) > limit:

@@ -1,34 +1,22 @@
-"""Opening: a path, a folder, a pattern or arrays in memory to read columns from, and a file to write them to."""
+"""Opening a path, a folder, a pattern or arrays in memory to read columns from."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bridgeflow.io.base import (
-    ColumnNulls,
-    Compression,
-    Format,
-    OnOverflow,
-    Sink,
-    SinkDtype,
-    SinkOptions,
-    Source,
-    SourceOptions,
-    writing,
-)
-from bridgeflow.io.commit import Overwrite
+from bridgeflow.io.base import Format
 from bridgeflow.io.files import Roots, data_error, not_supported, open_regular
 from bridgeflow.io.folders import FolderReader, listed
+from bridgeflow.io.formats.registry import all_formats, format_of
 from bridgeflow.io.in_memory import memory_reader
 from bridgeflow.io.listing import has_pattern
-from bridgeflow.io.registry import format_of, formats
+from bridgeflow.io.options import ColumnNulls, SourceOptions
+from bridgeflow.io.source import Source
 
-__all__ = ["open_sink", "open_source", "reopen", "require_writable"]
+__all__ = ["open_source", "reopen"]
 
 
 def open_source(
@@ -94,17 +82,17 @@ def open_source(
         path = Path(f"<{type(source).__name__}>")
         if normalize:
             raise data_error(path, "arrays in memory have no full scale", "leave out `normalize`")
-        return Source(source, path, None, options, lambda: memory_reader(source, path, wanted))
+        return Source(source, path, None, options, lambda: memory_reader(source, path, wanted), reopen)
     path, absolute = Path(source), os.path.abspath(source)
     if os.path.isdir(path) or has_pattern(path):
-        return Source(absolute, path, None, options, lambda: _folder(path, options))
+        return Source(absolute, path, None, options, lambda: _folder(path, options), reopen)
     form = format_of(path, format)
     if normalize and not form.writer.has_full_scale:
         raise data_error(path, f"a {form.name} file has no full scale", "leave out `normalize`")
     descriptor = open_regular(path, roots=roots)
     try:
         _require_magic(path, form, descriptor)
-        return Source(absolute, path, form, options, lambda: form.reader(descriptor, path, options))
+        return Source(absolute, path, form, options, lambda: form.reader(descriptor, path, options), reopen)
     finally:
         os.close(descriptor)
 
@@ -137,67 +125,6 @@ def _folder(path: Path, options: SourceOptions) -> FolderReader:
     return FolderReader(path, listed(path, format=options.format, roots=options.roots), opened)
 
 
-@contextmanager
-def open_sink(
-    path: str | os.PathLike[str],
-    *,
-    format: str | None = None,
-    overwrite: Overwrite = False,
-    compression: Compression | None = None,
-    dtype: SinkDtype | None = None,
-    on_overflow: OnOverflow = "raise",
-    normalize: bool | None = None,
-    settings: Mapping[str, Any] | None = None,
-    roots: Roots = None,
-) -> Iterator[Sink]:
-    """Write a file that appears under its name, complete, when the block ends, and not at all when the block fails.
-
-    The bytes depend on the rows and the settings alone: not on the time, the machine, or how the rows were cut.
-
-    Args:
-        path: the file; its folder is made where it is missing. Its suffix may be any but another format's.
-        format: its format, by name; `None` for what its suffix says.
-        overwrite: whether an existing file may be replaced; `"same"`: only if it holds the same bytes, and so stays.
-        compression: one of the format's words; `None` for the format's own choice.
-        dtype: element type that every column is written in, nearest values; `None` for what they are. `"int24"` (wav):
-            counts of int32 whose lowest byte falls away.
-        on_overflow: `"raise"` refuses values out of the range of `dtype`, `"saturate"` takes the nearest and counts
-            them in `Sink.saturated`. NaN has no integer and is always an error.
-        normalize: for wav, whose samples players and readers take for parts of full scale. `True`: floats are between
-            -1 and 1, integers of their own type's scale, and are written by that of `dtype`. `False`: numbers are
-            written as they are. `None` does so too, but refuses a file that every player would make silence of (floats
-            between -1 and 1 as counts). Float samples beyond full scale, which players clip, are counted in
-            `Sink.beyond`.
-        settings: plain values to store in the file (Parquet and Arrow; npy has no room for them, and wav for `fs`
-            alone, the sampling rate in Hz, which it needs).
-        roots: folders beneath which the file must lie, all links followed; `None` for anywhere.
-
-    Raises:
-        DataError: the file exists and may not be replaced, another run is writing it, it lies outside the roots, or it
-            cannot hold what is written.
-        OSError: the disk is full or broken.
-
-    Example:
-        >>> import numpy as np, tempfile, pathlib
-        >>> path = pathlib.Path(tempfile.mkdtemp()) / "lead.parquet"
-        >>> with open_sink(path, settings={"fs": 360}) as sink:
-        ...     sink.write({"ecg": np.zeros(3)})
-        ...     sink.write({"ecg": np.ones(2)})
-        >>> sink.rows, open_source(path).specs["ecg"].fs
-        (5, 360.0)
-    """
-    form = format_of(path, format)
-    suffix = Path(path).suffix.lower()
-    other = next((one.name for one in formats().values() if suffix in one.suffixes and one is not form), None)
-    if other is not None and suffix not in form.suffixes:
-        raise data_error(path, f"{suffix} is a suffix of {other} files, not of {form.name}", "give it another name")
-    options = SinkOptions(
-        compression=compression, dtype=dtype, on_overflow=on_overflow, normalize=normalize, settings=settings or {}
-    )
-    with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
-        yield sink
-
-
 _OTHERS = {
     b"RIFX": "big-endian RIFF",
     b"riff\x2e\x91\xcf\x11": "Sony Wave64",
@@ -225,39 +152,12 @@ _OTHERS = {
 """How files of formats begin that are not read here, but have the suffixes of those that are."""
 
 
-def require_writable(
-    path: str | os.PathLike[str],
-    columns: Mapping[str, Any],
-    *,
-    format: str | None = None,
-    compression: Compression | None = None,
-    dtype: SinkDtype | None = None,
-    normalize: bool | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> None:
-    """Refuse columns that a file could not hold, by their kinds, types and shapes; nothing is written.
-
-    Args:
-        path, format, compression, dtype, normalize, settings: as for `open_sink`.
-        columns: a few rows.
-
-    Raises:
-        DataError: as writing them would.
-    """
-    options = SinkOptions(compression=compression, dtype=dtype, normalize=normalize, settings=settings or {})
-    sink = Sink(Path(path), format_of(path, format), BytesIO(), options)
-    try:
-        sink.write(dict(columns))
-    finally:
-        sink._abandon()
-
-
 def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) -> None:
     """Tell a file of another format apart from a damaged one: the remedy differs."""
     head = os.pread(descriptor, 16, 0)
     if head.startswith(form.magic):
         return
-    other = next((each for each in formats().values() if head.startswith(each.magic)), None)
+    other = next((each for each in all_formats().values() if head.startswith(each.magic)), None)
     if other is not None:
         raise data_error(path, f"is no {form.name} file: it begins like {other.name}", f"read it as {other.name}")
     foreign = next((name for begin, name in _OTHERS.items() if head.startswith(begin)), None)

@@ -13,11 +13,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bridgeflow.bridge import describe
-from bridgeflow.io.base import Columns, Format, Reader, SinkOptions, SourceOptions, Writer, pick_columns
+from bridgeflow.io.base import Columns, Format, Reader, Writer, pick_columns
 from bridgeflow.io.files import data_error
+from bridgeflow.io.formats.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
+from bridgeflow.io.formats.zip_entries import STORED, Entry, directory, entries, local_header
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
-from bridgeflow.io.zip_entries import STORED, Entry, directory, entries, local_header
+from bridgeflow.io.options import SinkOptions, SourceOptions
 from bridgeflow.memory.reuse import fresh
 
 __all__ = ["FORMATS"]

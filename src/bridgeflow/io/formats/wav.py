@@ -11,12 +11,13 @@ import numpy as np
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.io import wav_chunks
-from bridgeflow.io.base import Columns, Format, Reader, SinkOptions, SourceOptions, Writer
+from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error
+from bridgeflow.io.formats import wav_chunks
+from bridgeflow.io.formats.wav_chunks import ENCODINGS, Samples
 from bridgeflow.io.full_scale import to_unit, unit_dtype
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.wav_chunks import ENCODINGS, Samples
+from bridgeflow.io.options import SinkOptions, SourceOptions
 
 __all__ = ["FORMATS"]
 

@@ -1,4 +1,4 @@
-"""Formats by name and by file suffix, found in this folder: adding one is adding a file that ends in `FORMATS`."""
+"""Formats by name and by file suffix, found in this folder: adding one is adding a file that has `FORMATS`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from bridgeflow.errors import nearest
 from bridgeflow.io.base import Format
 from bridgeflow.io.files import data_error
 
-__all__ = ["format_of", "formats"]
+__all__ = ["all_formats", "format_of"]
 
 
 @cache
-def formats() -> Mapping[str, Format]:
+def all_formats() -> Mapping[str, Format]:
     """Every format by name.
 
-    >>> sorted(formats())
+    >>> sorted(all_formats())
     ['arrow', 'arrow_stream', 'npy', 'npz', 'parquet', 'wav']
     """
     package = import_module(__package__)
@@ -36,7 +36,7 @@ def format_of(path: str | os.PathLike[str], name: str | None = None) -> Format:
     >>> format_of("lead.pq").name
     'parquet'
     """
-    known = formats()
+    known = all_formats()
     if name is not None:
         if name not in known:
             raise ValueError(f"no format {name!r}; {nearest(name, known)}")

@@ -14,9 +14,10 @@ from numpy.lib import format as npy
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.io.base import Columns, Compression, Format, Reader, SinkOptions, SourceOptions, Writer
+from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.options import Compression, SinkOptions, SourceOptions
 
 __all__ = ["FORMATS", "MAX_HEADER", "ArrayBytes", "NpyWriter", "npy_header", "require_rows"]
 

@@ -15,20 +15,10 @@ from pyarrow import compute
 
 from bridgeflow.errors import DataError
 from bridgeflow.io.arrow_take import referenced_nbytes
-from bridgeflow.io.base import (
-    Columns,
-    Compression,
-    Format,
-    SinkOptions,
-    SourceOptions,
-    Writer,
-    parse_settings,
-    pick_columns,
-)
+from bridgeflow.io.base import Columns, Format, Writer, pick_columns
 from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, require_same, single, to_batch
 from bridgeflow.io.files import descriptor_path, not_supported
-from bridgeflow.io.mapped import HeldFile
-from bridgeflow.io.parquet_footer import (
+from bridgeflow.io.formats.parquet_footer import (
     check_pages,
     decoded_nbytes,
     groups_of,
@@ -38,6 +28,8 @@ from bridgeflow.io.parquet_footer import (
     require_supported,
     value_counts,
 )
+from bridgeflow.io.mapped import HeldFile
+from bridgeflow.io.options import Compression, SinkOptions, SourceOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import adopt, gather, join
 

@@ -12,20 +12,12 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from bridgeflow.io.arrow_take import referenced_nbytes
-from bridgeflow.io.base import (
-    Columns,
-    Compression,
-    Format,
-    SinkOptions,
-    SourceOptions,
-    Writer,
-    parse_settings,
-    pick_columns,
-)
+from bridgeflow.io.base import Columns, Format, Writer, pick_columns
 from bridgeflow.io.columns import Regroup, column_spec, group_rows, to_batch
 from bridgeflow.io.files import not_supported
-from bridgeflow.io.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
+from bridgeflow.io.formats.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
 from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.options import Compression, SinkOptions, SourceOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 
 __all__ = ["FORMATS"]

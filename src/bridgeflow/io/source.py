@@ -1,0 +1,290 @@
+"""Columns to read: what every file gets around its format's reader."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridgeflow.errors import BridgeflowError, printable
+from bridgeflow.io.base import Arrays, Columns, Format, Part, Reader
+from bridgeflow.io.files import Unsupported, data_error, first_line, not_supported, shown
+from bridgeflow.io.options import ColumnNulls, SourceOptions
+from bridgeflow.policy import parse_word
+from bridgeflow.spec import ArraySpec
+
+__all__ = ["Source"]
+
+_LOWEST_RATE, _HIGHEST_RATE = 1e-9, 1e12
+"""What can be a sampling rate, in Hz."""
+
+
+class Source:
+    """Columns to read; made by `open_source`. One source serves many threads, and pickles by its path.
+
+    Attributes:
+        path: what is read: a file, a folder or a pattern; of arrays in memory a name in angle brackets.
+        format: of the file, or of all files; `None` where they differ, and for arrays in memory.
+        name: what messages call it.
+        parts: the files that it consists of, with their rows; empty for arrays in memory.
+        rows: number of rows.
+        fs: sampling rate in Hz, where the file says it.
+        specs: what each column is: dtype, shape `(rows, ...)`, and `fs`.
+        settings: what the job that wrote the file stored in it; empty for foreign files.
+        seekable: whether reading from a later row costs no more than reading from the first.
+        random_access: whether rows are read without decoding others, so that `take` costs what it gives.
+        only_numbers: whether nothing but numbers in mapped files is read, so that `slice_arrays` may have an answer.
+    """
+
+    def __init__(
+        self,
+        given: Any,
+        path: Path,
+        format: Format | None,
+        options: SourceOptions,
+        make: Callable[[], Reader],
+        reopen: Callable[[Any, SourceOptions, Any], Source],
+    ) -> None:
+        self.path = path
+        self.format: Format | None = format
+        self.name = shown(path)
+        self._given = given
+        self._reopen = reopen
+        self._options = options
+        self._keep_nulls = parse_word(options.nulls, ColumnNulls, field="nulls") == "keep"
+        with self._typed_errors():
+            self._reader = make()
+        self._reader.file.reads = not options.mapped
+        self.format = format or self._reader.format
+        self.rows = self._reader.rows
+        self.settings = self._reader.settings
+        self.parts = self._reader.parts or ((Part(path.stem, path, 0, self.rows),) if format else ())
+        self.seekable = self._reader.seekable
+        self.random_access = self._reader.random_access
+        self.only_numbers = self._reader.only_numbers
+        self.fs = self._rate(self.settings.get("fs"))
+        self.specs = {name: self._promised(spec) for name, spec in self._reader.specs.items()}
+        if not self._keep_nulls and any(spec.null_count for spec in self._reader.specs.values()):
+            for _ in self.chunks(1 << 16):  # the error says in which row
+                pass
+
+    def _rate(self, fs: Any) -> float | None:
+        """The sampling rate that the file says, which must be one."""
+        if fs is not None and not (type(fs) in (int, float) and _LOWEST_RATE <= fs <= _HIGHEST_RATE):
+            problem = f"says a sampling rate of {printable(str(fs), 40)} Hz"
+            raise data_error(self.path, problem, f"a rate is between {_LOWEST_RATE:g} and {_HIGHEST_RATE:g} Hz")
+        return None if fs is None else float(fs)
+
+    def read(self) -> Columns:
+        """The whole file, one array per column; a view of the file where the format allows.
+
+        Raises:
+            DataError: the file is damaged, has changed, a column has nulls, or it needs more memory than there is.
+        """
+        self._require_memory()
+        return self.slice(0, self.rows)
+
+    def slice(self, start: int, stop: int, *, writable: bool = True) -> Columns:
+        """The rows `start` to `stop`, one array per column.
+
+        Args:
+            writable: what is given is yours alone: writing to it changes neither the file nor what anybody else is
+                given. Of a mapped file that takes pages, and page faults, of its own. `False` is your promise not to
+                write: a mapped file then gives read-only views of the one map that all readers share, for nothing.
+
+        Raises:
+            DataError: the file is damaged, has changed since it was opened, or a column has nulls.
+            ValueError: `start` or `stop` make no sense for this file, or it was closed.
+        """
+        if not 0 <= start <= stop <= self.rows:
+            raise ValueError(f"need 0 <= start <= stop <= {self.rows}, got start={start}, stop={stop}")
+        self._require_open()
+        with self._typed_errors():
+            columns = self._reader.slice(start, stop, writable=writable)
+        return self._checked(columns, start, stop - start)
+
+    def take(self, indices: Any) -> Columns:
+        """The rows at `indices`, in their order (repeated ones too), one array per column, yours to write to.
+
+        Args:
+            indices: integers `[n]`, each at least 0 and less than `rows`.
+
+        Raises:
+            DataError: as for `slice`.
+            IndexError: an index out of range.
+            TypeError: indices that are no integers along one axis.
+        """
+        chosen = self._chosen(indices)
+        with self._typed_errors():
+            columns = self._reader.take(chosen)
+        return self._checked(columns, chosen, len(chosen))
+
+    def slice_arrays(self, start: int, stop: int, *, writable: bool = True) -> Arrays | None:
+        """What `slice` gives, as ndarrays, where nothing but numbers in a mapped file is asked for; `None` elsewhere.
+
+        It goes without Arrow arrays, which take several times as long to make as to find their bytes: for many small
+        pieces, such as batches. Rows of two record batches are left to `slice`, which puts them together.
+
+        Args and errors as for `slice`.
+        """
+        if not 0 <= start < stop <= self.rows:
+            return None
+        self._require_open()
+        with self._typed_errors():
+            return self._reader.slice_arrays(start, stop, writable=writable)
+
+    def take_arrays(self, indices: Any) -> Arrays | None:
+        """What `take` gives, as ndarrays, where nothing but numbers in a mapped file is asked for; `None` elsewhere.
+
+        Args and errors as for `take`.
+        """
+        chosen = self._chosen(indices)
+        if not chosen.size:
+            return None
+        with self._typed_errors():
+            return self._reader.take_arrays(chosen)
+
+    def _chosen(self, indices: Any) -> Any:
+        chosen = np.asarray(indices)
+        if chosen.ndim != 1 or (chosen.dtype.kind not in "iu" and chosen.size):
+            raise TypeError(f"indices must be integers along one axis, got {chosen.dtype} of shape {chosen.shape}")
+        if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.rows:
+            raise IndexError(f"{self.name} has rows 0 to {self.rows - 1}, got {chosen.min()} to {chosen.max()}")
+        self._require_open()
+        return chosen.astype(np.int64, copy=False)
+
+    def chunks(self, rows: int, *, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
+        """Pieces of exactly `rows` rows (the last one shorter) from row `start` up to `stop`, in constant memory.
+
+        Raises:
+            DataError: as for `slice`.
+            ValueError: `rows`, `start` or `stop` make no sense for this file.
+        """
+        end = self.rows if stop is None else stop
+        if rows < 1 or not 0 <= start <= end <= self.rows:
+            raise ValueError(
+                f"need rows >= 1 and 0 <= start <= stop <= {self.rows}, got rows={rows}, start={start}, stop={stop}"
+            )
+        self._require_open()
+        batches = self._reader.batches(rows, start, end)
+        for position in range(start, end, rows):
+            with self._typed_errors():
+                columns = next(batches, None)
+            yield self._checked(columns or {}, position, min(rows, end - position))
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were read stay valid."""
+        self._reader.close()
+
+    def _require_open(self) -> None:
+        if self._reader.file.closed:
+            raise ValueError(f"the source {self.name} is closed")
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Source {self.name}: {self.rows:,} rows of {printable(', '.join(self.specs), 200)}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        given = self._given if self._reader.given is None else self._reader.given
+        return self._reopen, (given, self._options, self.identity)
+
+    @property
+    def identity(self) -> Any:
+        """What tells the files apart from others and from later states of themselves; `None` for what is in memory."""
+        return self._reader.file.identity
+
+    @property
+    def nbytes(self) -> int | None:
+        """Bytes of the files that are read; `None` for what is in memory."""
+        return self._reader.file.nbytes
+
+    def require_identity(self, identity: Any) -> None:
+        """Refuse files that are others than they were, or were written to since.
+
+        Raises:
+            DataError: device, inode, size or time of change differ.
+        """
+        if self.identity != identity:
+            raise data_error(
+                self.path, "is not the file that was opened first, or has changed since", "let no job write its inputs"
+            )
+
+    def _checked(self, columns: Columns, position: Any, rows: int) -> Columns:
+        """The columns as promised: so many rows, and no nulls unless they are to be kept. `position` is the number of
+        the first row, or of each.
+        """
+        for name in self.specs:
+            found = len(columns[name]) if name in columns else 0
+            if found != rows:
+                raise data_error(
+                    self.path,
+                    f"holds {found} rows from row {position} on where its own index says {rows}",
+                    "the file is damaged or cut off",
+                    column=name,
+                )
+            nulls = 0 if self._keep_nulls else getattr(columns[name], "null_count", 0)
+            if nulls:
+                first = columns[name].is_null().to_pylist().index(True)
+                first = position + first if isinstance(position, int) else position[first]
+                nulls = self._reader.specs[name].null_count or nulls
+                raise data_error(
+                    self.path,
+                    f"{nulls} {'null' if nulls == 1 else 'nulls'}, the first in row {first}",
+                    "fill them, or set `nulls: keep` and let a transform say what becomes of them",
+                    column=name,
+                )
+        return columns
+
+    def _promised(self, spec: ArraySpec) -> ArraySpec:
+        """What a column is when it is handed out."""
+        return replace(spec, fs=self.fs, null_count=spec.null_count if self._keep_nulls else 0)
+
+    def _require_memory(self) -> None:
+        """A file may declare any number of rows: refuse what cannot be held, before anything is allocated."""
+        need = sum(spec.expected_nbytes() or spec.nbytes or 0 for spec in self.specs.values())
+        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if need > have:
+            gib = f"{need / 2**30:,.0f} GiB where this machine has {have / 2**30:,.0f}"
+            raise data_error(self.path, f"{self.rows:,} rows need {gib}", "read it in chunks, or fewer columns")
+
+    @contextmanager
+    def _typed_errors(self) -> Iterator[None]:
+        """What a format's library raises over bad bytes, as a `DataError` that names the file. What the system says of
+        the disk stays an `OSError`.
+        """
+        try:
+            yield
+        except BridgeflowError:
+            raise
+        except Exception as error:  # pyarrow's errors share no base with those of its file layer, struct or NumPy
+            if isinstance(error, OSError) and error.errno:
+                raise
+            problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({first_line(error)})"
+            if isinstance(error, Unsupported):
+                raise not_supported(self.path, problem, error.remedy) from error
+            said = not isinstance(error, TypeError) and _NOT_SUPPORTED.search(str(error))
+            if said or isinstance(error, NotImplementedError):
+                raise not_supported(self.path, problem, "it is not supported here: convert it") from error
+            if isinstance(error, MemoryError):
+                raise data_error(self.path, problem, "it needs more memory than there is") from error
+            if "offset overflow" in problem:
+                remedy = "its texts or lists are too long for one array of their type: read it in pieces"
+                raise data_error(self.path, problem, remedy) from error
+            is_file = self.format is not None or isinstance(self._given, str)
+            remedy = "the file is damaged or cut off; write it again" if is_file else "the arrays contradict themselves"
+            raise data_error(self.path, problem, remedy) from error
+
+
+_NOT_SUPPORTED = re.compile(r"not (yet |currently )?(supported|implemented)|unsupported", re.IGNORECASE)
+"""What libraries say of files that are whole, whatever the class of the error."""
