@@ -95,8 +95,8 @@ for work in (filters, conversions, buffers_within_one_process, datasets, loaders
 REFUSED = """
 from bridgeflow.errors import Unsupported
 for name, call in {
-    "Loader: workers=1": lambda: bf.Loader(bf.SignalDataset(examples), 2, workers=1),
-    "WorkerPool": lambda: bf.WorkerPool(abs, workers=1, slot_nbytes=100),
+    "Loader: num_workers=1": lambda: bf.Loader(bf.SignalDataset(examples), 2, num_workers=1),
+    "WorkerPool": lambda: bf.WorkerPool(abs, num_workers=1, slot_nbytes=100),
     "Segment": lambda: bf.memory.Segment(100),
     "Segment ": lambda: bf.memory.Ring(2, 100),
     'share(across="process")': lambda: bf.share(x, across="process"),

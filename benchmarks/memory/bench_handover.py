@@ -85,7 +85,7 @@ def loader(numbers: int, *, shared: bool) -> Iterator[torch.Tensor]:
 
 
 def pool(numbers: int, fetch: Callable[[int, int], torch.Tensor]) -> Iterator[torch.Tensor]:
-    with WorkerPool(partial(fetch, numbers), workers=1, slot_nbytes=4 * numbers, ahead=AHEAD) as workers:
+    with WorkerPool(partial(fetch, numbers), num_workers=1, slot_nbytes=4 * numbers, prefetch_factor=AHEAD) as workers:
         yield from workers.run(itertools.count())
 
 

@@ -207,7 +207,7 @@ def first(make: Callable[[Path, int], Epoch], path: Path, workers: int) -> Calla
 def ours_with(path: Path, workers: int) -> Epoch:
     from bridgeflow import Loader, SignalDataset, SignalFilter
 
-    batches = Loader(SignalDataset(path, transform=SignalFilter(**TRANSFORM)), BATCH, workers=workers)
+    batches = Loader(SignalDataset(path, transform=SignalFilter(**TRANSFORM)), BATCH, num_workers=workers)
     return lambda: batches
 
 

@@ -26,8 +26,8 @@ from .pipeline import Loader as Loader
 from .pipeline import SignalDataset as SignalDataset
 from .pipeline import WorkerPool as WorkerPool
 from .pipeline import collate as collate
-from .pipeline.stream import Chunk as Chunk
-from .pipeline.stream import Streams as Streams
+from .pipeline.streams import Chunk as Chunk
+from .pipeline.streams import Streams as Streams
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import Cast as Cast

@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from inspect import signature
 from typing import NamedTuple, TypeVar
 
 from bridgeflow.policy import Reason
@@ -41,6 +42,7 @@ __all__ = [
     "printable",
     "quoted",
     "readable",
+    "refuse_arguments",
 ]
 
 
@@ -329,6 +331,20 @@ def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:
         return "there are none"
     shown = ", ".join(map(quoted, known[:12]))
     return f"known: {shown}" + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+
+
+def refuse_arguments(unknown: Iterable[str], cls: type) -> None:
+    """Refuse keyword arguments that a class lacks.
+
+    Raises:
+        TypeError: there is one; names the argument of that name in PyTorch, or the nearest.
+    """
+    for name in unknown:
+        known = [one for one in signature(cls).parameters if one != "unknown"]
+        longer = [one for one in known if name in one.split("_")]
+        hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, known)
+        hint = "device= a GPU stages batches in pinned memory" if name == "pin_memory" else hint
+        raise TypeError(f"{cls.__name__}: no argument is called {quoted(name)}; {hint}")
 
 
 def quoted(value: object) -> str:

@@ -14,9 +14,9 @@ from bridgeflow.engines.shards import run_shards, verify_shards
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.commit import owned, unseal
+from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
-from bridgeflow.pipeline.passage import Passage
 from bridgeflow.transforms import Detrend, Scale, SignalFilter, Window, WindowLabels
 
 FS = 360.0
@@ -473,13 +473,13 @@ def test_an_input_that_changes_after_it_was_hashed_is_not_certified(job, change,
 
 
 def test_an_input_that_changes_while_it_is_read_ends_the_job(job, monkeypatch):
-    pushed = Passage.push
+    pushed = ChunkedRun.push
 
     def then_change(self, columns, **more):
         touched(job.source.path / "a.parquet")
         return pushed(self, columns, **more)
 
-    monkeypatch.setattr(Passage, "push", then_change)
+    monkeypatch.setattr(ChunkedRun, "push", then_change)
     with pytest.raises(DataError, match="has changed since it was"):
         run_shards(replace(job, threads=1))
     assert not list(job.sink.path.glob("part-*"))

@@ -9,13 +9,13 @@ from threading import Event
 
 from bridgeflow import cli
 from bridgeflow.engines.attended import Halt
-from bridgeflow.pipeline.passage import Passage
+from bridgeflow.pipeline.chunked import ChunkedRun
 
 
 def main() -> None:
     seconds, stuck = float(sys.argv[1]), sys.argv[2] == "1"
     sys.argv = ["bridgeflow", *sys.argv[3:]]
-    push, pause = Passage.push, Event()
+    push, pause = ChunkedRun.push, Event()
     halts = []
     begun = Halt.__init__
 
@@ -36,7 +36,7 @@ def main() -> None:
         return made
 
     Halt.__init__ = remembered
-    Passage.push = slow
+    ChunkedRun.push = slow
     cli.main()
 
 

@@ -125,7 +125,7 @@ class TestLeases:
         kept = slot.empty((8192,), "u1")
         assert kept is not None
         kept[:] = 1
-        ring.seclude(1, slot.used)
+        ring.detach(1, slot.used)
         assert (ring.slot(1).bytes() == 1).all()  # the batch as it was made
         ring.slot(1).bytes()[:] = 2
         assert (kept == 1).all()

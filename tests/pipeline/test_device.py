@@ -1,4 +1,4 @@
-"""The lane to a GPU, held to its rules by a stand-in whose copies happen as late as may be, and by a real one."""
+"""The transfer to a GPU, held to its rules by a stand-in whose copies happen as late as may be, and by a real one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bridgeflow import Batch, Loader, Scale, SignalDataset
 from bridgeflow.errors import NoRoute
-from bridgeflow.pipeline.device import Lane, PinnedLane, lane_to
+from bridgeflow.pipeline.device import PinnedTransfer, Transfer, transfer_to
 
 
 class LateCopy(torch.Tensor):
@@ -113,14 +113,14 @@ def plain(tensor: torch.Tensor) -> list[Any]:
     return tensor.as_subclass(torch.Tensor).tolist()
 
 
-class TestLane:
+class TestTransfer:
     def test_batches_arrive_when_they_are_received(self):
         gpu = Gpu()
-        lane = PinnedLane("gpu", 2, gpu)
+        transfer = PinnedTransfer("gpu", 2, gpu)
         batch = Batch(x=torch.arange(6.0).reshape(2, 3).t(), n=torch.tensor([3, 4], dtype=torch.int16), id=["a", "b"])
-        sent = lane.send(batch)
+        sent = transfer.send(batch)
         assert plain(sent.batch["x"]) == [[-1.0] * 2] * 3
-        arrived = lane.receive(sent)
+        arrived = transfer.receive(sent)
         assert type(arrived) is Batch
         assert plain(arrived["x"]) == batch["x"].tolist()
         assert (plain(arrived["n"]), arrived["n"].dtype, arrived["id"]) == ([3, 4], torch.int16, ["a", "b"])
@@ -129,50 +129,52 @@ class TestLane:
     @given(slots=st.integers(1, 4), steps=st.lists(st.booleans(), max_size=30))
     def test_a_buffer_is_not_written_to_while_it_is_read(self, slots: int, steps: list[bool]):
         """In any interleaving of sending and receiving, batches keep their numbers."""
-        lane, under_way, sent, received = PinnedLane("gpu", slots, Gpu()), [], 0, 0
+        transfer, under_way, sent, received = PinnedTransfer("gpu", slots, Gpu()), [], 0, 0
         for send in steps:
             if send:
-                under_way.append(lane.send([torch.full((5,), float(sent))]))
+                under_way.append(transfer.send([torch.full((5,), float(sent))]))
                 sent += 1
             elif under_way:
-                (arrived,) = lane.receive(under_way.pop(0))
+                (arrived,) = transfer.receive(under_way.pop(0))
                 assert plain(arrived) == [float(received)] * 5
                 received += 1
         for one in under_way:
-            assert plain(lane.receive(one)[0]) == [float(received)] * 5
+            assert plain(transfer.receive(one)[0]) == [float(received)] * 5
             received += 1
 
     def test_buffers_are_used_again_and_grow(self):
         gpu = Gpu()
-        lane = PinnedLane("gpu", 2, gpu)
+        transfer = PinnedTransfer("gpu", 2, gpu)
         for size in (100, 100, 100, 110, 50):
-            lane.receive(lane.send([torch.zeros(size)]))
+            transfer.receive(transfer.send([torch.zeros(size)]))
         assert len(gpu.buffers) == 2
-        lane.receive(lane.send([torch.zeros(1000)]))
+        transfer.receive(transfer.send([torch.zeros(1000)]))
         assert len(gpu.buffers) == 3
 
     def test_what_is_no_tensor_stays(self):
         array = np.zeros(3)
-        lane = PinnedLane("gpu", 1, Gpu())
-        arrived = lane.receive(lane.send({"x": array, "meta": torch.zeros(2, device="meta")}))
+        transfer = PinnedTransfer("gpu", 1, Gpu())
+        arrived = transfer.receive(transfer.send({"x": array, "meta": torch.zeros(2, device="meta")}))
         assert arrived["x"] is array
         assert arrived["meta"].device.type == "meta"
-        assert lane.receive(lane.send([])) == []
+        assert transfer.receive(transfer.send([])) == []
 
     def test_sparse_tensors_are_refused(self):
         with pytest.raises(NoRoute, match=r"torch.sparse_coo tensor cannot be staged"):
-            PinnedLane("gpu", 1, Gpu()).send([torch.zeros(2).to_sparse()])
+            PinnedTransfer("gpu", 1, Gpu()).send([torch.zeros(2).to_sparse()])
 
     def test_many_threads_may_send(self):
-        lane = PinnedLane("gpu", 3, Gpu())
+        transfer = PinnedTransfer("gpu", 3, Gpu())
         with ThreadPoolExecutor(1) as pool:
-            sent = list(pool.map(lambda number: lane.send([torch.full((4,), float(number))]), range(20)))
-        assert [plain(lane.receive(one)[0])[0] for one in sent] == [float(number) for number in range(20)]
+            sent = list(pool.map(lambda number: transfer.send([torch.full((4,), float(number))]), range(20)))
+        assert [plain(transfer.receive(one)[0])[0] for one in sent] == [float(number) for number in range(20)]
 
 
-@pytest.mark.parametrize("way", [{"threads": 0}, {"threads": 2}, {"workers": 1}], ids=str)
+@pytest.mark.parametrize("way", [{"threads": 0}, {"threads": 2}, {"num_workers": 1}], ids=str)
 def test_a_loader_sends_its_batches(way: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("bridgeflow.pipeline.loader.lane_to", lambda device, slots: PinnedLane("gpu", slots, Gpu()))
+    monkeypatch.setattr(
+        "bridgeflow.pipeline.loader.transfer_to", lambda device, slots: PinnedTransfer("gpu", slots, Gpu())
+    )
     dataset = SignalDataset({"x": np.arange(40.0).reshape(20, 2)}, Scale(scale=2.0))
     loader = Loader(dataset, 3, device="gpu", **way)
     seen = [plain(batch["x"]) for batch in loader]
@@ -183,14 +185,16 @@ def test_a_loader_sends_its_batches(way: dict[str, Any], monkeypatch: pytest.Mon
 def test_there_is_no_way_to_go_on_the_cpu():
     batch = Batch(x=torch.zeros(2))
     for device in (None, "cpu", torch.device("cpu")):
-        lane = lane_to(device, 3)
-        assert type(lane) is Lane
-        assert lane.receive(lane.send(batch)) is batch
+        transfer = transfer_to(device, 3)
+        assert type(transfer) is Transfer
+        assert transfer.receive(transfer.send(batch)) is batch
 
 
 @pytest.mark.cuda
 class TestCuda:
-    @pytest.mark.parametrize("way", [{"threads": 0}, {"threads": 2}, {"workers": 1, "context": "spawn"}], ids=str)
+    @pytest.mark.parametrize(
+        "way", [{"threads": 0}, {"threads": 2}, {"num_workers": 1, "multiprocessing_context": "spawn"}], ids=str
+    )
     def test_batches_are_those_of_the_cpu(self, way: dict[str, Any]):
         values = np.random.default_rng(0).standard_normal((500, 8, 1024), dtype=np.float32)
         dataset = SignalDataset({"x": values, "row": np.arange(500)})

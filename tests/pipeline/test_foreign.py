@@ -19,9 +19,9 @@ ROWS = 40
 WAYS: list[dict[str, Any]] = [
     {"threads": 0},
     {"threads": 1},
-    {"threads": 4, "prefetch": 3},
-    {"workers": 1},
-    {"workers": 3},
+    {"threads": 4, "prefetch_factor": 3},
+    {"num_workers": 1},
+    {"num_workers": 3},
 ]
 SOURCES = ("numpy", "python", "torch")
 
@@ -97,8 +97,8 @@ class TestNumbers:
         )
 
     def test_of_a_collation_too(self, way: dict[str, Any]):
-        epochs = drawn(Loader(dataset(None), 5, collate=mixed, **way))
-        assert epochs == drawn(Loader(dataset(None), 5, collate=mixed, threads=0))
+        epochs = drawn(Loader(dataset(None), 5, collate_fn=mixed, **way))
+        assert epochs == drawn(Loader(dataset(None), 5, collate_fn=mixed, threads=0))
         assert len({tuple(batch["drawn"]) for epoch in epochs for batch in epoch}) == 16
 
     def test_do_not_depend_on_what_the_consumer_draws_nor_change_it(self, way: dict[str, Any]):

@@ -25,16 +25,16 @@ from torch.utils.data import DataLoader
 from bridgeflow import Compose, Scale, SignalFilter
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.io import open_sink
-from bridgeflow.pipeline.ahead import Ahead
 from bridgeflow.pipeline.batches import Batch, collate
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.loader import Loader
+from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.randomness import generators
 from bridgeflow.signal.iir.native import threads as compute_threads
 
 ROWS = 53
 BUTTER: dict[str, Any] = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4, "keys": "ecg"}
-WAYS: list[dict[str, Any]] = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch": 4}, {"workers": 2}]
+WAYS: list[dict[str, Any]] = [{"threads": 0}, {"threads": 1}, {"threads": 3, "prefetch_factor": 4}, {"num_workers": 2}]
 
 
 def jitter(sample: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class TestBatches:
             seed=data.draw(st.integers(0, 2**64 - 1)),
             drop_last=data.draw(st.booleans()),
             window=data.draw(st.integers(1, 80)),
-            world=2,
+            world_size=2,
             rank=data.draw(st.integers(0, 1)),
             threads=data.draw(st.integers(0, 2)),
         )
@@ -217,13 +217,13 @@ class TestBatches:
         assert len(Loader(dataset, 10)) == 6
 
     def test_are_shared_among_ranks(self, dataset: SignalDataset):
-        shares = [flat(Loader(dataset, 4, shuffle=True, rank=rank, world=3, uneven="drop")) for rank in range(3)]
+        shares = [flat(Loader(dataset, 4, shuffle=True, rank=rank, world_size=3, uneven="drop")) for rank in range(3)]
         assert [len(share) for share in shares] == [17] * 3
         assert len({row for share in shares for row in share}) == 51
 
     def test_by_a_collate_of_ones_own(self, dataset: SignalDataset):
         for way in WAYS:
-            loader = Loader(dataset, 10, collate=lambda samples: [int(s["row"]) for s in samples], **way)
+            loader = Loader(dataset, 10, collate_fn=lambda samples: [int(s["row"]) for s in samples], **way)
             assert list(loader) == [list(range(start, min(start + 10, ROWS))) for start in range(0, ROWS, 10)]
             loader.close()
 
@@ -239,14 +239,14 @@ class TestBatches:
         assert (len(loader), list(loader)) == (0, [])
 
     def test_larger_than_a_slot(self, files: dict[str, Path]):
-        loader = Loader(SignalDataset(files["arrow"], repeated), 20, workers=1)
+        loader = Loader(SignalDataset(files["arrow"], repeated), 20, num_workers=1)
         assert [tuple(batch["big"].shape) for batch in loader] == [(20, 200_000), (20, 200_000), (13, 200_000)]
         loader.close()
 
     @pytest.mark.slow
     @pytest.mark.parametrize("context", ["spawn", "forkserver"])
     def test_from_workers_started_otherwise(self, dataset: SignalDataset, context: Any):
-        with_workers = Loader(dataset, 7, shuffle=True, workers=2, context=context)
+        with_workers = Loader(dataset, 7, shuffle=True, num_workers=2, multiprocessing_context=context)
         assert_same(list(with_workers), list(Loader(dataset, 7, shuffle=True)))
         with_workers.close()
 
@@ -278,7 +278,7 @@ class TestState:
     def test_with_the_number_of_workers_changed_between(self, dataset: SignalDataset):
         wanted = list(Loader(dataset, 6, shuffle=True))
         state, seen = None, []
-        for way in ({"workers": 2}, {"threads": 2}, {"workers": 1, "prefetch": 1}, {"threads": 0}):
+        for way in ({"num_workers": 2}, {"threads": 2}, {"num_workers": 1, "prefetch_factor": 1}, {"threads": 0}):
             loader = Loader(dataset, 6, shuffle=True, **way)
             if state is not None:
                 loader.load_state_dict(state)
@@ -293,7 +293,7 @@ class TestState:
         options: dict[str, Any] = {
             "shuffle": data.draw(st.sampled_from([True, False, "windowed"])),
             "drop_last": data.draw(st.booleans()),
-            "world": data.draw(st.integers(1, 3)),
+            "world_size": data.draw(st.integers(1, 3)),
             "window": data.draw(st.integers(1, 60)),
         }
         size = data.draw(st.integers(1, 60))
@@ -341,7 +341,7 @@ class TestState:
         assert (loader.epoch, resumed.epoch) == (5, 5)
 
     def test_made_ahead_does_not_count(self, dataset: SignalDataset):
-        loader = Loader(dataset, 4, threads=2, prefetch=5)
+        loader = Loader(dataset, 4, threads=2, prefetch_factor=5)
         batches = iter(loader)
         next(batches)
         time.sleep(0.05)
@@ -377,7 +377,7 @@ class TestState:
             ({"batch_size": 5}, r"batch_size=6 \(here 5\)"),
             ({"shuffle": True}, r"shuffle='none' \(here 'exact'\)"),
             ({"drop_last": True}, "drop_last=False"),
-            ({"world": 2, "rank": 1}, r"rank=0 \(here 1\), world=1 \(here 2\)"),
+            ({"world_size": 2, "rank": 1}, r"rank=0 \(here 1\), world_size=1 \(here 2\)"),
         ],
     )
     def test_of_another_order_is_refused(self, dataset: SignalDataset, other: dict[str, Any], message: str):
@@ -449,7 +449,7 @@ class TestEnds:
             assert any(thread.name.startswith("bridgeflow-loader") for thread in threading.enumerate())
             del batches
 
-    @pytest.mark.parametrize("way", ["threads=2", pytest.param("workers=1", marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("way", ["threads=2", pytest.param("num_workers=1", marks=pytest.mark.slow)])
     def test_of_the_program(self, files: dict[str, Path], way: str):
         """An iterator that is still alive keeps no program from ending."""
         code = (
@@ -465,7 +465,7 @@ class TestEnds:
             raise KeyError("tasks")
 
         with nothing_left(), pytest.raises(KeyError, match="tasks"):
-            list(Ahead(lambda task: task, tasks(), threads=1, ahead=1))
+            list(Prefetcher(lambda task: task, tasks(), threads=1, size=1))
 
 
 class TestPassesAtTheSameTime:
@@ -496,7 +496,7 @@ class TestPassesAtTheSameTime:
 class TestAhead:
     @given(count=st.integers(0, 30), threads=st.integers(1, 4), ahead=st.integers(1, 6))
     def test_keeps_the_order(self, count: int, threads: int, ahead: int):
-        assert list(Ahead(lambda task: task * 2, iter(range(count)), threads=threads, ahead=ahead)) == [
+        assert list(Prefetcher(lambda task: task * 2, iter(range(count)), threads=threads, size=ahead)) == [
             2 * number for number in range(count)
         ]
 
@@ -504,15 +504,15 @@ class TestAhead:
         before = torch.get_num_threads()
         torch.set_num_threads(4)
         try:
-            assert list(Ahead(lambda task: compute_threads(), iter(range(3)), threads=2, ahead=3)) == [2, 2, 2]
-            assert list(Ahead(lambda task: compute_threads(), iter(range(3)), threads=8, ahead=3)) == [1, 1, 1]
+            assert list(Prefetcher(lambda task: compute_threads(), iter(range(3)), threads=2, size=3)) == [2, 2, 2]
+            assert list(Prefetcher(lambda task: compute_threads(), iter(range(3)), threads=8, size=3)) == [1, 1, 1]
             assert compute_threads() == 4
         finally:
             torch.set_num_threads(before)
 
     def test_runs_no_further_ahead_than_told(self):
         begun: list[int] = []
-        results = Ahead(lambda task: begun.append(task) or task, iter(range(100)), threads=2, ahead=3)
+        results = Prefetcher(lambda task: begun.append(task) or task, iter(range(100)), threads=2, size=3)
         next(results)
         time.sleep(0.05)
         assert max(begun) <= 3
@@ -525,22 +525,26 @@ class TestAhead:
     [
         ({"batch_size": 0}, ValueError, "batch_size must be"),
         ({"shuffle": "yes"}, ValueError, "shuffle must be True, False, 'exact' or 'windowed', got 'yes'"),
-        ({"workers": -1}, ValueError, "workers must be a whole number of at least 0, got -1"),
+        ({"num_workers": -1}, ValueError, "num_workers must be a whole number of at least 0, got -1"),
         ({"threads": 1.5}, ValueError, "threads must be"),
-        ({"prefetch": 0}, ValueError, "prefetch must be a whole number of at least 1"),
+        ({"prefetch_factor": 0}, ValueError, "prefetch_factor must be a whole number of at least 1"),
         ({"seed": "0"}, ValueError, "seed must be"),
         ({"seed": -1}, ValueError, "seed must be"),
         ({"batch_size": 2.0}, ValueError, "batch_size must be a whole number of at least 1, got 2.0"),
         ({"batch_size": True}, ValueError, "batch_size must be"),
         ({"window": 0}, ValueError, "window must be"),
         ({"rank": "0"}, ValueError, "rank must be"),
-        ({"world": 0}, ValueError, "world must be"),
+        ({"world_size": 0}, ValueError, "world_size must be"),
         ({"uneven": "cut"}, ValueError, "uneven must be one of 'pad', 'drop'"),
         ({"drop_last": "no"}, ValueError, "drop_last must be True or False, got 'no'"),
-        ({"collate": 3}, TypeError, "collate must be a function of a list of samples, got 3"),
-        ({"collate": dict}, TypeError, "collate must be a function"),
-        ({"context": "threads"}, ValueError, "context must be one of 'fork', 'spawn', 'forkserver', got 'threads'"),
-        ({"context": None}, ValueError, "context must be one of"),
+        ({"collate_fn": 3}, TypeError, "collate_fn must be a function of a list of samples, got 3"),
+        ({"collate_fn": dict}, TypeError, "collate_fn must be a function"),
+        (
+            {"multiprocessing_context": "threads"},
+            ValueError,
+            "multiprocessing_context must be one of 'fork', 'spawn', 'forkserver', got 'threads'",
+        ),
+        ({"multiprocessing_context": None}, ValueError, "multiprocessing_context must be one of"),
         ({"device": 1.5}, NoRoute, "torch knows no device 1.5"),
         ({"device": "nowhere"}, NoRoute, "torch knows no device"),
         ({"device": "meta"}, NoRoute, "batches can go to the CPU and to CUDA devices"),
@@ -559,11 +563,11 @@ def test_takes_whole_numbers_of_any_make(dataset: SignalDataset, integer: Any):
         "batch_size": 4,
         "seed": 1,
         "window": 9,
-        "workers": 0,
+        "num_workers": 0,
         "threads": 1,
-        "prefetch": 1,
+        "prefetch_factor": 1,
         "rank": 0,
-        "world": 2,
+        "world_size": 2,
     }
     plain = Loader(dataset, **numbers)  # type: ignore[arg-type]
     loader = Loader(dataset, **{name: integer(number) for name, number in numbers.items()}, drop_last=np.False_)
@@ -573,7 +577,7 @@ def test_takes_whole_numbers_of_any_make(dataset: SignalDataset, integer: Any):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_takes_a_context_of_multiprocessing(dataset: SignalDataset, method: str):
-    Loader(dataset, 4, context=multiprocessing.get_context(method))
+    Loader(dataset, 4, multiprocessing_context=multiprocessing.get_context(method))
 
 
 def test_takes_signal_datasets_alone():
@@ -594,3 +598,21 @@ def test_a_batch_may_be_written_to_without_reaching_the_next_epoch(files: dict[s
                 batch["ecg"].zero_()
             assert all(torch.equal(batch["ecg"], one) for batch, one in zip(loader, before, strict=True))
             loader.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("workers", "'num_workers'"),
+        ("prefetch", "'prefetch_factor'"),
+        ("context", "'multiprocessing_context'"),
+        ("collate", "'collate_fn'"),
+        ("world", "'world_size'"),
+        ("num_worker", "'num_workers'"),
+        ("pin_memory", "device="),
+    ],
+)
+def test_an_argument_that_does_not_exist_names_the_right_one(dataset: SignalDataset, name: str, hint: str):
+    options: dict[str, Any] = {name: 1}
+    with pytest.raises(TypeError, match=f"Loader: no argument is called '{name}'; .*{hint}"):
+        Loader(dataset, 4, **options)

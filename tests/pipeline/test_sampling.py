@@ -90,7 +90,7 @@ class TestOrder:
 
     @given(order=orders(), world=st.integers(1, 7), uneven=st.sampled_from(["pad", "drop"]))
     def test_ranks_share_the_rows(self, order: Order, world: int, uneven: Any):
-        settings = order.settings() | {"world": world, "uneven": uneven, "drop_last": False}
+        settings = order.settings() | {"world_size": world, "uneven": uneven, "drop_last": False}
         shares = [flat(Order(**settings | {"rank": rank})) for rank in range(world)]
         per_rank = order.rows // world if uneven == "drop" else -(-order.rows // world)
         assert [len(share) for share in shares] == [per_rank] * world
@@ -107,7 +107,7 @@ class TestOrder:
     def test_unshuffled_shares_are_those_of_torch(self, rows: int, world: int, drop: bool):
         for rank in range(world):
             theirs = DistributedSampler(range(rows), world, rank, shuffle=False, drop_last=drop)  # type: ignore[arg-type]
-            ours = Order(rows=rows, batch_size=3, rank=rank, world=world, uneven="drop" if drop else "pad")
+            ours = Order(rows=rows, batch_size=3, rank=rank, world_size=world, uneven="drop" if drop else "pad")
             if not drop or rows >= world:  # torch repeats rows to give every rank one, even when told to drop
                 assert flat(ours) == list(theirs)
 
@@ -145,7 +145,7 @@ class TestOrder:
 
     @pytest.mark.parametrize("shuffle", ["none", "exact", "windowed"])
     def test_of_a_huge_source_begins_at_once(self, shuffle: Any):
-        order = Order(rows=HUGE, batch_size=64, shuffle=shuffle, block=1000, window=10_000, rank=1, world=3)
+        order = Order(rows=HUGE, batch_size=64, shuffle=shuffle, block=1000, window=10_000, rank=1, world_size=3)
         first = [batch.tolist() for batch in islice(order.batches(0, 10**9), 200)]
         assert len({row for batch in first for row in batch}) == 200 * 64
 
@@ -160,7 +160,7 @@ class TestOrder:
             ({"seed": 1.5}, "seed must be a whole number"),
             ({"seed": True}, "seed must be a whole number"),
             ({"window": 2.0}, "window must be a whole number"),
-            ({"rank": 2, "world": 2}, "rank must be below world \\(2\\), got 2"),
+            ({"rank": 2, "world_size": 2}, "rank must be below world_size \\(2\\), got 2"),
         ],
     )
     def test_refuses_what_makes_no_sense(self, wrong: dict[str, Any], message: str):

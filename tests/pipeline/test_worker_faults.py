@@ -71,7 +71,9 @@ def test_workers_killed_at_random_points(context: Any, kills: int):
     done: list[int] = []
     stop = threading.Event()
 
-    with WorkerPool(numbered, workers=2, slot_nbytes=400_000, context=context, attempts=1000) as pool:
+    with WorkerPool(
+        numbered, num_workers=2, slot_nbytes=400_000, multiprocessing_context=context, attempts=1000
+    ) as pool:
 
         def killer() -> None:
             while len(done) < kills and not stop.is_set():
@@ -119,7 +121,7 @@ def deadly(n: int) -> int:
     ("poison", "exitcode", "words"), [(3, -9, "was killed by SIGKILL"), (4, 9, "ended with exit status 9")]
 )
 def test_a_task_that_kills_every_worker_is_named(poison: int, exitcode: int, words: str):
-    with WorkerPool(deadly, workers=2, slot_nbytes=4096, attempts=3) as pool:
+    with WorkerPool(deadly, num_workers=2, slot_nbytes=4096, attempts=3) as pool:
         run = pool.run([0, 1, poison, 5, 6])
         assert [next(run), next(run)] == [0, 1]
         began = time.monotonic()
@@ -134,7 +136,7 @@ def test_a_task_that_kills_every_worker_is_named(poison: int, exitcode: int, wor
 
 def test_tasks_beside_a_deadly_one_are_not_blamed():
     """They may lose their worker as often as it does."""
-    with WorkerPool(deadly, workers=1, slot_nbytes=4096, ahead=4, attempts=2) as pool:
+    with WorkerPool(deadly, num_workers=1, slot_nbytes=4096, prefetch_factor=4, attempts=2) as pool:
         run = pool.run([0, 3, 5, 6])
         assert next(run) == 0
         with pytest.raises(WorkerDied):
@@ -179,7 +181,7 @@ def tree(grow: Callable[[], None]) -> Iterator[int]:
 def busy_tree() -> None:
     """Workers at work, batches held, handles on their way."""
     unopened = [pickle.dumps(share(np.ones(10_000), across="process")) for _ in range(3)]
-    with WorkerPool(numbered, workers=2, slot_nbytes=400_000) as pool:
+    with WorkerPool(numbered, num_workers=2, slot_nbytes=400_000) as pool:
         held = []
         for batch in pool.run(iter(int, 1)):
             held = [*held[-2:], batch]
@@ -216,7 +218,7 @@ def test_nothing_grows(rounds: int):
     """Runs finished and given up, workers killed, buffers shared, sent and never opened: the same counts at the end."""
     counts: list[Census] = []
     rng = random.Random(0)
-    with WorkerPool(numbered, workers=2, slot_nbytes=400_000, attempts=100) as pool:
+    with WorkerPool(numbered, num_workers=2, slot_nbytes=400_000, attempts=100) as pool:
         for _ in range(rounds):
             for n, batch in enumerate(pool.run(range(20))):
                 assert whole(batch, n)
@@ -246,7 +248,7 @@ def test_ctrl_c_ends_the_parent_and_its_workers_at_once(how: str, tmp_path: Path
         "def slow(n):\n"
         "    time.sleep(0 if n < 2 else 600)\n"
         "    return n\n"
-        "with WorkerPool(slow, workers=2, slot_nbytes=4096) as pool:\n"
+        "with WorkerPool(slow, num_workers=2, slot_nbytes=4096) as pool:\n"
         "    for n in pool.run(range(100)):\n"
         "        print(n, flush=True)\n"
     )
@@ -284,7 +286,7 @@ def fetch(n):
     x[:] = n
     return x
 
-with WorkerPool(fetch, workers=2, slot_nbytes=1 << 24) as pool:
+with WorkerPool(fetch, num_workers=2, slot_nbytes=1 << 24) as pool:
     total = sum(float(x[-1]) for x in pool.run(range(10)))
     faces = share(np.ones(1 << 23), across="process")
     for pid in (os.getpid(), *pool.pids):
@@ -336,7 +338,7 @@ def computed(n: int) -> Any:
 def test_processes_begin_while_threads_compute(context: Any, rounds: int):
     with threads_that_compute():
         for _ in range(rounds):
-            with WorkerPool(computed, workers=2, slot_nbytes=1 << 18, context=context) as pool:
+            with WorkerPool(computed, num_workers=2, slot_nbytes=1 << 18, multiprocessing_context=context) as pool:
                 for n, batch in enumerate(pool.run(range(6))):
                     assert batch["n"] == n
                     assert batch["first"] == 49_999

@@ -44,13 +44,13 @@ def check(made: dict[str, Any], n: int) -> None:
 
 
 def pool(fetch: Any = batch, **options: Any) -> WorkerPool:
-    return WorkerPool(fetch, **{"workers": 2, "slot_nbytes": 1 << 16, **options})
+    return WorkerPool(fetch, **{"num_workers": 2, "slot_nbytes": 1 << 16, **options})
 
 
 class TestResults:
     @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
     def test_in_the_order_of_the_tasks(self, context: Any):
-        with pool(context=context) as made:
+        with pool(multiprocessing_context=context) as made:
             for _ in range(2):  # the same workers serve one run after the other
                 for n, each in enumerate(made.run(range(15))):
                     check(each, n)
@@ -59,12 +59,12 @@ class TestResults:
     @pytest.mark.parametrize(
         "options",
         [
-            {"workers": 1},
-            {"workers": 3},
-            {"ahead": 1},
-            {"ahead": 5},
+            {"num_workers": 1},
+            {"num_workers": 3},
+            {"prefetch_factor": 1},
+            {"prefetch_factor": 5},
             {"slots": 2},
-            {"slots": 3, "ahead": 4},
+            {"slots": 3, "prefetch_factor": 4},
             {"slots": 20},
         ],
         ids=str,
@@ -85,7 +85,7 @@ class TestResults:
 
     def test_large_messages_in_both_directions(self):
         """Neither side waits for the other to read before it writes."""
-        with pool(lambda words: words[::-1], workers=1, ahead=4) as made:
+        with pool(lambda words: words[::-1], num_workers=1, prefetch_factor=4) as made:
             tasks = [f"{n}" * 3_000_000 for n in range(6)]
             assert list(made.run(tasks)) == [task[::-1] for task in tasks]
 
@@ -93,7 +93,7 @@ class TestResults:
 class TestSlots:
     def test_a_batch_is_its_consumers_alone(self):
         """It may be written to; when it has gone the slot is used again, and shows nothing of that."""
-        with pool(workers=1, slots=4) as made:
+        with pool(num_workers=1, slots=4) as made:
             for n, each in enumerate(made.run(range(12))):
                 check(each, n)
                 each["x"][:] = -1
@@ -168,7 +168,7 @@ class TestSlots:
             assert all((x == key).all() for key, x in kept.items())
             return {"x": kept[n], "part": kept[n][1:3], "kept": len(kept)}
 
-        with pool(cached, workers=1, slot_nbytes=100_000) as made:
+        with pool(cached, num_workers=1, slot_nbytes=100_000) as made:
             for n, each in enumerate(made.run([*range(20), *range(20)])):
                 assert (each["x"] == n % 20).all()
                 assert (each["part"] == n % 20).all()
@@ -187,7 +187,7 @@ class TestSlots:
                 raise KeyError("none")
             return {"x": x, "kept": kept[0].tolist()}
 
-        with pool(fetch, workers=1, slots=2) as made:
+        with pool(fetch, num_workers=1, slots=2) as made:
             with pytest.raises(KeyError):
                 list(made.run([0]))
             for each in made.run(range(1, 6)):
@@ -201,7 +201,7 @@ class TestSlots:
             knot.append(knot)
             return x
 
-        with pool(cycle, workers=1) as made:
+        with pool(cycle, num_workers=1) as made:
             assert [each[0] for each in made.run(range(5))] == list(range(5))
 
 
@@ -278,7 +278,14 @@ class TestErrors:
 
     @pytest.mark.parametrize(
         "options",
-        [{"workers": 0}, {"ahead": 0}, {"attempts": 0}, {"threads": 0}, {"slots": 1}, {"context": "thread"}],
+        [
+            {"num_workers": 0},
+            {"prefetch_factor": 0},
+            {"attempts": 0},
+            {"threads": 0},
+            {"slots": 1},
+            {"multiprocessing_context": "thread"},
+        ],
         ids=str,
     )
     def test_options_out_of_range(self, options: dict[str, Any]):
@@ -375,19 +382,19 @@ class TestLives:
 
     @pytest.mark.parametrize("context", ["spawn", "forkserver"])
     def test_a_fetch_that_cannot_be_read_is_told_at_once(self, context: Any):
-        with pool(Refuses("raise"), context=context, workers=1) as made:
+        with pool(Refuses("raise"), multiprocessing_context=context, num_workers=1) as made:
             with pytest.raises(DataError, match="the file has changed") as error:
                 list(made.run(range(3)))
             assert "__setstate__" in error.value.__notes__[0]
 
     def test_workers_that_die_before_they_begin(self):
-        with pool(Refuses("exit"), context="forkserver", workers=1, attempts=2) as made:
+        with pool(Refuses("exit"), multiprocessing_context="forkserver", num_workers=1, attempts=2) as made:
             with pytest.raises(WorkerDied, match="2 workers ended before they could begin") as error:
                 list(made.run(range(3)))
             assert error.value.exitcode == 7
 
     def test_ctrl_c_is_for_the_parent_alone(self):
-        with pool(workers=1) as made:
+        with pool(num_workers=1) as made:
             list(made.run([1]))
             (pid,) = made.pids
             for n, each in enumerate(made.run(range(10))):
@@ -397,14 +404,14 @@ class TestLives:
 
     def test_torch_computes_with_one_thread_unless_told_otherwise(self):
         torch.ones(1000, 1000).sin().sum()  # the parent's threads are at work before the fork
-        with pool(threads_of_torch, workers=1) as made:
+        with pool(threads_of_torch, num_workers=1) as made:
             assert list(made.run([0])) == [1]
-        with pool(threads_of_torch, workers=1, threads=2, context="forkserver") as made:
+        with pool(threads_of_torch, num_workers=1, threads=2, multiprocessing_context="forkserver") as made:
             assert list(made.run([0])) == [2]
 
     @pytest.mark.parametrize("threads", [None, 2])
     def test_several_threads_do_not_survive_a_fork(self, threads: int | None):
-        with pytest.raises(CannotFork, match='pass threads=1, or context="spawn"'):
+        with pytest.raises(CannotFork, match='pass threads=1, or multiprocessing_context="spawn"'):
             pool(threads=threads)
 
     def test_a_pool_made_in_a_thread_outlives_it(self):
@@ -472,19 +479,19 @@ class TestLives:
             return str(refusal.value)
 
         with pool(nest) as made:
-            assert "Loader(workers=0)" in next(made.run([0]))
+            assert "Loader(num_workers=0)" in next(made.run([0]))
 
     def test_cuda_in_use_is_refused_before_the_fork(self, monkeypatch: pytest.MonkeyPatch):
         before = census()
         monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
-        with pytest.raises(CannotFork, match='pass context="spawn"'):
+        with pytest.raises(CannotFork, match='pass multiprocessing_context="spawn"'):
             pool()
         assert census() == before
-        with pool(context="forkserver", workers=1) as made:
+        with pool(multiprocessing_context="forkserver", num_workers=1) as made:
             check(next(made.run([1])), 1)
 
     def test_cuda_in_use_later_is_refused_before_a_worker_is_replaced(self, monkeypatch: pytest.MonkeyPatch):
-        with pool(workers=1) as made:
+        with pool(num_workers=1) as made:
             list(made.run([1]))
             monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
             os.kill(made.pids[0], signal.SIGKILL)
@@ -494,5 +501,14 @@ class TestLives:
     def test_a_worker_that_never_speaks_is_replaced(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(workers, "_START_SECONDS", 0.2)
         monkeypatch.setattr(workers, "work", lambda *_: time.sleep(600))
-        with pool(workers=1, attempts=2) as made, pytest.raises(WorkerDied, match="2 workers ended before"):
+        with pool(num_workers=1, attempts=2) as made, pytest.raises(WorkerDied, match="2 workers ended before"):
             list(made.run(range(3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("workers", "num_workers"), ("prefetch", "prefetch_factor"), ("context", "multiprocessing_context")],
+)
+def test_an_argument_that_does_not_exist_names_the_right_one(name: str, hint: str):
+    with pytest.raises(TypeError, match=f"WorkerPool: no argument is called '{name}'; did you mean '{hint}'"):
+        pool(**{name: 1})

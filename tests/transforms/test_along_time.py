@@ -13,7 +13,7 @@ import torch
 from bridgeflow.bridge import describe, kind_of, to_numpy
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError
 from bridgeflow.pipeline import Compose, Loader, SignalDataset
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.signal import Butter, CausalFilter, Resampler, sosfilt, stream
 from bridgeflow.testing import check_transform
 from bridgeflow.transforms import (

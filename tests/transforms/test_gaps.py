@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.pipeline import Compose
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.policy import words
 from bridgeflow.signal import stream
 from bridgeflow.transforms import (

@@ -12,7 +12,7 @@ import torch
 
 from bridgeflow.bridge import to_arrow, to_numpy
 from bridgeflow.errors import BridgeflowError
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.transforms import (
     Decimate,
     MedianFilter,

@@ -14,7 +14,7 @@ import torch
 from bridgeflow import Compose, SignalDataset
 from bridgeflow.bridge import trace
 from bridgeflow.errors import ConfigError, CopyRefused, NoRoute
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import (
     Cast,

@@ -11,7 +11,7 @@ import torch
 from bridgeflow.bridge import describe, kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline import Compose
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.signal import stream
 from bridgeflow.testing import check_transform
 from bridgeflow.transforms import Resample, Scale, ToTensor

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from bridgeflow.config.document import Document, Steps, shown
 from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.io import ColumnNulls, Compression, OnOverflow, SinkDtype
-from bridgeflow.pipeline.passage import RowsAre
+from bridgeflow.pipeline.chunked import RowsAre
 
 __all__ = ["ReportSection", "Section", "SinkSection", "SourceSection", "parse_section"]
 

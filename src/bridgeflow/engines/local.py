@@ -17,9 +17,9 @@ from bridgeflow.errors import BridgeflowError, ConfigError, DataError
 from bridgeflow.io import Receipt, Source
 from bridgeflow.io.base import Columns
 from bridgeflow.io.sink import Sink
+from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
-from bridgeflow.pipeline.passage import Passage
 from bridgeflow.spec import Exchange, itemsize
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
@@ -205,7 +205,7 @@ class _FileRun:
 
     def _in_chunks(self) -> Result:
         job, source, rows = self._job, self._source, self._chunk_rows
-        passage = Passage(job.transform, job.layout(source), job.specs(source), name=source.path.name)
+        passage = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=source.path.name)
         chunks = -(-source.rows // rows)
         took: dict[str, float] = {}
         amount, crossings = _Amount(), 0

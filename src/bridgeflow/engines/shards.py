@@ -43,8 +43,8 @@ from bridgeflow.io.files import Roots, data_error, open_regular
 from bridgeflow.io.mapped import Identity
 from bridgeflow.io.records import VERSION, JobRecord, Shard, Step, open_shard, read_job, read_manifest, read_step
 from bridgeflow.io.shard_folder import job_record, remove_shards
+from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
-from bridgeflow.pipeline.passage import Passage
 from bridgeflow.signal.iir.engine import why_unavailable
 from bridgeflow.signal.iir.native import work_side_by_side
 
@@ -547,7 +547,7 @@ class _Run:
                 with self._memory.of(_WHOLE_TIMES * nbytes, self._halt.check):
                     self._shard(number, source, 0, source.rows, settings, self._whole(source))
                 return
-            passage = Passage(job.transform, job.layout(source), job.specs(source), name=recording.name)
+            passage = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=recording.name)
             if log.path is not None:
                 self._go_on(passage, log, source)
             rows = job.shard_rows(source)
@@ -570,7 +570,7 @@ class _Run:
             remedy = "let no job write its inputs, and run it again"
             raise data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
 
-    def _go_on(self, passage: Passage, log: _Log, source: Source) -> None:
+    def _go_on(self, passage: ChunkedRun, log: _Log, source: Source) -> None:
         """Bring a passage to where the log says that it was."""
         assert log.path is not None
         remedy = "delete the folder and run the job again"
@@ -583,7 +583,7 @@ class _Run:
         except (BridgeflowError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
             raise data_error(log.path, f"has a state that does not fit the job ({error})", remedy) from error
 
-    def _pieces(self, number: int, source: Source, passage: Passage, start: int, end: int) -> Iterator[Any]:
+    def _pieces(self, number: int, source: Source, passage: ChunkedRun, start: int, end: int) -> Iterator[Any]:
         """What becomes certain of a stretch, chunk by chunk."""
         rows = self._job.chunk_rows(source)
         chunks = source.chunks(rows, start=start, stop=end)
@@ -626,7 +626,7 @@ class _Run:
         end: int,
         settings: dict[str, Any],
         pieces: Iterator[Any],
-        passage: Passage | None = None,
+        passage: ChunkedRun | None = None,
     ) -> None:
         """Write one shard, and the record that commits it with the state behind it."""
         recording, log, job = self._recordings[number], self._logs[number], self._job

@@ -83,7 +83,7 @@ class Mapping:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
 
-    def seclude(self, nbytes: int) -> None:
+    def detach(self, nbytes: int) -> None:
         """Part from the shared memory: arrays over the first `nbytes` go on with their values, on private pages."""
         values = self.bytes()[:nbytes].copy()
         self.access = "private"

@@ -109,12 +109,12 @@ class Ring:
         """A slot to write to."""
         return Slot(self._mappings[number])
 
-    def seclude(self, number: int, nbytes: int) -> None:
+    def detach(self, number: int, nbytes: int) -> None:
         """Let arrays over the first `nbytes` of a slot, which somebody here keeps, stand on memory of their own.
 
         They keep their values, and neither see nor disturb what others do with the slot.
         """
-        self._mappings[number].seclude(nbytes)
+        self._mappings[number].detach(nbytes)
         self._mappings[number] = self._mapped(number)
 
     def _mapped(self, number: int) -> Mapping:

@@ -18,7 +18,7 @@ from bridgeflow.bridge.devices import available_device
 from bridgeflow.errors import NoRoute
 from bridgeflow.tree import compile_recipe
 
-__all__ = ["Backend", "Lane", "PinnedLane", "lane_to"]
+__all__ = ["Backend", "PinnedTransfer", "Transfer", "transfer_to"]
 
 _ALIGNED: Final = 64
 
@@ -31,7 +31,7 @@ class Sent(NamedTuple):
     arrived: Any
 
 
-class Lane:
+class Transfer:
     """The way to where the batches are already."""
 
     def send(self, batch: Any) -> Any:
@@ -44,7 +44,7 @@ class Lane:
 
 
 class Backend(Protocol):
-    """What a lane needs of a GPU."""
+    """What a transfer needs of a GPU."""
 
     def pinned(self, nbytes: int) -> Any:
         """A uint8 tensor of that length in page-locked memory."""
@@ -95,7 +95,7 @@ class _Slot:
         self.memory: Any = None
 
 
-class PinnedLane(Lane):
+class PinnedTransfer(Transfer):
     """The way to a GPU.
 
     Args:
@@ -163,22 +163,22 @@ def _aligned(nbytes: int) -> int:
     return -(-nbytes // _ALIGNED) * _ALIGNED
 
 
-def lane_to(device: Any, slots: int) -> Lane:
+def transfer_to(device: Any, slots: int) -> Transfer:
     """The way to a device, by name; to the CPU, or to `None`, there is none to go.
 
     Raises:
         NoRoute: torch knows no such device, or the machine has none.
     """
     if device is None:
-        return Lane()
+        return Transfer()
     torch = require("torch", needed_for="batches on a device")
     try:
         target = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise NoRoute("device", f"torch knows no device {device!r} ({error})", "name one that it knows") from None
     if target.type == "cpu":
-        return Lane()
+        return Transfer()
     if target.type != "cuda" or not torch.cuda.is_available():
         reason = f"batches can go to the CPU and to CUDA devices that are there, not to {target}"
         raise NoRoute("device", reason, "leave device out, and move them with batch.to(device)")
-    return PinnedLane(available_device(torch, target, str(device)), slots)
+    return PinnedTransfer(available_device(torch, target, str(device)), slots)

@@ -37,10 +37,10 @@ from bridgeflow.io.full_scale import SCALE_REMEDY
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.records import read_manifest
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
+from bridgeflow.pipeline.chunked import Layout, RowsAre, different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.passage import Layout, RowsAre, different_lengths, lengths_of, require_columns
+from bridgeflow.pipeline.placeholders import placeholder_columns, with_a_null
 from bridgeflow.pipeline.report import Sides, plan_sides
-from bridgeflow.pipeline.stand_ins import stand_ins, with_a_null
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
@@ -382,7 +382,7 @@ class Job:
         )
         with self.locating(*self.sink_steps):
             self._require_scale(source)
-            columns = stand_ins(plan.result, axes, source)
+            columns = placeholder_columns(plan.result, axes, source)
             require(columns)
             for name, spec in plan.result.items():
                 if not spec.null_count or spec.kind not in {"arrow", "capsule"}:

@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from multiprocessing.context import BaseContext
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, TypeVar, cast
 
 import numpy as np
 
-from bridgeflow.errors import BatchTooLarge
+from bridgeflow.errors import BatchTooLarge, refuse_arguments
 from bridgeflow.memory import require_shared_memory
-from bridgeflow.pipeline.ahead import Ahead
 from bridgeflow.pipeline.dataset import Begun, SignalDataset
-from bridgeflow.pipeline.device import Lane, lane_to
+from bridgeflow.pipeline.device import Transfer, transfer_to
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
+from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.workers import StartMethod, WorkerPool
@@ -48,7 +48,7 @@ class Loader:
     """The batches of a `SignalDataset`: iterate once per epoch, at any worker count the same.
 
     Batches are made ahead in this process, by threads: filters, conversions and decoders release the GIL. A transform
-    that holds it, such as a long Python function, is better off with `workers`, processes that hand batches over in
+    that holds it, such as a long Python function, is better off with `num_workers`, processes that hand batches over in
     shared memory. Each `iter(loader)` is the next epoch, whether or not it is gone through to its end; `set_epoch`
     chooses one. An iterator may be shared by threads: each batch goes to one of them.
 
@@ -60,21 +60,22 @@ class Loader:
         seed: with the epoch, decides the order of rows and the random numbers in the transform.
         drop_last: leave out a last batch that would be smaller.
         window: for windowed shuffling: among so many rows each moves freely; `None` for about 64 MiB of them.
-        workers: processes that make batches; 0 for none.
+        num_workers: processes that make batches; 0 for none.
         threads: threads of this process that make batches where there are no workers, and share torch's number of
             threads among them; `None` for so many, up to 4; 0 makes each batch when it is asked for.
-        prefetch: batches that each thread or worker has under way or ready.
-        context: how workers are started: `"fork"`, `"spawn"`, `"forkserver"`, or a context of `multiprocessing`.
+        prefetch_factor: batches that each thread or worker has under way or ready.
+        multiprocessing_context: how workers are started: `"fork"`, `"spawn"`, `"forkserver"`, or a context of
+            `multiprocessing`.
         device: where tensors are wanted, such as `"cuda"`: they are staged in pinned memory and copied beside the
             computation. `None` or `"cpu"` leaves them.
-        collate: makes a batch of a list of samples; `None` for batches made as one.
-        rank, world: which share of the rows, of how many; see `bridgeflow.pipeline.sampling.Order`.
-        uneven: where `world` does not divide the rows: `"pad"` with rows that come twice, or `"drop"` some.
+        collate_fn: makes a batch of a list of samples; `None` for batches made as one.
+        rank, world_size: which share of the rows, of how many; see `bridgeflow.pipeline.sampling.Order`.
+        uneven: where `world_size` does not divide the rows: `"pad"` with rows that come twice, or `"drop"` some.
 
     Raises:
         ValueError, TypeError: a number out of its range, an unknown word, something of another type.
         NoRoute: a device that this machine lacks.
-        Unsupported: `workers`, on a system without memory that processes share.
+        Unsupported: `num_workers`, on a system without memory that processes share.
 
     >>> examples = {"ecg": np.zeros((5, 2, 100), "float32"), "label": np.arange(5)}
     >>> loader = Loader(SignalDataset(examples), 2, shuffle=True, seed=1)
@@ -91,30 +92,33 @@ class Loader:
         seed: int = 0,
         drop_last: bool = False,
         window: int | None = None,
-        workers: int = 0,
+        num_workers: int = 0,
         threads: int | None = None,
-        prefetch: int = 2,
-        context: StartMethod | BaseContext = "fork",
+        prefetch_factor: int = 2,
+        multiprocessing_context: StartMethod | BaseContext = "fork",
         device: Any = None,
-        collate: Callable[[Any], Any] | None = None,
+        collate_fn: Callable[[Any], Any] | None = None,
         rank: int = 0,
-        world: int = 1,
+        world_size: int = 1,
         uneven: Uneven = "pad",
+        **unknown: NoReturn,
     ) -> None:
+        refuse_arguments(unknown, Loader)
         if not isinstance(dataset, SignalDataset):
             raise TypeError(
                 f"Loader: needs a SignalDataset, got a {type(dataset).__name__}; other datasets go with "
                 "torch.utils.data.DataLoader, which takes ours too"
             )
-        if collate is not None and (isinstance(collate, type) or not callable(collate)):
-            raise TypeError(f"Loader: collate must be a function of a list of samples, got {collate!r}")
+        if collate_fn is not None and (isinstance(collate_fn, type) or not callable(collate_fn)):
+            raise TypeError(f"Loader: collate_fn must be a function of a list of samples, got {collate_fn!r}")
+        context = multiprocessing_context
         method = context.get_start_method() if isinstance(context, BaseContext) else context
-        parse_word(method, StartMethod, field="context")
+        parse_word(method, StartMethod, field="multiprocessing_context")
         threads = min(4, compute_threads()) if threads is None else parse_integer(threads, field="threads", least=0)
-        workers = parse_integer(workers, field="workers", least=0)
-        prefetch = parse_integer(prefetch, field="prefetch", least=1)
-        if workers:
-            require_shared_memory(f"Loader: workers={workers}", "threads do without: workers=0")
+        num_workers = parse_integer(num_workers, field="num_workers", least=0)
+        prefetch_factor = parse_integer(prefetch_factor, field="prefetch_factor", least=1)
+        if num_workers:
+            require_shared_memory(f"Loader: num_workers={num_workers}", "threads do without: num_workers=0")
         width = _row_nbytes(dataset)
         block = 1 << max(1, _BLOCK_NBYTES // width).bit_length() - 1
         self.dataset = dataset
@@ -127,15 +131,15 @@ class Loader:
             block=block,
             window=_WINDOW_BLOCKS * block if window is None else window,
             rank=rank,
-            world=world,
+            world_size=world_size,
             uneven=uneven,
         )
         self._course = Course(len(self.order))
         self._samplers: weakref.WeakSet[BatchSampler | RowSampler] = weakref.WeakSet()
-        self._fetch = _Fetch(dataset, collate, self.order.seed)
-        self._workers, self._threads, self._prefetch = workers, threads, prefetch
+        self._fetch = _Fetch(dataset, collate_fn, self.order.seed)
+        self._num_workers, self._threads, self._prefetch_factor = num_workers, threads, prefetch_factor
         self._context = cast(StartMethod, method)
-        self._lane = lane_to(device, max(1, threads, workers) * prefetch + 1)
+        self._transfer = transfer_to(device, max(1, threads, num_workers) * prefetch_factor + 1)
         self._slot_nbytes = max(_LEAST_SLOT, 2 * width * self.order.batch_size)
         self._idle: list[WorkerPool] = []
         self._busy: list[WorkerPool] = []
@@ -220,18 +224,22 @@ class Loader:
 
     def _batches(self, epoch: int, first: int) -> Iterator[Any]:
         """Batches as they come from threads or workers, in order, on their way to the device."""
-        if self._workers:
-            return map(self._lane.send, self._from_workers(epoch, first))
+        if self._num_workers:
+            return map(self._transfer.send, self._from_workers(epoch, first))
         tasks = self._tasks(epoch, first)
         if self._fetch.foreign:
             # They draw from generators that the process has once. No thread but the consumer's own keeps the consumer
             # from drawing meanwhile, so only what comes before them is made ahead.
-            return (self._lane.send(self._fetch.finish(begun)) for begun in self._ahead(self._fetch.begin, tasks))
-        return self._ahead(self._fetch if type(self._lane) is Lane else _Sending(self._fetch, self._lane), tasks)
+            return (
+                self._transfer.send(self._fetch.finish(begun)) for begun in self._prefetched(self._fetch.begin, tasks)
+            )
+        return self._prefetched(
+            self._fetch if type(self._transfer) is Transfer else _Sending(self._fetch, self._transfer), tasks
+        )
 
-    def _ahead(self, function: Callable[[Task], Any], tasks: Iterator[Task]) -> Iterator[Any]:
+    def _prefetched(self, function: Callable[[Task], Any], tasks: Iterator[Task]) -> Iterator[Any]:
         if self._threads:
-            return Ahead(function, tasks, threads=self._threads, ahead=self._threads * self._prefetch)
+            return Prefetcher(function, tasks, threads=self._threads, size=self._threads * self._prefetch_factor)
         return (function(task) for task in tasks)  # not `map`: it would take a StopIteration for its end
 
     def _tasks(self, epoch: int, first: int) -> Iterator[Task]:
@@ -266,10 +274,10 @@ class Loader:
     def _new_pool(self) -> WorkerPool:
         return WorkerPool(
             self._fetch,
-            workers=self._workers,
+            num_workers=self._num_workers,
             slot_nbytes=self._slot_nbytes,
-            context=self._context,
-            ahead=self._prefetch,
+            multiprocessing_context=self._context,
+            prefetch_factor=self._prefetch_factor,
         )
 
     def _give_back(self, pool: WorkerPool) -> None:
@@ -301,7 +309,7 @@ class _Pass(Iterator[Any]):
                 self._turn.end()
                 raise
             self._turn.advance()
-        return self._loader._lane.receive(sent)
+        return self._loader._transfer.receive(sent)
 
     def __len__(self) -> int:
         """Batches still to come."""
@@ -343,12 +351,12 @@ class _Fetch:
 class _Sending:
     """Makes a batch and starts it on its way."""
 
-    def __init__(self, fetch: Callable[[Task], Any], lane: Lane) -> None:
+    def __init__(self, fetch: Callable[[Task], Any], transfer: Transfer) -> None:
         self._fetch = fetch
-        self._lane = lane
+        self._transfer = transfer
 
     def __call__(self, task: Task) -> Any:
-        return self._lane.send(self._fetch(task))
+        return self._transfer.send(self._fetch(task))
 
 
 def _shuffle(wanted: object, dataset: SignalDataset) -> Shuffle:

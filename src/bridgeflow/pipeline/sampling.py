@@ -122,9 +122,10 @@ class Order:
         drop_last: leave out the last batch where it would be smaller.
         block: for `"windowed"`: rows that stand together in the source and are read together.
         window: for `"windowed"`: among so many rows each row moves freely; rounded up to whole blocks.
-        rank, world: which share of the rows. Unwindowed, rank r gets positions r, r + world, r + 2 world, ... as from
-            `torch.utils.data.DistributedSampler`; windowed, a stretch of its own, so that no two ranks read all blocks.
-        uneven: `"pad"` or `"drop"`, where `world` does not divide `rows`.
+        rank, world_size: which share of the rows. Unwindowed, rank r gets positions r, r + world_size,
+            r + 2 world_size, ... as from `torch.utils.data.DistributedSampler`; windowed, a stretch of its own, so that
+            no two ranks read all blocks.
+        uneven: `"pad"` or `"drop"`, where `world_size` does not divide `rows`.
 
     Raises:
         ValueError: a number that is out of its range, a word that is none.
@@ -142,7 +143,7 @@ class Order:
     block: int = 1
     window: int = 1
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
     uneven: Uneven = "pad"
 
     def __post_init__(self) -> None:
@@ -150,15 +151,22 @@ class Order:
         parse_word(self.uneven, Uneven, field="uneven")
         object.__setattr__(self, "seed", parse_seed(self.seed))
         object.__setattr__(self, "drop_last", parse_flag(self.drop_last, field="drop_last"))
-        for field, least in (("rows", 0), ("batch_size", 1), ("block", 1), ("window", 1), ("rank", 0), ("world", 1)):
+        for field, least in (
+            ("rows", 0),
+            ("batch_size", 1),
+            ("block", 1),
+            ("window", 1),
+            ("rank", 0),
+            ("world_size", 1),
+        ):
             object.__setattr__(self, field, parse_integer(getattr(self, field), field=field, least=least))
-        if self.rank >= self.world:
-            raise ValueError(f"rank must be below world ({self.world}), got {self.rank}")
+        if self.rank >= self.world_size:
+            raise ValueError(f"rank must be below world_size ({self.world_size}), got {self.rank}")
 
     @property
     def samples(self) -> int:
         """Rows that this rank gets in an epoch, those of an incomplete batch counted."""
-        return self.rows // self.world if self.uneven == "drop" else -(-self.rows // self.world)
+        return self.rows // self.world_size if self.uneven == "drop" else -(-self.rows // self.world_size)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -181,9 +189,9 @@ class Order:
 
     def _positions(self, own: Indices) -> Indices:
         """Positions in the order of all ranks, of positions in this rank's."""
-        if self.world == 1:
+        if self.world_size == 1:
             return own
-        positions = self.rank * self.samples + own if self.shuffle == "windowed" else own * self.world + self.rank
+        positions = self.rank * self.samples + own if self.shuffle == "windowed" else own * self.world_size + self.rank
         return positions % self.rows  # rows that come twice are the first ones
 
     def _look_up(self, epoch: int) -> Callable[[Indices], Indices]:

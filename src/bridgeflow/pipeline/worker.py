@@ -26,7 +26,7 @@ from bridgeflow.errors import WorkerFailed
 from bridgeflow.memory import Packed, Ring, making, pack
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seed_globally
 
-__all__ = ["FRAME", "TASK", "Done", "Failed", "Orders", "Ready", "work"]
+__all__ = ["FRAME", "TASK", "Done", "Failed", "Ready", "WorkerConfig", "work"]
 
 FRAME: Final = struct.Struct("<Q")
 """The head of a frame: how many bytes follow."""
@@ -37,7 +37,7 @@ TASK: Final = struct.Struct("<QQ")
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class Orders(NamedTuple):
+class WorkerConfig(NamedTuple):
     """How a worker is to live: whose child it is, and with how many threads torch and Arrow compute.
 
     `bound` is set where the kernel may kill it together with the thread that started it.
@@ -73,7 +73,7 @@ def work(
     line: socket.socket,
     ring: Ring,
     fetch: Callable[[Any], Any] | bytes,
-    orders: Orders,
+    config: WorkerConfig,
     inherited: Sequence[socket.socket],
 ) -> None:
     """Answer tasks until the line is closed.
@@ -82,19 +82,19 @@ def work(
         line: to the parent.
         ring: where batches are made.
         fetch: makes a batch of a task; pickled where the process was not forked.
-        orders: how to live.
+        config: how to live.
         inherited: the parent's ends of its workers' lines, which a fork brings along. Left open here, they would keep
             siblings from seeing that the parent has gone.
     """
     _signals_of_its_own()
     for other in inherited:
         other.close()
-    _end_with_the_parent(line, orders)
-    if orders.threads is not None:
-        os.environ["OMP_NUM_THREADS"] = str(orders.threads)  # for a torch that is imported later
+    _end_with_the_parent(line, config)
+    if config.threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(config.threads)  # for a torch that is imported later
     try:
         function: Callable[[Any], Any] = pickle.loads(fetch) if isinstance(fetch, bytes) else fetch
-        _limit_threads(orders.threads)
+        _limit_threads(config.threads)
     except Exception as error:
         _send(line, Ready(_failed(0, error)))
         return
@@ -120,7 +120,7 @@ def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ri
     if watched() is not None:
         gc.collect(0)  # it may hang in a cycle
     if (kept := watched()) is not None:  # somebody keeps an array over it, and it will be the consumer's
-        ring.seclude(number, kept.used)
+        ring.detach(number, kept.used)
     return answer
 
 
@@ -154,16 +154,16 @@ def _limit_threads(threads: int | None) -> None:
         arrow.set_cpu_count(threads)
 
 
-def _end_with_the_parent(line: socket.socket, orders: Orders) -> None:
+def _end_with_the_parent(line: socket.socket, config: WorkerConfig) -> None:
     """Be killed with the parent, also in the midst of a task.
 
     The kernel's own way knows the thread that started us instead of the process, so it serves where that is the main
     thread; a thread here that watches the process serves as soon as the interpreter lets it run.
     """
-    if orders.bound:
+    if config.bound:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     try:
-        parent = os.pidfd_open(orders.parent)
+        parent = os.pidfd_open(config.parent)
     except ProcessLookupError:
         os._exit(1)
     except (OSError, AttributeError):

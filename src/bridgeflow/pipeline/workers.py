@@ -22,12 +22,12 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NoReturn, TypeAlias
 
 from bridgeflow._optional import loaded
-from bridgeflow.errors import BridgeflowError, CannotFork, WorkerDied
+from bridgeflow.errors import BridgeflowError, CannotFork, WorkerDied, refuse_arguments
 from bridgeflow.memory import Descriptor, Packed, Ring, require_shared_memory, unpack
-from bridgeflow.pipeline.worker import FRAME, TASK, Done, Failed, Orders, Ready, work
+from bridgeflow.pipeline.worker import FRAME, TASK, Done, Failed, Ready, WorkerConfig, work
 from bridgeflow.policy import parse_integer, parse_word
 
 __all__ = ["StartMethod", "WorkerPool"]
@@ -60,11 +60,11 @@ class WorkerPool:
     Args:
         fetch: makes the batch of a task. Pickled, unless workers are forked. Within it, `bridgeflow.memory.empty()`
             allocates straight in the slot.
-        workers: number of processes.
+        num_workers: number of processes.
         slot_nbytes: bytes of a slot, into which the arrays of a batch must fit, each beginning on a multiple of 64.
-        slots: number of slots; `None` gives `workers * ahead` to the workers and 2 to the consumer.
-        context: how processes are started.
-        ahead: tasks that a worker has at hand, the one it works on included.
+        slots: number of slots; `None` gives `num_workers * prefetch_factor` to the workers and 2 to the consumer.
+        multiprocessing_context: how processes are started.
+        prefetch_factor: tasks that a worker has at hand, the one it works on included.
         attempts: workers that one task may cost.
         threads: threads with which torch and Arrow compute in a worker, `None` for as many as they like; 1 if forked.
 
@@ -75,7 +75,7 @@ class WorkerPool:
         Unsupported: the system has no memory that processes share.
 
     >>> import numpy as np
-    >>> with WorkerPool(lambda n: {"x": np.full(3, n), "n": n}, workers=1, slot_nbytes=4096) as pool:
+    >>> with WorkerPool(lambda n: {"x": np.full(3, n), "n": n}, num_workers=1, slot_nbytes=4096) as pool:
     ...     for batch in pool.run([1, 2]):
     ...         print(batch)
     {'x': array([1, 1, 1]), 'n': 1}
@@ -86,43 +86,50 @@ class WorkerPool:
         self,
         fetch: Callable[[Any], Any],
         *,
-        workers: int,
+        num_workers: int,
         slot_nbytes: int,
         slots: int | None = None,
-        context: StartMethod = "fork",
-        ahead: int = 2,
+        multiprocessing_context: StartMethod = "fork",
+        prefetch_factor: int = 2,
         attempts: int = 3,
         threads: int | None = 1,
+        **unknown: NoReturn,
     ) -> None:
-        for name, number in (("workers", workers), ("ahead", ahead), ("attempts", attempts), ("threads", threads)):
+        refuse_arguments(unknown, WorkerPool)
+        for name, number in (
+            ("num_workers", num_workers),
+            ("prefetch_factor", prefetch_factor),
+            ("attempts", attempts),
+            ("threads", threads),
+        ):
             if number is not None:
                 parse_integer(number, field=f"WorkerPool: {name}", least=1)
         if slots is not None:  # one for the workers, and one to hand over
             parse_integer(slots, field="WorkerPool: slots", least=2)
-        parse_word(context, StartMethod, field="context")
-        require_shared_memory("WorkerPool", "threads do without: Loader(dataset, workers=0, threads=...)")
+        parse_word(multiprocessing_context, StartMethod, field="multiprocessing_context")
+        require_shared_memory("WorkerPool", "threads do without: Loader(dataset, num_workers=0, threads=...)")
         self._fetch = fetch
-        self._method: StartMethod = context
-        self._ahead = ahead
+        self._method: StartMethod = multiprocessing_context
+        self._prefetch_factor = prefetch_factor
         self._attempts = attempts
         self._threads = threads
-        slots = workers * ahead + 2 if slots is None else slots
-        self._lent_at_most = slots - min(workers * ahead, slots - 1)
+        slots = num_workers * prefetch_factor + 2 if slots is None else slots
+        self._lent_at_most = slots - min(num_workers * prefetch_factor, slots - 1)
         self.copied = 0
-        _check_fork(context, threads)
+        _check_fork(multiprocessing_context, threads)
         self._ring = Ring(slots, slot_nbytes)
         self._tickets = count()
         self._jobs: dict[int, _Job] = {}
         self._waiting: deque[_Job] = deque()  # they have slots, and lost their worker
-        self._stillborn = 0
+        self._failed_starts = 0
         self._running = False
         self._turns = threading.RLock()  # held by a run while it waits; close() in another thread waits for it
         self._wake = Descriptor(os.eventfd(0, os.EFD_CLOEXEC))
         self._workers: list[_Worker] = []
         self._owner = os.getpid()
         self._end = weakref.finalize(self, _end_all, self._workers, self._owner)
-        self._count = workers
-        for _ in range(workers):
+        self._num_workers = num_workers
+        for _ in range(num_workers):
             self._start()
 
     # --- for users ---
@@ -158,11 +165,11 @@ class WorkerPool:
         if self._running:
             raise BridgeflowError("WorkerPool: one run at a time; finish or close() the one before")
         self._running = True
-        self._stillborn = 0
+        self._failed_starts = 0
         source = _Source(tasks)
         order: deque[_Job] = deque()
         try:
-            while len(self._workers) < self._count:  # none took the place of those that never began
+            while len(self._workers) < self._num_workers:  # none took the place of those that never began
                 self._start()
             while (job := self._next(source, order)) is not None:
                 yield self._delivered(job)
@@ -230,7 +237,7 @@ class WorkerPool:
         """The worker with the shortest list of tasks, unless that is as long as it may be."""
         self._check_open()
         worker = min(self._workers, key=lambda each: len(each.jobs))
-        return worker if len(worker.jobs) < self._ahead else None
+        return worker if len(worker.jobs) < self._prefetch_factor else None
 
     # --- answers from workers ---
 
@@ -261,7 +268,7 @@ class WorkerPool:
             if message.failure is not None:
                 raise _revived(message.failure)
             worker.ready = True
-            self._stillborn = 0
+            self._failed_starts = 0
             return
         job = worker.jobs.popleft()
         if isinstance(message, Done) and job.wanted:
@@ -277,7 +284,7 @@ class WorkerPool:
         worker.kill()
         for message in worker.messages():  # what it said before it died counts
             self._take(worker, message)
-        exitcode = worker.bury()
+        exitcode = worker.reap()
         self._workers.remove(worker)
         if worker.ready and worker.jobs:
             job = worker.jobs[0]
@@ -293,10 +300,10 @@ class WorkerPool:
                 self._forget(job)
         self._waiting = deque(sorted(self._waiting, key=lambda job: job.ticket))
         if not worker.ready:
-            self._stillborn += 1
-            if self._stillborn >= self._attempts * self._count:
+            self._failed_starts += 1
+            if self._failed_starts >= self._attempts * self._num_workers:
                 raise _died(
-                    f"{self._stillborn} workers ended before they could begin, the last of which", exitcode, None
+                    f"{self._failed_starts} workers ended before they could begin, the last of which", exitcode, None
                 )
         self._start()
 
@@ -331,7 +338,7 @@ class WorkerPool:
             lines = [here, *(worker.line for worker in self._workers)] if forked else []
             process = context.Process(  # type: ignore[attr-defined]
                 target=work,
-                args=(there, self._ring, fetch, Orders(os.getpid(), self._threads, bound), lines),
+                args=(there, self._ring, fetch, WorkerConfig(os.getpid(), self._threads, bound), lines),
                 name="bridgeflow-worker",
                 daemon=True,
             )
@@ -473,20 +480,20 @@ class _Worker:
             self.signal(signal.SIGKILL)
         self._process.join()
 
-    def bury(self) -> int | None:
+    def reap(self) -> int | None:
         """Let go of everything that was kept for it; how it ended."""
         self._process.join()
         exitcode = self._process.exitcode
-        self.let_go()
+        self.release()
         self._process.close()
         return exitcode
 
-    def hang_up(self) -> None:
+    def shutdown(self) -> None:
         """End it when it looks for the next task, also if some other fork of this process holds a copy of the line."""
         with suppress(OSError):
             self.line.shutdown(socket.SHUT_RDWR)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Close what connects to it."""
         self.line.close()
         if self.pidfd >= 0:
@@ -498,17 +505,17 @@ class _Worker:
 def _end_all(workers: list[_Worker], owner: int) -> None:
     if os.getpid() != owner:  # a fork of the owner: the workers are not its own
         for worker in workers:
-            worker.let_go()
+            worker.release()
         return
     for worker in workers:
-        worker.hang_up()
+        worker.shutdown()
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _GRACE_SECONDS
         for worker in workers:
             if not worker.gone(max(0.0, deadline - time.monotonic())):
                 worker.signal(number)
     for worker in workers:
-        worker.bury()
+        worker.reap()
     workers.clear()
 
 
@@ -520,7 +527,7 @@ def _check_fork(method: StartMethod, threads: int | None) -> None:
     if multiprocessing.current_process().daemon:
         raise CannotFork(
             "this process is itself a worker (of a pool or of a DataLoader), and those may not have children; use no "
-            "workers in here: Loader(workers=0)"
+            "workers in here: Loader(num_workers=0)"
         )
     torch = loaded("torch")
     if method != "fork" or torch is None:
@@ -528,12 +535,12 @@ def _check_fork(method: StartMethod, threads: int | None) -> None:
     if threads != 1:  # OpenMP's threads do not come along, and the child would wait for them for ever
         raise CannotFork(
             f"threads={threads}: a forked worker cannot compute with several threads, since torch's are the parent's; "
-            'pass threads=1, or context="spawn" or "forkserver"'
+            'pass threads=1, or multiprocessing_context="spawn" or "forkserver"'
         )
     if torch.cuda.is_initialized():
         raise CannotFork(
             "CUDA is in use in this process, and what is forked from it could not use it; make the pool before CUDA is "
-            'touched, or pass context="spawn" or "forkserver"'
+            'touched, or pass multiprocessing_context="spawn" or "forkserver"'
         )
 
 

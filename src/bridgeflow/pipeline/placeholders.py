@@ -15,14 +15,14 @@ from bridgeflow.io import Source
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.tree import place
 
-__all__ = ["stand_ins", "with_a_null"]
+__all__ = ["placeholder_columns", "with_a_null"]
 
 _ROWS = 2
 _LONG_ROW = 1 << 16
 """Values of a row above which no row stands in for it: rows of any length must not take memory before they are read."""
 
 
-def stand_ins(result: Mapping[str, ArraySpec], axes: Mapping[str, int], source: Source) -> dict[str, Any]:
+def placeholder_columns(result: Mapping[str, ArraySpec], axes: Mapping[str, int], source: Source) -> dict[str, Any]:
     """Two rows of zeros (none, where rows are long) for each column that a plan describes, of its kind, element type
     and shape; lengths that are not known are 1.
 

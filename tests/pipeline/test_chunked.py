@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bridgeflow.bridge import describe, to_arrow, to_numpy
 from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.pipeline.chunked import ChunkedRun, Layout, lengths_of
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.passage import Layout, Passage, lengths_of
 from bridgeflow.transforms import (
     Decimate,
     Detrend,
@@ -47,12 +47,12 @@ def whole(transform, layout, columns):
 
 def in_pieces(transform, layout, columns, cuts, *, restored=False):
     rows = len(next(iter(columns.values())))
-    passage = Passage(transform, layout, specs_of(columns), name="r")
+    passage = ChunkedRun(transform, layout, specs_of(columns), name="r")
     parts, ends = [], [*sorted(cuts), rows]
     for start, end in zip([0, *ends], ends, strict=False):
         if restored:
             written = json.dumps(passage.state_dict())
-            passage = Passage(transform, layout, specs_of(columns), name="r")
+            passage = ChunkedRun(transform, layout, specs_of(columns), name="r")
             passage.load_state_dict(json.loads(written))
         piece = {name: column[start:end] for name, column in columns.items()}
         parts.append(passage.push(piece, last=end == rows and start < end))

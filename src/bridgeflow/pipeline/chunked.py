@@ -18,12 +18,12 @@ from bridgeflow.bridge.routes import Target
 from bridgeflow.errors import BridgeflowError, DataError, at_place
 from bridgeflow.pipeline.checkpoint import pack, unpack
 from bridgeflow.pipeline.compose import Compose, joined, len_along
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.plan import assumed, is_spec
 from bridgeflow.tree import place
 
-__all__ = ["Layout", "Passage", "RowsAre", "require_columns"]
+__all__ = ["ChunkedRun", "Layout", "RowsAre", "require_columns"]
 
 Columns: TypeAlias = dict[str, Any]
 
@@ -85,7 +85,7 @@ class Layout:
         return {name: _rows_first(value, axes.get(place([name]), self.axis)) for name, value in result.items()}
 
 
-class Passage:
+class ChunkedRun:
     """One recording, or one set of examples, on its way in chunks; not for several threads at once.
 
     Args:

@@ -1,4 +1,4 @@
-"""`Ahead`: results that threads make before they are asked for, in the order of their tasks.
+"""`Prefetcher`: results that threads make before they are asked for, in the order of their tasks.
 
 What lies between a task and its result is one queue and one lock each, both of them C: with a `ThreadPoolExecutor` a
 batch cost 20 to 80 us more, most of it while the threads that could make the next ones waited for the interpreter.
@@ -15,10 +15,10 @@ from typing import Any
 
 from bridgeflow.signal.iir.native import work_side_by_side
 
-__all__ = ["Ahead"]
+__all__ = ["Prefetcher"]
 
 
-class Ahead(Iterator[Any]):
+class Prefetcher(Iterator[Any]):
     """What `function` makes of `tasks`, in their order, by threads that run ahead.
 
     An error comes in the place of its result, and ends the iteration. The threads end with the last result, with
@@ -28,12 +28,12 @@ class Ahead(Iterator[Any]):
         function: called by several threads at a time if `threads` is more than 1.
         tasks: asked for in the thread that iterates.
         threads: how many.
-        ahead: results that are under way or ready at most.
+        size: results that are under way or ready at most.
     """
 
-    def __init__(self, function: Callable[[Any], Any], tasks: Iterator[Any], *, threads: int, ahead: int) -> None:
+    def __init__(self, function: Callable[[Any], Any], tasks: Iterator[Any], *, threads: int, size: int) -> None:
         self._tasks = tasks
-        self._ahead = ahead
+        self._size = size
         self._places: deque[_Place] = deque()
         self._queue: SimpleQueue[_Place | None] = SimpleQueue()
         # Daemons, because the interpreter waits for others before it calls whoever could tell them to end.
@@ -66,7 +66,7 @@ class Ahead(Iterator[Any]):
         self._end()
 
     def _fill(self) -> None:
-        while len(self._places) < self._ahead and self._end.alive:
+        while len(self._places) < self._size and self._end.alive:
             try:
                 task = next(self._tasks)
             except StopIteration:

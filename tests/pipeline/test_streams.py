@@ -16,7 +16,7 @@ from scipy import signal
 from bridgeflow.bridge import describe
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.transforms import (
     Cast,
     Decimate,
@@ -101,7 +101,7 @@ def test_a_fresh_process_goes_on_where_this_one_was(tmp_path):
     code = """
 import json, sys, numpy as np, pathlib
 from bridgeflow.transforms import Transform
-from bridgeflow.pipeline.stream import Chunk, Streams
+from bridgeflow.pipeline.streams import Chunk, Streams
 folder = pathlib.Path(sys.argv[1])
 streams = Streams(Transform.from_config(json.loads((folder / "row.json").read_text())))
 streams.load_state_dict(json.loads((folder / "state.json").read_text()))
