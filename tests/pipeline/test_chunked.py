@@ -47,16 +47,16 @@ def whole(transform, layout, columns):
 
 def in_pieces(transform, layout, columns, cuts, *, restored=False):
     rows = len(next(iter(columns.values())))
-    passage = ChunkedRun(transform, layout, specs_of(columns), name="r")
+    chunked = ChunkedRun(transform, layout, specs_of(columns), name="r")
     parts, ends = [], [*sorted(cuts), rows]
     for start, end in zip([0, *ends], ends, strict=False):
         if restored:
-            written = json.dumps(passage.state_dict())
-            passage = ChunkedRun(transform, layout, specs_of(columns), name="r")
-            passage.load_state_dict(json.loads(written))
+            written = json.dumps(chunked.state_dict())
+            chunked = ChunkedRun(transform, layout, specs_of(columns), name="r")
+            chunked.load_state_dict(json.loads(written))
         piece = {name: column[start:end] for name, column in columns.items()}
-        parts.append(passage.push(piece, last=end == rows and start < end))
-        assert passage.position == end
+        parts.append(chunked.push(piece, last=end == rows and start < end))
+        assert chunked.position == end
         assert len({len(column) for column in parts[-1].values()}) == 1
     return parts
 

@@ -205,7 +205,7 @@ class _FileRun:
 
     def _in_chunks(self) -> Result:
         job, source, rows = self._job, self._source, self._chunk_rows
-        passage = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=source.path.name)
+        chunked = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=source.path.name)
         chunks = -(-source.rows // rows)
         took: dict[str, float] = {}
         amount, crossings = _Amount(), 0
@@ -224,7 +224,7 @@ class _FileRun:
                     amount += _Amount.of(columns)
                     with _timed(took, "transforms"):
                         try:
-                            columns = passage.push(columns, last=number == chunks - 1)
+                            columns = chunked.push(columns, last=number == chunks - 1)
                         except BridgeflowError as error:
                             job.locate_stage(error)
                             raise

@@ -547,14 +547,14 @@ class _Run:
                 with self._memory.of(_WHOLE_TIMES * nbytes, self._halt.check):
                     self._shard(number, source, 0, source.rows, settings, self._whole(source))
                 return
-            passage = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=recording.name)
+            chunked = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=recording.name)
             if log.path is not None:
-                self._go_on(passage, log, source)
+                self._go_on(chunked, log, source)
             rows = job.shard_rows(source)
             for start in range(log.end, source.rows, rows):
                 end = min(start + rows, source.rows)
-                pieces = self._pieces(number, source, passage, start, end)
-                self._shard(number, source, start, end, settings, pieces, passage)
+                pieces = self._pieces(number, source, chunked, start, end)
+                self._shard(number, source, start, end, settings, pieces, chunked)
 
     def _require_hashed(self, number: int, source: Source) -> None:
         """Refuse to go on with files that are not, or are not any more, those whose hashes name the job.
@@ -570,8 +570,8 @@ class _Run:
             remedy = "let no job write its inputs, and run it again"
             raise data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
 
-    def _go_on(self, passage: ChunkedRun, log: _Log, source: Source) -> None:
-        """Bring a passage to where the log says that it was."""
+    def _go_on(self, chunked: ChunkedRun, log: _Log, source: Source) -> None:
+        """Bring a chunked run to where the log says that it was."""
         assert log.path is not None
         remedy = "delete the folder and run the job again"
         if log.rows != source.rows:
@@ -579,11 +579,11 @@ class _Run:
         if log.state is None:
             raise data_error(log.path, "has no state to go on with", remedy)
         try:
-            passage.load_state_dict(log.state)
+            chunked.load_state_dict(log.state)
         except (BridgeflowError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
             raise data_error(log.path, f"has a state that does not fit the job ({error})", remedy) from error
 
-    def _pieces(self, number: int, source: Source, passage: ChunkedRun, start: int, end: int) -> Iterator[Any]:
+    def _pieces(self, number: int, source: Source, chunked: ChunkedRun, start: int, end: int) -> Iterator[Any]:
         """What becomes certain of a stretch, chunk by chunk."""
         rows = self._job.chunk_rows(source)
         chunks = source.chunks(rows, start=start, stop=end)
@@ -593,7 +593,7 @@ class _Run:
             with self._job.reading():
                 columns = next(chunks)
             with self._locating(source):
-                columns = passage.push(columns, last=upto == source.rows)
+                columns = chunked.push(columns, last=upto == source.rows)
             yield columns
             self._advance(number, upto, False, rows=source.rows)
 
@@ -626,7 +626,7 @@ class _Run:
         end: int,
         settings: dict[str, Any],
         pieces: Iterator[Any],
-        passage: ChunkedRun | None = None,
+        chunked: ChunkedRun | None = None,
     ) -> None:
         """Write one shard, and the record that commits it with the state behind it."""
         recording, log, job = self._recordings[number], self._logs[number], self._job
@@ -667,7 +667,7 @@ class _Run:
             "rows": source.rows,
             "last": last,
             "shard": None if shard is None else vars(shard),
-            "state": None if last or passage is None else passage.state_dict(),
+            "state": None if last or chunked is None else chunked.state_dict(),
         }
         _publish_record(self._folder / LOG / f"{stem}-{log.records:06d}.json", record, job.output_roots)
         with self._lock:

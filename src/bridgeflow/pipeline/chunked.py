@@ -129,11 +129,11 @@ class ChunkedRun:
         return {name: part[:ready] for name, part in together.items()}
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the passage has got to, as plain values that JSON can hold."""
+        """How far the run has got, as plain values that JSON can hold."""
         return {"streams": self._streams.state_dict(), "held": pack(self._held)}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Go on where the passage that was saved had got to."""
+        """Go on from where the saved run had got to."""
         self._streams.load_state_dict(saved["streams"])
         self._held = unpack(saved["held"])
 
