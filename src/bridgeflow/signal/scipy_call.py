@@ -22,7 +22,7 @@ from bridgeflow.errors import ConfigError, DataError, nearest
 from bridgeflow.ranges import Count, Finite, Length, Natural, NonNegative, Position, Positive, Range, Rate, number_text
 from bridgeflow.ranges import problem as outside_range
 from bridgeflow.signal._arrays import as_kind, open_array
-from bridgeflow.signal._wiener import wiener
+from bridgeflow.signal._scipy_fixes import FIXED
 from bridgeflow.signal.scipy_limits import refuse_together, refuse_with
 from bridgeflow.spec import ArraySpec
 
@@ -117,10 +117,8 @@ class ScipyFunction:
 
     def find(self) -> Callable[..., Any]:
         """SciPy's function, or what stands in its place."""
-        if self.name == "signal.medfilt":
-            return _medfilt
-        if self.name == "signal.wiener":
-            return wiener
+        if self.name in FIXED:
+            return FIXED[self.name]
         module, _, name = self.name.partition(".")
         return getattr(importlib.import_module(f"scipy.{module}"), name)  # type: ignore[no-any-return]
 
@@ -274,14 +272,6 @@ class ScipyCall:
             return call(values, **{self.entry.size: (1,) * (values.ndim - 1) + (size,)})
         made = np.stack([call(row) for row in values.reshape(-1, values.shape[-1])])
         return made.reshape(*values.shape[:-1], *made.shape[1:])
-
-
-def _medfilt(x: Array, kernel_size: tuple[int, ...]) -> Array:
-    """SciPy's, which warns of rows shorter than the window: the zeros beyond their ends are appended here."""
-    missing = max(kernel_size[-1] - x.shape[-1], 0)
-    padded = np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, missing)]) if missing else x
-    medians: Array = importlib.import_module("scipy.signal").medfilt(padded, kernel_size)
-    return medians[..., : x.shape[-1]]
 
 
 _FLOATS: Final = ("float32", "float64", "complex64", "complex128")

@@ -20,7 +20,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
 from bridgeflow.signal._arrays import differentiates, refuse_table
-from bridgeflow.signal._wiener import wiener
+from bridgeflow.signal._scipy_fixes import FIXED
 
 __all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find", "is_passed"]
 
@@ -155,7 +155,7 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
 
 @functools.cache
 def _wrapped(original: Callable[..., Any], name: str) -> Callable[..., Any]:
-    called = wiener if name == "wiener" else original
+    called = FIXED.get(f"signal.{name}", original)
 
     @functools.wraps(original)
     def function(*args: Any, **options: Any) -> Any:
