@@ -342,8 +342,10 @@ def refuse_arguments(unknown: Iterable[str], cls: type) -> None:
     for name in unknown:
         known = [one for one in signature(cls).parameters if one != "unknown"]
         longer = [one for one in known if name in one.split("_")]
-        hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, known)
-        hint = "device= a GPU stages batches in pinned memory" if name == "pin_memory" else hint
+        if name == "pin_memory":
+            hint = "device= a GPU stages batches in pinned memory"
+        else:
+            hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, known)
         raise TypeError(f"{cls.__name__}: no argument is called {quoted(name)}; {hint}")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import log10
 from numbers import Integral, Real
 from operator import index
 from types import UnionType
@@ -36,6 +37,7 @@ __all__ = [
     "longest_window",
     "most_elements",
     "number_text",
+    "power_is_beyond",
     "problem",
     "range_words",
     "refuse_outside",
@@ -272,6 +274,15 @@ def whole_number(
     if wrong := Range(least, most).problem(number):
         raise error(f"{what} {wrong}")
     return number
+
+
+def power_is_beyond(base: float, exponent: int) -> bool:
+    """Whether a power leaves float64, upwards or to zero, or leaves no room for the factors beside it.
+
+    >>> power_is_beyond(0.004, 4), power_is_beyond(1e-200, 2)
+    (False, True)
+    """
+    return exponent * abs(log10(abs(base))) > 250
 
 
 def longest_window(samples: int) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from bridgeflow.errors import DataError
+from bridgeflow.io.commit import canonical
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype
 from bridgeflow.io.files import Roots, data_error
 
@@ -80,7 +81,7 @@ class SinkOptions:
     @property
     def metadata(self) -> dict[bytes, bytes] | None:
         """The settings as schema metadata."""
-        return {SETTINGS_KEY: _canonical(self.settings)} if self.settings else None
+        return {SETTINGS_KEY: canonical(self.settings)} if self.settings else None
 
 
 def parse_settings(path: Path, metadata: Mapping[bytes, bytes] | None) -> Settings:
@@ -100,9 +101,3 @@ def parse_settings(path: Path, metadata: Mapping[bytes, bytes] | None) -> Settin
 
 def _unreadable_settings(path: Path) -> DataError:
     return data_error(path, "its schema metadata entry 'bridgeflow' holds no settings of ours", "write the file again")
-
-
-def _canonical(settings: Settings) -> bytes:
-    """The settings as JSON, the same bytes for the same settings."""
-    text = json.dumps(settings, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode()

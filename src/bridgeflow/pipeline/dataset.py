@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow._optional import loaded
-from bridgeflow.bridge import Masked, describe, kind_of, to_numpy, to_tensor
+from bridgeflow.bridge import Masked, describe, kind_of, shape_of, to_numpy, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute
 from bridgeflow.io import Source, open_source
@@ -479,10 +479,7 @@ class _Made:
             lengths = {}
             for name in names:
                 array = sample.get(name) if type(sample) is dict else None
-                if array is None or (kind := kind_of(array)) is None:
-                    continue
-                shape = array.shape if kind in ("numpy", "torch") else describe(array).shape
-                if shape:
+                if array is not None and kind_of(array) is not None and (shape := shape_of(array)):
                     lengths[f"{name}_length"] = shape[-1]
             samples.append({**sample, **lengths} if lengths else sample)
         return _Made(None, self.count, samples)

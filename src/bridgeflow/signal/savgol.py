@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import log10
 from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.ranges import hold, hold_window, whole_number
+from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
 from bridgeflow.signal._arrays import as_number
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
@@ -145,7 +144,7 @@ class SavgolSmoother:
             hold(self.window_length**2 / 4, 0, what="savgol with mode='interp'", window_length=self.window_length)
         if not np.isfinite(self.delta) or self.delta == 0:
             raise ConfigError(f"savgol: delta must be a finite number other than 0, got {self.delta!r}", field="delta")
-        if self.deriv <= self.polyorder and self.deriv * abs(log10(abs(self.delta))) > 250:
+        if self.deriv <= self.polyorder and power_is_beyond(self.delta, self.deriv):
             raise ConfigError(
                 f"savgol: delta={self.delta!r} to the power of deriv={self.deriv} is beyond float64; take another unit",
                 field="delta",

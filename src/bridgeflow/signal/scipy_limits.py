@@ -7,11 +7,11 @@ for hours. Each is refused by name here, before SciPy is called, and when a plan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import gcd, log10
+from math import gcd
 from typing import Any, Final, TypeAlias
 
 from bridgeflow.errors import ConfigError, DataError
-from bridgeflow.ranges import hold, longest_window, number_text
+from bridgeflow.ranges import hold, longest_window, number_text, power_is_beyond
 from bridgeflow.signal._windows import refuse_parameters
 
 __all__ = ["refuse_together", "refuse_with"]
@@ -205,7 +205,7 @@ def _polynomial(options: Options) -> None:
     if order >= window:
         raise ConfigError(f"Scipy: polyorder must be less than window_length={window}, got {order}")
     deriv, delta = options.get("deriv", 0), options.get("delta", 1.0)
-    if deriv <= order and deriv * abs(log10(delta)) > 250:
+    if deriv <= order and power_is_beyond(delta, deriv):
         raise ConfigError(
             f"Scipy: delta={delta!r} to the power of deriv={deriv} is beyond float64; take delta nearer to 1"
         )
