@@ -206,6 +206,7 @@ def open_sink(
 
     Example:
         >>> import numpy as np, tempfile, pathlib
+        >>> from bridgeflow.io import open_source
         >>> path = pathlib.Path(tempfile.mkdtemp()) / "lead.parquet"
         >>> with open_sink(path, settings={"fs": 360}) as sink:
         ...     sink.write({"ecg": np.zeros(3)})
