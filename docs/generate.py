@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bridgeflow.bridge import Rule, table
-from bridgeflow.bridge.arrow_torch import GATHER, ROWS
+from bridgeflow.bridge.ragged import GATHER, ROWS
 
 PAGE = Path(__file__).parent / "crossings.md"
 TABLE = re.compile(r"(?P<open><!-- routes: (?P<name>.+?) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)

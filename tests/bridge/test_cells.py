@@ -15,8 +15,9 @@ import torch
 
 from bridgeflow.bridge import Masked, describe, route, table, trace
 from bridgeflow.bridge.api import _with_defaults
-from bridgeflow.bridge.arrow_torch import GATHER, ROWS, Padded, rows_route
-from bridgeflow.bridge.routes import Route, Rule, has_rows, landed, rules
+from bridgeflow.bridge.ragged import GATHER, ROWS, Padded, rows_route
+from bridgeflow.bridge.routes import has_rows, landed, rules
+from bridgeflow.bridge.rules import Route, Rule
 from bridgeflow.errors import CopyRefused, NoRoute
 from bridgeflow.spec import ArraySpec
 from tests.bridge import answers
@@ -177,7 +178,7 @@ def walk(spec: ArraySpec, target: Any, options: Any) -> Iterator[Rule]:
     if has_rows(spec, target, options):
         yield from (rule for rule in GATHER if rule.when(spec, options))
         try:
-            yield from (step.rule for step in rows_route(spec, target, options).steps)
+            yield from (step.rule for step in rows_route(spec, spec, target, rules(spec.kind, target), options).steps)
         except NoRoute as refusal:
             yield from (rule for rule in ROWS if rule.action == "refuse" and refusal.detail.endswith(rule.says[-20:]))
         return

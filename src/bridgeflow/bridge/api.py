@@ -15,11 +15,13 @@ import numpy as np
 from numpy import ma
 
 from bridgeflow._optional import loaded, require
-from bridgeflow.bridge.array_like import describe_array_like, is_number_list, land_buffer, read_list
+from bridgeflow.bridge.array_like import describe_array_like, is_number_list, read_list
+from bridgeflow.bridge.descriptions import REACH, describe_numpy, describe_torch, extent
 from bridgeflow.bridge.devices import parse_device
+from bridgeflow.bridge.dtypes import SHARED_DTYPES
 from bridgeflow.bridge.kinds import kind_of
-from bridgeflow.bridge.numpy_torch import REACH, SHARED_DTYPES, describe_numpy, describe_torch, extent
-from bridgeflow.bridge.routes import Options, Route, Target, find_route, parse_options
+from bridgeflow.bridge.routes import find_route
+from bridgeflow.bridge.rules import Options, Route, Target, parse_options
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import NoRoute
 from bridgeflow.policy import Bfloat16, Copy, Grad, Kind, Layout, Nulls, Ragged
@@ -69,7 +71,8 @@ def _describe_landed(x: Any) -> ArraySpec:
     if kind == "torch":
         return describe_torch(x)
     if kind == "arrow":
-        from bridgeflow.bridge.arrow_numpy import VIEWS, describe_arrow
+        from bridgeflow.bridge.arrow_layout import describe_arrow
+        from bridgeflow.bridge.arrow_numpy import VIEWS
 
         _ARROW_VIEWS.update(VIEWS)
         return describe_arrow(x)
@@ -98,17 +101,21 @@ def _advice(x: Any) -> str:
 def _land(x: Any, kind: Kind | None) -> Any:
     """A foreign array as one of ours; ours as they are."""
     if kind == "dlpack":
-        from bridgeflow.bridge.dlpack import land_dlpack
+        from bridgeflow.bridge.foreign import land_dlpack
         from bridgeflow.bridge.shared import Shared
 
         if isinstance(x, Shared):  # DLPack has no word for read-only memory, nor NumPy's export for bfloat16
             return x.numpy if x.numpy.dtype.kind in "biufcmM" else x.tensor
         return land_dlpack(x)
     if kind == "capsule":
-        from bridgeflow.bridge.dlpack import land_arrow
+        from bridgeflow.bridge.foreign import land_arrow
 
         return land_arrow(x)
-    return land_buffer(x) if kind == "buffer" else x
+    if kind == "buffer":
+        from bridgeflow.bridge.foreign import land_buffer
+
+        return land_buffer(x)
+    return x
 
 
 def route(spec: ArraySpec, target: Target, **options: Any) -> Route:
@@ -155,7 +162,7 @@ def _cross(x: Any, target: Target, options: Options) -> Any:
     if options.nulls == "mask" and (spec.kind == "arrow" or "masked" in spec.flags) and target != "arrow":
         return Masked(result, _mask_of(landed, spec, target, options))
     if spec.layout == "nested" and options.ragged == "pad" and target == "numpy":
-        from bridgeflow.bridge.arrow_torch import Padded
+        from bridgeflow.bridge.ragged import Padded
 
         return Padded(result, np.asarray([len(row) for row in landed.unbind()], np.int64))
     return result
@@ -165,7 +172,7 @@ def _mask_of(x: Any, spec: ArraySpec, target: Target, options: Options) -> Any:
     if spec.layout == "tensor":
         mask = np.zeros(x.shape, bool)
     elif spec.kind == "arrow":
-        from bridgeflow.bridge.arrow_numpy import null_mask, written_out
+        from bridgeflow.bridge.arrow_layout import null_mask, written_out
 
         mask = null_mask(written_out(x), spec)
     else:

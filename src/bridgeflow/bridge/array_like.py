@@ -12,11 +12,12 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from bridgeflow.bridge.routes import Options, Rule
+from bridgeflow.bridge.descriptions import describe_numpy
+from bridgeflow.bridge.rules import Options, Rule
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["ARRAY_LIKE_TO_NUMPY", "describe_array_like", "is_number_list", "is_scalar_list", "land_buffer", "read_list"]
+__all__ = ["ARRAY_LIKE_TO_NUMPY", "describe_array_like", "is_number_list", "is_scalar_list", "read_list"]
 
 _NUMBERS: Final = frozenset({bool, int, float, complex})
 _ROWS: Final = frozenset({list, tuple})
@@ -90,22 +91,6 @@ def _has_none(x: Any) -> bool:
     return any(item is None or (type(item) in _ROWS and _has_none(item)) for item in x)
 
 
-def land_buffer(x: Any) -> np.ndarray[Any, Any]:
-    """An `array.array` or a `memoryview` as an ndarray over the same memory.
-
-    Raises:
-        NoRoute: a released memoryview, or a format that NumPy does not read.
-    """
-    remedy = "say what the bytes are: np.frombuffer(x, dtype)"
-    try:
-        values = np.asarray(x)
-    except (ValueError, TypeError, BufferError) as error:
-        raise NoRoute("unknown", f"NumPy cannot read the {type(x).__name__} ({error})", remedy) from error
-    if values.dtype.hasobject:  # what NumPy makes of a memoryview that was released
-        raise NoRoute("unknown", f"NumPy cannot read the {type(x).__name__}: released, or of an unknown format", remedy)
-    return values
-
-
 def describe_array_like(x: Any) -> ArraySpec:
     """The spec of a list of numbers, or of an object with `__array__`, `shape` and `dtype`, whose data is not read."""
     if type(x) in _ROWS:
@@ -128,8 +113,6 @@ def describe_array_like(x: Any) -> ArraySpec:
 
 
 def _spec_of(values: np.ndarray[Any, Any]) -> ArraySpec:
-    from bridgeflow.bridge.numpy_torch import describe_numpy
-
     spec = describe_numpy(values)
     return replace(spec, kind="array_like", writable=False, strides=None, flags=spec.flags - {"subclass"})
 

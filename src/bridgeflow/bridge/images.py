@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow.bridge.routes import Options, Rule
+from bridgeflow.bridge.rules import Options, Rule
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["PIL_TO_NUMPY", "describe_pil"]

@@ -1,21 +1,18 @@
-"""NumPy <-> torch, both directions: descriptions, and the rules of the crossing."""
+"""NumPy <-> torch, both directions: the rules of the crossing."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-# Here and at once: what NumPy imports when it is first used may be imported by one thread while another forks, and the
-# child then waits for that import, at its own first use, forever. `np.unique` is among what uses it.
 from numpy import ma
 
-from bridgeflow._optional import loaded, require
-from bridgeflow.bridge.routes import Options, Rule, as_kind
-from bridgeflow.policy import Nulls
+from bridgeflow._optional import require
+from bridgeflow.bridge.descriptions import has_tangent
+from bridgeflow.bridge.dtypes import CARRIED, HALF_TYPES, SHARED_DTYPES, fill_value
+from bridgeflow.bridge.rules import Options, Rule, as_kind
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -28,257 +25,7 @@ __all__ = [
     "NUMPY_TO_NUMPY",
     "NUMPY_TO_TORCH",
     "TORCH_TO_NUMPY",
-    "describe_numpy",
-    "describe_torch",
 ]
-
-SHARED_DTYPES = frozenset({"bool"}) | frozenset(
-    f"{name}{bits}"
-    for name, sizes in {
-        "int": (8, 16, 32, 64),
-        "uint": (8, 16, 32, 64),
-        "float": (16, 32, 64),
-        "complex": (64, 128),
-    }.items()
-    for bits in sizes
-)
-"""Element types that torch and NumPy have in common, bit for bit."""
-
-FLOAT8 = ("float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu")
-CARRIED = ("bfloat16", *FLOAT8)
-"""Element types of torch that NumPy has not: they travel as their bits, uint16 or uint8 arrays (`ArraySpec.dtype`
-remembers).
-"""
-
-REACH = 2**57
-"""Bytes that no memory spans: strides that lead so far make torch abort and a copy read what is not there."""
-
-
-# --- layout questions, asked of shape and strides alone ---------------------------------------------------------------
-
-
-def extent(shape: tuple[int, ...], strides: tuple[int, ...], item: int) -> int:
-    """Bytes from the first to the end of the last element, or 0 where two index tuples may name the same byte.
-
-    Axes are taken from the smallest step to the largest; each must step over all that the smaller ones span.
-    Exact for everything that slicing, transposing, expanding and windowing produce; errs on the side of "overlaps".
-    """
-    if len(shape) == 2:  # the everyday case, without a sort
-        (rows, columns), (outer, inner) = shape, strides
-        if rows > 1 and columns > 1:
-            if outer < 0 or inner < 0:
-                outer, inner = abs(outer), abs(inner)
-            if outer < inner:
-                rows, columns, outer, inner = columns, rows, inner, outer
-            row = item + inner * (columns - 1)
-            return 0 if inner < item or outer < row else row + outer * (rows - 1)
-    span = item
-    for step, length in sorted((abs(s), n) for s, n in zip(strides, shape, strict=True) if n > 1):
-        if step < span:
-            return 0
-        span += step * (length - 1)
-    return span
-
-
-def overlaps(shape: tuple[int, ...], strides: tuple[int, ...], item: int) -> bool:
-    """Whether two index tuples may name the same byte: true for expanded, sliding-window and similar views."""
-    return item > 0 and extent(shape, strides, item) == 0
-
-
-def negative_stride(shape: tuple[int, ...], strides: tuple[int, ...]) -> bool:
-    """Whether an axis that is really walked runs backwards."""
-    return any(s < 0 and n > 1 for s, n in zip(strides, shape, strict=True))
-
-
-def misaligned(x: Any) -> bool:
-    """Whether an ndarray of complex numbers begins where torch cannot read them.
-
-    torch loads a complex number as one unit that is aligned to its own size (`alignas(2 * sizeof(T))` in c10), while
-    NumPy and the compilers of C ask for the alignment of its parts alone.
-    """
-    return bool(x.dtype.kind == "c" and x.dtype.itemsize <= 16 and x.__array_interface__["data"][0] % x.dtype.itemsize)
-
-
-# --- descriptions -----------------------------------------------------------------------------------------------------
-
-
-def describe_numpy(x: Any) -> ArraySpec:
-    """The spec of an ndarray, a subclass of it, or a NumPy scalar."""
-    if isinstance(x, np.generic):
-        x = np.asarray(x)
-        flags = {"scalar"}
-    else:
-        flags = set() if type(x) is np.ndarray else {"subclass"}
-    dtype, shape, strides, item = x.dtype, x.shape, x.strides, x.dtype.itemsize
-    null_count = 0
-    if isinstance(x, ma.MaskedArray):
-        flags.add("masked")
-        null_count = _masked_elements(x)
-    if not dtype.isnative:
-        flags.add("byte-order")
-        dtype = dtype.newbyteorder("=")
-    if dtype.char == "Q":
-        flags.add("ulonglong")
-    if x.size:
-        if negative_stride(shape, strides):
-            flags.add("negative-stride")
-        if item and any(s % item for s, n in zip(strides, shape, strict=True) if n > 1):
-            flags.add("odd-stride")
-        if overlaps(shape, strides, item):
-            flags.add("overlap")
-        if sum((n - 1) * abs(s) for n, s in zip(shape, strides, strict=True)) >= REACH:
-            flags.add("beyond")
-        if misaligned(x):
-            flags.add("unaligned")
-    if not x.flags.c_contiguous:
-        flags.add("non-contiguous")
-    if dtype.hasobject or dtype.kind in "SUT" or issubclass(dtype.type, np.void):
-        flags.add("no-number")
-    return ArraySpec(
-        kind="numpy",
-        dtype=dtype.name,
-        shape=shape,
-        strides=strides if x.size else None,
-        writable=bool(x.flags.writeable),
-        flags=frozenset(flags),
-        null_count=null_count,
-        nbytes=x.nbytes,
-    )
-
-
-def _masked_elements(x: Any) -> int:
-    """How many elements are masked; of records, how many have a masked field."""
-    mask: Any = ma.getmaskarray(x)
-    if mask.dtype.names and mask.size:
-        mask = np.ascontiguousarray(mask).view(bool).reshape(mask.size, -1).any(axis=1)
-    return int(mask.sum()) if mask.dtype == bool else 0
-
-
-_LAYOUTS = {
-    "torch.strided": "strided",
-    "torch.jagged": "jagged",
-    "torch.sparse_coo": "sparse_coo",
-    "torch.sparse_csr": "sparse_csr",
-    "torch.sparse_csc": "sparse_csc",
-    "torch.sparse_bsr": "sparse_bsr",
-    "torch.sparse_bsc": "sparse_bsc",
-    "torch._mkldnn": "mkldnn",
-}
-
-
-def describe_torch(t: torch.Tensor) -> ArraySpec:
-    """The spec of a tensor of any layout, device, subclass or wrapper; never touches its data."""
-    import torch
-
-    if type(t).__name__.startswith("Uninitialized"):  # lazy modules' parameters: they refuse to say anything
-        dtype = str(t.dtype).removeprefix("torch.")
-        return ArraySpec(kind="torch", dtype=dtype, shape=(None,), device=str(t.device), flags=frozenset({"no-data"}))
-    flags: set[str] = set()
-    dtype = str(t.dtype).removeprefix("torch.")
-    layout = _LAYOUTS.get(str(t.layout), str(t.layout).removeprefix("torch."))
-    if t.is_nested and layout == "strided":
-        layout = "nested"
-    if t.requires_grad or _has_tangent(t):
-        flags.add("grad")
-    shape: tuple[int | None, ...]
-    strides: tuple[int, ...] | None = None
-    nbytes: int | None
-    try:
-        shape = tuple(n if type(n) is int else None for n in t.shape)
-    except RuntimeError:  # nested strided tensors have no shape
-        shape = (t.size(0), *[None] * (t.dim() - 1))
-    if type(t) is not torch.Tensor:
-        flags.add("subclass")
-    if torch._C._functorch.is_functorch_wrapped_tensor(t) or torch._is_functional_tensor(t):
-        flags.add("functional")
-    elif layout == "jagged":
-        flags |= _jagged(t)
-    elif dispatching := _dispatching(t):
-        flags.add(dispatching)
-    elif layout == "strided":
-        strides, owned = _strided(t, shape)
-        flags |= owned
-    if layout == "jagged":
-        nbytes = t.values().nbytes
-    else:
-        nbytes = t.untyped_storage().nbytes() if layout == "nested" else t.numel() * t.element_size()
-    if strides is not None and not t.is_contiguous():
-        flags.add("non-contiguous")
-    if nbytes == 0:
-        strides = None
-    if t.is_conj():
-        flags.add("conj")
-    if t.is_neg():
-        flags.add("neg")
-    return ArraySpec(
-        kind="torch",
-        dtype=dtype,
-        shape=shape,
-        strides=strides,
-        device=str(t.device),
-        flags=frozenset(flags),
-        nbytes=int(nbytes),
-        layout=layout,
-    )
-
-
-def _jagged(t: Any) -> frozenset[str]:
-    """What stands between a jagged tensor and values with offsets."""
-    holes = {"holes"} if t._lengths is not None else set()
-    transposed = {"transposed"} if t._ragged_idx != 1 else set()
-    return describe_torch(t._values).flags | holes | transposed
-
-
-def _dispatching(t: torch.Tensor) -> str:
-    """What a class that overrides `__torch_dispatch__` hides: "no-data" for a shape without memory (fake tensors,
-    wrappers such as DTensor), "dispatch" for memory that means what the class makes of it; empty for other classes.
-    """
-    import torch
-
-    if type(t) is torch.Tensor or type(t).__torch_dispatch__ is torch.Tensor.__torch_dispatch__:
-        return ""
-    fake = loaded("torch._subclasses.fake_tensor")
-    if fake is not None and isinstance(t, fake.FakeTensor):
-        return "no-data"  # asking it for its address is a warning
-    return "dispatch" if _data_ptr(t) else "no-data"
-
-
-def _strided(t: torch.Tensor, shape: tuple[int | None, ...]) -> tuple[tuple[int, ...] | None, set[str]]:
-    """Byte strides of a strided tensor, and what is wrong with its memory."""
-    item = t.element_size()
-    if any(n is None for n in shape) or any(type(s) is not int for s in t.stride()):
-        return None, {"no-data"}  # symbolic sizes: a tensor under tracing
-    lengths = tuple(n for n in shape if n is not None)
-    strides = tuple(s * item for s in t.stride())
-    flags = {"overlap"} if t.numel() and overlaps(lengths, strides, item) else set()
-    if t.numel() and t.device.type == "cpu":
-        if t._is_zerotensor():
-            flags.add("zero-tensor")
-        else:
-            end = (t.storage_offset() + 1 + sum((n - 1) * s for n, s in zip(lengths, t.stride(), strict=True))) * item
-            if end > t.untyped_storage().nbytes():
-                flags.add("empty-storage")
-            elif _data_ptr(t) == 0:
-                flags.add("no-data")
-    return strides, flags
-
-
-def _data_ptr(t: torch.Tensor) -> int:
-    try:
-        return t.data_ptr()
-    except RuntimeError:  # wrapper subclasses may refuse to say
-        return 0
-
-
-def _has_tangent(t: torch.Tensor) -> bool:
-    """Whether the tensor carries a forward-mode derivative, which a crossing would lose."""
-    forward_ad = loaded("torch.autograd.forward_ad")
-    if forward_ad is None or forward_ad._current_level < 0:
-        return False
-    return forward_ad.unpack_dual(t).tangent is not None
-
-
-# --- torch -> numpy ---------------------------------------------------------------------------------------------------
 
 
 def _fresh(spec: ArraySpec, _options: Options) -> ArraySpec:
@@ -323,7 +70,6 @@ def _sub_byte(spec: ArraySpec, _options: Options) -> bool:
 
 
 _SUB_BYTE = frozenset({"bit", *(f"{sign}int{n}" for sign in ("", "u") for n in range(1, 8))})
-
 
 TORCH_TO_NUMPY = (
     Rule(
@@ -515,7 +261,7 @@ TORCH_TO_NUMPY = (
 
 
 def _detach(t: torch.Tensor) -> torch.Tensor:
-    if _has_tangent(t):
+    if has_tangent(t):
         t = require("torch.autograd.forward_ad", needed_for="a dual tensor").unpack_dual(t).primal
     return t.detach()
 
@@ -531,9 +277,6 @@ def _padded(t: torch.Tensor, options: Options) -> torch.Tensor:
 
     padded: torch.Tensor = torch.nested.to_padded_tensor(t, options.pad_value)
     return padded
-
-
-_HALF_TYPES = {"bfloat16": np.uint16} | dict.fromkeys(FLOAT8, np.uint8)
 
 
 def _is_half(spec: ArraySpec, _options: Options) -> bool:
@@ -580,8 +323,8 @@ HALF_TO_NUMPY = (
         name="half-bits",
         when=lambda s, o: _is_half(s, o) and o.bfloat16 == "uint16",
         says="the bits, as an unsigned integer",
-        then=lambda s, o: replace(s, dtype=np.dtype(_HALF_TYPES[s.dtype]).name),
-        apply=lambda x, s, o: x.view(_HALF_TYPES[s.dtype]),
+        then=lambda s, o: replace(s, dtype=np.dtype(HALF_TYPES[s.dtype]).name),
+        apply=lambda x, s, o: x.view(HALF_TYPES[s.dtype]),
     ),
     Rule(
         name="half-float32",
@@ -594,34 +337,6 @@ HALF_TO_NUMPY = (
         apply=_widened,
     ),
 )
-
-
-# --- numpy -> torch ---------------------------------------------------------------------------------------------------
-
-
-def fill_value(dtype: str, fill: Nulls | float) -> Any:
-    """What stands in for a null: `fill` as a scalar of the element type; `None` where that type cannot hold it.
-
-    >>> fill_value("float32", "nan"), fill_value("uint8", 7), fill_value("uint8", 300)
-    (array(nan, dtype=float32), array(7, dtype=uint8), None)
-    """
-    instant = dtype.startswith(("datetime64", "timedelta64"))
-    if fill == "mask":
-        return np.zeros((), _HALF_TYPES.get(dtype, dtype))
-    if fill == "nan":
-        if instant:
-            return np.array("NaT", dtype)
-        return np.array(np.nan, dtype) if dtype.startswith(("float", "complex")) and dtype not in CARRIED else None
-    if isinstance(fill, str) or instant or dtype not in SHARED_DTYPES:
-        return None
-    try:
-        with np.errstate(all="ignore"):
-            value = np.asarray(fill).astype(dtype)
-    except OverflowError:
-        return None
-    if value.dtype.kind in "fc":  # rounding is what floats do; an overflow to infinity is not
-        return value if np.isfinite(value) or not isfinite(fill) else None
-    return value if value.item() == fill else None
 
 
 def _fill_masked(x: Any, spec: ArraySpec, options: Options) -> Any:
@@ -651,7 +366,7 @@ def _as_tensor(x: Any) -> torch.Tensor:
 def _carried_tensor(x: Any, spec: ArraySpec, _options: Options) -> torch.Tensor:
     import torch
 
-    tensor: torch.Tensor = _as_tensor(x.view(_HALF_TYPES[spec.dtype])).view(getattr(torch, spec.dtype))
+    tensor: torch.Tensor = _as_tensor(x.view(HALF_TYPES[spec.dtype])).view(getattr(torch, spec.dtype))
     return tensor
 
 
@@ -670,6 +385,7 @@ MASKED_CLEAN = Rule(
     then=_without("masked", "subclass"),
     apply=lambda x, s, o: np.asarray(x.data),
 )
+
 _MASKED = (
     MASKED_CLEAN,
     Rule(
@@ -690,6 +406,7 @@ _MASKED = (
         remedy='pass nulls="mask" for (values, mask), or a value that its dtype holds (nulls="nan" for floats)',
     ),
 )
+
 BEYOND = Rule(
     name="beyond",
     when=lambda s, o: "beyond" in s.flags,
@@ -821,10 +538,6 @@ NUMPY_TO_TORCH = (
         apply=lambda x, s, o: _as_tensor(np.asarray(x)),
     ),
 )
-
-
-# --- same kind, and the last words of every route ---------------------------------------------------------------------
-
 
 NUMPY_TO_NUMPY = (
     *_MASKED,

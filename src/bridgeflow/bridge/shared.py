@@ -10,7 +10,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded
 from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
-from bridgeflow.bridge.routes import Target
+from bridgeflow.bridge.rules import Target
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import CopyRefused, NoRoute
 from bridgeflow.memory import Segment, require_shared_memory, segment_of

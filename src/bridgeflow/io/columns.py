@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from bridgeflow.bridge import describe, to_arrow
-from bridgeflow.bridge.routes import LISTS
+from bridgeflow.bridge.rules import LISTS
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.arrow_take import no_rows

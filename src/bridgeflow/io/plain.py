@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.bridge.arrow_numpy import element_of, levels
+from bridgeflow.bridge.arrow_layout import element_of, levels
 from bridgeflow.bridge.private import private_buffer
 from bridgeflow.io.arrow_take import take
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridgeflow._optional import require
 from bridgeflow.bridge import has_numpy_dtype, kind_of, route, shape_of, strided
-from bridgeflow.bridge.routes import Target
+from bridgeflow.bridge.rules import Target
 from bridgeflow.errors import BridgeflowError, DataError, at_place
 from bridgeflow.pipeline.checkpoint import pack, unpack
 from bridgeflow.pipeline.compose import Compose, joined, len_along

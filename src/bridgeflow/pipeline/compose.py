@@ -13,7 +13,7 @@ import numpy as np
 
 from bridgeflow._optional import require
 from bridgeflow.bridge import describe, has_numpy_dtype, kind_of, like, shape_of, strided, to_arrow
-from bridgeflow.bridge.routes import LISTS
+from bridgeflow.bridge.rules import LISTS
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
 from bridgeflow.signal._axes import axis_of

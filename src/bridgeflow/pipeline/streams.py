@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from bridgeflow.bridge.routes import LISTS
+from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
 from bridgeflow.pipeline.compose import Compose, ComposeState, joined, len_along

@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from typing import Any, ClassVar
 
 from bridgeflow.bridge import route
-from bridgeflow.bridge.routes import Target, parse_options
+from bridgeflow.bridge.rules import Target, parse_options
 from bridgeflow.policy import parse_copy
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform

@@ -373,7 +373,7 @@ def put_back(recipe: Recipe, data: Any, values: list[Any]) -> Any:
 
 def parts_of(value: Any) -> tuple[Any, dict[str, Any]]:
     """A result without its parts, and those that stand beside it: the mask of `Masked`, the length of `Padded`."""
-    rows = loaded("bridgeflow.bridge.arrow_torch")
+    rows = loaded("bridgeflow.bridge.ragged")
     beside = {}
     while True:
         if type(value) is Masked:

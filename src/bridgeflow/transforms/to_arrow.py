@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bridgeflow.bridge import to_arrow
-from bridgeflow.bridge.routes import Target
+from bridgeflow.bridge.rules import Target
 from bridgeflow.policy import Copy, Grad, Layout
 from bridgeflow.transforms.crossing import CrossingTransform
 from bridgeflow.transforms.registry import register

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from bridgeflow.bridge import to_tensor
-from bridgeflow.bridge.routes import Target
+from bridgeflow.bridge.rules import Target
 from bridgeflow.policy import Copy, Layout, Nulls, Ragged
 from bridgeflow.ranges import Fill
 from bridgeflow.transforms.crossing import CrossingTransform

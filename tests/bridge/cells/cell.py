@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bridgeflow.bridge import to_arrow, to_numpy, to_tensor
-from bridgeflow.bridge.routes import Target
+from bridgeflow.bridge.rules import Target
 from tests.bridge import answers
 
 CONVERT: dict[Target, Callable[..., Any]] = {"numpy": to_numpy, "torch": to_tensor, "arrow": to_arrow}

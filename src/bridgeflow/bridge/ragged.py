@@ -17,9 +17,9 @@ from weakref import WeakValueDictionary
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.bridge.arrow_numpy import joined, rows_of
-from bridgeflow.bridge.numpy_torch import CARRIED, fill_value
-from bridgeflow.bridge.routes import Options, Route, Rule, Step, Target, fold, landed
+from bridgeflow.bridge.arrow_layout import joined, rows_of
+from bridgeflow.bridge.dtypes import CARRIED, fill_value
+from bridgeflow.bridge.rules import Options, Route, Rule, Step, Target, fold
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, itemsize
 
@@ -258,11 +258,12 @@ class RowsRoute(Route):
         return last.rule.apply(Rows(values, offsets), last.before, options)
 
 
-def rows_route(source: ArraySpec, target: Target, options: Options) -> RowsRoute:
+def rows_route(
+    source: ArraySpec, spec: ArraySpec, target: Target, rules: tuple[Rule, ...], options: Options
+) -> RowsRoute:
     """The route for lists and jagged tensors when `ragged` says what their rows become, whether or not these differ in
-    length.
+    length. `rules` are those of the values, from the kind of `spec` to `target`.
     """
-    spec = landed(source)
     if spec.kind == "arrow" and (spec.null_count or options.nulls == "mask"):
         what = f"{spec.null_count} rows are null" if spec.null_count else 'nulls="mask" asks for a mask'
         raise NoRoute("nulls", f"{what}, and rows of unequal length have none", "drop_null() or fill the column first")
@@ -272,7 +273,7 @@ def rows_route(source: ArraySpec, target: Target, options: Options) -> RowsRoute
     inside = replace(options, ragged="error")
     if options.ragged == "pad":  # the padded array is new memory anyway
         inside = replace(inside, copy="auto", writable=False if target == "torch" else None)
-    crossed = fold(_values_of(spec), (spec.kind, target), inside)
+    crossed = fold(_values_of(spec), rules, inside)
     before = replace(crossed[-1].after, shape=(spec.shape[0], None, *spec.shape[2:]))
     for rule in ROWS:
         if rule.when(before, options):

@@ -15,7 +15,7 @@ import numpy as np
 
 from bridgeflow.errors import NoRoute
 
-__all__ = ["land_arrow", "land_dlpack"]
+__all__ = ["land_arrow", "land_buffer", "land_dlpack"]
 
 _CPU = 1
 _NAMES = (b"dltensor", b"dltensor_versioned")
@@ -145,3 +145,19 @@ def land_arrow(x: Any) -> Any:
         raise NoRoute(
             "unknown", f"the {type(x).__name__} refuses to export itself ({error})", "convert it by its own means first"
         ) from error
+
+
+def land_buffer(x: Any) -> np.ndarray[Any, Any]:
+    """An `array.array` or a `memoryview` as an ndarray over the same memory.
+
+    Raises:
+        NoRoute: a released memoryview, or a format that NumPy does not read.
+    """
+    remedy = "say what the bytes are: np.frombuffer(x, dtype)"
+    try:
+        values = np.asarray(x)
+    except (ValueError, TypeError, BufferError) as error:
+        raise NoRoute("unknown", f"NumPy cannot read the {type(x).__name__} ({error})", remedy) from error
+    if values.dtype.hasobject:  # what NumPy makes of a memoryview that was released
+        raise NoRoute("unknown", f"NumPy cannot read the {type(x).__name__}: released, or of an unknown format", remedy)
+    return values
