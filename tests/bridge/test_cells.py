@@ -19,6 +19,7 @@ from bridgeflow.bridge.ragged import GATHER, ROWS, Padded, rows_route
 from bridgeflow.bridge.routes import has_rows, landed, rules
 from bridgeflow.bridge.rules import Route, Rule
 from bridgeflow.errors import CopyRefused, NoRoute
+from bridgeflow.policy import Reason, words
 from bridgeflow.spec import ArraySpec
 from tests.bridge import answers
 from tests.bridge.cells import CASES, CELLS, Case, Cell
@@ -210,6 +211,12 @@ def test_every_rule_of_the_table_is_met():
     everything = [(pair, rule) for pair, some in table().items() for rule in some]
     everything += [("rows", rule) for rule in (*GATHER, *ROWS)]
     assert sorted({f"{pair}: {rule.name}" for pair, rule in everything if id(rule) not in met}) == []
+
+
+@pytest.mark.parametrize("pair", [*table(), "rows"], ids=str)
+def test_every_copy_and_refusal_has_a_reason_of_the_list(pair: Any):
+    for rule in (*GATHER, *ROWS) if pair == "rows" else table()[pair]:
+        assert rule.reason in ((None,) if rule.action == "view" else words(Reason)), rule.name
 
 
 def test_every_dtype_of_torch_has_a_cell():

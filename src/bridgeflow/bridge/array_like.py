@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from bridgeflow.bridge.descriptions import describe_numpy
-from bridgeflow.bridge.rules import Options, Rule
+from bridgeflow.bridge.rules import Options, copies, is_kind
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec
 
@@ -131,13 +131,12 @@ def _in_memory(x: Any, spec: ArraySpec, options: Options) -> np.ndarray[Any, Any
 
 
 ARRAY_LIKE_TO_NUMPY = (
-    Rule(
-        name="read",
-        when=lambda s, o: s.kind == "array_like",
-        action="copy",
+    copies(
+        "read",
+        "its values are read into an ndarray",
+        "read it once, np.asarray(x), and share that",
+        when=is_kind("array_like"),
         reason="decode",
-        says="its values are read into an ndarray",
-        remedy="read it once, np.asarray(x), and share that",
         then=lambda s, o: s.fresh(kind="numpy", nbytes=s.nbytes) if not s.flags else _read_spec(s),
         apply=_in_memory,
     ),

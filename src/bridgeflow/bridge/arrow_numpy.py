@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import lru_cache
 from math import prod
 from typing import Any
@@ -28,9 +27,18 @@ from bridgeflow.bridge.arrow_layout import (
     sole_chunk,
 )
 from bridgeflow.bridge.dtypes import CARRIED, SHARED_DTYPES, fill_value
-from bridgeflow.bridge.numpy_torch import BEYOND, MASKED_CLEAN
+from bridgeflow.bridge.numpy_torch import BEYOND, BYTE_ORDER, MASKED_CLEAN
 from bridgeflow.bridge.private import is_private
-from bridgeflow.bridge.rules import Options, Rule, as_kind
+from bridgeflow.bridge.rules import (
+    Options,
+    as_kind,
+    copies,
+    is_kind,
+    refuse,
+    unchanged,
+    views,
+    without,
+)
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec
 
@@ -111,130 +119,102 @@ def _combined(x: Any, _spec: ArraySpec, _options: Options) -> pa.Array:
     return joined(x)
 
 
-def _settled(*flags: str, **changes: Any) -> Any:
-    """The same Arrow value in new memory, without the flags."""
-    return lambda spec, _options: replace(spec, flags=spec.flags - set(flags), **changes)
-
+_CHUNKED = copies(
+    "chunked",
+    "the values lie in several chunks, and an array is one",
+    "convert chunk by chunk, or combine_chunks() once where it is read",
+    then=without("chunked"),
+    apply=_combined,
+)
+_SOLE_CHUNK = views(
+    "sole-chunk",
+    "a chunked array with one filled chunk is that chunk",
+    then=without("sole-chunk"),
+    apply=lambda x, s, o: sole_chunk(x),
+)
 
 ARROW_TO_NUMPY = (
-    Rule(
-        name="tensor",
+    views(
+        "tensor",
+        "pyarrow.Tensor: the same memory",
         when=lambda s, o: s.layout == "tensor" and s.dtype in SHARED_DTYPES,
-        says="pyarrow.Tensor: the same memory",
         then=lambda s, o: as_kind(s, "numpy", layout="strided"),
         apply=lambda x, s, o: x.to_numpy(),
     ),
-    Rule(
-        name="dtype",
+    refuse(
+        "dtype",
+        "arrays have no counterpart of Arrow's {spec.dtype}",
+        "cast the column to numbers first: a dictionary's indices, a struct's fields, decimals as floats",
         when=lambda s, o: s.kind == "arrow" and not _numeric(s),
-        action="refuse",
-        reason="dtype",
-        says="arrays have no counterpart of Arrow's {spec.dtype}",
-        remedy="cast the column to numbers first: a dictionary's indices, a struct's fields, decimals as floats",
     ),
-    Rule(
-        name="ambiguous-permutation",
-        when=lambda s, o: "ambiguous-permutation" in s.flags,
-        action="refuse",
+    refuse(
+        "ambiguous-permutation",
+        "the tensor's permutation is not its own inverse, and pyarrow writes the inverse of what Arrow specifies",
+        "decode storage.flatten() yourself, with the axis order that its writer meant",
         reason="permutation",
-        says="the tensor's permutation is not its own inverse, and pyarrow writes the inverse of what Arrow specifies",
-        remedy="decode storage.flatten() yourself, with the axis order that its writer meant",
     ),
-    Rule(
-        name="scalar",
-        when=lambda s, o: "scalar" in s.flags,
-        action="copy",
+    copies(
+        "scalar",
+        "an Arrow scalar is a value, not memory",
         reason="zero-dim",
-        says="an Arrow scalar is a value, not memory",
-        then=_settled("scalar"),
+        then=without("scalar"),
         apply=lambda x, s, o: pa.repeat(x, 1),
     ),
-    Rule(
-        name="chunked",
-        when=lambda s, o: "chunked" in s.flags,
-        action="copy",
-        reason="chunked",
-        says="the values lie in several chunks, and an array is one",
-        remedy="convert chunk by chunk, or combine_chunks() once where it is read",
-        then=_settled("chunked"),
-        apply=_combined,
-    ),
-    Rule(
-        name="sole-chunk",
-        when=lambda s, o: "sole-chunk" in s.flags,
-        says="a chunked array with one filled chunk is that chunk",
-        then=_settled("sole-chunk"),
-        apply=lambda x, s, o: sole_chunk(x),
-    ),
-    Rule(
-        name="decode",
+    _CHUNKED,
+    _SOLE_CHUNK,
+    copies(
+        "decode",
+        "{spec.layout} encoded values have to be written out",
+        "convert .indices and .dictionary (or .run_ends and .values) apart",
         when=lambda s, o: s.layout in {"dictionary", "run-end"},
-        action="copy",
-        reason="decode",
-        says="{spec.layout} encoded values have to be written out",
-        remedy="convert .indices and .dictionary (or .run_ends and .values) apart",
-        then=_settled(layout="strided"),
+        then=without(layout="strided"),
         apply=lambda x, s, o: decode(x),
     ),
-    Rule(
-        name="list-view",
+    copies(
+        "list-view",
+        "the rows of the list view overlap, or lie in another order; they are gathered",
+        "make a list of it, where it is made (pyarrow's cast from list views loses rows)",
         when=lambda s, o: "scattered" in s.flags and "ragged" not in s.flags,
-        action="copy",
         reason="layout",
-        says="the rows of the list view overlap, or lie in another order; they are gathered",
-        remedy="make a list of it, where it is made (pyarrow's cast from list views loses rows)",
-        then=_settled("scattered", layout="large_list"),
+        then=without("scattered", layout="large_list"),
         apply=_in_order,
     ),
-    Rule(
-        name="ragged",
-        when=lambda s, o: "ragged" in s.flags,
-        action="refuse",
-        reason="ragged",
-        says="the rows have unequal lengths",
-        remedy='pass ragged="pad", "list", or (to torch) "jagged"',
-    ),
-    Rule(
-        name="nulls-fill",
+    refuse("ragged", "the rows have unequal lengths", 'pass ragged="pad", "list", or (to torch) "jagged"'),
+    copies(
+        "nulls-fill",
+        "null elements are filled in",
         when=lambda s, o: _has_nulls(s) and fill_value(s.dtype, o.nulls) is not None,
-        action="copy",
         reason="nulls",
-        says="null elements are filled in",
         then=_in_numpy,
         apply=_filled,
     ),
-    Rule(
-        name="nulls",
+    refuse(
+        "nulls",
+        "{spec.null_count} of the rows are null (or elements inside them), and {spec.dtype} cannot say so",
+        'pass nulls="mask" for (values, mask), nulls="nan" where the type has one, or a value to fill in',
         when=lambda s, o: _has_nulls(s),
-        action="refuse",
-        reason="nulls",
-        says="{spec.null_count} of the rows are null (or elements inside them), and {spec.dtype} cannot say so",
-        remedy='pass nulls="mask" for (values, mask), nulls="nan" where the type has one, or a value to fill in',
     ),
-    Rule(
-        name="bit-packed",
+    copies(
+        "bit-packed",
+        "Arrow keeps eight booleans in a byte, arrays one",
+        "store booleans as pa.bool8()",
         when=lambda s, o: s.kind == "arrow" and "bit-packed" in {s.layout, *s.flags},
-        action="copy",
-        reason="bit-packed",
-        says="Arrow keeps eight booleans in a byte, arrays one",
-        remedy="store booleans as pa.bool8()",
         then=_in_numpy,
         apply=lambda x, s, o: raw(x, s),
     ),
-    Rule(
-        name="narrow",
+    copies(
+        "narrow",
+        "Arrow keeps this type in 32 bits, NumPy's {spec.dtype} in 64",
+        "arr.view(pa.int32()) shares the ticks",
         when=lambda s, o: s.kind == "arrow" and "narrow" in {s.layout, *s.flags},
-        action="copy",
         reason="dtype",
-        says="Arrow keeps this type in 32 bits, NumPy's {spec.dtype} in 64",
-        remedy="arr.view(pa.int32()) shares the ticks",
         then=_in_numpy,
         apply=lambda x, s, o: raw(x, s),
     ),
-    Rule(
-        name="share",
-        when=lambda s, o: s.kind == "arrow",
-        says="the same memory, read-only unless it is the caller's own (instants in UTC, without their time zone)",
+    views(
+        "share",
+        "the same memory, read-only unless it is the caller's own (instants in UTC, without their time zone)",
+        when=is_kind("arrow"),
         then=_decoded,
         apply=lambda x, s, o: raw(x, s),
     ),
@@ -336,114 +316,80 @@ def _own_array(x: Any, _spec: ArraySpec, _options: Options) -> pa.Array:
 
 NUMPY_TO_ARROW = (
     MASKED_CLEAN,
-    Rule(
-        name="masked-tensor",
+    refuse(
+        "masked-tensor",
+        "Arrow has nulls in columns of plain numbers only, and the mask would be lost",
+        "x.filled(value), or convert x.data and x.mask apart",
         when=lambda s, o: "masked" in s.flags and not (s.ndim == 1 and s.dtype in {*ARROW_TYPES, *_TIMES, "bool"}),
-        action="refuse",
         reason="masked",
-        says="Arrow has nulls in columns of plain numbers only, and the mask would be lost",
-        remedy="x.filled(value), or convert x.data and x.mask apart",
     ),
     BEYOND,
-    Rule(
-        name="byte-order",
-        when=lambda s, o: "byte-order" in s.flags,
-        action="copy",
-        reason="byte-order",
-        says="the array is stored in the other byte order than this machine's",
-        remedy="x.astype(x.dtype.newbyteorder('=')), once, where it is read",
-        then=_fresh,
-        apply=lambda x, s, o: x.astype(x.dtype.newbyteorder("="), order="C"),
-    ),
-    Rule(
-        name="days",
+    BYTE_ORDER,
+    copies(
+        "days",
+        "NumPy keeps days in 64 bits, Arrow's date32 in 32",
         when=lambda s, o: s.kind == "numpy" and s.dtype == "datetime64[D]" and s.ndim == 1,
-        action="copy",
         reason="dtype",
-        says="NumPy keeps days in 64 bits, Arrow's date32 in 32",
         then=lambda s, o: as_kind(
             s, "arrow", strides=None, writable=False, layout="narrow", nbytes=(s.nbytes or 0) // 2
         ),
         apply=_from_days,
     ),
-    Rule(
-        name="dtype",
+    refuse(
+        "dtype",
+        "Arrow has no arrays of {spec.dtype} that both sides read alike",
+        "pa.array(x) for text and objects; x.astype('float64'), x.astype('datetime64[s]') for the others",
         when=lambda s, o: (
             s.kind == "numpy" and s.dtype not in SHARED_DTYPES and s.dtype not in CARRIED and s.dtype not in _TIMES
         ),
-        action="refuse",
-        reason="dtype",
-        says="Arrow has no arrays of {spec.dtype} that both sides read alike",
-        remedy="pa.array(x) for text and objects; x.astype('float64'), x.astype('datetime64[s]') for the others",
     ),
-    Rule(
-        name="non-contiguous",
+    copies(
+        "non-contiguous",
+        "Arrow's values lie one behind the other, these do not",
+        "np.ascontiguousarray(x) once, where it is made",
         when=lambda s, o: s.kind == "numpy" and ("non-contiguous" in s.flags or "overlap" in s.flags),
-        action="copy",
-        reason="non-contiguous",
-        says="Arrow's values lie one behind the other, these do not",
-        remedy="np.ascontiguousarray(x) once, where it is made",
         then=_fresh,
         apply=_own_values,
     ),
-    Rule(
-        name="zero-dim",
+    copies(
+        "zero-dim",
+        "an Arrow scalar is a value, not memory",
         when=lambda s, o: s.kind == "numpy" and s.shape == (),
-        action="copy",
-        reason="zero-dim",
-        says="an Arrow scalar is a value, not memory",
+        then=unchanged,
         apply=lambda x, s, o: np.asarray(x),
     ),
-    Rule(
-        name="asked",
+    copies(
+        "asked",
+        'copy="always"',
         when=lambda s, o: s.kind == "numpy" and o.copy == "always",
-        action="copy",
-        reason="asked",
-        says='copy="always"',
         then=_fresh,
         apply=_own_values,
     ),
-    Rule(
-        name="share",
-        when=lambda s, o: s.kind == "numpy",
-        says="Arrow buffers over the same memory; a mask becomes nulls, NaT a null",
+    views(
+        "share",
+        "Arrow buffers over the same memory; a mask becomes nulls, NaT a null",
+        when=is_kind("numpy"),
         then=_arrow_spec,
         apply=_to_arrow,
     ),
 )
 
 ARROW_TO_ARROW = (
-    Rule(
-        name="tensor",
+    views(
+        "tensor",
+        "pyarrow.Tensor: the same memory as a fixed-shape tensor array",
         when=lambda s, o: s.layout == "tensor" and s.dtype in SHARED_DTYPES,
-        says="pyarrow.Tensor: the same memory as a fixed-shape tensor array",
         then=lambda s, o: as_kind(s, "numpy", layout="strided"),
         apply=lambda x, s, o: x.to_numpy(),
     ),
     *NUMPY_TO_ARROW,
-    Rule(
-        name="chunked",
-        when=lambda s, o: "chunked" in s.flags,
-        action="copy",
-        reason="chunked",
-        says="the values lie in several chunks, and an array is one",
-        remedy="convert chunk by chunk, or combine_chunks() once where it is read",
-        then=_settled("chunked"),
-        apply=_combined,
-    ),
-    Rule(
-        name="sole-chunk",
-        when=lambda s, o: "sole-chunk" in s.flags,
-        says="a chunked array with one filled chunk is that chunk",
-        then=_settled("sole-chunk"),
-        apply=lambda x, s, o: sole_chunk(x),
-    ),
-    Rule(
-        name="asked",
+    _CHUNKED,
+    _SOLE_CHUNK,
+    copies(
+        "asked",
+        'copy="always"',
         when=lambda s, o: s.kind == "arrow" and o.copy == "always" and "scalar" not in s.flags,
-        action="copy",
-        reason="asked",
-        says='copy="always"',
+        then=unchanged,
         apply=_own_array,
     ),
 )

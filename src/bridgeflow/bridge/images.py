@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow.bridge.rules import Options, Rule
+from bridgeflow.bridge.rules import Options, copies, is_kind, refuse
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["PIL_TO_NUMPY", "describe_pil"]
@@ -48,29 +48,18 @@ def _pixels(image: Any, spec: ArraySpec, options: Options) -> Any:
 
 
 PIL_TO_NUMPY = (
-    Rule(
-        name="mode",
+    refuse(
+        "mode",
+        "the values of a PIL image of {spec.dtype} are not colours",
+        'image.convert("RGB") or another plain mode first',
         when=lambda s, o: s.dtype.startswith("mode "),
-        action="refuse",
         reason="dtype",
-        says="the values of a PIL image of {spec.dtype} are not colours",
-        remedy='image.convert("RGB") or another plain mode first',
     ),
-    Rule(
-        name="layout",
+    refuse(
+        "layout",
+        "an image's axes can be ordered in two ways, and neither is guessed",
+        'pass layout="HWC" or layout="CHW"',
         when=lambda s, o: s.kind == "pil" and o.layout is None,
-        action="refuse",
-        reason="layout",
-        says="an image's axes can be ordered in two ways, and neither is guessed",
-        remedy='pass layout="HWC" or layout="CHW"',
     ),
-    Rule(
-        name="decode",
-        when=lambda s, o: s.kind == "pil",
-        action="copy",
-        reason="decode",
-        says="PIL hands out its pixels as a copy only",
-        then=_shape,
-        apply=_pixels,
-    ),
+    copies("decode", "PIL hands out its pixels as a copy only", when=is_kind("pil"), then=_shape, apply=_pixels),
 )

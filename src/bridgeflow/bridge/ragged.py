@@ -7,7 +7,6 @@ step puts the rows back together.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -19,7 +18,22 @@ import pyarrow as pa
 
 from bridgeflow.bridge.arrow_layout import joined, rows_of
 from bridgeflow.bridge.dtypes import CARRIED, fill_value
-from bridgeflow.bridge.rules import Options, Route, Rule, Step, Target, fold
+from bridgeflow.bridge.rules import (
+    Options,
+    Route,
+    Rule,
+    Step,
+    Target,
+    Then,
+    copies,
+    fold,
+    has,
+    is_kind,
+    refuse,
+    same,
+    unchanged,
+    views,
+)
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, itemsize
 
@@ -110,57 +124,54 @@ def _as_column(rows: Rows, _spec: ArraySpec, _options: Options) -> pa.Array:
     return pa.LargeListArray.from_arrays(pa.array(rows.offsets.astype(np.int64)), rows.values)
 
 
-def _row_shape(**changes: Any) -> Callable[[ArraySpec, Options], ArraySpec]:
+def _row_shape(**changes: Any) -> Then:
     return lambda spec, _options: replace(spec, flags=frozenset(), **changes)
 
 
 ROWS = (
-    Rule(
-        name="rows-column",
-        when=lambda s, o: s.kind == "arrow",
-        says="a large_list over the same values",
+    views(
+        "rows-column",
+        "a large_list over the same values",
+        when=is_kind("arrow"),
         then=_row_shape(layout="large_list"),
         apply=_as_column,
     ),
-    Rule(
-        name="rows-list",
+    views(
+        "rows-list",
+        "one view of the values for each row, in a Python list",
         when=lambda s, o: o.ragged == "list",
-        says="one view of the values for each row, in a Python list",
         then=_row_shape(layout="rows"),
         apply=_as_list,
     ),
-    Rule(
-        name="rows-pad-value",
+    refuse(
+        "rows-pad-value",
+        "{spec.dtype} cannot hold the pad_value asked for",
+        "pass a pad_value that the element type has, or convert the values first",
         when=lambda s, o: o.ragged == "pad" and not _pads(s, o),
-        action="refuse",
         reason="dtype",
-        says="{spec.dtype} cannot hold the pad_value asked for",
-        remedy="pass a pad_value that the element type has, or convert the values first",
     ),
-    Rule(
-        name="rows-pad",
+    copies(
+        "rows-pad",
+        "rows of unequal length are padded to the longest",
+        'ragged="jagged" (to torch) or ragged="list" shares',
         when=lambda s, o: o.ragged == "pad",
-        action="copy",
         reason="ragged",
-        says="rows of unequal length are padded to the longest",
-        remedy='ragged="jagged" (to torch) or ragged="list" shares',
         then=lambda s, o: s.fresh(),
         apply=_as_padded,
     ),
-    Rule(
-        name="rows-jagged",
+    views(
+        "rows-jagged",
+        "torch's nested layout: the same values, offsets beside them",
         when=lambda s, o: o.ragged == "jagged" and s.kind == "torch",
-        says="torch's nested layout: the same values, offsets beside them",
         then=_row_shape(layout="jagged"),
         apply=_as_jagged,
     ),
-    Rule(
-        name="rows",
+    refuse(
+        "rows",
+        "NumPy has no jagged arrays",
+        'pass ragged="pad" or ragged="list"',
         when=lambda s, o: o.ragged == "jagged" and s.kind != "torch",
-        action="refuse",
         reason="ragged",
-        says="NumPy has no jagged arrays",
-        remedy='pass ragged="pad" or ragged="list"',
     ),
 )
 """The last step for rows of unequal length: what they become, once their values have crossed."""
@@ -179,38 +190,35 @@ def _pads(spec: ArraySpec, options: Options) -> bool:
 
 
 GATHER = (
-    Rule(
-        name="transposed",
-        when=lambda s, o: "transposed" in s.flags,
-        action="refuse",
+    refuse(
+        "transposed",
+        "the rows of the jagged tensor do not differ along its first inner axis: it lies transposed",
+        "transpose it back first",
         reason="layout",
-        says="the rows of the jagged tensor do not differ along its first inner axis: it lies transposed",
-        remedy="transpose it back first",
     ),
-    Rule(
-        name="holes",
-        when=lambda s, o: "holes" in s.flags,
-        action="copy",
+    copies(
+        "holes",
+        "the jagged rows have holes between them; they are gathered",
+        ".contiguous() it once, where it is made",
         reason="layout",
-        says="the jagged rows have holes between them; they are gathered",
-        remedy=".contiguous() it once, where it is made",
         then=lambda s, o: replace(s, nbytes=None),
+        apply=same,
     ),
-    Rule(
-        name="chunked",
-        when=lambda s, o: "chunked" in s.flags,
-        action="copy",
-        reason="chunked",
-        says="the rows lie in several chunks, and an array is one",
-        remedy="convert chunk by chunk, or combine_chunks() once where it is read",
+    copies(
+        "chunked",
+        "the rows lie in several chunks, and an array is one",
+        "convert chunk by chunk, or combine_chunks() once where it is read",
+        then=unchanged,
+        apply=same,
     ),
-    Rule(
-        name="list-view",
-        when=lambda s, o: "scattered" in s.flags,
-        action="copy",
+    copies(
+        "list-view",
+        "the rows of the list view overlap, or lie in another order; they are gathered",
+        "make a list of it, where it is made (pyarrow's cast from list views loses rows)",
+        when=has("scattered"),
         reason="layout",
-        says="the rows of the list view overlap, or lie in another order; they are gathered",
-        remedy="make a list of it, where it is made (pyarrow's cast from list views loses rows)",
+        then=unchanged,
+        apply=same,
     ),
 )
 """What has to be done, before the values cross, to have the rows one behind the other."""

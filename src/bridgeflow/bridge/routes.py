@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache, lru_cache
 
-from bridgeflow.bridge import array_like, images, numpy_torch
+from bridgeflow.bridge import array_like, half, images, numpy_torch
 from bridgeflow.bridge.dtypes import CARRIED
 from bridgeflow.bridge.rules import LISTS, Options, Route, Rule, Target, fold
 from bridgeflow.errors import CopyRefused
@@ -49,7 +49,7 @@ def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
     if target == "torch":
         before = () if source == "numpy" else into_numpy[source]
         return before + numpy_torch.NUMPY_TO_TORCH + numpy_torch.FINISH_TORCH
-    return into_numpy[source] + numpy_torch.HALF_TO_NUMPY + numpy_torch.FINISH_NUMPY
+    return into_numpy[source] + half.HALF_TO_NUMPY + numpy_torch.FINISH_NUMPY
 
 
 def table() -> dict[tuple[Kind, Target], tuple[Rule, ...]]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, cast
+
+import numpy as np
 
 from bridgeflow.errors import NoRoute
 from bridgeflow.policy import (
@@ -39,9 +41,21 @@ __all__ = [
     "Rule",
     "Step",
     "Target",
+    "Then",
+    "When",
     "as_kind",
+    "copies",
     "fold",
+    "fresh",
+    "has",
+    "has_layout",
+    "is_kind",
     "parse_options",
+    "refuse",
+    "same",
+    "unchanged",
+    "views",
+    "without",
 ]
 
 
@@ -83,15 +97,31 @@ def parse_options(**raw: Any) -> Options:
     return Options(**raw)
 
 
-def _unchanged(spec: ArraySpec, _options: Options) -> ArraySpec:
+When: TypeAlias = Callable[[ArraySpec, Options], bool]
+Then: TypeAlias = Callable[[ArraySpec, Options], ArraySpec]
+Apply: TypeAlias = Callable[[Any, ArraySpec, Options], Any]
+
+
+def unchanged(spec: ArraySpec, _options: Options) -> ArraySpec:
+    """The spec as it is."""
     return spec
 
 
-def _untouched(x: Any, _spec: ArraySpec, _options: Options) -> Any:
+def fresh(spec: ArraySpec, _options: Options) -> ArraySpec:
+    """The spec in new memory."""
+    return spec.fresh()
+
+
+def same(x: Any, _spec: ArraySpec, _options: Options) -> Any:
+    """The array as it is."""
     return x
 
 
-@dataclass(frozen=True, kw_only=True)
+def _copied(x: Any, _spec: ArraySpec, _options: Options) -> Any:
+    return np.array(x, order="C")
+
+
+@dataclass(frozen=True)
 class Rule:
     """One row of the table.
 
@@ -100,13 +130,67 @@ class Rule:
     """
 
     name: str
-    when: Callable[[ArraySpec, Options], bool]
+    when: When
     action: Action | Literal["refuse"] = "view"
     reason: Reason | None = None
     says: str = ""
     remedy: str = ""
-    then: Callable[[ArraySpec, Options], ArraySpec] = _unchanged
-    apply: Callable[[Any, ArraySpec, Options], Any] = _untouched
+    then: Then = unchanged
+    apply: Apply = same
+
+
+# --- how the table is written -----------------------------------------------------------------------------------------
+
+
+def refuse(name: str, says: str, remedy: str, *, when: When | None = None, reason: Reason | None = None) -> Rule:
+    """A rule that raises `NoRoute`.
+
+    Here and in `views` and `copies`, `when` is the flag called `name`, and `reason` is `name`, unless they are given.
+    """
+    why = reason or cast(Reason, name)
+    return Rule(name=name, when=when or has(name), action="refuse", reason=why, says=says, remedy=remedy)
+
+
+def views(name: str, says: str, *, when: When | None = None, then: Then = unchanged, apply: Apply = same) -> Rule:
+    """A rule that keeps the memory; by default the array as it is."""
+    return Rule(name=name, when=when or has(name), says=says, then=then, apply=apply)
+
+
+def copies(
+    name: str,
+    says: str,
+    remedy: str = "",
+    *,
+    when: When | None = None,
+    reason: Reason | None = None,
+    then: Then = fresh,
+    apply: Apply = _copied,
+    action: Action = "copy",
+) -> Rule:
+    """A rule that writes new memory; by default the values of an ndarray, in C order."""
+    why = reason or cast(Reason, name)
+    return Rule(name, when or has(name), action, why, says, remedy, then, apply)
+
+
+def has(*flags: str) -> When:
+    """The condition that a spec has one of these flags."""
+    some = frozenset(flags)
+    return lambda spec, _options: not some.isdisjoint(spec.flags)
+
+
+def has_layout(*layouts: str) -> When:
+    """The condition that a spec has one of these layouts."""
+    return lambda spec, _options: spec.layout in layouts
+
+
+def is_kind(kind: Kind) -> When:
+    """The condition that a value is of this kind."""
+    return lambda spec, _options: spec.kind == kind
+
+
+def without(*flags: str, **changes: Any) -> Then:
+    """The spec without these flags, and with these changes."""
+    return lambda spec, _options: replace(spec, flags=spec.flags - set(flags), **changes)
 
 
 @dataclass(frozen=True)
