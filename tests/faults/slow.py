@@ -8,7 +8,7 @@ import time
 from threading import Event
 
 from bridgeflow import cli
-from bridgeflow.engines.attended import Halt
+from bridgeflow.engines.background import CancelToken
 from bridgeflow.pipeline.chunked import ChunkedRun
 
 
@@ -16,12 +16,12 @@ def main() -> None:
     seconds, stuck = float(sys.argv[1]), sys.argv[2] == "1"
     sys.argv = ["bridgeflow", *sys.argv[3:]]
     push, pause = ChunkedRun.push, Event()
-    halts = []
-    begun = Halt.__init__
+    tokens = []
+    begun = CancelToken.__init__
 
     def remembered(self):
         begun(self)
-        halts.append(self)
+        tokens.append(self)
 
     def slow(self, columns, *, last=False):
         made = push(self, columns, last=last)
@@ -31,11 +31,11 @@ def main() -> None:
             end = time.monotonic() + seconds
             while time.monotonic() < end:
                 pause.wait(0.01)
-                for halt in halts:
-                    halt.check()
+                for token in tokens:
+                    token.check()
         return made
 
-    Halt.__init__ = remembered
+    CancelToken.__init__ = remembered
     ChunkedRun.push = slow
     cli.main()
 

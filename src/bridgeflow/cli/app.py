@@ -346,7 +346,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
     with reporting_errors(as_json, debug):
         from dataclasses import asdict
 
-        from bridgeflow.engines.machine import examine
+        from bridgeflow.doctor import examine
 
         findings = examine()
         marks = {"ok": "", "note": "note: ", "bad": "BAD: "}

@@ -88,7 +88,7 @@ def run_to_exit(app: typer.Typer) -> None:
 
 def _end_if_busy(error: BaseException, code: int) -> None:
     """End at once where work goes on that nobody may wait for: what is committed stays, the rest was never visible."""
-    from bridgeflow.engines.attended import was_left_running
+    from bridgeflow.engines.background import was_left_running
 
     if was_left_running(error):
         flush_streams()

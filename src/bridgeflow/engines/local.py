@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from bridgeflow.bridge import describe, shape_of, to_numpy, trace
-from bridgeflow.engines.attended import Halt, attend
+from bridgeflow.engines.background import CancelToken, run_interruptibly
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError
 from bridgeflow.io import Receipt, Source
 from bridgeflow.io.base import Columns
@@ -137,10 +137,10 @@ def run_job(
         )
     job.check_outputs(overwrite=overwrite)
     results: list[Result] = []
-    halt = Halt()
+    cancel = CancelToken()
     with job.open() as source:
-        run = _FileRun(job, source, overwrite, progress, halt, picture)
-        attend([lambda: results.append(run.result())], halt)
+        run = _FileRun(job, source, overwrite, progress, cancel, picture)
+        run_interruptibly([lambda: results.append(run.result())], cancel)
     return results[0]
 
 
@@ -153,14 +153,14 @@ class _FileRun:
         source: Source,
         overwrite: bool,
         progress: Progress | None,
-        halt: Halt,
+        cancel: CancelToken,
         picture: Picture | None,
     ) -> None:
         self._job = job
         self._source = source
         self._overwrite = overwrite
         self._progress = progress or (lambda name, number, total: None)
-        self._halt = halt
+        self._cancel = cancel
         self._picture = picture
         plan = job.plan(source)
         self._sides = job.sides(source, plan)
@@ -180,7 +180,7 @@ class _FileRun:
         with trace() as crossings:
             with clock.step(), job.reading():
                 read = source.read()
-            made, before = _transform(job, layout.opened(read), clock, self._halt)
+            made, before = _transform(job, layout.opened(read), clock, self._cancel)
         # Measured before anything is written: what cannot be reported must not leave half of its results behind.
         with job.locating("report"):
             pair = self._pair(before, made)
@@ -216,7 +216,7 @@ class _FileRun:
             begun = False
             pieces = source.chunks(rows)
             for number in range(chunks):
-                self._halt.check()
+                self._cancel.check()
                 self._progress(f"chunk {number + 1}", number, chunks)
                 with trace() as made_here:
                     with _timed(took, "read"), job.reading():
@@ -295,7 +295,7 @@ class _FileRun:
     def _write_all(self, sink: Sink, columns: Columns) -> None:
         rows = max(map(len, columns.values()), default=0)
         for start in range(0, max(rows, 1), _WRITE_ROWS):
-            self._halt.check()
+            self._cancel.check()
             sink.write({name: column[start : start + _WRITE_ROWS] for name, column in columns.items()})
 
 
@@ -304,13 +304,13 @@ def _label(number: int, stage: Any) -> str:
     return f"stage {number} ({type(stage).__name__})"
 
 
-def _transform(job: Job, columns: Any, clock: _Clock, halt: Halt) -> tuple[Any, Any]:
+def _transform(job: Job, columns: Any, clock: _Clock, cancel: CancelToken) -> tuple[Any, Any]:
     """The columns after the last stage, and those that the report calls "before"."""
     wanted = None if job.report is None else job.report.before
     before = columns if job.report and wanted is None else None
     for number, stage in enumerate(job.transform.stages, 1):
         label = _label(number, stage)
-        halt.check()
+        cancel.check()
         with clock.step():
             try:
                 columns = (Runner([Stage(label, stage)]) if isinstance(stage, LeafTransform) else stage)(columns)

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeAlias
 
 from bridgeflow._threads import usable_cores
 from bridgeflow._version import __version__
-from bridgeflow.engines.attended import Halt, Memory, attend
+from bridgeflow.engines.background import CancelToken, MemoryBudget, run_interruptibly
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import Recording, Source, format_of, open_source, shown
 from bridgeflow.io import recordings as files_of
@@ -235,11 +235,11 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
     """Configuration, versions, and the bytes of all inputs; no path, time or number of threads."""
     hashes: dict[int, tuple[str, _Stamps]] = {}
     waiting = iter(range(len(recordings)))
-    halt, lock = Halt(), Lock()
+    cancel, lock = CancelToken(), Lock()
 
     def hash_some() -> None:
         while True:
-            halt.check()
+            cancel.check()
             with lock:
                 number = next(waiting, None)
             if number is None:
@@ -247,7 +247,7 @@ def _identity(job: Job, recordings: Sequence[Recording]) -> _Identity:
             hashes[number] = _hash(recordings[number], job.roots)
 
     with job.reading():
-        attend([hash_some] * min(_threads(job), len(recordings)), halt)
+        run_interruptibly([hash_some] * min(_threads(job), len(recordings)), cancel)
     inputs = [
         {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number][0]} for number, one in enumerate(recordings)
     ]
@@ -491,8 +491,8 @@ class _Run:
         self._stamps = identity.stamps
         self._watch = watch
         self._suffix = format_of(job.sink.path, job.sink.format).suffixes[0]
-        self._halt = Halt()
-        self._memory = Memory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+        self._cancel = CancelToken()
+        self._memory = MemoryBudget(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
         self._lock = Lock()
         self._waiting = iter(range(len(recordings)))
         self._done = dict.fromkeys(range(len(recordings)), 0.0)  # bytes of each recording
@@ -509,7 +509,7 @@ class _Run:
         self._before = sum(self._done.values())
         errors: list[tuple[int, BaseException]] = []
         threads = min(_threads(self._job), len(self._recordings))
-        attend([lambda: self._some(errors, threads)] * threads, self._halt, tick=self._tell)
+        run_interruptibly([lambda: self._some(errors, threads)] * threads, self._cancel, tick=self._tell)
         if errors:
             raise min(errors, key=lambda one: one[0])[1]
         self._tell()
@@ -523,7 +523,7 @@ class _Run:
         """One recording after the other, until there is none left; one of so many threads that do this."""
         work_side_by_side(threads)
         while True:
-            self._halt.check()
+            self._cancel.check()
             with self._lock:
                 number = next(self._waiting, None)
             if number is None:
@@ -532,7 +532,7 @@ class _Run:
                 self._recording(number)
             except (BridgeflowError, OSError) as error:
                 errors.append((number, error))
-                self._halt.set()
+                self._cancel.set()
 
     def _recording(self, number: int) -> None:
         recording, log, job = self._recordings[number], self._logs[number], self._job
@@ -544,7 +544,7 @@ class _Run:
             settings = job.settings(plan, source=recording.name)
             if job.whole(plan):
                 nbytes = sum(spec.expected_nbytes() or spec.nbytes or 0 for spec in source.specs.values())
-                with self._memory.of(_WHOLE_TIMES * nbytes, self._halt.check):
+                with self._memory.of(_WHOLE_TIMES * nbytes, self._cancel.check):
                     self._shard(number, source, 0, source.rows, settings, self._whole(source))
                 return
             chunked = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=recording.name)
@@ -588,7 +588,7 @@ class _Run:
         rows = self._job.chunk_rows(source)
         chunks = source.chunks(rows, start=start, stop=end)
         for position in range(start, end, rows):
-            self._halt.check()
+            self._cancel.check()
             upto = min(position + rows, end)
             with self._job.reading():
                 columns = next(chunks)
@@ -605,7 +605,7 @@ class _Run:
         with self._locating(source):
             made = job.transform(layout.opened(read))
         columns = layout.closed(made, job.axes(source))
-        self._halt.check()
+        self._cancel.check()
         yield columns
 
     @contextmanager

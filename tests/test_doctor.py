@@ -10,8 +10,8 @@ from importlib import metadata
 import pytest
 import torch
 
-from bridgeflow.engines import machine
-from bridgeflow.engines.machine import examine
+from bridgeflow import doctor
+from bridgeflow.doctor import examine
 from bridgeflow.signal.iir import native
 
 
@@ -37,7 +37,7 @@ def test_missing_packages(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    monkeypatch.setattr(machine, "_why_not_imported", lambda module, path: "ModuleNotFoundError: No module")
+    monkeypatch.setattr(doctor, "_why_not_imported", lambda module, path: "ModuleNotFoundError: No module")
     assert (found("scipy").verdict, found("scipy").remedy) == ("bad", "pip install scipy")
     assert (found("matplotlib").verdict, found("bridgeflow").verdict) == ("note", "note")
 
@@ -58,9 +58,9 @@ def test_a_package_that_cannot_be_imported_is_found_out(monkeypatch, tmp_path, n
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text(code + "\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(machine, "_REQUIRED", {"torch": "json", "PyYAML": "yaml", "torchvision": "torchvision"})
-    monkeypatch.setattr(machine, "_OPTIONAL", {"matplotlib": ("matplotlib", "pictures")})
-    monkeypatch.setattr(machine, "_native", lambda path: machine.Finding("native engine", "built"))
+    monkeypatch.setattr(doctor, "_REQUIRED", {"torch": "json", "PyYAML": "yaml", "torchvision": "torchvision"})
+    monkeypatch.setattr(doctor, "_OPTIONAL", {"matplotlib": ("matplotlib", "pictures")})
+    monkeypatch.setattr(doctor, "_native", lambda path: doctor.Finding("native engine", "built"))
     finding = found(name)
     assert (finding.verdict, said in finding.found) == ("bad", True), finding
     assert finding.remedy.startswith(f"pip install --force-reinstall {name}")
@@ -68,9 +68,9 @@ def test_a_package_that_cannot_be_imported_is_found_out(monkeypatch, tmp_path, n
 
 def test_an_import_that_hangs_is_found_out(monkeypatch, tmp_path):
     (tmp_path / "slow.py").write_text("import time; time.sleep(60)\n")
-    monkeypatch.setattr(machine, "_LONGEST_IMPORT", 0.5)
+    monkeypatch.setattr(doctor, "_LONGEST_IMPORT", 0.5)
     path = json.dumps([str(tmp_path), *sys.path])
-    assert machine._why_not_imported("slow", path) == "its import has not ended after 0 s"
+    assert doctor._why_not_imported("slow", path) == "its import has not ended after 0 s"
 
 
 def test_the_native_engine_is_there_or_its_absence_has_a_reason():

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bridgeflow.io.commit import abandon
 
-__all__ = ["GRACE", "Halt", "Memory", "Stopped", "attend", "was_left_running"]
+__all__ = ["GRACE", "CancelToken", "Cancelled", "MemoryBudget", "run_interruptibly", "was_left_running"]
 
 GRACE: Final = 1.2
 """Seconds that work has to end once it was told to, before it is left where it is."""
@@ -20,11 +20,11 @@ _TICK: Final = 0.05
 _LEFT: Final = "bridgeflow: work was left running"
 
 
-class Stopped(Exception):
-    """Raised within work that was told to end; never leaves `attend`."""
+class Cancelled(Exception):
+    """Raised within work that was told to end; never leaves `run_interruptibly`."""
 
 
-class Halt:
+class CancelToken:
     """Says to work in progress that it is to end."""
 
     def __init__(self) -> None:
@@ -35,12 +35,12 @@ class Halt:
         self._event.set()
 
     def check(self) -> None:
-        """Raise `Stopped` where the work is to end; to be called between pieces of it."""
+        """Raise `Cancelled` where the work is to end; to be called between pieces of it."""
         if self._event.is_set():
-            raise Stopped
+            raise Cancelled
 
 
-class Memory:
+class MemoryBudget:
     """A budget that work on several threads shares: who needs more than is left waits for the others.
 
     Args:
@@ -70,12 +70,14 @@ class Memory:
                 self._changed.notify_all()
 
 
-def attend(works: Sequence[Callable[[], None]], halt: Halt, *, tick: Callable[[], None] | None = None) -> None:
+def run_interruptibly(
+    works: Sequence[Callable[[], None]], cancel: CancelToken, *, tick: Callable[[], None] | None = None
+) -> None:
     """Run functions side by side, each in a thread of its own, and wait for all of them.
 
     Args:
-        works: the functions; they call `halt.check()` between pieces of their work.
-        halt: set as soon as one of them fails, or the wait is interrupted.
+        works: the functions; they call `cancel.check()` between pieces of their work.
+        cancel: set as soon as one of them fails, or the wait is interrupted.
         tick: called now and then while waiting.
 
     Raises:
@@ -90,11 +92,11 @@ def attend(works: Sequence[Callable[[], None]], halt: Halt, *, tick: Callable[[]
     def run(number: int, work: Callable[[], None]) -> None:
         try:
             work()
-        except Stopped:
+        except Cancelled:
             pass
         except BaseException as error:
             errors[number] = error
-            halt.set()
+            cancel.set()
         finally:
             ended[number].set()
 
@@ -112,7 +114,7 @@ def attend(works: Sequence[Callable[[], None]], halt: Halt, *, tick: Callable[[]
                 if tick is not None:
                     tick()
     except BaseException as error:
-        halt.set()
+        cancel.set()
         end = monotonic() + GRACE
         begun = [event for thread, event in zip(threads, ended, strict=True) if thread.ident is not None]
         if not all(event.wait(max(end - monotonic(), 0)) for event in begun):
@@ -125,5 +127,5 @@ def attend(works: Sequence[Callable[[], None]], halt: Halt, *, tick: Callable[[]
 
 
 def was_left_running(error: BaseException) -> bool:
-    """Whether work goes on although its `attend` was interrupted by this."""
+    """Whether work goes on although its `run_interruptibly` was interrupted by this."""
     return _LEFT in getattr(error, "__notes__", ())

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 
 from bridgeflow.bridge import to_tensor, trace
-from bridgeflow.engines.attended import Halt, Memory, Stopped, attend, was_left_running
+from bridgeflow.engines.background import Cancelled, CancelToken, MemoryBudget, run_interruptibly, was_left_running
 
 
 def test_all_works_are_done_side_by_side():
     meeting = threading.Barrier(3, timeout=10)
     done = []
-    attend([lambda: done.append(meeting.wait())] * 3, Halt())
+    run_interruptibly([lambda: done.append(meeting.wait())] * 3, CancelToken())
     assert sorted(done) == [0, 1, 2]
 
 
 def test_the_first_error_in_order_arrives_and_ends_the_others():
-    halt = Halt()
+    cancel = CancelToken()
     both = threading.Barrier(2, timeout=10)
 
     def fails(message):
@@ -27,20 +27,20 @@ def test_the_first_error_in_order_arrives_and_ends_the_others():
 
     def goes_on():
         while True:
-            halt.check()
+            cancel.check()
             time.sleep(0.001)
 
     with pytest.raises(ValueError, match="first"):
-        attend([goes_on, lambda: fails("first"), lambda: fails("second")], halt)
+        run_interruptibly([goes_on, lambda: fails("first"), lambda: fails("second")], cancel)
 
 
 def test_what_asks_is_told_to_end_and_waited_for():
-    halt, ended = Halt(), []
+    cancel, ended = CancelToken(), []
 
     def works():
         try:
             while True:
-                halt.check()
+                cancel.check()
                 time.sleep(0.001)
         finally:
             ended.append(True)
@@ -49,32 +49,32 @@ def test_what_asks_is_told_to_end_and_waited_for():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        attend([works], halt, tick=interrupt)
+        run_interruptibly([works], cancel, tick=interrupt)
     assert ended == [True]
     assert not was_left_running(caught.value)
 
 
 def test_what_does_not_ask_is_left_running(monkeypatch):
-    monkeypatch.setattr("bridgeflow.engines.attended.GRACE", 0.05)
+    monkeypatch.setattr("bridgeflow.engines.background.GRACE", 0.05)
     release = threading.Event()
 
     def interrupt():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        attend([lambda: release.wait(10)], Halt(), tick=interrupt)
+        run_interruptibly([lambda: release.wait(10)], CancelToken(), tick=interrupt)
     release.set()
     assert was_left_running(caught.value)
 
 
 def test_crossings_in_the_background_are_traced():
     with trace() as crossings:
-        attend([lambda: to_tensor(np.arange(3.0))], Halt())
+        run_interruptibly([lambda: to_tensor(np.arange(3.0))], CancelToken())
     assert len(crossings) == 1
 
 
 def test_a_budget_is_shared_and_whoever_needs_more_than_all_of_it_works_alone():
-    memory, inside, most = Memory(100), [], []
+    memory, inside, most = MemoryBudget(100), [], []
 
     def works(nbytes):
         for _ in range(20):
@@ -83,14 +83,14 @@ def test_a_budget_is_shared_and_whoever_needs_more_than_all_of_it_works_alone():
                 most.append(tuple(inside))
                 inside.remove(nbytes)
 
-    attend([lambda n=n: works(n) for n in (40, 60, 70, 500)], Halt())
+    run_interruptibly([lambda n=n: works(n) for n in (40, 60, 70, 500)], CancelToken())
     assert all(sum(one) <= 100 or one == (500,) for one in most)
     assert len(most) == 80
 
 
 def test_a_wait_for_memory_can_be_ended():
-    memory, halt = Memory(10), Halt()
-    with memory.of(10, halt.check):
-        halt.set()
-        with pytest.raises(Stopped), memory.of(1, halt.check):
+    memory, cancel = MemoryBudget(10), CancelToken()
+    with memory.of(10, cancel.check):
+        cancel.set()
+        with pytest.raises(Cancelled), memory.of(1, cancel.check):
             pass
