@@ -130,12 +130,12 @@ def bare(path: Path) -> Epoch:
 def filter_alone(path: Path, precision: str) -> Epoch:
     """What no loader can be faster than here: our filter over batches that lie in memory, by two threads."""
     from bridgeflow import SignalDataset, SignalFilter
-    from bridgeflow.signal.iir.native import work_side_by_side
+    from bridgeflow._threads import share_threads
 
     rows = SignalDataset(path)
     batches = [rows.batch(range(start, start + BATCH))["x"] for start in range(0, ROWS, BATCH)]
     transform = SignalFilter(**{**TRANSFORM, "keys": None}, precision=precision)
-    pool = ThreadPoolExecutor(2, initializer=work_side_by_side, initargs=(2,))
+    pool = ThreadPoolExecutor(2, initializer=share_threads, initargs=(2,))
     return lambda: pool.map(transform, batches)
 
 

@@ -17,7 +17,8 @@ from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import Design, FirFilter, IirFilter, Sos, Taps, make_design
 from bridgeflow.signal.fir import zero_phase_delay
 from bridgeflow.signal.iir.engine import Array, Precision
-from bridgeflow.signal.torch_ops import default_padlen, extend, sosfilt_tensor, sosfilt_zi_tensor, sosfiltfilt_tensor
+from bridgeflow.signal.iir.torch_ops import sosfilt_tensor, sosfilt_zi_tensor, sosfiltfilt_tensor
+from bridgeflow.signal.padding import default_padlen, pad_ends
 
 __all__ = ["SignalFilter"]
 
@@ -195,7 +196,7 @@ class SignalFilter(nn.Module):
                     f"nn.SignalFilter: {samples} samples cannot be padded by {self._delay}, half the taps; "
                     "pass a longer recording"
                 )
-            signal = extend(signal, "odd", self._delay)
+            signal = pad_ends(signal, "odd", self._delay)
         else:
             before = signal[..., :1] if self.initial == "steady" else torch.zeros_like(signal[..., :1])
             signal = torch.cat([before.expand(*x.shape[:-1], memory), signal], dim=-1)

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from bridgeflow import Compose, Scale, SignalFilter
+from bridgeflow._threads import compute_threads
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.io import open_sink
 from bridgeflow.pipeline.batches import Batch, collate
@@ -30,7 +31,6 @@ from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.loader import Loader
 from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.randomness import generators
-from bridgeflow.signal.iir.native import threads as compute_threads
 
 ROWS = 53
 BUTTER: dict[str, Any] = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4, "keys": "ecg"}

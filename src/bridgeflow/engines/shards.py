@@ -21,7 +21,7 @@ from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeAlias
 
-from bridgeflow._threads import usable_cores
+from bridgeflow._threads import share_threads, usable_cores
 from bridgeflow._version import __version__
 from bridgeflow.engines.background import CancelToken, MemoryBudget, run_interruptibly
 from bridgeflow.errors import BridgeflowError, DataError
@@ -46,7 +46,6 @@ from bridgeflow.io.shard_folder import job_record, remove_shards
 from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
 from bridgeflow.signal.iir.engine import why_unavailable
-from bridgeflow.signal.iir.native import work_side_by_side
 
 __all__ = ["Moving", "Shard", "ShardsResult", "Watch", "check_folder", "run_shards", "verify_shards"]
 
@@ -521,7 +520,7 @@ class _Run:
 
     def _some(self, errors: list[tuple[int, BaseException]], threads: int) -> None:
         """One recording after the other, until there is none left; one of so many threads that do this."""
-        work_side_by_side(threads)
+        share_threads(threads)
         while True:
             self._cancel.check()
             with self._lock:

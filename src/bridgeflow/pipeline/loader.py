@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, Type
 
 import numpy as np
 
+from bridgeflow._threads import compute_threads
 from bridgeflow.errors import BatchTooLarge, refuse_arguments
 from bridgeflow.memory import require_shared_memory
 from bridgeflow.pipeline.dataset import Begun, SignalDataset
@@ -25,7 +26,6 @@ from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.workers import StartMethod, WorkerPool
 from bridgeflow.policy import parse_integer, parse_word
-from bridgeflow.signal.iir.native import threads as compute_threads
 
 if TYPE_CHECKING:
     from bridgeflow.pipeline.samplers import BatchSampler, RowSampler

@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import Any
 
-from bridgeflow.signal.iir.native import work_side_by_side
+from bridgeflow._threads import share_threads
 
 __all__ = ["Prefetcher"]
 
@@ -109,7 +109,7 @@ class _Place:
 
 
 def _work(function: Callable[[Any], Any], queue: SimpleQueue[_Place | None], threads: int) -> None:
-    work_side_by_side(threads)
+    share_threads(threads)
     while (place := queue.get()) is not None:
         place.fill(function)
         del place  # whose result is not to live until the next task comes

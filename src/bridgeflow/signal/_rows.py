@@ -24,7 +24,6 @@ __all__ = [
     "known_rows",
     "open_rows",
     "own",
-    "padded",
     "together",
     "torch_must",
 ]
@@ -150,17 +149,6 @@ def count(x: Any) -> int:
 def count_rows(x: Any) -> int:
     """How many rows [..., T] has."""
     return math.prod(x.shape[:-1])
-
-
-def padded(x: Any, before: int, behind: int) -> Any:
-    """Rows [..., T] with zeros around them."""
-    if not before and not behind:
-        return x
-    if isinstance(x, np.ndarray):
-        return np.pad(x, [(0, 0)] * (x.ndim - 1) + [(before, behind)])
-    import torch
-
-    return torch.nn.functional.pad(x, (before, behind))
 
 
 def torch_must(*values: Any) -> bool:

@@ -15,9 +15,10 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._arrays import time_last, time_where_it_was
-from bridgeflow.signal._rows import Rows, count, count_rows, join, open_rows, padded
+from bridgeflow.signal._rows import Rows, count, count_rows, join, open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, squared_magnitude
+from bridgeflow.signal.padding import pad_zeros
 
 __all__ = ["Band", "Residual", "check_band", "envelope", "hilbert"]
 
@@ -143,7 +144,7 @@ def envelope(
     out = n if n_out is None else whole_number(n_out, what="envelope: n_out")
     hold(out * count_rows(rows.values), count(rows.values), what="envelope", n_out=out)
     values, fourier = in_precision(rows.values), Fourier(rows.values)
-    spectrum = fourier.fft(values, n) if is_complex(values) else padded(fourier.rfft(values, n), 0, (n - 1) // 2)
+    spectrum = fourier.fft(values, n) if is_complex(values) else pad_zeros(fourier.rfft(values, n), 0, (n - 1) // 2)
     band = np.arange(low, high) % n
     inside = _take(spectrum, band)
     if not is_complex(values):
@@ -205,14 +206,14 @@ def _resampled(spectrum: Any, fourier: Fourier, out: int) -> Any:
     parts = [spectrum[..., : half + 1]]
     if out > n and few % 2 == 0:
         parts += [
-            padded(spectrum[..., half : half + 1], out - n - 1, 0),
+            pad_zeros(spectrum[..., half : half + 1], out - n - 1, 0),
             spectrum[..., n - (half - 1) :][..., : half - 1],
         ]
     else:
-        parts += [padded(spectrum[..., n - (few - half - 1) :][..., : few - half - 1], out - few, 0)]
+        parts += [pad_zeros(spectrum[..., n - (few - half - 1) :][..., : few - half - 1], out - few, 0)]
     taken = join(parts)
     if few % 2 == 0 and out < n:
-        taken = taken + padded(spectrum[..., n - half : n - half + 1], half, out - half - 1)
+        taken = taken + pad_zeros(spectrum[..., n - half : n - half + 1], half, out - half - 1)
     return fourier.ifft(taken, out) * (out / n)
 
 

@@ -28,13 +28,13 @@ from bridgeflow.signal._arrays import (
     time_last,
     time_where_it_was,
 )
-from bridgeflow.signal._padding import Padtype, extend, parse_padding
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter
 from bridgeflow.signal.design.base import solved, whole_delay
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir.engine import Array, Pass, result_dtype, rounded
 from bridgeflow.signal.iir.passes import Passed
+from bridgeflow.signal.padding import Padtype, pad_ends, parse_padding
 
 __all__ = [
     "FirMethod",
@@ -211,7 +211,7 @@ def fir_filtfilt(
 
     def both_ways(piece: Array) -> Array:
         padding = min(edge, piece.shape[-1] - 1)
-        y = extend(settings.units(piece, settings.work_dtype(piece.dtype)), padtype, padding)
+        y = pad_ends(settings.units(piece, settings.work_dtype(piece.dtype)), padtype, padding)
         for _ in ("forwards", "backwards"):
             y, _zf = _by_numpy(weights, y, steady_state(weights, y, Pass()), Pass(), method)
             y = y[..., ::-1]
@@ -288,7 +288,7 @@ def fir_zero_phase(
         padding = min(delay, piece.shape[-1] - 1) if padtype is not None else 0
         ends = np.zeros((*units.shape[:-1], delay - padding), units.dtype)
         y, _zf = _by_numpy(
-            weights, np.concatenate([ends, extend(units, padtype, padding), ends], -1), None, Pass(), method
+            weights, np.concatenate([ends, pad_ends(units, padtype, padding), ends], -1), None, Pass(), method
         )
         return y[..., 2 * delay :]
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bridgeflow.signal.iir.native import threads
+from bridgeflow._threads import compute_threads
 
 __all__ = ["Fourier", "in_precision", "is_complex", "like_data", "spectral_dtype", "squared_magnitude"]
 
@@ -24,7 +24,7 @@ class Fourier:
             import scipy.fft
 
             self._module: Any = scipy.fft
-            self._options = {"workers": threads() if x.size > 1 << 18 else 1}
+            self._options = {"workers": compute_threads() if x.size > 1 << 18 else 1}
         else:
             import torch
 

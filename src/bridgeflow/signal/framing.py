@@ -20,7 +20,7 @@ from bridgeflow.signal._arrays import require_strided, time_last, time_where_it_
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._rows import as_marked, count_rows, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._typing import SameKind
-from bridgeflow.signal.extension import extend
+from bridgeflow.signal.padding import extend
 from bridgeflow.spec import ArraySpec
 
 __all__ = [

@@ -11,10 +11,11 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.ranges import hold, hold_window
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, padded, together
+from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
 from bridgeflow.signal.framing import strided_windows
+from bridgeflow.signal.padding import pad_zeros
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["RunningMedian", "medfilt"]
@@ -59,7 +60,7 @@ def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
     if any(size != 1 for size in sizes[:-1]):
         return rows.close(_around(_ordered(x), sizes))
     half = sizes[-1] // 2
-    return rows.close(inner_medians(padded(_ordered(x), half, half), sizes[-1]))
+    return rows.close(inner_medians(pad_zeros(_ordered(x), half, half), sizes[-1]))
 
 
 def check_odd(size: object, *, what: str) -> None:
@@ -153,7 +154,7 @@ class RunningMedian:
         rows = open_rows(x, -1, what="medfilt")
         hold_window(self.kernel_size, int(rows.values.shape[-1]), what="medfilt: kernel_size")
         half = self.kernel_size // 2
-        return rows.close(inner_medians(padded(_ordered(rows.values), half, half), self.kernel_size))
+        return rows.close(inner_medians(pad_zeros(_ordered(rows.values), half, half), self.kernel_size))
 
     @property
     def latency(self) -> int:
@@ -203,5 +204,5 @@ class RunningMedian:
         """The medians whose windows reach beyond the end."""
         if not state["begun"] or not self.latency:
             return None
-        medians = inner_medians(padded(state["tail"], 0, self.latency), self.kernel_size)
+        medians = inner_medians(pad_zeros(state["tail"], 0, self.latency), self.kernel_size)
         return as_marked(medians, state["kind"], same_dtype=True)

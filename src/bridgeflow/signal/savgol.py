@@ -19,8 +19,8 @@ from bridgeflow.signal._arrays import as_number
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal._typing import SameKind
-from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fir import fir_filter
+from bridgeflow.signal.padding import extend
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["Ends", "SavgolSmoother", "savgol_filter"]

@@ -25,7 +25,6 @@ from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError, UnstableFilter
 from bridgeflow.signal._arrays import as_ndarray, open_array
 from bridgeflow.signal._axes import axis_of, parse_axis
-from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import Ba
@@ -34,6 +33,7 @@ from bridgeflow.signal.design.roots import roots
 from bridgeflow.signal.fir import fir_filter, fir_filtfilt
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.iir.engine import Array, result_dtype
+from bridgeflow.signal.padding import Padtype, parse_padding
 from bridgeflow.signal.scipy_names import call_scipy
 
 __all__ = ["Fraction", "filtfilt", "lfilter", "lfilter_zi"]

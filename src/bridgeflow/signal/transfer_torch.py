@@ -24,12 +24,12 @@ from torch import Tensor
 from bridgeflow.bridge import kind_of, to_numpy, to_tensor
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.signal._arrays import read_nested, require_strided
-from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.design import Ba
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.engine import Array
-from bridgeflow.signal.torch_ops import extend, sosfilt_tensor
+from bridgeflow.signal.iir.torch_ops import sosfilt_tensor
+from bridgeflow.signal.padding import Padtype, pad_ends, parse_padding
 
 __all__ = ["filtfilt", "first_tensor", "lfilter", "steady_state", "tensor_of"]
 
@@ -69,7 +69,7 @@ def filtfilt(b: Any, a: Any, x: Any, axis: int, padtype: Padtype | None, padlen:
     numerator, denominator = _coefficients(b, a, data, check, what="filtfilt")
     samples = int(data.shape[axis])
     edge = parse_padding(padtype, padlen, 3 * len(numerator), samples, what="filtfilt")
-    y = extend(data.movedim(axis, -1).to(float_dtype(data, double=True)), padtype, edge)
+    y = pad_ends(data.movedim(axis, -1).to(float_dtype(data, double=True)), padtype, edge)
     steady = _steady(numerator, denominator)
     for _ in ("forwards", "backwards"):
         y, _zf = _run(numerator, denominator, y, steady * y[..., :1])

@@ -19,18 +19,18 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._arrays import as_kind, open_array
-from bridgeflow.signal._padding import parse_padding
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import State
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
 from bridgeflow.signal.design.base import Array, solved
 from bridgeflow.signal.fir import fir_zero_phase, one_pass, taps_of, zero_phase_delay
-from bridgeflow.signal.iir import default_padlen, sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.iir import nonfinite as gaps
+from bridgeflow.signal.iir import sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.iir.door import Door
 from bridgeflow.signal.iir.engine import EngineName, Pass, Precision
 from bridgeflow.signal.iir.passes import one_way, steady_states
 from bridgeflow.signal.lookahead import look_ahead
+from bridgeflow.signal.padding import default_padlen, pad_after, pad_before, parse_padding
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["ZeroPhaseFilter"]
@@ -189,7 +189,7 @@ class ZeroPhaseFilter:
         if seen.shape[-1] <= self._edge:  # too few yet to continue the recording before its start
             return self._give(seen[..., :0], state), {**after, "edge": seen}
         if position <= self._edge:
-            before = 2 * seen[..., :1] - seen[..., self._edge : 0 : -1]
+            before = pad_before(seen, "odd", self._edge)
             fresh, memory = self._forward(np.concatenate([before, seen], axis=-1), None)
             self._refuse_nonfinite(seen, memory, 0)
         else:
@@ -210,8 +210,8 @@ class ZeroPhaseFilter:
         if position == 0:
             return None
         parse_padding("odd", None, self._edge, position, what=self.design.name)
-        behind = 2 * edge[..., -1:] - edge[..., -2 : -self._edge - 2 : -1]
-        fresh, _ = self._forward(behind, state["memory"])
+        after = pad_after(edge, "odd", self._edge)
+        fresh, _ = self._forward(after, state["memory"])
         if isinstance(self.design, FirFilter):
             return self._give(fresh, state)
         rest = np.concatenate([state["held"], fresh], axis=-1)

@@ -12,8 +12,7 @@ import numpy as np
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import Gaps, RecursiveGaps, parse_word
 from bridgeflow.ranges import Count, Finite
-from bridgeflow.signal._padding import parse_padding
-from bridgeflow.signal.iir import default_padlen
+from bridgeflow.signal.padding import default_padlen, parse_padding
 from bridgeflow.signal.resampling import (
     Decimator,
     Extension,

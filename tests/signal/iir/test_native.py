@@ -186,11 +186,11 @@ class TestBitsOfTheRowAlone:
     @pytest.mark.parametrize(("rows", "samples"), [(1, 1 << 20), (3, 1 << 19), (70, 1 << 14), (512, 1 << 12)])
     def test_any_number_of_threads(self, monkeypatch, isa, rows, samples):
         sos, x = sections(2), data((rows, samples), "float32")
-        monkeypatch.setattr(native, "threads", lambda: 1)
+        monkeypatch.setattr(native, "compute_threads", lambda: 1)
         alone, state = native.sosfilt(sos, x, None, FULL)
         both = native.sosfiltfilt(sos, x, "odd", 9, FULL)
         for count in (2, 3, 16):
-            monkeypatch.setattr(native, "threads", lambda count=count: count)
+            monkeypatch.setattr(native, "compute_threads", lambda count=count: count)
             y, zf = native.sosfilt(sos, x, None, FULL, instruction_set=isa)
             same_bits(y, alone)
             same_bits(zf, state)
@@ -450,7 +450,7 @@ class TestThreads:
     def test_as_many_as_torch_uses(self):
         import torch
 
-        assert native.threads() == torch.get_num_threads()
+        assert native.compute_threads() == torch.get_num_threads()
 
 
 class TestParallelInTime:

@@ -1,7 +1,6 @@
 from .engine import EngineName as EngineName
 from .engine import Parallel as Parallel
 from .engine import Precision as Precision
-from .sections import default_padlen as default_padlen
 from .sections import is_tracing as is_tracing
 from .sections import sections_of as sections_of
 from .sections import sosfilt as sosfilt
@@ -13,7 +12,6 @@ __all__ = [
     "EngineName",
     "Parallel",
     "Precision",
-    "default_padlen",
     "is_tracing",
     "sections_of",
     "sosfilt",

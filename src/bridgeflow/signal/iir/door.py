@@ -109,7 +109,7 @@ def is_watched(*values: Any) -> bool:
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     if not tensors:
         return False
-    from bridgeflow.signal.torch_ops import needs_operator
+    from bridgeflow.signal.iir.torch_ops import needs_operator
 
     return any(needs_operator(tensor) for tensor in tensors)
 

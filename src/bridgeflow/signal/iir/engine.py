@@ -22,7 +22,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, MissingDependency
 from bridgeflow.policy import parse_word, words
-from bridgeflow.signal._padding import Padtype
+from bridgeflow.signal.padding import Padtype
 
 __all__ = [
     "Array",
@@ -131,7 +131,7 @@ def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Engine(Protocol):
-    """What the modules of `"native"` and `"scipy"` offer; `"blocks"` is behind the operator in `signal.torch_ops`."""
+    """What the modules of `"native"` and `"scipy"` offer; `"blocks"` is behind the operator in `iir.torch_ops`."""
 
     def unavailable(self) -> str | None:
         """Why this engine cannot run here, in words; `None` where it can."""

@@ -12,10 +12,8 @@ matrix of the filter, so the bits change: by less than `tolerance(sos)`.
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
-from contextvars import ContextVar
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -23,12 +21,11 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow._optional import loaded
-from bridgeflow._threads import usable_cores
+from bridgeflow._threads import compute_threads
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._memory import empty
-from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal.iir.engine import Array, Pass, Precision, result_dtype, rounded
+from bridgeflow.signal.padding import Padtype
 
 try:
     from bridgeflow.signal.iir import _native
@@ -44,10 +41,8 @@ __all__ = [
     "plain_pass",
     "sosfilt",
     "sosfiltfilt",
-    "threads",
     "tolerance",
     "unavailable",
-    "work_side_by_side",
 ]
 
 Parallel: TypeAlias = Literal["time"]
@@ -116,7 +111,7 @@ def plain_pass(
     y = empty(x.shape, x.dtype if x.dtype.char in "fd" else np.float64)
     single = settings.precision == "float32"
     zf = np.empty((len(sos), *x.shape[:-1], 2), np.float32 if single else np.float64) if state else None
-    many = threads() if x.size > _SMALL else 1
+    many = compute_threads() if x.size > _SMALL else 1
     clean = _native.run(sos, x, y, zi, zf, single, settings.scale, settings.offset, many, "", 0, 0, None)
     return y, zf, clean
 
@@ -144,35 +139,6 @@ def tolerance(sos: Array, precision: Precision = "float64") -> float:
     radius = np.maximum(np.abs(-a1 / 2 + root), np.abs(-a1 / 2 - root)).max()
     distance = max(1.0 - float(radius), float(np.finfo(np.float64).eps))
     return float(np.finfo(precision).eps) * (16 + distance**-2)
-
-
-_SIDE_BY_SIDE: ContextVar[int] = ContextVar("bridgeflow_side_by_side", default=1)
-
-
-def work_side_by_side(callers: int) -> None:
-    """Tell, from one of so many threads that filter at the same time, to leave the others their share of the processor.
-
-    Holds for this thread (its context) from now on.
-    """
-    _SIDE_BY_SIDE.set(callers)
-
-
-def threads() -> int:
-    """As many as torch uses, if it is loaded; else `OMP_NUM_THREADS`, or one per processor that this process has.
-
-    Shared by those who work side by side, but at least one.
-    """
-    return max(1, _all_threads() // _SIDE_BY_SIDE.get())
-
-
-def _all_threads() -> int:
-    torch = loaded("torch")
-    if torch is not None:
-        return int(torch.get_num_threads())
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return usable_cores()
 
 
 def sosfilt(
@@ -264,7 +230,7 @@ class _Runner:
             settings.precision == "float32",
             settings.scale,
             settings.offset,
-            threads() if x.size > _native.SMALL else 1,
+            compute_threads() if x.size > _native.SMALL else 1,
             self.instruction_set,
             padding,
             padlen,

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from bridgeflow.policy import Nonfinite
-from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir.engine import Array, EngineName, Pass, load
+from bridgeflow.signal.padding import Padtype
 
 __all__ = ["Passed", "both_ways", "one_way", "steady_states"]
 
@@ -86,7 +86,7 @@ def _run(
             y, zf = module.sosfilt(sections, x, zi, settings, out)
         return y, zf
     from bridgeflow.signal._torch import float_dtype
-    from bridgeflow.signal.torch_ops import sosfilt_tensor
+    from bridgeflow.signal.iir.torch_ops import sosfilt_tensor
 
     y, zf = sosfilt_tensor(sections, _in_units(x, settings), zi, -1, settings.precision, engine=engine or "auto")
     y = y.to(float_dtype(x, double=False))
@@ -160,7 +160,7 @@ def _run_both_ways(
     if isinstance(x, np.ndarray):
         return load(cast(EngineName, engine)).sosfiltfilt(sections, x, padtype, edge, settings)
     from bridgeflow.signal._torch import float_dtype
-    from bridgeflow.signal.torch_ops import sosfiltfilt_tensor
+    from bridgeflow.signal.iir.torch_ops import sosfiltfilt_tensor
 
     units = _in_units(x, settings)
     y = sosfiltfilt_tensor(sections, units, -1, padtype, edge, settings.precision, engine=engine or "auto")

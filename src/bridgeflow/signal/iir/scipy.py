@@ -13,8 +13,8 @@ from scipy.signal import sosfilt_zi as scipy_sosfilt_zi
 from scipy.signal import sosfiltfilt as scipy_sosfiltfilt
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal.iir.engine import Array, Pass, rounded
+from bridgeflow.signal.padding import Padtype
 
 __all__ = ["sosfilt", "sosfilt_zi", "sosfiltfilt", "unavailable"]
 

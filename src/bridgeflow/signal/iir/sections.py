@@ -11,7 +11,6 @@ from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._arrays import as_ndarray, time_last, time_where_it_was
-from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
@@ -20,10 +19,10 @@ from bridgeflow.signal.iir.door import Door, is_watched
 from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Pass, Precision, make_pass
 from bridgeflow.signal.iir.passes import both_ways, one_way
 from bridgeflow.signal.iir.short import as_plain, back
+from bridgeflow.signal.padding import Padtype, default_padlen, parse_padding
 from bridgeflow.signal.scipy_names import call_scipy
 
 __all__ = [
-    "default_padlen",
     "is_tracing",
     "sections_of",
     "sosfilt",
@@ -265,7 +264,7 @@ def sosfilt_zi(sos: Any) -> Any:
     (1, 2)
     """
     if is_watched(sos):
-        from bridgeflow.signal.torch_ops import sosfilt_zi_tensor
+        from bridgeflow.signal.iir.torch_ops import sosfilt_zi_tensor
 
         return sosfilt_zi_tensor(sections_of(sos))
     from bridgeflow.signal.iir import scipy as reference
@@ -333,9 +332,3 @@ def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:
             f"zi must have shape {(sections, *wanted)}, got {tuple(state.shape)}"
         )
     return time_last(state, axis % values.ndim + 1, what="sosfilt")
-
-
-def default_padlen(sections: Array) -> int:
-    """SciPy's rule: three times the number of coefficients that the sections would have as one fraction."""
-    taps = 2 * len(sections) + 1 - min(int((sections[:, 2] == 0).sum()), int((sections[:, 5] == 0).sum()))
-    return 3 * taps

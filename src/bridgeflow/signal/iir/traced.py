@@ -13,12 +13,12 @@ import torch
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal import design as designs
-from bridgeflow.signal._padding import Padtype
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.design import IirFilter
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.engine import Pass
-from bridgeflow.signal.torch_ops import sosfilt_tensor, sosfiltfilt_tensor
+from bridgeflow.signal.iir.torch_ops import sosfilt_tensor, sosfiltfilt_tensor
+from bridgeflow.signal.padding import Padtype
 
 __all__ = ["constant_sections", "sosfilt", "sosfiltfilt"]
 

@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from bridgeflow._threads import compute_threads
 from bridgeflow.signal._memory import empty
 from bridgeflow.signal.iir.engine import why_unavailable
-from bridgeflow.signal.iir.native import threads
 
 try:
     from bridgeflow.signal.resampling import _native
@@ -48,7 +48,7 @@ def run_native(
     rows = np.ascontiguousarray(x).reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
     y = empty((*x.shape[:-1], outputs), x.dtype)
     if y.size:
-        _native.run(rows, y.reshape(len(rows), outputs), table, up, down, phase, first, threads(), isa)
+        _native.run(rows, y.reshape(len(rows), outputs), table, up, down, phase, first, compute_threads(), isa)
     return y
 
 

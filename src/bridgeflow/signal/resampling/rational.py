@@ -16,8 +16,8 @@ from bridgeflow.ranges import number_text, whole_number
 from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_where_it_was
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
-from bridgeflow.signal.extension import Extension
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
+from bridgeflow.signal.padding import Extension
 from bridgeflow.signal.resampling.polyphase import Array, Polyphase, Window, floating, lowpass, reduced
 from bridgeflow.signal.resampling.rates import LARGEST_FACTOR
 from bridgeflow.signal.resampling.stream import whole

@@ -21,7 +21,7 @@ from bridgeflow.signal._rows import as_marked, count, count_rows, join, kind_mar
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
-from bridgeflow.signal.extension import BACKGROUNDS, Extension, extend, without_background
+from bridgeflow.signal.padding import BACKGROUNDS, Extension, extend, without_background
 from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
 from bridgeflow.signal.resampling.rates import hold_taps, is_quick
 from bridgeflow.spec import ArraySpec

@@ -18,7 +18,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.signal._arrays import time_last, time_where_it_was
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.convolution_torch import convolve
-from bridgeflow.signal.extension import extend
+from bridgeflow.signal.padding import extend
 from bridgeflow.signal.resampling.polyphase import Polyphase
 from bridgeflow.signal.transfer_torch import first_tensor, tensor_of
 

@@ -12,8 +12,8 @@ from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_last, undivided
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
-from bridgeflow.signal.extension import BACKGROUNDS, Extension
 from bridgeflow.signal.iir.engine import result_dtype
+from bridgeflow.signal.padding import BACKGROUNDS, Extension
 from bridgeflow.signal.scipy_names import call_scipy
 
 __all__ = ["upfirdn"]

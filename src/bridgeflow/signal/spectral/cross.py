@@ -11,9 +11,10 @@ from bridgeflow.bridge import kind_of, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._arrays import as_size, time_where_it_was
-from bridgeflow.signal._rows import Rows, open_rows, padded
+from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
+from bridgeflow.signal.padding import pad_zeros
 from bridgeflow.signal.spectral.average import Average, Scaling, frequencies, median_bias, welch, welch_transform
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
 from bridgeflow.signal.trends import Trend
@@ -291,7 +292,7 @@ class _Pair(NamedTuple):
         return self._spectrum(sft, self.x, detrend), self._spectrum(sft, self.y, detrend)
 
     def _spectrum(self, sft: ShortTimeFFT, x: Any, detrend: SegmentTrend) -> Any:
-        whole = padded(in_precision(x), 0, self.samples - int(x.shape[-1]))
+        whole = pad_zeros(in_precision(x), 0, self.samples - int(x.shape[-1]))
         return sft.transformed(whole, detrend or None).swapaxes(-1, -2)
 
     def nothing(self) -> tuple[Any, Any]:

@@ -10,8 +10,8 @@ import numpy as np
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
 from bridgeflow.signal._specs import filtered_spec, hold_spec
-from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import in_precision, squared_magnitude
+from bridgeflow.signal.padding import extend
 from bridgeflow.signal.spectral.short_time import Detrend, Padding, ShortTimeFFT, parse_padding
 from bridgeflow.spec import ArraySpec
 

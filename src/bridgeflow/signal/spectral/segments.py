@@ -15,10 +15,9 @@ from bridgeflow.ranges import hold
 from bridgeflow.signal._arrays import as_ndarray, as_rate, as_size, undivided
 from bridgeflow.signal._axes import parse_axis
 from bridgeflow.signal._rows import Rows, open_rows
-from bridgeflow.signal._rows import padded as with_zeros
 from bridgeflow.signal._windows import named_window
-from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
+from bridgeflow.signal.padding import extend, pad_zeros
 from bridgeflow.signal.spectral.average import Scaling, frequencies
 from bridgeflow.signal.spectral.cross import SegmentTrend
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT, moved
@@ -152,7 +151,7 @@ def stft(
     if boundary is not None:
         values = extend(values, _EXTENSIONS[boundary], 0.0, length // 2, length // 2)
     if padded:
-        values = with_zeros(values, 0, -(int(values.shape[-1]) - length) % sft.hop % length)
+        values = pad_zeros(values, 0, -(int(values.shape[-1]) - length) % sft.hop % length)
     spectra = sft.transformed(values, detrend or None) * _scale(weights, fs, scaling)
     begins = np.arange(spectra.shape[-1]) * sft.hop
     times = (begins + length / 2) / float(fs)
@@ -328,7 +327,7 @@ def _angle(spectra: Any, *, unwrap: bool) -> Any:
 
 def _more_bins(spectra: Any, bins: int) -> Any:
     """Spectra [..., f, segments] with zeros at further frequencies."""
-    return with_zeros(spectra.swapaxes(-1, -2), 0, bins - int(spectra.shape[-2])).swapaxes(-1, -2)
+    return pad_zeros(spectra.swapaxes(-1, -2), 0, bins - int(spectra.shape[-2])).swapaxes(-1, -2)
 
 
 def _is_empty(x: Any) -> bool:

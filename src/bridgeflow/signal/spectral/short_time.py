@@ -17,11 +17,11 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word, words
 from bridgeflow.ranges import hold
 from bridgeflow.signal._arrays import as_ndarray, as_number
-from bridgeflow.signal._rows import count_rows, open_rows, padded
+from bridgeflow.signal._rows import count_rows, open_rows
 from bridgeflow.signal._windows import named_window
-from bridgeflow.signal.extension import extend
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows
+from bridgeflow.signal.padding import extend, pad_zeros
 from bridgeflow.signal.trends import Trend, detrended
 
 __all__ = ["Detrend", "FftMode", "Padding", "ScaleTo", "ShortTimeFFT", "moved"]
@@ -410,16 +410,16 @@ class ShortTimeFFT:
         pieces = self._ifft(in_precision(S, complex_too=True).swapaxes(-1, -2))
         pieces = pieces * like_data(self._dual, pieces)
         slices, hop, parts = pieces.shape[-2], self.hop, -(-self.m_num // self.hop)
-        blocks = padded(pieces, 0, parts * hop - self.m_num).reshape(*pieces.shape[:-1], parts, hop)
+        blocks = pad_zeros(pieces, 0, parts * hop - self.m_num).reshape(*pieces.shape[:-1], parts, hop)
         if begun is None:
             begun = _zeros(pieces, (*pieces.shape[:-2], (parts - 1) * hop))
-        sums = padded(begun, 0, slices * hop).reshape(*begun.shape[:-1], slices + parts - 1, hop)
+        sums = pad_zeros(begun, 0, slices * hop).reshape(*begun.shape[:-1], slices + parts - 1, hop)
         for part in range(parts - 1, -1, -1):  # each sample from its first slice to its last
             if isinstance(sums, np.ndarray):
                 sums[..., part : part + slices, :] += blocks[..., part, :]
             else:
                 behind = parts - 1 - part
-                sums = sums + padded(blocks[..., part, :].flatten(-2), part * hop, behind * hop).reshape(sums.shape)
+                sums = sums + pad_zeros(blocks[..., part, :].flatten(-2), part * hop, behind * hop).reshape(sums.shape)
         return sums.reshape(*sums.shape[:-2], (slices + parts - 1) * hop)
 
     @property
@@ -446,7 +446,7 @@ class ShortTimeFFT:
         """Weighted slices [..., m_num] to spectra [..., f_pts]."""
         fft = Fourier(slices)
         if self.phase_shift is not None:
-            slices = fft.roll(padded(slices, 0, self.mfft - self.m_num), -self._turn)
+            slices = fft.roll(pad_zeros(slices, 0, self.mfft - self.m_num), -self._turn)
         if self.fft_mode in {"onesided", "onesided2X"}:
             spectra = fft.rfft(slices, self.mfft)
             return spectra * like_data(self._sides, spectra) if self.fft_mode == "onesided2X" else spectra

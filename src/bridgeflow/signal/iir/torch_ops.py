@@ -17,15 +17,13 @@ from torch.autograd import forward_ad
 
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.signal._memory import empty_tensor
-from bridgeflow.signal._padding import Padtype, parse_padding
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir import blocks, derivatives
 from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision, load, why_unavailable
+from bridgeflow.signal.padding import Padtype, default_padlen, pad_ends, parse_padding
 
 __all__ = [
     "TensorEngine",
-    "default_padlen",
-    "extend",
     "needs_operator",
     "sosfilt_tensor",
     "sosfilt_zi_tensor",
@@ -130,7 +128,7 @@ def sosfiltfilt_tensor(
     if x.numel() == 0:
         return torch.empty_like(x, dtype=float_dtype(x, double=False))
     work = torch.promote_types(float_dtype(x, double=False), getattr(torch, precision))
-    extended = extend(signal.to(work), padtype, edge)
+    extended = pad_ends(signal.to(work), padtype, edge)
     steady = sosfilt_zi_tensor(sections).to(x.device)
     steady = steady.view(len(steady), *[1] * (x.ndim - 1), 2)
     y, _ = sosfilt_tensor(sections, extended, steady * extended[..., :1], -1, precision, engine=engine)
@@ -356,27 +354,3 @@ class _Function(torch.autograd.Function):
         dx = None if dx is None else _turned(dx.to(wide), run.reverse)
         dy, dzf = derivatives.tangents(exact, sos, _turned(x.to(wide), run.reverse), zi, dsos, dx, dzi)
         return _turned(dy.to(ctx.dtypes.y), run.reverse), dzf
-
-
-def extend(x: Tensor, padtype: Padtype | None, edge: int) -> Tensor:
-    """x [..., T], `edge` samples longer on both sides."""
-    if padtype is None or edge == 0:
-        return x
-    first, last = x[..., :1], x[..., -1:]
-    if padtype == "constant":
-        shape = (*x.shape[:-1], edge)
-        return torch.cat([first.expand(shape), x, last.expand(shape)], dim=-1)
-    before, after = x[..., 1 : edge + 1].flip(-1), x[..., -edge - 1 : -1].flip(-1)
-    if padtype == "odd":
-        before, after = 2 * first - before, 2 * last - after
-    return torch.cat([before, x, after], dim=-1)
-
-
-def default_padlen(sos: Tensor) -> int:
-    """SciPy's rule: three times the number of coefficients that the sections would have as one fraction."""
-    if torch.compiler.is_compiling() or sos.is_meta:
-        raise DataError(
-            "sosfiltfilt: SciPy's default for padlen depends on values that cannot be read here; pass padlen="
-        )
-    zeros = [int((sos.detach()[:, column] == 0).sum()) for column in (2, 5)]
-    return 3 * (2 * len(sos) + 1 - min(zeros))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmarks.harness import MissingPeer, Race, benchmark, need, within
 from bridgeflow.signal.iir.engine import why_unavailable
-from bridgeflow.signal.torch_ops import TensorEngine, sosfilt_tensor
+from bridgeflow.signal.iir.torch_ops import TensorEngine, sosfilt_tensor
 
 
 def filters(sections: int) -> Tensor:

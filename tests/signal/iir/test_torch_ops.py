@@ -10,9 +10,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal import torch_ops
+from bridgeflow.signal.iir import torch_ops
 from bridgeflow.signal.iir.engine import why_unavailable
-from bridgeflow.signal.torch_ops import needs_operator, sosfilt_tensor, sosfilt_zi_tensor, sosfiltfilt_tensor
+from bridgeflow.signal.iir.torch_ops import needs_operator, sosfilt_tensor, sosfilt_zi_tensor, sosfiltfilt_tensor
 from tests.signal.iir.filters import EASY, HARD
 
 SOS = torch.from_numpy(scipy.signal.butter(2, [0.2, 0.4], btype="band", output="sos"))
