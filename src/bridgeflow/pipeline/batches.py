@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow._optional import loaded, require
-from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
+from bridgeflow.bridge import kind_of, like, shape_of, to_numpy, to_tensor
 from bridgeflow.errors import DataError, NoRoute, at_place
 from bridgeflow.policy import parse_word
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves
@@ -23,6 +23,7 @@ __all__ = [
     "Parts",
     "RaggedRows",
     "Sample",
+    "SampleSet",
     "Samples",
     "Values",
     "collate",
@@ -137,6 +138,49 @@ def _part(column: Any, number: int) -> Any:
     if isinstance(column, tuple):
         return column[number]
     return column[number, ...] if kind_of(column) == "numpy" else like(to_numpy(column)[number, ...], column)
+
+
+class SampleSet:
+    """Samples as one structure of arrays, or one by one, whichever there is; the other is made where it is needed."""
+
+    def __init__(self, data: Any, count: int, samples: Sequence[Any] | None = None) -> None:
+        self.data = data
+        self.count = count
+        self._list = samples
+
+    @property
+    def samples(self) -> Sequence[Any]:
+        """One by one."""
+        if self._list is None:
+            self._list = Parts(self.data, self.count)
+        return self._list
+
+    def stack(self) -> bool:
+        """Have `data`, if the samples are of one shape."""
+        if self.data is None and self._list is not None:
+            try:
+                self.data = stack(self._list)
+            except (DataError, NoRoute):
+                return False
+        return True
+
+    def batch(self, ragged: RaggedRows) -> Any:
+        """As one batch, for users."""
+        if self.data is None and self._list is not None:
+            self.data = stack(self._list, ragged=ragged)
+        return finish(self.data)
+
+    def with_lengths(self, names: Sequence[str]) -> SampleSet:
+        """With `<name>_length` beside each of these that is an array in the samples."""
+        samples = []
+        for sample in self.samples:
+            lengths = {}
+            for name in names:
+                array = sample.get(name) if type(sample) is dict else None
+                if array is not None and kind_of(array) is not None and (shape := shape_of(array)):
+                    lengths[f"{name}_length"] = shape[-1]
+            samples.append({**sample, **lengths} if lengths else sample)
+        return SampleSet(None, self.count, samples)
 
 
 def collate(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:

@@ -11,38 +11,25 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
-from functools import cached_property, partial
-from itertools import groupby
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from bridgeflow._optional import loaded
-from bridgeflow.bridge import Masked, describe, kind_of, shape_of, to_numpy, to_tensor
-from bridgeflow.bridge.tracing import ACTIVE
-from bridgeflow.errors import BridgeflowError, DataError, NoRoute
+from bridgeflow.errors import DataError
 from bridgeflow.io import Source, open_source
-from bridgeflow.io.base import Arrays
-from bridgeflow.pipeline.batches import Parts, RaggedRows, Samples, Values, finish, is_flat, known_to_torch, stack
-from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
+from bridgeflow.pipeline.batches import RaggedRows, Samples, SampleSet, known_to_torch
+from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
+from bridgeflow.pipeline.compose import AnyStage
 from bridgeflow.pipeline.epoch import SharedEpoch
-from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
-from bridgeflow.pipeline.randomness import Generators, current, parse_seed
+from bridgeflow.pipeline.foreign import BatchKey
+from bridgeflow.pipeline.randomness import Generators, parse_seed
+from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
 from bridgeflow.policy import Nulls, parse_word, words
-from bridgeflow.transforms.base import is_leafwise
-from bridgeflow.transforms.plan import describe_leaves, is_spec
-from bridgeflow.transforms.runner import Runner, Stage, is_array
-from bridgeflow.tree import compile_recipe, leaves_of, place
 
 __all__ = ["ArrayKind", "SignalDataset"]
-
-ArrayKind: TypeAlias = Literal["torch", "numpy"]
-"""What a dataset's columns are before any transform."""
-
-_SIGNATURES_KEPT: Final = 64
 
 
 class SignalDataset:
@@ -143,10 +130,10 @@ class SignalDataset:
         """
         number = self._number(index)
         known_to_torch()
-        begun = self._begin(np.array([number]), apart=True)
-        sample = self._samples(self._finish(begun))[0]
-        if begun.generators.asked and _in_torchs_worker():
-            self._note_drawn(begun)
+        batch = self._begin(np.array([number]), apart=True)
+        sample = self._samples(self._finish(batch))[0]
+        if batch.generators.asked and _in_torchs_worker():
+            self._note_drawn(batch)
         return sample
 
     def __getitems__(self, indices: Sequence[int]) -> Samples:
@@ -155,14 +142,14 @@ class SignalDataset:
         Warns once when rows are drawn a second time in an epoch, which gives them the same random numbers again.
         """
         known_to_torch()
-        begun = self._begin(self._rows(indices), apart=True)
-        samples = self._samples(self._finish(begun))
-        if begun.generators.asked:
-            self._note_drawn(begun)
+        batch = self._begin(self._rows(indices), apart=True)
+        samples = self._samples(self._finish(batch))
+        if batch.generators.asked:
+            self._note_drawn(batch)
         return samples
 
-    def _note_drawn(self, begun: Begun) -> None:
-        row = self._epoch.drawn_again(begun.generators.rows)
+    def _note_drawn(self, batch: PartialBatch) -> None:
+        row = self._epoch.drawn_again(batch.generators.rows)
         if row is not None:
             warnings.warn(
                 f"SignalDataset: row {row} of {self.source.name} is drawn a second time in epoch {self.epoch}, with "
@@ -175,10 +162,10 @@ class SignalDataset:
 
         Args and errors as for `batch`.
         """
-        return self._samples(self._made(self._rows(indices), seed=seed, epoch=epoch, apart=True))
+        return self._samples(self._finish(self._begin(self._rows(indices), seed=seed, epoch=epoch, apart=True)))
 
-    def _samples(self, made: _Made) -> Samples:
-        return Samples(made.count, lambda: made.samples, lambda: made.batch(self.ragged))
+    def _samples(self, samples: SampleSet) -> Samples:
+        return Samples(samples.count, lambda: samples.samples, lambda: samples.batch(self.ragged))
 
     def batch(self, indices: Iterable[int] | slice, *, seed: int | None = None, epoch: int | None = None) -> Any:
         """The samples of several rows as one batch: a dict as `Batch`, with arrays `[batch, ...]`.
@@ -193,7 +180,7 @@ class SignalDataset:
             DataError: the samples cannot be stacked; names the place.
         """
         rows = self._rows(range(*indices.indices(len(self))) if isinstance(indices, slice) else indices)
-        return self._made(rows, seed=seed, epoch=epoch).batch(self.ragged)
+        return self._finish(self._begin(rows, seed=seed, epoch=epoch)).batch(self.ragged)
 
     def digest(self) -> str:
         """What tells this dataset's rows from another's: name, number of rows, columns; not the transform."""
@@ -205,7 +192,7 @@ class SignalDataset:
         return f"SignalDataset({self.source!r}, transform={self.transform!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_segments", "_converters", "_remade")
+        derived = ("_fetcher", "_segmented", "_replaced")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # --- rows ---
@@ -234,325 +221,59 @@ class SignalDataset:
         rows = rows.astype(np.int64, copy=False)
         return rows if lowest >= 0 else rows % len(self)
 
-    def _made(self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False) -> _Made:
-        """The rows through the transform.
+    # --- from rows to samples ---
 
-        Args:
-            apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
-        """
-        return self._finish(self._begin(rows, seed=seed, epoch=epoch, apart=apart))
+    @cached_property
+    def _fetcher(self) -> ColumnFetcher:
+        return ColumnFetcher(self.source, self.kind, self.nulls)
 
-    def _begin(self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False) -> Begun:
-        """Fetch the rows and take them through our own stages, as far as the first callable of others.
+    @cached_property
+    def _segmented(self) -> SegmentedTransform:
+        return SegmentedTransform(self.transform, self.source.name)
 
-        For loaders, which may do so in any thread; args as for `_made`.
-        """
-        key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
-        begun = Begun(self._fetch(rows), Generators(*key, rows, batched=True), apart)
-        own = next((n for n, segment in enumerate(self._segments) if segment.foreign), len(self._segments))
-        return self._through(begun, range(own), None)
-
-    def _finish(self, begun: Begun, batch: BatchKey | None = None) -> _Made:
-        """Take them through the rest.
-
-        Args:
-            batch: what to seed the global generators with, for callables of others; `None` to leave them alone.
-        """
-        made = self._through(begun, range(begun.stage, len(self._segments)), batch).made
-        lists = [name for name, how in self._converters.items() if how == "lists"] if self.ragged == "pad" else []
-        return made.with_lengths(lists) if lists else made
+    @cached_property
+    def _replaced(self) -> frozenset[str]:
+        """The columns that the transform is sure to replace by new arrays."""
+        try:
+            columns = {name: self._fetcher.describe(name) for name in self._fetcher.conversions}
+        except DataError:
+            return frozenset()
+        return self._segmented.replaced(columns)
 
     @property
     def _foreign(self) -> bool:
         """Whether the transform has callables of others in it, which may draw from the global generators."""
-        return any(segment.foreign for segment in self._segments)
+        return self._segmented.foreign
 
-    # --- from columns to arrays ---
-
-    def _fetch(self, rows: Any) -> _Made:
+    def _fetch(self, rows: Any) -> SampleSet:
         """The rows' columns, before any transform."""
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        in_a_row = stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all())
-        shared: frozenset[str] = self._remade if in_a_row else frozenset()
-        alike = len(shared) in (0, len(self._converters))
-        if self.source.only_numbers and alike and self.nulls != "mask" and not ACTIVE:
-            source, writable = self.source, not shared
-            arrays = source.slice_arrays(start, stop, writable=writable) if in_a_row else source.take_arrays(rows)
-            if arrays is not None:  # numbers and nothing else: the everyday case, worth a short way
-                return _Made(self._faced(arrays, writable=writable), len(rows))
-        columns = self.source.slice(start, stop, writable=not shared) if in_a_row else self.source.take(rows)
-        data: dict[str, Any] = {}
-        for name, column in columns.items():
-            data[name] = made = self._converted(name, column, rows, writable=name not in shared)
-            if type(made) is Masked:
-                data[name], data[f"{name}_mask"] = made
-        ragged = any(self._converters[name] == "lists" and type(data[name]) is Values for name in columns)
-        return _Made(None, len(rows), Parts(data, len(rows))) if ragged else _Made(data, len(rows))
+        return self._fetcher.fetch(rows, self._replaced)
 
-    def _faced(self, arrays: Arrays, *, writable: bool) -> dict[str, Any]:
-        """Numbers without nulls, as `_converted` would give them."""
-        if self.kind == "numpy":
-            return arrays
-        return {name: to_tensor(array, writable=writable) for name, array in arrays.items()}
+    def _begin(
+        self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False
+    ) -> PartialBatch:
+        """Fetch the rows and take them through our own stages, as far as the first callable of others.
 
-    def _converted(self, name: str, column: Any, rows: Any, *, writable: bool) -> Any:
-        how = self._converters[name]
-        if how == "values":
-            return Values(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
-        try:
-            return self._lists(column, rows, writable) if how == "lists" else self._arrays(column, "error", writable)
-        except NoRoute as error:
-            error.place = f"$.{name}"
-            raise
-
-    def _lists(self, column: Any, rows: Any, writable: bool) -> Any:
-        """A column of lists: an array where they have one length here, else `Values`."""
-        if column.null_count:
-            first = rows[column.is_null().to_pylist().index(True)]
-            what = f"row {first} is null, and a list that is missing would look like an empty one"
-            raise NoRoute("nulls", what, "leave such rows out, or fill the column first")
-        try:
-            return self._arrays(column, "error", writable)
-        except NoRoute as error:
-            if error.reason != "ragged":
-                raise
-        if self.nulls == "mask":  # rows of unequal length have no mask together, but each by itself
-            each = [self._arrays(column[n : n + 1], "error", writable) for n in range(len(column))]
-            return Masked(Values([row.values[0] for row in each]), Values([row.mask[0] for row in each]))
-        return Values(self._arrays(column, "list", writable))
-
-    def _arrays(self, column: Any, ragged: Literal["error", "list"], writable: bool) -> Any:
-        if self.kind == "torch":
-            return to_tensor(column, nulls=self.nulls, ragged=ragged, writable=writable)
-        if isinstance(column, np.ndarray) and column.dtype.isbuiltin == 2:  # of ml_dtypes: stays as it was given
-            return column
-        return to_numpy(column, nulls=self.nulls, ragged=ragged, writable=True if writable else None)
-
-    @cached_property
-    def _converters(self) -> dict[str, Literal["arrays", "lists", "values"]]:
-        """How each column is converted, by its type alone."""
-        return {name: self._converter(column) for name, column in self.source.slice(0, 0).items()}
-
-    def _converter(self, column: Any) -> Literal["arrays", "lists", "values"]:
-        try:
-            self._arrays(column, "error", True)
-        except NoRoute:
-            return "values"
-        if isinstance(column, np.ndarray):
-            return "arrays"
-        tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_list_view, pa.types.is_large_list_view)
-        return "lists" if any(test(column.type) for test in tests) else "arrays"
-
-    @cached_property
-    def _remade(self) -> frozenset[str]:
-        """The columns that the transform is sure to make anew, without writing to what it is given.
-
-        They may be handed to it in memory that must not be written to, which costs nothing. Our own transforms only
-        read, and their plan tells copies from views; of others nothing is known.
-        """
-        if not self._segments or not all(segment.reads_only for segment in self._segments):
-            return frozenset()
-        anew: set[str] = set()
-        try:
-            data: Any = {name: self._described(name) for name in self._converters}
-            for segment in self._segments:
-                for _, stage in segment.stages:
-                    plan = stage.plan(data)
-                    anew |= {exchange.place for exchange in plan.exchanges if exchange.action != "view"}
-                    data = plan.result
-        except (BridgeflowError, ValueError, TypeError):
-            return frozenset()  # the transform will say what is wrong, when it is run
-        return frozenset(name for name in self._converters if place([name]) in anew)
-
-    def _described(self, name: str) -> Any:
-        """What `_fetch` gives of a column, for a batch of two."""
-        how, spec = self._converters[name], self.source.specs[name]
-        if how == "values":
-            return Values(())
-        if how == "lists" or self.nulls == "mask":
-            raise DataError("what reaches the transform is not known from the schema alone")
-        empty = describe(self._arrays(self.source.slice(0, 0)[name], "error", True))
-        return empty.fresh(shape=(2, *spec.shape[1:]))
-
-    # --- through the transform ---
-
-    @cached_property
-    def _segments(self) -> tuple[_Segment, ...]:
-        """The transform's stages; those that take a batch as one array together, as far as they follow each other."""
-        if self.transform is None:
-            return ()
-        row = self.transform.row if type(self.transform) is Compose else (("", self.transform),)
-        runs = groupby(row, key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
-        return tuple(_Segment(tuple(run), as_one, foreign) for (as_one, foreign), run in runs)
-
-    def _through(self, begun: Begun, stages: range, batch: BatchKey | None) -> Begun:
-        for number in stages:
-            segment = self._segments[number]
-            alone = segment.foreign and batch is not None
-            with seeded_globally(batch, number) if alone else nullcontext():  # type: ignore[arg-type]
-                begun.made = self._segment(begun, number)
-            begun.stage = number + 1
-        return begun
-
-    def _segment(self, begun: Begun, number: int) -> _Made:
-        """The samples after one segment more."""
-        segment, made, generators = self._segments[number], begun.made, begun.generators
-        whole = begun.apart or number < len(self._segments) - 1
-        if not (segment.takes_batches and made.stack() and segment.fits(made.data, whole=whole)):
-            return self._apart(segment, made, generators)
-        try:
-            with current(generators):
-                return _Made(segment.function(made.data), made.count)
-        except Exception:
-            rows, again = begun.fetched, generators.afresh()
-            for one in self._segments[: number + 1]:  # tells which row it is, where one alone is to blame
-                rows = self._apart(one, rows, again)
-            raise
-
-    def _apart(self, segment: _Segment, made: _Made, generators: Generators) -> _Made:
-        """Sample by sample through some stages."""
-        samples = []
-        for number, sample in enumerate(made.samples):
-            try:
-                with current(generators.one(number)) as alone:
-                    samples.append(segment.function(sample))
-                generators.asked |= alone.asked
-            except Exception as error:
-                note = f"in row {generators.rows[number]} of {self.source.name}"
-                error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined, unused-ignore]
-                raise
-        return _Made(None, made.count, samples)
-
-
-class Begun:
-    """Samples on their way through the transform.
-
-    Attributes:
-        fetched: as they came from the source.
-        made: as they are now.
-        stage: number of the segment that comes next.
-        generators: theirs.
-        apart: whether they are wanted one by one.
-    """
-
-    def __init__(self, fetched: _Made, generators: Generators, apart: bool) -> None:
-        self.fetched = self.made = fetched
-        self.stage = 0
-        self.generators = generators
-        self.apart = apart
-
-
-class _Made:
-    """Samples as one structure of arrays, or one by one, whichever there is; the other is made where it is needed."""
-
-    def __init__(self, data: Any, count: int, samples: Sequence[Any] | None = None) -> None:
-        self.data = data
-        self.count = count
-        self._list = samples
-
-    @property
-    def samples(self) -> Sequence[Any]:
-        """One by one."""
-        if self._list is None:
-            self._list = Parts(self.data, self.count)
-        return self._list
-
-    def stack(self) -> bool:
-        """Have `data`, if the samples are of one shape."""
-        if self.data is None and self._list is not None:
-            try:
-                self.data = stack(self._list)
-            except (DataError, NoRoute):
-                return False
-        return True
-
-    def batch(self, ragged: RaggedRows) -> Any:
-        """As one batch, for users."""
-        if self.data is None and self._list is not None:
-            self.data = stack(self._list, ragged=ragged)
-        return finish(self.data)
-
-    def with_lengths(self, names: Sequence[str]) -> _Made:
-        """With `<name>_length` beside each of these that is an array in the samples."""
-        samples = []
-        for sample in self.samples:
-            lengths = {}
-            for name in names:
-                array = sample.get(name) if type(sample) is dict else None
-                if array is not None and kind_of(array) is not None and (shape := shape_of(array)):
-                    lengths[f"{name}_length"] = shape[-1]
-            samples.append({**sample, **lengths} if lengths else sample)
-        return _Made(None, self.count, samples)
-
-
-class _Segment:
-    """Stages that follow each other, all of which take a batch as one array, or none of which does.
-
-    Attributes:
-        stages: with their labels.
-        function: all of them, as one function of a sample or batch.
-        takes_batches: whether the function may be given a batch, if it `fits`.
-        foreign: whether the stages are callables of others, which may draw from the global generators.
-        reads_only: whether the stages are ours, whose contract is never to write to what they are given.
-    """
-
-    def __init__(self, stages: tuple[tuple[str, Any], ...], takes_batches: bool, foreign: bool) -> None:
-        self.stages = stages
-        self.takes_batches = takes_batches
-        self.foreign = foreign
-        self.reads_only = takes_batches and all(type(one).__module__.startswith("bridgeflow.") for _, one in stages)
-        self.function: Callable[[Any], Any] = (
-            Runner([Stage(label, one) for label, one in stages])
-            if takes_batches
-            else partial(_one_after_other, tuple(as_function(label, one) for label, one in stages))
-        )
-        self._verdicts: dict[Any, tuple[bool, bool]] = {}
-
-    def fits(self, data: Any, *, whole: bool) -> bool:
-        """Whether every array that a stage would be given has axes for it behind the batch's.
+        For loaders, which may do so in any thread.
 
         Args:
-            whole: whether the result will be taken apart into samples.
+            apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
         """
-        leaves = data if is_flat(data) else leaves_of(data, _is_leaf)
-        signature = tuple((place, type(leaf), leaf.ndim) for place, leaf in leaves.items())
-        verdict = self._verdicts.get(signature)
-        if verdict is None:
-            verdict = self._judge(data)
-            if len(self._verdicts) < _SIGNATURES_KEPT:
-                self._verdicts[signature] = verdict
-        return all(verdict) if whole else verdict[0]
+        key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
+        return self._segmented.run_own(PartialBatch(self._fetch(rows), Generators(*key, rows, batched=True), apart))
 
-    def _judge(self, data: Any) -> tuple[bool, bool]:
-        """Whether the batch may be transformed as one, and the result taken apart afterwards."""
-        described = describe_leaves(data)
-        try:
-            for _, stage in self.stages:
-                _, specs = compile_recipe(described, is_spec, stage.keys)
-                if any(spec.ndim <= stage.core_ndim for spec in specs):
-                    return False, False
-                described = stage.plan(described).result
-        except (BridgeflowError, ValueError, TypeError):
-            return False, False  # the samples will say what is wrong
-        kinds = {spec.kind for spec in leaves_of(described, is_spec).values()}
-        return True, "dlpack" not in kinds
+    def _finish(self, batch: PartialBatch, key: BatchKey | None = None) -> SampleSet:
+        """Take them through the rest.
 
-
-def _takes_batches(stage: Any) -> bool:
-    return is_leafwise(stage) and stage.core_ndim is not None
-
-
-def _one_after_other(functions: tuple[Callable[[Any], Any], ...], sample: Any) -> Any:
-    for function in functions:
-        sample = function(sample)
-    return sample
+        Args:
+            key: what to seed the global generators with, for callables of others; `None` to leave them alone.
+        """
+        samples = self._segmented.run_rest(batch, key)
+        conversions = self._fetcher.conversions if self.ragged == "pad" else {}
+        lists = [name for name, conversion in conversions.items() if conversion == "lists"]
+        return samples.with_lengths(lists) if lists else samples
 
 
 def _in_torchs_worker() -> bool:
     worker = loaded("torch.utils.data._utils.worker")
     return worker is not None and worker.get_worker_info() is not None
-
-
-def _is_leaf(leaf: object) -> bool:
-    """Whether a leaf is an array, or stands for what is none."""
-    return isinstance(leaf, Values) or is_array(leaf)

@@ -18,12 +18,13 @@ import numpy as np
 from bridgeflow._threads import compute_threads
 from bridgeflow.errors import BatchTooLarge, refuse_arguments
 from bridgeflow.memory import require_shared_memory
-from bridgeflow.pipeline.dataset import Begun, SignalDataset
+from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
 from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
+from bridgeflow.pipeline.segments import PartialBatch
 from bridgeflow.pipeline.workers import StartMethod, WorkerPool
 from bridgeflow.policy import parse_integer, parse_word
 
@@ -231,7 +232,7 @@ class Loader:
             # They draw from generators that the process has once. No thread but the consumer's own keeps the consumer
             # from drawing meanwhile, so only what comes before them is made ahead.
             return (
-                self._transfer.send(self._fetch.finish(begun)) for begun in self._prefetched(self._fetch.begin, tasks)
+                self._transfer.send(self._fetch.finish(keyed)) for keyed in self._prefetched(self._fetch.begin, tasks)
             )
         return self._prefetched(
             self._fetch if type(self._transfer) is Transfer else _Sending(self._fetch, self._transfer), tasks
@@ -332,20 +333,20 @@ class _Fetch:
     def __call__(self, task: Task) -> Any:
         return self.finish(self.begin(task))
 
-    def begin(self, task: Task) -> tuple[BatchKey, Begun]:
+    def begin(self, task: Task) -> tuple[BatchKey, PartialBatch]:
         """The batch as far as our own stages go."""
         epoch, number, rows = task
-        begun = self._dataset._begin(rows, seed=self._seed, epoch=epoch, apart=self._collate is not None)
-        return BatchKey(self._seed, epoch, number), begun
+        batch = self._dataset._begin(rows, seed=self._seed, epoch=epoch, apart=self._collate is not None)
+        return BatchKey(self._seed, epoch, number), batch
 
-    def finish(self, begun: tuple[BatchKey, Begun]) -> Any:
+    def finish(self, keyed: tuple[BatchKey, PartialBatch]) -> Any:
         """The whole batch."""
-        key, samples = begun
-        made = self._dataset._finish(samples, key)
+        key, batch = keyed
+        samples = self._dataset._finish(batch, key)
         if self._collate is None:
-            return made.batch(self._dataset.ragged)
+            return samples.batch(self._dataset.ragged)
         with seeded_globally(key, _COLLATE) if is_foreign(self._collate) else nullcontext():
-            return self._collate(self._dataset._samples(made))
+            return self._collate(self._dataset._samples(samples))
 
 
 class _Sending:

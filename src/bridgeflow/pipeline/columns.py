@@ -1,0 +1,129 @@
+"""Rows of a source as arrays, before any transform: one slice or one gather of columns, converted as columns."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from bridgeflow.bridge import Masked, describe, to_numpy, to_tensor
+from bridgeflow.bridge.tracing import ACTIVE
+from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.io import Source
+from bridgeflow.io.base import Arrays
+from bridgeflow.pipeline.batches import Parts, SampleSet, Values
+from bridgeflow.policy import Nulls
+
+__all__ = ["ArrayKind", "ColumnFetcher"]
+
+ArrayKind: TypeAlias = Literal["torch", "numpy"]
+"""What a dataset's columns are before any transform."""
+
+Conversion: TypeAlias = Literal["arrays", "lists", "values"]
+"""How a column is converted: to one array; to an array, or to one for each row where their lengths differ; to plain
+Python values."""
+
+
+class ColumnFetcher:
+    """Fetches rows of a source, and converts their columns.
+
+    Args:
+        source: where the rows are.
+        kind, nulls: as for `SignalDataset`.
+    """
+
+    def __init__(self, source: Source, kind: ArrayKind, nulls: Nulls | float) -> None:
+        self.source = source
+        self.kind = kind
+        self.nulls = nulls
+
+    def fetch(self, rows: Any, read_only: frozenset[str] = frozenset()) -> SampleSet:
+        """The rows' columns, before any transform.
+
+        Args:
+            rows: their numbers, int64.
+            read_only: columns that may be given in memory that must not be written to.
+        """
+        start, stop = int(rows[0]), int(rows[-1]) + 1
+        in_a_row = stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all())
+        shared = read_only if in_a_row else frozenset()
+        alike = len(shared) in (0, len(self.conversions))
+        if self.source.only_numbers and alike and self.nulls != "mask" and not ACTIVE:
+            source, writable = self.source, not shared
+            arrays = source.slice_arrays(start, stop, writable=writable) if in_a_row else source.take_arrays(rows)
+            if arrays is not None:  # numbers and nothing else: the everyday case, worth a short way
+                return SampleSet(self._as_kind(arrays, writable=writable), len(rows))
+        columns = self.source.slice(start, stop, writable=not shared) if in_a_row else self.source.take(rows)
+        data: dict[str, Any] = {}
+        for name, column in columns.items():
+            data[name] = values = self._converted(name, column, rows, writable=name not in shared)
+            if type(values) is Masked:
+                data[name], data[f"{name}_mask"] = values
+        ragged = any(self.conversions[name] == "lists" and type(data[name]) is Values for name in columns)
+        return SampleSet(None, len(rows), Parts(data, len(rows))) if ragged else SampleSet(data, len(rows))
+
+    def _as_kind(self, arrays: Arrays, *, writable: bool) -> dict[str, Any]:
+        """Numbers without nulls, as `_converted` would give them."""
+        if self.kind == "numpy":
+            return arrays
+        return {name: to_tensor(array, writable=writable) for name, array in arrays.items()}
+
+    def _converted(self, name: str, column: Any, rows: Any, *, writable: bool) -> Any:
+        how = self.conversions[name]
+        if how == "values":
+            return Values(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
+        try:
+            return self._lists(column, rows, writable) if how == "lists" else self._arrays(column, "error", writable)
+        except NoRoute as error:
+            error.place = f"$.{name}"
+            raise
+
+    def _lists(self, column: Any, rows: Any, writable: bool) -> Any:
+        """A column of lists: an array where they have one length here, else `Values`."""
+        if column.null_count:
+            first = rows[column.is_null().to_pylist().index(True)]
+            what = f"row {first} is null, and a list that is missing would look like an empty one"
+            raise NoRoute("nulls", what, "leave such rows out, or fill the column first")
+        try:
+            return self._arrays(column, "error", writable)
+        except NoRoute as error:
+            if error.reason != "ragged":
+                raise
+        if self.nulls == "mask":  # rows of unequal length have no mask together, but each by itself
+            each = [self._arrays(column[n : n + 1], "error", writable) for n in range(len(column))]
+            return Masked(Values([row.values[0] for row in each]), Values([row.mask[0] for row in each]))
+        return Values(self._arrays(column, "list", writable))
+
+    def _arrays(self, column: Any, ragged: Literal["error", "list"], writable: bool) -> Any:
+        if self.kind == "torch":
+            return to_tensor(column, nulls=self.nulls, ragged=ragged, writable=writable)
+        if isinstance(column, np.ndarray) and column.dtype.isbuiltin == 2:  # of ml_dtypes: stays as it was given
+            return column
+        return to_numpy(column, nulls=self.nulls, ragged=ragged, writable=True if writable else None)
+
+    @cached_property
+    def conversions(self) -> dict[str, Conversion]:
+        """How each column is converted, by its type alone."""
+        return {name: self._conversion(column) for name, column in self.source.slice(0, 0).items()}
+
+    def _conversion(self, column: Any) -> Conversion:
+        try:
+            self._arrays(column, "error", True)
+        except NoRoute:
+            return "values"
+        if isinstance(column, np.ndarray):
+            return "arrays"
+        tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_list_view, pa.types.is_large_list_view)
+        return "lists" if any(test(column.type) for test in tests) else "arrays"
+
+    def describe(self, name: str) -> Any:
+        """What `fetch` gives of a column, for a batch of two."""
+        how, spec = self.conversions[name], self.source.specs[name]
+        if how == "values":
+            return Values(())
+        if how == "lists" or self.nulls == "mask":
+            raise DataError("what reaches the transform is not known from the schema alone")
+        empty = describe(self._arrays(self.source.slice(0, 0)[name], "error", True))
+        return empty.fresh(shape=(2, *spec.shape[1:]))
