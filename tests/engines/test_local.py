@@ -10,7 +10,8 @@ from bridgeflow.engines.local import run_job
 from bridgeflow.errors import ConfigError, DataError, KeyNotFound, Location
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
+from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
 from bridgeflow.transforms import Cast, Clone, Resample, Scale, SignalFilter, ToNumpy, ToTensor
 
 VALUES = np.arange(4000, dtype=np.uint16)

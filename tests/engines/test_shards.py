@@ -16,7 +16,8 @@ from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.commit import owned, unseal
 from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import Job, JobReport, JobSink, JobSource
+from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
 from bridgeflow.transforms import Detrend, Scale, SignalFilter, Window, WindowLabels
 
 FS = 360.0

@@ -10,7 +10,8 @@ from bridgeflow.errors import DataError
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.full_scale import from_unit, to_unit
 from bridgeflow.pipeline import Compose
-from bridgeflow.pipeline.job import Job, JobSink, JobSource
+from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.job_parts import JobSink, JobSource
 from bridgeflow.transforms import Scale, SignalFilter
 
 SCALES = {"uint8": 2**7, "int16": 2**15, "int24": 2**31, "int32": 2**31}  # 24 bits are left-justified in int32

@@ -14,7 +14,8 @@ from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.commit import canonical, seal, unseal
 from bridgeflow.io.records import read_job, read_manifest, read_step
 from bridgeflow.pipeline import Compose
-from bridgeflow.pipeline.job import Job, JobSink, JobSource
+from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.job_parts import JobSink, JobSource
 from bridgeflow.transforms import SignalFilter
 
 ODD = [None, True, -1, 1 << 63, 1.5, "", "x" * 100_000, [], [3], {}, {"a": 1}, "../a", "/etc/passwd", ".", "\x1b[31m"]

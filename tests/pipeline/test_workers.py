@@ -19,7 +19,7 @@ import torch
 
 from bridgeflow import memory
 from bridgeflow.errors import BatchTooLarge, BridgeflowError, CannotFork, DataError, WorkerDied, WorkerFailed
-from bridgeflow.pipeline import workers
+from bridgeflow.pipeline import worker_process
 from bridgeflow.pipeline.workers import WorkerPool
 from tests.memory.census import alive, census, eventually
 
@@ -499,8 +499,8 @@ class TestLives:
                 list(made.run(range(3)))
 
     def test_a_worker_that_never_speaks_is_replaced(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(workers, "_START_SECONDS", 0.2)
-        monkeypatch.setattr(workers, "work", lambda *_: time.sleep(600))
+        monkeypatch.setattr(worker_process, "_START_SECONDS", 0.2)
+        monkeypatch.setattr(worker_process, "work", lambda *_: time.sleep(600))
         with pool(num_workers=1, attempts=2) as made, pytest.raises(WorkerDied, match="2 workers ended before"):
             list(made.run(range(3)))
 

@@ -22,7 +22,8 @@ from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular, real_path
 from bridgeflow.io.output_roots import OutputRoots, default_output_roots, reserved_part
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import MAX_THREADS, Job, JobReport, JobSink, JobSource
+from bridgeflow.pipeline.job import MAX_THREADS, Job
+from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.registry import lookup, names
 

@@ -10,7 +10,9 @@ from typing import Any
 from bridgeflow.errors import BridgeflowError, ConfigError, Location
 from bridgeflow.io import Roots, Source
 from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.job import Job, JobSink, JobSource, Steps, locate_source
+from bridgeflow.pipeline.config_places import Steps, locate_source
+from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.job_parts import JobSink, JobSource
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, is_spec

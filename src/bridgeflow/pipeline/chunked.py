@@ -17,7 +17,8 @@ from bridgeflow.bridge import has_numpy_dtype, kind_of, route, shape_of, strided
 from bridgeflow.bridge.rules import Target
 from bridgeflow.errors import BridgeflowError, DataError, at_place
 from bridgeflow.pipeline.checkpoint import pack, unpack
-from bridgeflow.pipeline.compose import Compose, joined, len_along
+from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.joining import joined, len_along
 from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.plan import assumed, is_spec

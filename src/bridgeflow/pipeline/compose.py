@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
-import numpy as np
-
-from bridgeflow._optional import require
-from bridgeflow.bridge import describe, has_numpy_dtype, kind_of, like, shape_of, strided, to_arrow
-from bridgeflow.bridge.rules import LISTS
+from bridgeflow.bridge import shape_of
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
-from bridgeflow.signal._axes import axis_of
-from bridgeflow.spec import Exchange
+from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, courses, first_axes, in_time, obstacle_at, open_specs
+from bridgeflow.pipeline.joining import empty_result, joined, len_along
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
-from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, opened_specs, select_specs
+from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, select_specs
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.runner import Runner, Stage, locate, opened, parts_of, put_back, select
 from bridgeflow.tree import compile_recipe
 
-__all__ = ["AnyStage", "Compose", "ComposeState", "as_function", "joined", "len_along"]
+__all__ = ["AnyStage", "Compose", "ComposeState", "as_function"]
 
 _Self = TypeVar("_Self", bound="Compose")
-AnyStage = Transform | Callable[[Any], Any]
 
 
 @register
@@ -163,7 +157,7 @@ class Compose(Transform):
         """
         steps: list[Any] = []
         obstacles: list[str] = []
-        axes = _first_axes(data, axis)
+        axes = first_axes(data, axis)
         for label, one in self.row:
             label = f"{stage}, {label}" if stage else label
             if not isinstance(one, Transform):
@@ -174,10 +168,10 @@ class Compose(Transform):
                 obstacle = one.stream_obstacle
                 steps.append(Opaque(stage=label, detail="follows a plain callable: unknown until run"))
             else:
-                data, axes, reads = _opened_here(label, one, data, axes, axis)
+                data, axes, reads = open_specs(label, one, data, axes, axis)
                 plan = one.plan(data, label)
-                obstacle = _obstacle_here(label, one, data, axes)
-                axes = _axes_behind(one, data, axes, plan.result)
+                obstacle = obstacle_at(label, one, data, axes)
+                axes = axes_after(one, data, axes, plan.result)
                 steps += [*reads, *plan.steps]
                 data = plan.result
             obstacles += [obstacle] if obstacle else []
@@ -193,7 +187,7 @@ class Compose(Transform):
         nothing, so that it need not stream.
         """
         obstacles: list[str] = []
-        for label, stage, _, is_whole in self._along_time():
+        for label, stage, _, is_whole in courses(self.row):
             obstacles += [] if is_whole else [self._obstacle(label, stage)]
         return "; ".join(filter(None, obstacles))
 
@@ -208,28 +202,7 @@ class Compose(Transform):
 
         Behind a stage that changes the rate, samples count as so many of the input.
         """
-        return max((math.ceil(behind) for _, _, behind, _ in self._along_time()), default=0)
-
-    def _along_time(self) -> Iterator[tuple[str, AnyStage, Fraction, bool]]:
-        """Each stage with its label, the lag behind it in samples of the input, and whether it sees whole pieces.
-
-        Pieces are whole in time for a stage that looks along another axis than they follow each other on: behind
-        `Window`, say. As far as that can be told without data, array by array as `keys` name them.
-        """
-        default = _Course(None, Fraction(1), Fraction(0), False)
-        courses: dict[str, _Course] = {}
-        for label, stage in self.row:
-            keys = stage.keys if isinstance(stage, LeafTransform) else None
-            for key in keys or ():
-                similar = (one for other, one in courses.items() if _touch(key, other))
-                courses.setdefault(key, next(similar, default))
-            taken = [key for key in courses if keys is None or any(_touch(key, other) for other in keys)]
-            after = [_course_after(courses[key], stage) for key in taken]
-            courses.update(zip(taken, after, strict=True))
-            if keys is None:
-                default = _course_after(default, stage)
-                after.append(default)
-            yield label, stage, max(one.lag for one in after), all(one.is_whole for one in after)
+        return max((math.ceil(behind) for _, _, behind, _ in courses(self.row)), default=0)
 
     def _obstacle(self, label: str, stage: AnyStage) -> str:
         if isinstance(stage, Transform):
@@ -251,10 +224,10 @@ class Compose(Transform):
             CannotStream: a stage needs the whole recording; says which and why.
         """
         states: list[dict[str, Any]] = []
-        axes = [_first_axes(spec, axis)]
+        axes = [first_axes(spec, axis)]
         for label, stage in self.row:
-            spec, axes[-1], _ = _opened_here(label, stage, spec, axes[-1], axis)
-            obstacle = _obstacle_here(label, stage, spec, axes[-1]) if isinstance(stage, Transform) else ""
+            spec, axes[-1], _ = open_specs(label, stage, spec, axes[-1], axis)
+            obstacle = obstacle_at(label, stage, spec, axes[-1]) if isinstance(stage, Transform) else ""
             obstacle = obstacle if isinstance(stage, Transform) else self._obstacle(label, stage)
             if obstacle or not isinstance(stage, Transform):
                 raise CannotStream(obstacle)
@@ -263,13 +236,13 @@ class Compose(Transform):
                 carried = {
                     place: stage.init_state(one)
                     for place, one in zip(recipe.places, specs, strict=True)
-                    if _in_time(stage, axes[-1][place], one.ndim)
+                    if in_time(stage, axes[-1][place], one.ndim)
                 }
                 states.append({place: carried.get(place) for place in recipe.places})
             else:
                 states.append({"$": stage.init_state(spec)})
             made = stage.plan(spec, label).result
-            axes.append(_axes_behind(stage, spec, axes[-1], made))
+            axes.append(axes_after(stage, spec, axes[-1], made))
             spec = made
         return ComposeState(tuple(states), tuple(axes), spec)
 
@@ -280,11 +253,11 @@ class Compose(Transform):
             spec, axis: as for `init_state`; whether the stages can stream does not matter. Of what comes out of a plain
                 callable nothing is known.
         """
-        axes = _first_axes(spec, axis)
+        axes = first_axes(spec, axis)
         for label, stage in self.row:
-            spec, axes, _ = _opened_here(label, stage, spec, axes, axis)
+            spec, axes, _ = open_specs(label, stage, spec, axes, axis)
             made = stage.plan(spec, label).result if isinstance(stage, Transform) and spec is not UNKNOWN else UNKNOWN
-            axes = _axes_behind(stage, spec, axes, made) if isinstance(stage, Transform) else {}
+            axes = axes_after(stage, spec, axes, made) if isinstance(stage, Transform) else {}
             spec = made
         return axes
 
@@ -297,7 +270,7 @@ class Compose(Transform):
         Raises:
             ConfigError: there is such a stage; says which.
         """
-        axes = _first_axes(spec, -1)
+        axes = first_axes(spec, -1)
         cut: set[str] = set()
         for label, stage in self.row:
             if not isinstance(stage, Transform) or spec is UNKNOWN:
@@ -305,7 +278,7 @@ class Compose(Transform):
             if isinstance(stage, TimeTransform):
                 recipe, specs = compile_recipe(spec, is_spec, stage.keys)
                 for place, one in zip(recipe.places, specs, strict=True):
-                    if place not in cut and not _in_time(stage, axes[place], one.ndim):
+                    if place not in cut and not in_time(stage, axes[place], one.ndim):
                         lengths = ", ".join("?" if n is None else str(n) for n in one.shape)
                         error = ConfigError(
                             f"axis={stage.axis} is not time here: its rows are instants, and transforms are given "
@@ -316,7 +289,7 @@ class Compose(Transform):
                         raise at_place(error, place)
                 cut |= set(recipe.places) if stage.cuts else set()
             made = stage.plan(spec, label).result
-            axes = _axes_behind(stage, spec, axes, made)
+            axes = axes_after(stage, spec, axes, made)
             spec = made
 
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
@@ -375,109 +348,6 @@ class ComposeState(NamedTuple):
     result: Any
 
 
-class _Course(NamedTuple):
-    """How the pieces of an array go through a composition.
-
-    Args:
-        axis: on which they follow each other, where that is known.
-        rate: samples there are for one of the input.
-        lag: by how many samples of the input they lag behind.
-        is_whole: whether they are whole in time.
-    """
-
-    axis: int | None
-    rate: Fraction
-    lag: Fraction
-    is_whole: bool
-
-
-def _course_after(course: _Course, stage: AnyStage) -> _Course:
-    """How pieces go on behind a stage."""
-    if course.is_whole or not isinstance(stage, Transform) or (isinstance(stage, LeafTransform) and stage.pointwise):
-        return course
-    if course.axis not in (None, stage.time_axis):
-        return course._replace(is_whole=True)
-    if not isinstance(stage, TimeTransform):
-        lag = 0 if stage.stream_obstacle else getattr(stage, "latency", 0)
-        return course._replace(axis=stage.stream_axis, lag=course.lag + Fraction(lag) / course.rate)
-    lag = 0 if stage.stream_obstacle else stage.latency
-    return _Course(stage.stream_axis, course.rate * stage.rate_factor, course.lag + Fraction(lag) / course.rate, False)
-
-
-def _touch(key: str, other: str) -> bool:
-    """Whether two keys may name the same array."""
-    return all("*" in (one, two) or one == two for one, two in zip(key.split("."), other.split("."), strict=False))
-
-
-def _in_time(stage: Transform, axis: int, ndim: int) -> bool:
-    """Whether chunks that follow each other on this axis follow each other in time for a stage."""
-    time = stage.time_axis
-    return ndim < 2 or (-ndim <= time < ndim and axis == range(ndim)[time])
-
-
-def _first_axes(spec: Any, axis: int) -> dict[str, int]:
-    """The axis of chunks in each array, counted from the front."""
-    if spec is UNKNOWN:
-        return {}
-    recipe, specs = compile_recipe(spec, is_spec)
-    return {
-        place: axis_of(axis, one.shape, what=f"chunks of {place}") if one.ndim > 1 else 0
-        for place, one in zip(recipe.places, specs, strict=True)
-    }
-
-
-def _opened_here(
-    label: str, stage: AnyStage, spec: Any, axes: dict[str, int], axis: int
-) -> tuple[Any, dict[str, int], list[Exchange]]:
-    """The specs with those of ndarrays for what the stage reads first, the axes of their chunks, and the readings."""
-    if not isinstance(stage, LeafTransform) or spec is UNKNOWN:
-        return spec, axes, []
-    spec, reads = opened_specs(spec, stage, label)
-    return spec, {**_first_axes(spec, axis), **axes}, [replace(read, stage=label) for read in reads]
-
-
-def _obstacle_here(label: str, stage: Transform, spec: Any, axes: Mapping[str, int]) -> str:
-    """Why the stage cannot take chunks of data described by `spec` that follow each other on these axes."""
-    if not isinstance(stage, LeafTransform):
-        recipe, specs = compile_recipe(spec, is_spec)
-        moved = any(not _in_time(stage, axes[place], one.ndim) for place, one in zip(recipe.places, specs, strict=True))
-        return stage.stream_obstacle or (f"{label} is given pieces that do not follow each other in time" * moved)
-    recipe, specs = select_specs(spec, stage, label)
-    obstacles = []
-    for place, one in zip(recipe.places, specs, strict=True):
-        core = stage.core_axes(one.ndim)
-        if _in_time(stage, axes[place], one.ndim):
-            obstacles.append(stage.stream_obstacle)
-        elif core is None:
-            obstacles.append(f"{label} does not say (core_ndim) that it treats the pieces of {place} each alone")
-        elif axes[place] in core:
-            obstacles.append(f"{label} looks across the pieces of {place}")
-    return "; ".join(dict.fromkeys(filter(None, obstacles)))
-
-
-def _axes_behind(stage: Transform, spec: Any, axes: Mapping[str, int], made: Any) -> dict[str, int]:
-    """The axis of chunks in each array behind the stage."""
-    if made is UNKNOWN:
-        return {}
-    everything, specs = compile_recipe(made, is_spec)
-    lengths = {place: one.ndim for place, one in zip(everything.places, specs, strict=True)}
-    if not isinstance(stage, LeafTransform):
-        return {place: max(range(ndim)[stage.stream_axis], 0) if ndim else 0 for place, ndim in lengths.items()}
-    recipe, before = compile_recipe(spec, is_spec, stage.keys)
-    moved = {
-        place: range(lengths[place])[stage.stream_axis]
-        if _in_time(stage, axes[place], one.ndim)
-        else stage.axis_after(axes[place], one.ndim, lengths[place])
-        for place, one in zip(recipe.places, before, strict=True)
-        if lengths.get(place)
-    }
-    behind = {**axes, **moved}
-    for place in lengths:  # what stands beside an array goes with it
-        if place not in behind:
-            behind[place] = max((behind[main] for main in recipe.places if place.startswith(f"{main}_")), default=0)
-    return {place: min(behind[place], max(ndim - 1, 0)) for place, ndim in lengths.items()}
-
-
 def as_function(label: str, stage: AnyStage) -> Callable[[Any], Any]:
     """One stage by itself, whose errors tell where they come from."""
     return _fused([Stage(label, stage)]) if is_leafwise(stage) else partial(_call, label, stage)
@@ -528,49 +398,6 @@ def _step(
 def _stepped(
     place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
 ) -> tuple[Any, Any]:
-    if isinstance(stage, LeafTransform) and not _in_time(stage, axes[place], len(shape_of(x))):
-        return (stage.apply(x) if len_along(x, axes[place]) else _nothing(stage, x, axes[place])), None
+    if isinstance(stage, LeafTransform) and not in_time(stage, axes[place], len(shape_of(x))):
+        return (stage.apply(x) if len_along(x, axes[place]) else empty_result(stage, x, axes[place])), None
     return stage.step(x, states[place])
-
-
-def len_along(x: Any, axis: int) -> int:
-    """The length of any array along an axis.
-
-    Raises:
-        DataError: its rows differ in their lengths along it.
-    """
-    if axis == 0 and hasattr(x, "__len__"):
-        return len(x)
-    length = shape_of(x)[axis]
-    if length is None:
-        raise DataError(f"the rows differ in their lengths along axis {axis}, and pieces of a signal have one length")
-    return int(length)
-
-
-def _nothing(stage: LeafTransform, x: Any, axis: int) -> Any:
-    """The result of no pieces: transforms need not know what to make of nothing."""
-    given = describe(x)
-    if given.layout in LISTS:  # of no rows, their length is not known
-        given = replace(given, shape=(given.shape[0], None, *given.shape[2:]))
-    spec = stage.out_spec(given)
-    shape = [0 if number == axis or n is None else n for number, n in enumerate(spec.shape)]
-    if spec.kind == "torch" or not has_numpy_dtype(spec.dtype):
-        torch = require("torch", needed_for="tensors")
-        nothing = torch.empty(shape, dtype=getattr(torch, spec.dtype), device=spec.device)
-        return nothing if spec.kind == "torch" else to_arrow(nothing)
-    empty = np.empty(shape, spec.dtype)
-    return empty if spec.kind == "numpy" else to_arrow(empty)
-
-
-def joined(parts: list[Any], axis: int) -> Any:
-    """Pieces of one array put together along the axis on which they follow each other."""
-    if len(parts) == 1:
-        return parts[0]
-    if kind_of(parts[0]) == "torch":
-        return require("torch", needed_for="joining tensors").cat(parts, dim=axis)
-    if kind_of(parts[0]) == "arrow" and axis % len(shape_of(parts[0])) == 0:
-        return require("pyarrow", needed_for="joining Arrow arrays").concat_arrays(parts)
-    pieces = [strided(part) for part in parts]
-    if kind_of(pieces[0]) == "torch":
-        return like(joined(pieces, axis), parts[0])
-    return like(np.concatenate(pieces, axis=axis), parts[0])

@@ -10,19 +10,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from bridgeflow._version import __version__
 from bridgeflow.errors import BridgeflowError, DataError, Location, listed, nearest, quoted
 from bridgeflow.io import (
-    ColumnNulls,
-    Compression,
-    OnOverflow,
     Overwrite,
     Recording,
     Roots,
     Sink,
-    SinkDtype,
     Source,
     open_sink,
     open_source,
@@ -31,22 +27,23 @@ from bridgeflow.io import (
     refuse_overlap,
     require_writable,
 )
-from bridgeflow.io.commit import JOB_RECORD, MANIFEST
-from bridgeflow.io.files import data_error, real_path, require_output, shown
+from bridgeflow.io.commit import JOB_RECORD
+from bridgeflow.io.files import data_error, require_output
 from bridgeflow.io.full_scale import SCALE_REMEDY
-from bridgeflow.io.listing import has_pattern
-from bridgeflow.io.records import read_manifest
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
-from bridgeflow.pipeline.chunked import Layout, RowsAre, different_lengths, lengths_of, require_columns
+from bridgeflow.pipeline.chunked import Layout, different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.config_places import Steps, locate, locate_source
+from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
 from bridgeflow.pipeline.placeholders import placeholder_columns, with_a_null
 from bridgeflow.pipeline.report import Sides, plan_sides
+from bridgeflow.pipeline.shard_folders import refuse_inside_shards, sharded_recordings
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.transforms import Plan
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
 from bridgeflow.tree import place
 
-__all__ = ["Job", "JobReport", "JobSink", "JobSource"]
+__all__ = ["Job"]
 
 CHUNK_NBYTES: Final = 8 << 20
 """Bytes of input that go through the transforms at a time."""
@@ -59,90 +56,6 @@ MAX_SHARDS: Final = 20_000
 
 SHARD_CHUNKS: Final = 8
 """Chunks whose results become one shard, where a job does not say."""
-
-Steps: TypeAlias = tuple["str | int", ...]
-"""The way to a value of a configuration: keys and list positions."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobSource:
-    """What is read.
-
-    Args:
-        path, format: the file, or the folder or pattern of many; `format=None` for what the suffix says.
-        columns: names to read; `None` for all.
-        fs: sampling rate in Hz; `None` for what the file says.
-        nulls: `"error"`, or `"keep"` to hand them on.
-        rows: what a row is, where it holds several numbers: `"instants"` of a recording, or `"examples"`; `None` for
-            instants in wav files, examples in others.
-        normalize, max_nbytes: see `bridgeflow.io.open_source`.
-    """
-
-    path: Path
-    format: str | None = None
-    columns: tuple[str, ...] | None = None
-    fs: float | None = None
-    nulls: ColumnNulls = "error"
-    rows: RowsAre | None = None
-    normalize: bool = False
-    max_nbytes: int | None = None
-
-    @property
-    def is_many(self) -> bool:
-        """Whether the path is a folder or a pattern."""
-        return self.folder is not None
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder of many, or of a pattern the one in which all that it matches must lie; `None` for a file."""
-        if has_pattern(self.path):
-            return next(parent for parent in self.path.parents if not has_pattern(parent))
-        return self.path if self.path.is_dir() else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobSink:
-    """What is written.
-
-    Args:
-        path, format: the file, or with `shards` the folder; `format=None` for what its suffix says.
-        compression: one of the format's words; `None` for the format's own choice.
-        dtype: element type that every column is written in; `None` for what the transforms make.
-        on_overflow: what becomes of values that `dtype` cannot hold.
-        normalize: of wav, whether values are between -1 and 1, full scale; see `bridgeflow.io.open_sink`.
-        shards: write a folder of shards, each committed by itself, so that a job that was killed goes on where it was.
-        shard_rows: rows of a recording whose results become one shard; `None` for some 64 MiB of input.
-    """
-
-    path: Path
-    format: str | None = None
-    compression: Compression | None = None
-    dtype: SinkDtype | None = None
-    on_overflow: OnOverflow = "raise"
-    normalize: bool | None = None
-    shards: bool = False
-    shard_rows: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class JobReport:
-    """What is measured and drawn, of one column.
-
-    Args:
-        column: its name; `None` where there is only one.
-        before: name of the stage whose result is the "before"; `None` for what was read.
-        hum: frequency in Hz to measure against its neighbours; `None` not to.
-        unit: of the values, for the picture's axis.
-        png: picture to draw; `None` for none.
-        seconds: stretch of time to draw; `None` for a few seconds from the middle.
-    """
-
-    column: str | None = None
-    before: str | None = None
-    hum: float | None = None
-    unit: str = ""
-    png: Path | None = None
-    seconds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +100,7 @@ class Job:
             with self.locating(*self._output_steps(role)):
                 refuse_overlap({role: path}, inputs)
                 require_output(path, roots=self.output_roots)
-                _refuse_inside_shards(path)
+                refuse_inside_shards(path)
             inputs[role] = path
         if self.sink.shards:
             if self.report is not None:
@@ -229,7 +142,7 @@ class Job:
         path = self.source.path
         with self.reading():
             if path.is_dir() and (path / JOB_RECORD).exists():
-                return _sharded(path, self.roots)
+                return sharded_recordings(path, self.roots)
             return recordings(path, format=self.source.format, roots=self.roots)
 
     def open(self, path: Path | None = None) -> Source:
@@ -565,14 +478,6 @@ class Job:
         }
 
 
-def _refuse_inside_shards(path: Path) -> None:
-    """Refuse an output among the files of a folder of shards, which hold to what its records name."""
-    for parent in Path(real_path(path)).parents[:2]:
-        if (parent / JOB_RECORD).exists() or (parent / MANIFEST).exists():
-            problem = f"lies in {shown(parent)}, a folder of shards, which holds what its job has put there"
-            raise data_error(path, problem, "write to another folder")
-
-
 def _row_nbytes(source: Source, spec: ArraySpec) -> int:
     """Bytes of a row of a column, an estimate where rows differ: for lists of unknown length their mean by what the
     file tells of the column, or of all its bytes.
@@ -580,44 +485,3 @@ def _row_nbytes(source: Source, spec: ArraySpec) -> int:
     if None not in spec.shape[1:]:
         return (itemsize(spec.dtype) or 16) * math.prod(n or 1 for n in spec.shape[1:] if n is not None)
     return max((spec.nbytes or source.nbytes or 0) // max(source.rows, 1), 16)
-
-
-def locate(error: BridgeflowError, places: Mapping[Steps, Location], steps: Steps, further: Steps = ()) -> None:
-    """Give an error that has none the place of what `steps` lead to, or of the nearest above it that is written.
-
-    Args:
-        further: steps below, taken only where they are written to the end.
-    """
-    if error.location is not None or not places:
-        return
-    if further and (*steps, *further) in places:
-        steps = (*steps, *further)
-    while steps not in places and steps:
-        steps = steps[:-1]
-    error.location = places.get(steps)
-
-
-def locate_source(error: BridgeflowError, source: JobSource, places: Mapping[Steps, Location]) -> None:
-    """Give an error about the source its place: the column that it is about where the job names it, else the path."""
-    columns = source.columns or ()
-    if isinstance(error, DataError) and error.column in columns:
-        locate(error, places, ("source", "columns", columns.index(error.column)))
-    locate(error, places, ("source", source.format or ""))
-
-
-def _sharded(folder: Path, roots: Roots) -> tuple[Recording, ...]:
-    """The recordings whose results a folder of shards holds; each goes on from shard to shard."""
-    if not (folder / MANIFEST).exists():
-        raise data_error(folder, "has the results of a job that has not finished", "run the job again: it goes on")
-    if any(sign in str(folder) for sign in "*?["):
-        raise data_error(folder, "has signs of a pattern in its name", "rename it")
-    found: dict[str, Recording] = {}
-    for shard in read_manifest(folder, roots=roots).shards:
-        name, before = shard.recording, found.get(shard.recording)
-        stretch = f"-{shard.start:012d}-{shard.end:012d}-"
-        several = shard.name.replace(stretch, f"-{'?' * 12}-{'?' * 12}-")
-        path = folder / (shard.name if before is None else several)
-        found[name] = Recording(name, path, shard.nbytes + (before.nbytes if before else 0))
-    if not found:
-        raise data_error(folder / MANIFEST, "lists no shards", "the job that wrote it made no rows")
-    return tuple(found.values())

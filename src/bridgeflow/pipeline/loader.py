@@ -25,7 +25,8 @@ from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.segments import PartialBatch
-from bridgeflow.pipeline.workers import StartMethod, WorkerPool
+from bridgeflow.pipeline.worker_process import StartMethod
+from bridgeflow.pipeline.workers import WorkerPool
 from bridgeflow.policy import parse_integer, parse_word
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from typing import Any, Final
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
-from bridgeflow.pipeline.compose import Compose, ComposeState, joined, len_along
+from bridgeflow.pipeline.compose import Compose, ComposeState
+from bridgeflow.pipeline.joining import joined, len_along
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import Transform
