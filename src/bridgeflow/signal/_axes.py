@@ -9,7 +9,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 
-__all__ = ["axis_of", "is_in_place", "parse_axis", "permuted"]
+__all__ = ["axis_of", "is_in_place", "parse_axis", "permuted", "time_last", "time_where_it_was"]
 
 
 def parse_axis(axis: object, *, what: str) -> int:
@@ -56,3 +56,21 @@ def permuted(x: Any, order: Sequence[int]) -> Any:
     if is_in_place(order):
         return x
     return x.transpose(order) if isinstance(x, np.ndarray) else x.permute(*order)
+
+
+def time_last(x: Any, axis: int, *, what: str) -> Any:
+    """An ndarray or tensor seen with the filtered axis at the end."""
+    if axis.__class__ is not int:
+        axis = parse_axis(axis, what=what)
+    if not -x.ndim <= axis < x.ndim:
+        axis_of(axis, x.shape, what=what)
+    if axis in (-1, x.ndim - 1):
+        return x
+    return np.moveaxis(x, axis, -1) if isinstance(x, np.ndarray) else x.movedim(axis, -1)
+
+
+def time_where_it_was(y: Any, axis: int) -> Any:
+    """The inverse of `time_last`."""
+    if axis in (-1, y.ndim - 1):
+        return y
+    return np.moveaxis(y, -1, axis) if isinstance(y, np.ndarray) else y.movedim(-1, axis)

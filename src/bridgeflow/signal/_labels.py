@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import DataError
-from bridgeflow.signal._rows import as_marked
+from bridgeflow.signal._chunks import as_marked
 
 __all__ = ["labels_as_marked", "labels_like", "read_labels", "storable"]
 
@@ -63,7 +63,7 @@ def labels_like(made: Array, labels: Any) -> Any:
 
 
 def labels_as_marked(made: Array, mark: Any) -> Any:
-    """Labels that no chunk stands beside, as the kind and type of the stream; see `_rows.kind_mark`."""
+    """Labels that no chunk stands beside, as the kind and type of the stream; see `_chunks.kind_mark`."""
     kind, dtype = str(mark).split(" ", 1)
     if kind == "numpy" and dtype == "object":
         return made.astype(object)

@@ -20,7 +20,7 @@ from bridgeflow.memory.reuse import fresh
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["empty", "empty_tensor"]
+__all__ = ["empty", "empty_tensor", "overlaps_itself"]
 
 _WORTH_WHILE: Final = 1 << 15
 """Bytes from which on it is noticed."""
@@ -54,3 +54,31 @@ def empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.devic
 
 
 _NUMPYS: Final = {f"torch.{name}": name for name in ("float16", "float32", "float64", "complex64", "complex128")}
+
+
+def overlaps_itself(x: Any) -> bool:
+    """Whether two elements of an ndarray or a tensor share a byte, as where an axis is expanded.
+
+    >>> overlaps_itself(np.zeros((3, 4)).T), overlaps_itself(np.lib.stride_tricks.sliding_window_view(np.zeros(9), 3))
+    (False, True)
+    """
+    if isinstance(x, np.ndarray):
+        steps, size = x.strides, x.itemsize
+    else:
+        steps, size = x.stride(), 1
+    axes = sorted((abs(step), n) for step, n in zip(steps, x.shape, strict=True) if n > 1)
+    if 0 in x.shape or not axes:
+        return False
+    reach = size
+    for step, n in axes:
+        if step < reach:
+            break
+        reach += step * (n - 1)
+    else:
+        return False
+    if axes[0][0] == 0:
+        return True
+    places = np.zeros(1, np.int64)  # axes that interleave: rare, so each element is looked at
+    for step, n in axes:
+        places = (places[:, None] + step * np.arange(n)).ravel()
+    return bool(np.diff(np.sort(places)).min() < size)

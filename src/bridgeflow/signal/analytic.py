@@ -14,8 +14,9 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.ranges import hold, whole_number
-from bridgeflow.signal._arrays import time_last, time_where_it_was
-from bridgeflow.signal._rows import Rows, count, count_rows, join, open_rows
+from bridgeflow.signal._axes import time_last, time_where_it_was
+from bridgeflow.signal._chunks import count, count_rows, join
+from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.padding import pad_zeros

@@ -17,7 +17,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal import fir
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array
+from bridgeflow.signal._input import Opened, as_ndarray, open_array
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
 from bridgeflow.signal.design.base import Array, solved

@@ -14,7 +14,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import read_nested, refuse_table
+from bridgeflow.signal._input import read_nested, refuse_table
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.scipy_names import call_scipy

@@ -19,15 +19,8 @@ from numpy.typing import NDArray
 from bridgeflow.bridge import kind_of, like, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
-from bridgeflow.signal._arrays import (
-    Opened,
-    as_ndarray,
-    differentiates,
-    open_array,
-    require_strided,
-    time_last,
-    time_where_it_was,
-)
+from bridgeflow.signal._axes import time_last, time_where_it_was
+from bridgeflow.signal._input import Opened, as_ndarray, differentiates, open_array, require_strided
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter
 from bridgeflow.signal.design.base import solved, whole_delay

@@ -16,9 +16,11 @@ from bridgeflow.bridge import describe, kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
-from bridgeflow.signal._arrays import require_strided, time_last, time_where_it_was
+from bridgeflow.signal._axes import time_last, time_where_it_was
+from bridgeflow.signal._chunks import as_marked, count_rows, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._input import require_strided
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
-from bridgeflow.signal._rows import as_marked, count_rows, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.padding import extend
 from bridgeflow.spec import ArraySpec

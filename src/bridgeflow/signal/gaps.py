@@ -17,7 +17,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy, to_tensor
 from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._rows import join, own
+from bridgeflow.signal._chunks import join, own
 from bridgeflow.signal.iir.nonfinite import finite, refuse
 
 __all__ = [

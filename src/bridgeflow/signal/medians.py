@@ -11,7 +11,8 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.ranges import hold, hold_window
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
 from bridgeflow.signal.framing import strided_windows

@@ -10,7 +10,8 @@ from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite, NonNegative, Rate, Seconds, problem
-from bridgeflow.signal._arrays import open_array, time_last
+from bridgeflow.signal._axes import time_last
+from bridgeflow.signal._input import open_array
 from bridgeflow.signal._typing import SameKind
 
 __all__ = ["RateBy", "check_peaks", "peak_rate"]

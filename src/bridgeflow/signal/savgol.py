@@ -15,8 +15,9 @@ import numpy as np
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
-from bridgeflow.signal._arrays import as_number
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._numbers import as_number
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fir import fir_filter

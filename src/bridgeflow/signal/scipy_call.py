@@ -21,7 +21,8 @@ from bridgeflow.bridge import describe, kind_of, like
 from bridgeflow.errors import ConfigError, DataError, nearest
 from bridgeflow.ranges import Count, Finite, Length, Natural, NonNegative, Position, Positive, Range, Rate, number_text
 from bridgeflow.ranges import problem as outside_range
-from bridgeflow.signal._arrays import as_kind, open_array
+from bridgeflow.signal._chunks import as_kind
+from bridgeflow.signal._input import open_array
 from bridgeflow.signal._scipy_fixes import FIXED
 from bridgeflow.signal.scipy_limits import refuse_together, refuse_with
 from bridgeflow.spec import ArraySpec

@@ -19,7 +19,7 @@ import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
-from bridgeflow.signal._arrays import differentiates, refuse_table
+from bridgeflow.signal._input import differentiates, refuse_table
 from bridgeflow.signal._scipy_fixes import FIXED
 
 __all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find", "is_passed"]

@@ -18,8 +18,7 @@ import numpy as np
 from bridgeflow.bridge import describe, kind_of, like, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import time_last, time_where_it_was
-from bridgeflow.signal._axes import axis_of, parse_axis
+from bridgeflow.signal._axes import axis_of, parse_axis, time_last, time_where_it_was
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import Design, Sos

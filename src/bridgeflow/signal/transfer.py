@@ -23,8 +23,8 @@ import numpy as np
 
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError, UnstableFilter
-from bridgeflow.signal._arrays import as_ndarray, open_array
 from bridgeflow.signal._axes import axis_of, parse_axis
+from bridgeflow.signal._input import as_ndarray, open_array
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import Ba

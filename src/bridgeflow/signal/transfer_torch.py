@@ -23,7 +23,7 @@ from torch import Tensor
 
 from bridgeflow.bridge import kind_of, to_numpy, to_tensor
 from bridgeflow.errors import DataError, NoRoute
-from bridgeflow.signal._arrays import read_nested, require_strided
+from bridgeflow.signal._input import read_nested, require_strided
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.design import Ba
 from bridgeflow.signal.design.base import solved

@@ -11,7 +11,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import as_ndarray
+from bridgeflow.signal._input import as_ndarray
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 

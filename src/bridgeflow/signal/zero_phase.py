@@ -18,7 +18,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
-from bridgeflow.signal._arrays import as_kind, open_array
+from bridgeflow.signal._chunks import as_kind
+from bridgeflow.signal._input import open_array
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import State
 from bridgeflow.signal.design import Design, FirFilter, IirFilter

@@ -12,8 +12,8 @@ import numpy as np
 from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy, to_tensor
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.ranges import Axis
-from bridgeflow.signal._arrays import require_strided
 from bridgeflow.signal._axes import axis_of, is_in_place, parse_axis, permuted
+from bridgeflow.signal._input import require_strided
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
 

@@ -13,7 +13,8 @@ from bridgeflow.errors import ConfigError
 from bridgeflow.policy import RecursiveGaps, words
 from bridgeflow.ranges import Natural
 from bridgeflow.signal import gaps
-from bridgeflow.signal._rows import as_marked, kind_mark, open_rows
+from bridgeflow.signal._chunks import as_marked, kind_mark
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 

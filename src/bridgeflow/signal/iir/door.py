@@ -14,7 +14,8 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_numpy, to_tensor
 from bridgeflow.errors import DataError
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, overlaps_itself, require_strided
+from bridgeflow.signal._input import Opened, as_ndarray, open_array, require_strided
+from bridgeflow.signal._memory import overlaps_itself
 from bridgeflow.signal.iir.engine import EngineName, Pass, choose, result_dtype
 
 __all__ = ["Door", "is_watched"]

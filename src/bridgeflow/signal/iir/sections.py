@@ -10,7 +10,8 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
-from bridgeflow.signal._arrays import as_ndarray, time_last, time_where_it_was
+from bridgeflow.signal._axes import time_last, time_where_it_was
+from bridgeflow.signal._input import as_ndarray
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved

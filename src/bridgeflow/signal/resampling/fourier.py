@@ -11,8 +11,11 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, whole_number
-from bridgeflow.signal._arrays import as_ndarray, time_where_it_was, undivided
-from bridgeflow.signal._rows import count, count_rows, open_rows
+from bridgeflow.signal._axes import time_where_it_was
+from bridgeflow.signal._chunks import count, count_rows
+from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._numbers import undivided
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data

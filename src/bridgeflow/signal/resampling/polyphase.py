@@ -182,7 +182,7 @@ def lowpass(up: int, down: int, window: Window | Sequence[float] | Array, *, sam
         ConfigError: a window that does not exist; a filter out of all proportion to the data.
     """
     if isinstance(window, list) or kind_of(window) is not None:
-        from bridgeflow.signal._arrays import as_ndarray
+        from bridgeflow.signal._input import as_ndarray
 
         taps = as_ndarray(window)
         if taps.ndim != 1 or not len(taps) or taps.dtype.kind not in "fiub":

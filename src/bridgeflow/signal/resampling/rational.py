@@ -13,7 +13,8 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import number_text, whole_number
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_where_it_was
+from bridgeflow.signal._axes import time_where_it_was
+from bridgeflow.signal._input import Opened, as_ndarray, open_array
 from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt

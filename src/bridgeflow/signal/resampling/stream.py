@@ -17,7 +17,8 @@ import numpy as np
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
-from bridgeflow.signal._rows import as_marked, count, count_rows, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._chunks import as_marked, count, count_rows, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos

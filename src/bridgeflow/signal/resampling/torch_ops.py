@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal._arrays import time_last, time_where_it_was
+from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.convolution_torch import convolve
 from bridgeflow.signal.padding import extend

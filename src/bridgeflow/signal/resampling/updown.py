@@ -9,7 +9,9 @@ import numpy as np
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, whole_number
-from bridgeflow.signal._arrays import Opened, as_ndarray, open_array, time_last, undivided
+from bridgeflow.signal._axes import time_last
+from bridgeflow.signal._input import Opened, as_ndarray, open_array
+from bridgeflow.signal._numbers import undivided
 from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.iir.engine import result_dtype

@@ -12,8 +12,11 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import as_ndarray, as_rate, as_size, time_where_it_was
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._axes import time_where_it_was
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._numbers import as_rate, as_size
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal._windows import named_window

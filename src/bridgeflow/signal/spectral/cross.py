@@ -10,7 +10,8 @@ import numpy as np
 from bridgeflow.bridge import kind_of, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._arrays import as_size, time_where_it_was
+from bridgeflow.signal._axes import time_where_it_was
+from bridgeflow.signal._numbers import as_size
 from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
-from bridgeflow.signal._rows import as_marked, join, kind_mark, known_rows, open_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.fourier import in_precision, squared_magnitude
 from bridgeflow.signal.padding import extend

@@ -12,8 +12,9 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
-from bridgeflow.signal._arrays import as_ndarray, as_rate, as_size, undivided
 from bridgeflow.signal._axes import parse_axis
+from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._numbers import as_rate, as_size, undivided
 from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude

@@ -16,8 +16,10 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word, words
 from bridgeflow.ranges import hold
-from bridgeflow.signal._arrays import as_ndarray, as_number
-from bridgeflow.signal._rows import count_rows, open_rows
+from bridgeflow.signal._chunks import count_rows
+from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._numbers import as_number
+from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows

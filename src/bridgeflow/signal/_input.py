@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
-from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy
-from bridgeflow.errors import ConfigError, DataError, NoRoute, printable
-from bridgeflow.ranges import number_text, whole_number
-from bridgeflow.signal._axes import axis_of, parse_axis
+from bridgeflow.errors import DataError, NoRoute
 
 __all__ = [
     "Opened",
-    "as_kind",
     "as_ndarray",
-    "as_number",
-    "as_rate",
-    "as_size",
     "differentiates",
     "open_array",
-    "overlaps_itself",
     "read_nested",
     "refuse_table",
     "require_strided",
-    "time_last",
-    "time_where_it_was",
-    "undivided",
 ]
 
 
@@ -121,48 +109,6 @@ def read_nested(x: Any, *, what: str) -> np.ndarray[Any, Any]:
         ) from None
 
 
-def as_number(value: Any) -> Any:
-    """A parameter that may have come as an array without axes, such as the difference of two elements of a tensor."""
-    if isinstance(value, np.generic) or (kind_of(value) in {"numpy", "torch"} and not value.ndim):
-        return value.item()
-    return value
-
-
-def undivided(value: Any) -> Any:
-    """A float that is a whole number as an integer, all else as it is."""
-    number = as_number(value)
-    return int(number) if isinstance(number, float) and number.is_integer() else number
-
-
-def as_size(value: Any, *, what: str, least: int = 0) -> int:
-    """A number of samples, of whatever type: a fraction is cut off, as SciPy does it.
-
-    Raises:
-        ConfigError: no number, or out of range.
-
-    >>> as_size(16.0, what="stft: nperseg"), as_size(np.int16(16), what="stft: nperseg")
-    (16, 16)
-    """
-    number = as_number(value)
-    if isinstance(number, float) and isfinite(number):
-        number = int(number)
-    return whole_number(number, what=what, least=least)
-
-
-def as_rate(value: Any, *, what: str) -> float:
-    """A sampling rate.
-
-    Raises:
-        ConfigError: no finite number above 0.
-    """
-    number = as_number(value)
-    if not isinstance(number, (int, float, Fraction)) or isinstance(number, bool) or not 0 < number < 1e300:
-        raise ConfigError(
-            f"{what} must be a finite number above 0, got {printable(number_text(number), 60)}", field="fs"
-        )
-    return number  # type: ignore[return-value]
-
-
 def refuse_table(x: Any, *, what: str) -> None:
     """Refuse a table where an array is expected: only the caller knows which column is meant.
 
@@ -198,35 +144,6 @@ def _columns_of(x: Any) -> list[str] | None:
     return None
 
 
-def as_kind(y: np.ndarray[Any, Any], kind: str, dtype: str, device: str) -> Any:
-    """A result as the kind, dtype and device that a stream began with; what is too large for the dtype is infinite."""
-    if kind == "torch" or dtype == "bfloat16":
-        torch = require("torch", needed_for="tensors")
-        tensor = torch.from_numpy(np.ascontiguousarray(y)).to(dtype=getattr(torch, dtype), device=device)
-        return tensor if kind == "torch" else to_arrow(tensor)
-    with np.errstate(over="ignore"):
-        values = y.astype(dtype)
-    return values if kind == "numpy" else to_arrow(values)
-
-
-def time_last(x: Any, axis: int, *, what: str) -> Any:
-    """An ndarray or tensor seen with the filtered axis at the end."""
-    if axis.__class__ is not int:
-        axis = parse_axis(axis, what=what)
-    if not -x.ndim <= axis < x.ndim:
-        axis_of(axis, x.shape, what=what)
-    if axis in (-1, x.ndim - 1):
-        return x
-    return np.moveaxis(x, axis, -1) if isinstance(x, np.ndarray) else x.movedim(axis, -1)
-
-
-def time_where_it_was(y: Any, axis: int) -> Any:
-    """The inverse of `time_last`."""
-    if axis in (-1, y.ndim - 1):
-        return y
-    return np.moveaxis(y, -1, axis) if isinstance(y, np.ndarray) else y.movedim(-1, axis)
-
-
 def require_strided(x: Any, *, what: str) -> None:
     """Refuse tensors that are not one block of memory, of which torch's operators and ours know nothing.
 
@@ -249,31 +166,3 @@ def differentiates(x: Any) -> bool:
     """Whether autograd watches this value now."""
     torch = loaded("torch")
     return torch is not None and isinstance(x, torch.Tensor) and x.requires_grad and torch.is_grad_enabled()
-
-
-def overlaps_itself(x: Any) -> bool:
-    """Whether two elements of an ndarray or a tensor share a byte, as where an axis is expanded.
-
-    >>> overlaps_itself(np.zeros((3, 4)).T), overlaps_itself(np.lib.stride_tricks.sliding_window_view(np.zeros(9), 3))
-    (False, True)
-    """
-    if isinstance(x, np.ndarray):
-        steps, size = x.strides, x.itemsize
-    else:
-        steps, size = x.stride(), 1
-    axes = sorted((abs(step), n) for step, n in zip(steps, x.shape, strict=True) if n > 1)
-    if 0 in x.shape or not axes:
-        return False
-    reach = size
-    for step, n in axes:
-        if step < reach:
-            break
-        reach += step * (n - 1)
-    else:
-        return False
-    if axes[0][0] == 0:
-        return True
-    places = np.zeros(1, np.int64)  # axes that interleave: rare, so each element is looked at
-    for step, n in axes:
-        places = (places[:, None] + step * np.arange(n)).ravel()
-    return bool(np.diff(np.sort(places)).min() < size)
