@@ -1,9 +1,15 @@
-"""Text of others in messages: printable, and no longer than a person reads."""
+"""What errors carry (stage, field), and text of others in messages: printable, no longer than a person reads."""
 
+import pickle
+from functools import partial
+
+import numpy as np
 import pytest
 
-from bridgeflow.errors import KeyNotFound, NoRoute, nearest, printable
+from bridgeflow.errors import BridgeflowError, ConfigError, KeyNotFound, NoRoute, StageId, nearest, printable
 from bridgeflow.io.files import data_error
+from bridgeflow.pipeline.compose import Compose
+from bridgeflow.transforms import Cast, Detach, Scale, ToTensor, Transform
 
 ESCAPES = ["\x1b[31m", "\x1b]0;title\x07", "\x9b2J", "\u202e", "\u200b", "\u2066", "\ud800", "\r\n", "\x00", "\u2028"]
 
@@ -51,3 +57,31 @@ def test_nearest_is_fast_and_short_whatever_the_words_are():
     assert nearest("ecf", words) == "did you mean 'ecg'?"
     assert len(nearest("y" * 200_000, words)) < 1000
     assert len(nearest("ecf", [f"channel {number}" for number in range(50_000)])) < 1000
+
+
+def test_a_stage_is_its_place_in_the_nesting_and_its_name():
+    stage = StageId.of(Scale(), 2, 1)
+    assert (stage.numbers, stage.name, str(stage)) == ((2, 1), "Scale", "stage 2.1 (Scale)")
+    assert str(StageId.of(partial(partial(abs)))) == "abs"
+    assert StageId.of(Scale(), 1).within(StageId.of(Compose(), 2)) == stage._replace(numbers=(2, 1))
+    assert stage.within(None) is stage
+
+
+@pytest.mark.parametrize("runs", [Compose.__call__, Compose.explain], ids=["run", "plan"])
+def test_an_error_carries_the_stage_that_raised_it(runs):
+    inner = Compose([Scale(), ToTensor(copy="never")])
+    with pytest.raises(BridgeflowError) as raised:
+        runs(Compose([Scale(), inner]), {"x": np.zeros(3, "datetime64[s]")})
+    assert raised.value.stage == StageId((1,), "Scale")
+    with pytest.raises(BridgeflowError) as raised:
+        runs(Compose([Compose([Detach()]), Compose([Detach(), Cast(dtype="int8", keys="y")])]), {"x": np.zeros(3)})
+    assert raised.value.stage == StageId((2, 2), "Cast")
+    assert pickle.loads(pickle.dumps(raised.value)).stage == StageId((2, 2), "Cast")
+
+
+@pytest.mark.parametrize("config", [{"Scale": {"scale": "1"}}, {"Scale": {"scale": []}}, {"Detach": {"keys": 3}}])
+def test_an_error_about_a_field_carries_it(config):
+    with pytest.raises(ConfigError) as raised:
+        Transform.from_config(config)
+    ((_, fields),) = config.items()
+    assert raised.value.field in fields

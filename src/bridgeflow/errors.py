@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+from functools import partial
 from inspect import signature
 from typing import NamedTuple, TypeVar
 
@@ -31,6 +32,7 @@ __all__ = [
     "NotSupported",
     "OutOfContext",
     "OutOfSharedMemory",
+    "StageId",
     "StaleHandle",
     "UnstableFilter",
     "Unsupported",
@@ -62,6 +64,40 @@ class Location(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}" + (f": {self.path}" if self.path else "")
 
 
+class StageId(NamedTuple):
+    """Which stage of a composition: errors, plans and traces carry it, and it prints as text.
+
+    Args:
+        numbers: the numbers of the compositions that lead to the stage, and its own, each counted from 1; empty for a
+            transform outside of compositions.
+        name: the class of a transform, or the name of a function.
+
+    >>> print(StageId((2, 1), "Scale"), StageId((), "Scale"), sep="; ")
+    stage 2.1 (Scale); Scale
+    """
+
+    numbers: tuple[int, ...]
+    name: str
+
+    @classmethod
+    def of(cls, stage: object, *numbers: int) -> StageId:
+        """The identity of a transform or another callable."""
+        while isinstance(stage, partial):
+            stage = stage.func
+        return cls(numbers, str(getattr(stage, "__name__", type(stage).__name__)))
+
+    def within(self, outer: StageId | None) -> StageId:
+        """The same stage, seen from outside of the composition that it is counted in.
+
+        >>> StageId((1,), "Scale").within(StageId((2,), "Compose"))
+        StageId(numbers=(2, 1), name='Scale')
+        """
+        return self if outer is None else StageId(outer.numbers + self.numbers, self.name)
+
+    def __str__(self) -> str:
+        return f"stage {'.'.join(map(str, self.numbers))} ({self.name})" if self.numbers else self.name
+
+
 class BridgeflowError(Exception):
     """The root of all errors that BridgeFlow raises on purpose.
 
@@ -74,7 +110,7 @@ class BridgeflowError(Exception):
     """
 
     place: str = "$"
-    stage: str = ""
+    stage: StageId | None = None
     recording: str = ""
     location: Location | None = None
     field: str | None = None
@@ -85,7 +121,7 @@ class BridgeflowError(Exception):
         return ": ".join(word for word in (location, recording, self._where(), self._message()) if word)
 
     def _where(self) -> str:
-        words = (self.stage, "" if self.place == "$" else self.place)
+        words = (str(self.stage or ""), "" if self.place == "$" else self.place)
         return ", ".join(printable(word, 200) for word in words if word)
 
     def _message(self) -> str:

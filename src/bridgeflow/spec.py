@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from bridgeflow.errors import StageId
 from bridgeflow.policy import Action, Kind, Reason
 
 __all__ = ["ArraySpec", "Exchange", "Shape"]
@@ -133,7 +134,7 @@ class Exchange:
     reason: Reason | None = None
     detail: str = ""
     place: str = "$"
-    stage: str = ""
+    stage: StageId | None = None
 
     def __str__(self) -> str:
         size = "? bytes" if self.nbytes is None else f"{self.nbytes:,} bytes"

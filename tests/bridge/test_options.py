@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bridgeflow.bridge import describe, kind_of, like, route, share, to_arrow, to_numpy, to_tensor, trace
-from bridgeflow.errors import BridgeflowError, CopyRefused, NoRoute
+from bridgeflow.errors import BridgeflowError, CopyRefused, NoRoute, StageId
 from bridgeflow.spec import ArraySpec
 
 X, T, A = np.zeros(3), torch.zeros(3), pa.array([0.0, 1.0])
@@ -102,7 +102,7 @@ def test_errors_say_where_what_and_the_remedy(kind: type[BridgeflowError], funct
     assert error.detail
     assert error.remedy
     assert "{" not in str(error)
-    error.place, error.stage = "$.ecg", "ToTensor"
+    error.place, error.stage = "$.ecg", StageId((), "ToTensor")
     assert str(error).startswith("ToTensor, $.ecg: ")
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), again.reason) == (kind, str(error), error.reason)

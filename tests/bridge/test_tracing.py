@@ -11,7 +11,7 @@ import torch
 
 from bridgeflow.bridge import to_arrow, to_numpy, to_tensor, trace
 from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import NoRoute
+from bridgeflow.errors import NoRoute, StageId
 
 
 def test_views_and_copies_are_told_apart():
@@ -82,10 +82,10 @@ def test_crossings_of_all_threads_are_recorded():
 
 
 def test_place_and_stage_of_whoever_traverses():
-    with trace() as record, at("$.ecg", "ToTensor"), at("$.ecg.lead"):
+    with trace() as record, at("$.ecg", StageId((2,), "ToTensor")), at("$.ecg.lead"):
         to_tensor(np.zeros(1))
     (exchange,) = record
-    assert (exchange.place, exchange.stage) == ("$.ecg.lead", "ToTensor")
+    assert (exchange.place, exchange.stage) == ("$.ecg.lead", StageId((2,), "ToTensor"))
 
 
 def test_places_of_other_threads_are_their_own():

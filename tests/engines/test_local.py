@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from bridgeflow.engines.local import run_job
-from bridgeflow.errors import ConfigError, DataError, KeyNotFound, Location
+from bridgeflow.errors import ConfigError, DataError, KeyNotFound, Location, StageId
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job
@@ -71,7 +71,7 @@ def test_examples_are_rows(made):
 def test_progress_is_told_before_each_step(made):
     told = []
     run_job(made(Clone(), Scale()), progress=lambda *step: told.append(step))
-    names = ["read", "stage 1 (Clone)", "stage 2 (Scale)", "write", ""]
+    names = ["read", StageId((1,), "Clone"), StageId((2,), "Scale"), "write", ""]
     assert told == [(name, number, 4) for number, name in enumerate(names)]
 
 
@@ -103,7 +103,7 @@ def test_an_error_within_a_composition_leads_to_its_line(made):
     values[7] = np.nan
     strict = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0)
     job = replace(made(Clone(), Compose([Scale(), strict]), columns={"ecg": values}), places=places)
-    with pytest.raises(DataError, match=r"^job.yaml:5:5: stage 2 \(Compose\), stage 2 \(SignalFilter\), \$.ecg: "):
+    with pytest.raises(DataError, match=r"^job.yaml:5:5: stage 2\.2 \(SignalFilter\), \$.ecg: "):
         run_job(job)
 
 

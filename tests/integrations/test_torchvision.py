@@ -50,7 +50,7 @@ class TestTheirsInOurs:
     def test_are_opaque_in_a_plan(self):
         steps = Compose([ToTensor(), v2.Identity(), Detach()]).explain({"x": np.ones((1, 2, 2))}).steps
         assert [type(step) is Opaque for step in steps] == [False, True, True]
-        assert steps[1].stage == "stage 2 (Identity)"
+        assert str(steps[1].stage) == "stage 2 (Identity)"
 
     def test_errors_name_the_stage(self):
         with pytest.raises(RuntimeError, match="Padding size") as caught:

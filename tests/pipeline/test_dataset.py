@@ -393,7 +393,7 @@ def test_any_transform_may_be_given(files: dict[str, Path]):
         def __call__(self, data: Any, /, *more: Any) -> Any:
             return data["ecg"].sum()
 
-        def plan(self, data: Any, stage: str = "") -> Any:
+        def plan(self, data: Any, stage: Any = None) -> Any:
             raise NotImplementedError
 
     assert_samples_are_batches(SignalDataset(files["ecg"], Whole()))

@@ -128,7 +128,7 @@ def test_subclasses_of_transform_itself_are_parsed_too():
         def __call__(self, data: Any, /, *more: Any) -> Any:
             return data
 
-        def plan(self, data: Any, stage: str = "") -> Any:
+        def plan(self, data: Any, stage: Any = None) -> Any:
             return None
 
     assert Whole(gain=np.float32(0.5)) == Whole(gain=0.5)

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
-from bridgeflow.errors import NoRoute
+from bridgeflow.errors import NoRoute, StageId
 from bridgeflow.policy import (
     Action,
     Bfloat16,
@@ -261,7 +261,7 @@ class Route:
             x = step.rule.apply(x, step.before, options or self.options)
         return x
 
-    def exchange(self, *, place: str = "$", stage: str = "") -> Exchange:
+    def exchange(self, *, place: str = "$", stage: StageId | None = None) -> Exchange:
         """The record of this crossing."""
         return Exchange(
             source=self.source,

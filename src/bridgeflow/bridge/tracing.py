@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from html import escape
 
+from bridgeflow.errors import StageId
 from bridgeflow.spec import Exchange
 
 __all__ = ["ACTIVE", "Trace", "at", "record", "trace"]
@@ -19,7 +20,7 @@ look.
 """
 
 _lock = threading.Lock()
-_HERE: ContextVar[tuple[str, str]] = ContextVar("bridgeflow_here", default=("$", ""))
+_HERE: ContextVar[tuple[str, StageId | None]] = ContextVar("bridgeflow_here", default=("$", None))
 """The place in the data and the stage that are being worked on: leaf code does not know them, who traverses does."""
 
 
@@ -91,7 +92,7 @@ def record(exchange: Exchange) -> None:
 
 
 @contextmanager
-def at(place: str, stage: str = "") -> Iterator[None]:
+def at(place: str, stage: StageId | None = None) -> Iterator[None]:
     """Crossings made until the block ends, in this context, are recorded at that place and stage."""
     token = _HERE.set((place, stage or _HERE.get()[1]))
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridgeflow.cli.console import echo, echo_json
-from bridgeflow.errors import printable
+from bridgeflow.errors import StageId, printable
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Result
@@ -62,7 +62,7 @@ def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
         "fs": result.fs,
         "seconds": result.seconds,
         "samples_per_second": result.rate,
-        "took": result.took,
+        "took": {str(step): seconds for step, seconds in result.took.items()},
         "crossings": result.crossings,
         "copies": [asdict(copy) for copy in result.copies],
         "hum": None if result.hum is None else asdict(result.hum),
@@ -78,7 +78,7 @@ def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
 def run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str, str]]:
     """What a run did, for people: labels and texts."""
     long = "" if result.fs is None else f", {duration(result.seconds or 0)} at {result.fs:g} Hz"
-    took = ", ".join(f"{step_name(name)} {seconds:.2f}" for name, seconds in result.took.items())
+    took = ", ".join(f"{step_name(step)} {seconds:.2f}" for step, seconds in result.took.items())
     lines = [
         ("read", f"{shown_path(job.source.path)}: {result.samples:,} samples{long}"),
         ("time", f"{sum(result.took.values()):.2f} s ({took}): {result.rate:,.0f} samples/s"),
@@ -188,9 +188,9 @@ def duration(seconds: float) -> str:
     return " ".join(parts) or "0 s"
 
 
-def step_name(label: str) -> str:
-    """The name of a step without its number: `stage 2 (Scale)` is `Scale`."""
-    return label.partition("(")[2].rstrip(")") or label
+def step_name(step: StageId | str) -> str:
+    """The name of a step, of a stage without its number."""
+    return step if isinstance(step, str) else step.name
 
 
 def shown_path(path: Path) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bridgeflow.cli.console import echo_progress
 from bridgeflow.cli.output import duration, number_of, step_name
+from bridgeflow.errors import StageId
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Progress
@@ -30,15 +31,15 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress]:
         with Bar(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("")
 
-            def show(name: str, number: int, total: int) -> None:
-                bar.update(task, description=step_name(name), completed=number, total=total)
+            def show(step: StageId | str, number: int, total: int) -> None:
+                bar.update(task, description=step_name(step), completed=number, total=total)
 
             yield show
     else:
 
-        def print_step(name: str, number: int, total: int) -> None:
-            if name:
-                echo_progress(f"[{number + 1}/{total}] {step_name(name)}")
+        def print_step(step: StageId | str, number: int, total: int) -> None:
+            if step:
+                echo_progress(f"[{number + 1}/{total}] {step_name(step)}")
 
         yield print_step
 

@@ -16,7 +16,7 @@ from typing import Any
 from bridgeflow.config.document import MAX_BYTES, Document, Node, Steps, read_document, shown
 from bridgeflow.config.models import ReportSection, SinkSection, SourceSection, parse_section
 from bridgeflow.config.rates import Rates
-from bridgeflow.errors import BridgeflowError, ConfigError, Location, nearest, quoted
+from bridgeflow.errors import BridgeflowError, ConfigError, Location, StageId, nearest, quoted
 from bridgeflow.io import all_formats
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular, real_path
@@ -254,7 +254,7 @@ class _Loader:
             if field not in known:
                 problem = f"{name} has no field {quoted(field)}; {nearest(field, known)}"
                 raise self.document.error([*steps, name, field], problem, at_key=True)
-        lost = self._fill_rate([*steps, name], cls, raw, rates) if "fs" in known and "fs" not in raw else ""
+        lost = self._fill_rate([*steps, name], cls, raw, rates) if "fs" in known and "fs" not in raw else None
         try:
             made = cls.from_fields(raw)
         except BridgeflowError as error:
@@ -264,7 +264,7 @@ class _Loader:
         rates.add(made)
         return made
 
-    def _fill_rate(self, steps: Steps, cls: type[Transform], raw: dict[str, Any], rates: Rates) -> str:
+    def _fill_rate(self, steps: Steps, cls: type[Transform], raw: dict[str, Any], rates: Rates) -> StageId | None:
         """Give `fs` the rate of the data at this place; return the stage after which they have none, if any."""
         keys = raw.get("keys")
         try:
@@ -297,7 +297,7 @@ class _Loader:
         raise self.document.error(steps, f"expected `Name: {{field: value}}`, got {shown(node)}")
 
     def _about(
-        self, error: BridgeflowError, steps: Steps, name: str, raw: dict[str, Any], lost: str = ""
+        self, error: BridgeflowError, steps: Steps, name: str, raw: dict[str, Any], lost: StageId | None = None
     ) -> ConfigError:
         """What a transform says about its fields, at the field where it names one that is written here.
 
@@ -305,7 +305,7 @@ class _Loader:
             lost: the stage after which the data have no sampling rate.
         """
         message = str(error.args[0] if error.args else error).removeprefix(f"{name}: ")
-        field = error.field or error.place.removeprefix("$").removeprefix(".") or None
+        field = error.field
         if field == "fs" and "fs" not in raw:
             remedy = f"the data have none after {lost}" if lost else "or say it once, as `fs` of the source"
             message = f"{message}; {remedy}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from bridgeflow.errors import BridgeflowError, ConfigError, Location
+from bridgeflow.errors import BridgeflowError, ConfigError, Location, StageId
 from bridgeflow.io import Roots, Source
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.config_places import Steps, locate_source
@@ -33,13 +33,13 @@ class Rates:
         roots, places: as for `Job`.
 
     Attributes:
-        lost: the stage after which the data have no rate any more, with its number; empty where they have one.
+        lost: the stage after which the data have no rate any more, `None` where they have one.
     """
 
     source: JobSource
     roots: Roots
     places: Mapping[Steps, Location]
-    lost: str = ""
+    lost: StageId | None = None
     _stages: list[Transform] = field(default_factory=list)
     _changed: bool = False
     _first: list[float | None] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Rates:
             ConfigError: they have different rates.
             DataError: the source is needed to learn the rate, and cannot be opened.
         """
-        self.lost = ""
+        self.lost = None
         if not self._changed:
             return self._of_source()
         with self._opened() as source:
@@ -91,12 +91,13 @@ class Rates:
             data: Any = job.layout(source).specs(job.specs(source))
             before = _rates(data, None)
             for number, stage in enumerate(self._stages, 1):
-                data = stage.plan(data, f"stage {number} ({type(stage).__name__})").result
+                stage_id = StageId.of(stage, number)
+                data = stage.plan(data, stage_id).result
                 after = set() if data is UNKNOWN else _rates(data, keys)
                 if after <= {None} and not self.lost:
-                    self.lost = f"stage {number} ({type(stage).__name__})" if before - {None} else ""
+                    self.lost = stage_id if before - {None} else None
                 elif after - {None}:
-                    self.lost = ""
+                    self.lost = None
         except BridgeflowError as error:
             if isinstance(error, ConfigError) and error.field == "keys":
                 raise

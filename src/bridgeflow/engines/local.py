@@ -13,11 +13,12 @@ import numpy as np
 
 from bridgeflow.bridge import describe, shape_of, to_numpy, trace
 from bridgeflow.engines.background import CancelToken, run_interruptibly
-from bridgeflow.errors import BridgeflowError, ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError, StageId
 from bridgeflow.io import Receipt, Source
 from bridgeflow.io.base import Columns
 from bridgeflow.io.sink import Sink
 from bridgeflow.pipeline.chunked import ChunkedRun
+from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import hum_db
 from bridgeflow.spec import Exchange, itemsize
@@ -26,9 +27,9 @@ from bridgeflow.transforms.runner import Runner, Stage
 
 __all__ = ["CopyMade", "Hum", "Pair", "Picture", "Progress", "Result", "run_job"]
 
-Progress = Callable[[str, int, int], None]
-"""Called before each step with its name, its number from 0, and how many there are; at the end with an empty name. A
-step is a stage where all is done at once, and a chunk where it is done chunk by chunk."""
+Progress = Callable[["StageId | str", int, int], None]
+"""Called before each step with the stage, or the name of another step, its number from 0, and how many there are; at
+the end with an empty name. A step is a stage where all is done at once, and a chunk where it is done chunk by chunk."""
 
 _WRITE_ROWS: Final = 1 << 20
 """Rows that are written between two looks at whether to go on."""
@@ -95,7 +96,7 @@ class Result:
     samples: int
     fs: float | None
     seconds: float | None
-    took: dict[str, float]
+    took: dict[StageId | str, float]
     crossings: int
     copies: tuple[CopyMade, ...]
     hum: Hum | None
@@ -175,7 +176,8 @@ class _FileRun:
         job, source = self._job, self._source
         layout = job.layout(source)
         clock = _Clock(
-            ["read", *(_label(*stage) for stage in enumerate(job.transform.stages, 1)), "write"], self._progress
+            ["read", *(StageId.of(stage, number) for number, stage in enumerate(job.transform.stages, 1)), "write"],
+            self._progress,
         )
         with trace() as crossings:
             with clock.step(), job.reading():
@@ -207,7 +209,7 @@ class _FileRun:
         job, source, rows = self._job, self._source, self._chunk_rows
         chunked = ChunkedRun(job.transform, job.layout(source), job.specs(source), name=source.path.name)
         chunks = -(-source.rows // rows)
-        took: dict[str, float] = {}
+        took: dict[StageId | str, float] = {}
         amount, crossings = _Amount(), 0
         copies: dict[CopyMade, int] = {}
 
@@ -299,24 +301,19 @@ class _FileRun:
             sink.write({name: column[start : start + _WRITE_ROWS] for name, column in columns.items()})
 
 
-def _label(number: int, stage: Any) -> str:
-    """What `Compose` calls the stage."""
-    return f"stage {number} ({type(stage).__name__})"
-
-
 def _transform(job: Job, columns: Any, clock: _Clock, cancel: CancelToken) -> tuple[Any, Any]:
     """The columns after the last stage, and those that the report calls "before"."""
     wanted = None if job.report is None else job.report.before
     before = columns if job.report and wanted is None else None
     for number, stage in enumerate(job.transform.stages, 1):
-        label = _label(number, stage)
+        label = StageId.of(stage, number)
         cancel.check()
         with clock.step():
             try:
                 columns = (Runner([Stage(label, stage)]) if isinstance(stage, LeafTransform) else stage)(columns)
             except BridgeflowError as error:
-                if not error.stage.startswith(label):  # a composition's own counting begins anew
-                    error.stage = f"{label}, {error.stage}".rstrip(", ")
+                inner = error.stage if isinstance(stage, Compose) else None
+                error.stage = label if inner is None else inner.within(label)
                 job.locate_stage(error)
                 raise
         if before is None and type(stage).__name__ == wanted:
@@ -344,7 +341,7 @@ def _hum(job: Job, pair: Pair) -> Hum | None:
 def _copies(crossings: Iterable[Exchange]) -> tuple[CopyMade, ...]:
     return tuple(
         CopyMade(
-            stage=one.stage,
+            stage=str(one.stage or ""),
             place=one.place,
             action=one.action,
             nbytes=one.nbytes,
@@ -389,7 +386,7 @@ def _along_time(column: Any, size: int) -> int:
 
 
 @contextmanager
-def _timed(took: dict[str, float], name: str) -> Iterator[None]:
+def _timed(took: dict[StageId | str, float], name: StageId | str) -> Iterator[None]:
     start = perf_counter()
     yield
     took[name] = took.get(name, 0.0) + perf_counter() - start
@@ -398,8 +395,8 @@ def _timed(took: dict[str, float], name: str) -> Iterator[None]:
 class _Clock:
     """Times each step and tells who wants to know."""
 
-    def __init__(self, names: list[str], progress: Progress) -> None:
-        self.took: dict[str, float] = {}
+    def __init__(self, names: list[StageId | str], progress: Progress) -> None:
+        self.took: dict[StageId | str, float] = {}
         self._names = names
         self._tell = progress
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from bridgeflow.bridge import describe, to_arrow
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error, not_supported
@@ -143,7 +143,7 @@ def to_batch(path: Path, columns: Columns, schema: pa.Schema | None = None) -> p
             problem = f"has rows of {values:,} values, and Arrow holds at most {_LONGEST_ROW:,}"
             raise not_supported(path, problem, "cut them, or write npy or npz", column=name)
         try:
-            with at(f"$.{name}", "sink"):
+            with at(f"$.{name}", StageId((), "sink")):
                 arrays.append(to_arrow(column))
         except BridgeflowError as error:
             raise data_error(path, f"has no place in an Arrow file: {error}", column=name) from error

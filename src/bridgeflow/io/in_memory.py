@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from bridgeflow.bridge import describe, kind_of, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Reader, pick_columns
 from bridgeflow.io.columns import column_spec
 from bridgeflow.io.files import data_error
@@ -126,7 +126,7 @@ def _array(path: Path, name: str, x: Any) -> Any:
     if kind_of(x) is None:
         raise data_error(path, f"is {type(x).__name__}, not an array", "make an array of it", column=name)
     try:
-        with at(f"$.{name}", "source"):
+        with at(f"$.{name}", StageId((), "source")):
             array = x if isinstance(x, pa.Array) else _arrow_or_numpy(x)
     except BridgeflowError as error:
         raise data_error(path, f"has no rows to read: {error}", column=name) from error

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from bridgeflow.bridge import to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Format, Writer
 from bridgeflow.io.commit import Overwrite, Receipt, publish
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype, fit
@@ -89,7 +89,7 @@ class Sink:
         """The column in the sink's type; values out of its range are an error, or counted."""
         dtype, level = self._options.dtype, self._level
         try:
-            with at(f"$.{name}", "sink"):
+            with at(f"$.{name}", StageId((), "sink")):
                 values = to_numpy(column)
             encoding = dtype or str(values.dtype)
             if level is not None and (not self._options.normalize or values.dtype.kind == encoding[0] == "f"):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
+from bridgeflow.errors import StageId
 from bridgeflow.signal._axes import axis_of
 from bridgeflow.spec import Exchange
 from bridgeflow.transforms.along_time import TimeTransform
@@ -24,7 +25,7 @@ __all__ = ["AnyStage", "axes_after", "courses", "first_axes", "in_time", "obstac
 AnyStage: TypeAlias = Transform | Callable[[Any], Any]
 
 
-def courses(row: Iterable[tuple[str, AnyStage]]) -> Iterator[tuple[str, AnyStage, Fraction, bool]]:
+def courses(row: Iterable[tuple[StageId, AnyStage]]) -> Iterator[tuple[StageId, AnyStage, Fraction, bool]]:
     """Each stage with its label, the lag after it in samples of the input, and whether it sees whole pieces.
 
     Pieces are whole in time for a stage that looks along another axis than they follow each other on: after `Window`,
@@ -98,7 +99,7 @@ def first_axes(spec: Any, axis: int) -> dict[str, int]:
 
 
 def open_specs(
-    label: str, stage: AnyStage, spec: Any, axes: dict[str, int], axis: int
+    label: StageId, stage: AnyStage, spec: Any, axes: dict[str, int], axis: int
 ) -> tuple[Any, dict[str, int], list[Exchange]]:
     """The specs with those of ndarrays for what the stage reads first, the axes of their chunks, and the readings."""
     if not isinstance(stage, LeafTransform) or spec is UNKNOWN:
@@ -107,7 +108,7 @@ def open_specs(
     return spec, {**first_axes(spec, axis), **axes}, [replace(read, stage=label) for read in reads]
 
 
-def obstacle_at(label: str, stage: Transform, spec: Any, axes: Mapping[str, int]) -> str:
+def obstacle_at(label: StageId, stage: Transform, spec: Any, axes: Mapping[str, int]) -> str:
     """Why the stage cannot take chunks of data described by `spec` that follow each other on these axes."""
     if not isinstance(stage, LeafTransform):
         recipe, specs = compile_recipe(spec, is_spec)

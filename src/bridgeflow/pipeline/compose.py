@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bridgeflow.bridge import shape_of
 from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, at_place
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, StageId, at_place
 from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, courses, first_axes, in_time, obstacle_at, open_specs
 from bridgeflow.pipeline.joining import empty_result, joined, len_along
 from bridgeflow.transforms.along_time import TimeTransform
@@ -65,9 +65,9 @@ class Compose(Transform):
         return self._run((data, *more) if more else data)
 
     @cached_property
-    def row(self) -> tuple[tuple[str, AnyStage], ...]:
+    def row(self) -> tuple[tuple[StageId, AnyStage], ...]:
         """All stages with their labels, those of inner compositions in their place."""
-        return tuple(_numbered(self.stages, ""))
+        return tuple(_numbered(self.stages, ()))
 
     @cached_property
     def _run(self) -> Callable[[Any], Any]:
@@ -114,9 +114,7 @@ class Compose(Transform):
         configs = []
         for number, stage in enumerate(self.stages, 1):
             if not isinstance(stage, Transform):
-                what = (
-                    f"stage {number} ({_name(stage)}) is a plain callable, and a configuration names transforms alone"
-                )
+                what = f"{StageId.of(stage, number)} is a plain callable, and a configuration names transforms alone"
                 raise ConfigError(f"Compose: {what}; make it a registered transform")
             configs.append(stage.to_config())
         return {"Compose": {"stages": configs}}
@@ -148,7 +146,7 @@ class Compose(Transform):
 
     # --- plans ---
 
-    def plan(self, data: Any, stage: str = "", *, axis: int = -1) -> Plan:
+    def plan(self, data: Any, stage: StageId | None = None, *, axis: int = -1) -> Plan:
         """Stage by stage; from the first plain callable on, nothing can be foreseen.
 
         Args:
@@ -159,7 +157,7 @@ class Compose(Transform):
         obstacles: list[str] = []
         axes = first_axes(data, axis)
         for label, one in self.row:
-            label = f"{stage}, {label}" if stage else label
+            label = label.within(stage)
             if not isinstance(one, Transform):
                 obstacle = self._obstacle(label, one)
                 steps.append(Opaque(stage=label, detail="a plain callable: says nothing of what it does"))
@@ -204,7 +202,7 @@ class Compose(Transform):
         """
         return max((math.ceil(behind) for _, _, behind, _ in courses(self.row)), default=0)
 
-    def _obstacle(self, label: str, stage: AnyStage) -> str:
+    def _obstacle(self, label: StageId, stage: AnyStage) -> str:
         if isinstance(stage, Transform):
             return stage.stream_obstacle
         return f"{label} is a plain callable, which says nothing of chunks"
@@ -348,7 +346,7 @@ class ComposeState(NamedTuple):
     result: Any
 
 
-def as_function(label: str, stage: AnyStage) -> Callable[[Any], Any]:
+def as_function(label: StageId | None, stage: AnyStage) -> Callable[[Any], Any]:
     """One stage by itself, whose errors tell where they come from."""
     return _fused([Stage(label, stage)]) if is_leafwise(stage) else partial(_call, label, stage)
 
@@ -358,21 +356,15 @@ def _fused(stages: list[Stage]) -> Callable[[Any], Any]:
     return Runner(stages).__call__
 
 
-def _numbered(stages: Iterable[AnyStage], prefix: str) -> Iterator[tuple[str, AnyStage]]:
-    for index, stage in enumerate(stages, 1):
-        number = f"{prefix}{index}"
+def _numbered(stages: Iterable[AnyStage], outer: tuple[int, ...]) -> Iterator[tuple[StageId, AnyStage]]:
+    for number, stage in enumerate(stages, 1):
         if type(stage) is Compose:
-            yield from _numbered(stage.stages, f"{number}.")
+            yield from _numbered(stage.stages, (*outer, number))
         else:
-            yield f"stage {number} ({_name(stage)})", stage
+            yield StageId.of(stage, *outer, number), stage
 
 
-def _name(stage: AnyStage) -> str:
-    inner = stage.func if isinstance(stage, partial) else stage
-    return str(getattr(inner, "__name__", type(inner).__name__))
-
-
-def _call(label: str, stage: AnyStage, data: Any) -> Any:
+def _call(label: StageId | None, stage: AnyStage, data: Any) -> Any:
     try:
         return stage(data)
     except Exception as error:
@@ -381,7 +373,7 @@ def _call(label: str, stage: AnyStage, data: Any) -> Any:
 
 
 def _step(
-    label: str, place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
+    label: StageId, place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
 ) -> tuple[Any, Any]:
     if place not in states:
         raise at_place(DataError(f"{label}: the first chunk had no array here; all chunks have one structure"), place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -452,11 +451,10 @@ class Job:
 
         Without the keys that lead there: the message says which stage.
         """
+        numbers, name = error.stage or ((), "")
         steps: list[str | int] = []
-        for numbers, name in re.findall(r"stage ([\d.]+)(?: \((\w+)\))?", error.stage):
-            *above, last = numbers.split(".")
-            for number, of in (*((one, "Compose") for one in above), (last, name)):
-                steps += ["stages" if steps else "transforms", int(number) - 1, of]
+        for depth, number in enumerate(numbers, 1):
+            steps += ["stages" if steps else "transforms", number - 1, name if depth == len(numbers) else "Compose"]
         if steps and error.location is None:
             field = (steps[-1], error.field) if error.field else ()
             locate(

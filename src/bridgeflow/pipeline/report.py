@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bridgeflow.bridge import route
-from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.errors import BridgeflowError, DataError, StageId
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.measure import require_line
 from bridgeflow.spec import ArraySpec
@@ -126,8 +126,7 @@ def _require_signal(spec: ArraySpec, where: str, side: str) -> float:
 
 
 def _after(passed: Compose) -> str:
-    number = len(passed.stages)
-    return f"after stage {number} ({type(passed.stages[-1]).__name__})" if number else "read"
+    return f"after {StageId.of(passed.stages[-1], len(passed.stages))}" if passed.stages else "read"
 
 
 def _touching(stages: Iterable[AnyStage], specs: Mapping[str, Any], name: str) -> list[AnyStage]:

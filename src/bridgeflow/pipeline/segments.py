@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, Final
 
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.pipeline.batches import SampleSet, Values, is_flat
 from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
@@ -58,7 +58,7 @@ class SegmentedTransform:
         if transform is None:
             self.segments: tuple[Segment, ...] = ()
             return
-        stages = transform.row if type(transform) is Compose else (("", transform),)
+        stages = transform.row if type(transform) is Compose else ((None, transform),)
         runs = groupby(stages, key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
         self.segments = tuple(Segment(tuple(run), as_one, foreign) for (as_one, foreign), run in runs)
 
@@ -155,7 +155,7 @@ class Segment:
         reads_only: whether the stages are ours, whose contract is never to write to what they are given.
     """
 
-    def __init__(self, stages: tuple[tuple[str, Any], ...], takes_batches: bool, foreign: bool) -> None:
+    def __init__(self, stages: tuple[tuple[StageId | None, Any], ...], takes_batches: bool, foreign: bool) -> None:
         self.stages = stages
         self.takes_batches = takes_batches
         self.foreign = foreign

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeGuard, TypeVar
 
 from bridgeflow._plain import plain_parameter
 from bridgeflow.bridge import route
-from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, StageId
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
 from bridgeflow.transforms.plan import Plan, assumed, describe_leaves, opened_specs, select_specs
@@ -207,8 +207,8 @@ class Transform(ABC):
     # --- plans ---
 
     @abstractmethod
-    def plan(self, data: Any, stage: str = "") -> Plan:
-        """What it will do to data whose arrays are given as `ArraySpec`s; `stage` is its name in a composition."""
+    def plan(self, data: Any, stage: StageId | None = None) -> Plan:
+        """What it will do to data whose arrays are given as `ArraySpec`s; `stage`: which one it is."""
 
     def explain(self, sample: Any) -> Plan:
         """What it will do to data like `sample`: views, copies, moves, bytes and reasons, before anything runs.
@@ -314,11 +314,12 @@ class LeafTransform(Transform):
             raise CannotStream(self.stream_obstacle)
         return self.apply(x), state
 
-    def plan(self, data: Any, stage: str = "") -> Plan:
+    def plan(self, data: Any, stage: StageId | None = None) -> Plan:
         """One row for each crossing of each selected array."""
+        label = stage or StageId.of(self)
         data, reads = opened_specs(data, self, stage)
         recipe, specs = select_specs(data, self, stage)
-        steps: list[Exchange] = [dataclasses.replace(read, stage=stage or type(self).__name__) for read in reads]
+        steps: list[Exchange] = [dataclasses.replace(read, stage=label) for read in reads]
         made: list[ArraySpec] = []
         beside: dict[int, Mapping[str, object]] = {}
         for slot, (place, spec) in enumerate(zip(recipe.places, specs, strict=True)):
@@ -331,8 +332,7 @@ class LeafTransform(Transform):
             except Exception as error:
                 locate(error, place, stage, self)
                 raise
-            name = stage or type(self).__name__
-            steps += [dataclasses.replace(exchange, place=place, stage=name) for exchange in exchanges]
+            steps += [dataclasses.replace(exchange, place=place, stage=label) for exchange in exchanges]
         obstacles = (self.stream_obstacle,) if self.stream_obstacle else ()
         return Plan(tuple(steps), recipe.put_beside(data, made, {} if recipe.is_leaf else beside), obstacles)
 
@@ -345,7 +345,7 @@ class LeafTransform(Transform):
 
     @cached_property
     def _runner(self) -> Runner:
-        return Runner((Stage("", self),))
+        return Runner((Stage(None, self),))
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """Transform the selected arrays of a sample or batch; containers keep their type, the input stays as it is."""

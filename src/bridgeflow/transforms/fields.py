@@ -58,7 +58,7 @@ def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
     """Keyword arguments for `cls` from configuration values of the very type: `"1"` is no number, `true` no 1.
 
     Raises:
-        ConfigError: an unknown or a missing field, or a value of the wrong type; its `place` is the field.
+        ConfigError: an unknown or a missing field, or a value of the wrong type; its `field` names it.
     """
     known = {field.name: field for field in _fields(cls)}
     for name in raw:
@@ -90,7 +90,7 @@ def parse_field(cls: type, name: str, value: Any) -> Any:
         if wrong := ranges.problem(_hints(cls)[name], parsed):
             raise ConfigError(f"{cls.__name__}: {name} {wrong}", field=name)
         return parsed
-    raise at_place(ConfigError(message), f"$.{name}")
+    raise at_place(ConfigError(message, field=name), f"$.{name}")
 
 
 def plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bridgeflow.bridge import describe, route
 from bridgeflow.bridge.array_like import is_scalar_list
 from bridgeflow.bridge.tracing import html_table, text_table
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.runner import READ_FIRST, is_array, locate, opened, reading_copies, select
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves, open_tables
@@ -35,7 +35,7 @@ UNKNOWN: Final = _Unknown()
 class Opaque:
     """A stage that cannot be foreseen: a plain callable, or whatever follows one."""
 
-    stage: str
+    stage: StageId
     detail: str
 
 
@@ -101,10 +101,10 @@ class Plan:
 
 def _row(step: Exchange | Opaque) -> tuple[str, ...]:
     if isinstance(step, Opaque):
-        return (step.stage, "", "", "", "opaque", "?", step.detail)
+        return (str(step.stage), "", "", "", "opaque", "?", step.detail)
     why = ": ".join(word for word in (step.reason, step.detail) if word)
     size = "?" if step.nbytes is None else f"{step.nbytes:,}"
-    return (step.stage, step.place, str(step.source), str(step.target), step.action, size, why)
+    return (str(step.stage or ""), step.place, str(step.source), str(step.target), step.action, size, why)
 
 
 def is_spec(leaf: object) -> bool:
@@ -127,12 +127,12 @@ def describe_leaves(sample: Any) -> Any:
     return map_leaves(describe, open_tables(sample), lambda leaf: is_array(leaf) or is_scalar_list(leaf))
 
 
-def select_specs(data: Any, transform: LeafTransform, label: str = "") -> tuple[Recipe, list[Any]]:
+def select_specs(data: Any, transform: LeafTransform, label: StageId | None = None) -> tuple[Recipe, list[Any]]:
     """What `select` does for arrays, for the specs that stand for them."""
     return select(data, transform, label, counts=is_spec)
 
 
-def opened_specs(data: Any, transform: LeafTransform, label: str = "") -> tuple[Any, list[Exchange]]:
+def opened_specs(data: Any, transform: LeafTransform, label: StageId | None = None) -> tuple[Any, list[Exchange]]:
     """What `opened` does for arrays, for specs: as ndarrays what must be read first, and the crossings that this is."""
     data = opened(data, transform, label, counts=is_spec, read=describe)
     recipe, specs = compile_recipe(data, is_spec, transform.keys)

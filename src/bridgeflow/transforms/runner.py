@@ -18,7 +18,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, kind_of, to_numpy
 from bridgeflow.bridge.array_like import is_number_list, is_scalar_list, read_list
 from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, KeyNotFound, NoRoute, at_place
+from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, KeyNotFound, NoRoute, StageId, at_place
 from bridgeflow.policy import Copy
 from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, leaves_of, open_tables
 
@@ -49,9 +49,9 @@ _PROGRAMS_KEPT: Final = 8
 
 
 class Stage(NamedTuple):
-    """A leaf transform and what it is called in errors and traces (empty outside a composition)."""
+    """A leaf transform and what it is in errors and traces (`None` outside of compositions)."""
 
-    label: str
+    label: StageId | None
     transform: LeafTransform
 
 
@@ -210,7 +210,7 @@ def is_array(leaf: object) -> bool:
 
 
 def select(
-    data: Any, transform: LeafTransform, label: str = "", *, counts: Callable[[object], bool] = is_array
+    data: Any, transform: LeafTransform, label: StageId | None = None, *, counts: Callable[[object], bool] = is_array
 ) -> tuple[Recipe, list[Any]]:
     """The recipe and the arrays that a transform works on, errors telling the stage.
 
@@ -239,7 +239,7 @@ def select(
 def opened(
     data: Any,
     transform: LeafTransform,
-    label: str = "",
+    label: StageId | None = None,
     *,
     counts: Callable[[object], bool] = is_array,
     read: Callable[[Any], Any] | None = None,
@@ -316,7 +316,7 @@ def _is_readable(numbers: Any) -> bool:
     return True
 
 
-def _at_stage(error: _Error, label: str) -> _Error:
+def _at_stage(error: _Error, label: StageId | None) -> _Error:
     error.stage = error.stage or label
     return error
 
@@ -385,7 +385,7 @@ def parts_of(value: Any) -> tuple[Any, dict[str, Any]]:
         value = value.values
 
 
-def locate(error: Exception, place: str, label: str, transform: object = None) -> None:
+def locate(error: Exception, place: str, label: StageId | None, transform: object = None) -> None:
     """Tell an error where in the data and in which stage it happened: in its message if it is ours, else in a note.
 
     A crossing inside a transform advises options of the bridge's functions. Where the transform that was called has no

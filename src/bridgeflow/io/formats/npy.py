@@ -13,7 +13,7 @@ from numpy.lib import format as npy
 
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.mapped import MappedFile
@@ -177,7 +177,7 @@ class NpyWriter(Writer):
     def _array(self, columns: Columns) -> np.ndarray:
         ((name, column),) = columns.items()
         try:
-            with at(f"$.{name}", "sink"):
+            with at(f"$.{name}", StageId((), "sink")):
                 array: np.ndarray = to_numpy(column)
         except BridgeflowError as error:
             raise data_error(self._path, f"has no place in an npy file: {error}", column=name) from error

@@ -10,7 +10,7 @@ import numpy as np
 
 from bridgeflow.bridge import describe, to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError
+from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error
 from bridgeflow.io.formats import wav_chunks
@@ -126,7 +126,7 @@ class WavWriter(Writer):
         channels = []
         for name, column in columns.items():
             try:
-                with at(f"$.{name}", "sink"):
+                with at(f"$.{name}", StageId((), "sink")):
                     array = to_numpy(column)
             except BridgeflowError as error:
                 raise data_error(self._path, f"has no place in a wav file: {error}", column=name) from error
