@@ -30,7 +30,12 @@ reveal_type(bf.to_numpy(t))  # ndarray
 reveal_type(bf.to_numpy(t, nulls="nan"))  # ndarray
 reveal_type(bf.to_numpy(t, nulls="mask"))  # Masked
 reveal_type(bf.to_numpy(t, copy="never", bfloat16="uint16", writable=False))  # ndarray
+reveal_type(bf.to_numpy([[1.0], [2.0, 3.0]], ragged="pad"))  # Padded
+reveal_type(bf.to_numpy(anything, nulls=-1.5, pad_value=2, layout="CHW", grad="error"))  # ndarray
 reveal_type(bf.to_tensor(x))  # Tensor
+reveal_type(bf.to_tensor(anything, ragged="jagged", nulls=0, writable=False))  # Tensor
+reveal_type(bf.to_tensor(anything, ragged="pad", pad_value=-1))  # Padded
+reveal_type(bf.to_tensor(anything, ragged="list"))  # Any
 reveal_type(bf.to_tensor(x, device="cpu", copy=True))  # Tensor
 reveal_type(bf.to_tensor(x, nulls="mask"))  # Masked
 reveal_type(bf.share(x))  # Shared
@@ -61,6 +66,9 @@ import bridgeflow as bf
 bf.SignalFilter(keys=3, design="butter", cutoff=40, order=2, fs=360)
 bf.to_numpy([1.0], copy="sometimes")
 bf.to_tensor([1.0]).no_such_method()
+bf.to_numpy([1.0], device="cpu")
+bf.to_tensor([1.0], writable=None)
+bf.to_numpy([1.0], nulls="mask").shape
 """
 
 
@@ -88,4 +96,4 @@ def test_a_users_program_is_understood(said: str):
 
 def test_mistakes_in_a_users_program_are_found(said: str):
     lines = re.findall(r"mistakes\.py:(\d+): error", said)
-    assert sorted(set(lines)) == ["3", "4", "5"], said
+    assert sorted(set(lines)) == ["3", "4", "5", "6", "7", "8"], said

@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from bridgeflow.bridge import Masked, describe, route, table, trace
-from bridgeflow.bridge.api import _with_defaults
+from bridgeflow.bridge.api import options_of
 from bridgeflow.bridge.ragged import GATHER, ROWS, Padded, rows_route
-from bridgeflow.bridge.routes import has_rows, landed, rules
+from bridgeflow.bridge.routes import has_rows, received, rules
 from bridgeflow.bridge.rules import Route, Rule
 from bridgeflow.errors import CopyRefused, NoRoute
-from bridgeflow.policy import Reason, words
+from bridgeflow.policy import Kind, Reason, words
 from bridgeflow.spec import ArraySpec
 from tests.bridge import answers
 from tests.bridge.cells import CASES, CELLS, Case, Cell
@@ -170,12 +170,12 @@ def rules_met(case: Case) -> Iterator[Rule]:
         spec = describe(case.make())
     except NoRoute:  # the array itself is damaged
         return
-    options = _with_defaults(case.deed.target, case.options)
+    options = options_of(case.deed.target, case.options)
     yield from walk(spec, case.deed.target, options)
 
 
 def walk(spec: ArraySpec, target: Any, options: Any) -> Iterator[Rule]:
-    spec = landed(spec)
+    spec = received(spec)
     if has_rows(spec, target, options):
         yield from (rule for rule in GATHER if rule.when(spec, options))
         try:
@@ -191,6 +191,7 @@ def walk(spec: ArraySpec, target: Any, options: Any) -> Iterator[Rule]:
             spec = rule.then(spec, options)
 
 
+KINDS: tuple[Kind, ...] = ("numpy", "torch", "array_like")
 ELSEWHERE: list[tuple[ArraySpec, Any, dict[str, Any]]] = [
     (ArraySpec(kind="torch", dtype="float32", shape=(3,), device="cuda:0", nbytes=12), "numpy", {}),
     (ArraySpec(kind="torch", dtype="float32", shape=(3,), flags=frozenset({"functional"})), "numpy", {}),
@@ -199,15 +200,14 @@ ELSEWHERE: list[tuple[ArraySpec, Any, dict[str, Any]]] = [
     (ArraySpec(kind="numpy", dtype="float32", shape=(3,), nbytes=12), "numpy", {"copy": "always"}),
     (ArraySpec(kind="numpy", dtype="float32", shape=(3,), nbytes=12), "arrow", {"copy": "always"}),
     (ArraySpec(kind="arrow", dtype="float32", shape=(3,), nbytes=12), "arrow", {"copy": "always"}),
+    *((ArraySpec(kind=kind, dtype="float32", shape=(1, 2**31)), "arrow", {"layout": "HWC"}) for kind in KINDS),
 ]
 """What takes another device, a function transform or copy="always": tested with those, below and in test_perils.py."""
 
 
 def test_every_rule_of_the_table_is_met():
     met = {id(rule) for case in CASES for rule in rules_met(case)}
-    met |= {
-        id(rule) for spec, target, options in ELSEWHERE for rule in walk(spec, target, _with_defaults(target, options))
-    }
+    met |= {id(rule) for spec, target, options in ELSEWHERE for rule in walk(spec, target, options_of(target, options))}
     everything = [(pair, rule) for pair, some in table().items() for rule in some]
     everything += [("rows", rule) for rule in (*GATHER, *ROWS)]
     assert sorted({f"{pair}: {rule.name}" for pair, rule in everything if id(rule) not in met}) == []

@@ -166,17 +166,45 @@ def test_tensors_on_a_gpu_come_to_the_cpu_and_go_back():
 
 @pytest.mark.parametrize("dtype", [*"?bBhHiIqQefdgFDMmSUO", ">f4", "M8[s]", "m8[ms]", "i4,f4"])
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 3), (2, 0, 3)])
-def test_the_short_way_of_read_only_arrays_leads_where_the_long_one_does(dtype, shape):
+def test_the_fast_path_of_read_only_arrays_agrees_with_the_table(dtype, shape):
     x = np.zeros(shape, dtype)
     x.flags.writeable = False
 
-    def told():
+    def outcome():
         try:
-            made = to_tensor(x, writable=False)
+            tensor = to_tensor(x, writable=False)
         except NoRoute as error:
             return str(error)
-        return made.dtype, made.shape, made.stride(), made.data_ptr()
+        return tensor.dtype, tensor.shape, tensor.stride(), tensor.data_ptr()
 
-    short = told()
-    with trace():
-        assert told() == short
+    fast = outcome()
+    with trace():  # goes through the table
+        assert outcome() == fast
+
+
+WIDE = [(1, 2**31), (0, 2**31), (0, 2**40, 2**10), (1, 2**40)]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        *((dtype, shape) for dtype in ("float32", "int64", "complex64", "bool") for shape in WIDE),
+        *((dtype, (2, 2**30, 2, 2)) for dtype in ("float32", "int64")),  # the axes of others are lists in lists
+    ],
+)
+def test_rows_wider_than_arrow_s_lists_are_refused_before_they_are_copied(dtype: str, shape: tuple[int, ...]):
+    x = np.broadcast_to(np.zeros((), dtype), shape)
+    for value in (x, torch.zeros((), dtype=getattr(torch, dtype)).expand(shape)):
+        for copy in ("auto", "never", "always"):
+            with pytest.raises(NoRoute, match="2147483647 elements") as error:
+                to_arrow(value, copy=copy)
+            assert error.value.reason == "layout"
+        with pytest.raises(NoRoute, match="2147483647"):
+            route(describe(value), "arrow")
+
+
+@pytest.mark.parametrize("name", ["nulls", "pad_value", "copy", "ragged", "layout"])
+@pytest.mark.parametrize("function", [to_numpy, to_tensor])
+def test_an_array_is_not_an_option(function: Any, name: str):
+    with pytest.raises(ValueError, match=f"^{name} must be"):
+        function(X, **{name: np.zeros(2)})

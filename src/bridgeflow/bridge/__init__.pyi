@@ -1,10 +1,10 @@
 from .api import Masked as Masked
-from .api import describe as describe
 from .api import like as like
 from .api import route as route
 from .api import to_arrow as to_arrow
 from .api import to_numpy as to_numpy
 from .api import to_tensor as to_tensor
+from .inputs import describe as describe
 from .kinds import kind_of as kind_of
 from .routes import table as table
 from .rules import Route as Route

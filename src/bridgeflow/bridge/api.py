@@ -1,37 +1,36 @@
-"""The public crossings: `to_numpy`, `to_tensor`, `to_arrow`, `describe`, `route`.
+"""The public crossings: `to_numpy`, `to_tensor`, `to_arrow`, `route`, `like`.
 
-Each is a fast path for the everyday case, checked against the traps that the libraries do not check themselves, and
-otherwise one walk: describe the value, look the route up, carry the value along it. The fast path never decides
-anything that the table of routes would decide otherwise; the tests hold them side by side.
+Each tries the fast path for plain memory (`fast_paths`), where no option asks for more than a view. Everything else is
+described, its route looked up, and carried along that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypedDict, overload
 
 import numpy as np
 from numpy import ma
 
-from bridgeflow._optional import loaded, require
-from bridgeflow.bridge.array_like import describe_array_like, is_number_list, read_list
-from bridgeflow.bridge.descriptions import REACH, describe_numpy, describe_torch, extent
+from bridgeflow._optional import require
 from bridgeflow.bridge.devices import parse_device
-from bridgeflow.bridge.dtypes import SHARED_DTYPES
+from bridgeflow.bridge.fast_paths import ARROW_VIEWS, NUMPY_VIEWS, TENSOR_VIEWS
+from bridgeflow.bridge.inputs import describe_received, receive
 from bridgeflow.bridge.kinds import kind_of
 from bridgeflow.bridge.routes import find_route
 from bridgeflow.bridge.rules import Options, Route, Target, parse_options
 from bridgeflow.bridge.tracing import ACTIVE, record
-from bridgeflow.errors import NoRoute
-from bridgeflow.policy import Bfloat16, Copy, Grad, Kind, Layout, Nulls, Ragged
+from bridgeflow.policy import Bfloat16, Copy, Grad, Layout, Nulls, Ragged, words
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import torch
+    from typing_extensions import Unpack
 
-__all__ = ["Masked", "describe", "like", "route", "to_arrow", "to_numpy", "to_tensor"]
+    from bridgeflow.bridge.ragged import Padded
+
+__all__ = ["Masked", "like", "options_of", "route", "to_arrow", "to_numpy", "to_tensor"]
 
 
 class Masked(NamedTuple):
@@ -41,130 +40,62 @@ class Masked(NamedTuple):
     mask: Any
 
 
-def describe(x: Any) -> ArraySpec:
-    """What a value is: kind, dtype, shape, strides, device, writable, and what stands in the way of sharing it.
-
-    Args:
-        x: an ndarray, tensor, Arrow array, PIL image, or an object with `__dlpack__`, `__arrow_c_array__` or
-            `__arrow_c_stream__`; an `array.array` or `memoryview`; a list or tuple of numbers, and an object with
-            `__array__`, `shape` and `dtype` (h5py, zarr), whose data is not read.
-
-    Raises:
-        NoRoute: the value is not an array.
-
-    >>> import numpy as np
-    >>> print(describe(np.zeros((2, 100), "float32")[:, ::-1]))
-    numpy float32[2, 100] (negative-stride, non-contiguous)
-    """
-    kind = kind_of(x)
-    if kind in ("dlpack", "capsule", "buffer"):
-        return replace(_describe_landed(_land(x, kind)), kind=kind)
-    if kind is None and is_number_list(x):
-        return describe_array_like(x)
-    return _describe_landed(x)
-
-
-def _describe_landed(x: Any) -> ArraySpec:
-    kind = kind_of(x)
-    if kind == "numpy":
-        return describe_numpy(x)
-    if kind == "torch":
-        return describe_torch(x)
-    if kind == "arrow":
-        from bridgeflow.bridge.arrow_layout import describe_arrow
-        from bridgeflow.bridge.arrow_numpy import VIEWS
-
-        _ARROW_VIEWS.update(VIEWS)
-        return describe_arrow(x)
-    if kind == "pil":
-        from bridgeflow.bridge.images import describe_pil
-
-        return describe_pil(x)
-    if kind == "array_like":
-        return describe_array_like(x)
-    raise NoRoute("unknown", f"a {type(x).__name__} is not an array", _advice(x))
-
-
-def _advice(x: Any) -> str:
-    pyarrow = loaded("pyarrow")
-    if pyarrow is not None and isinstance(x, (pyarrow.RecordBatch, pyarrow.Table)):
-        return "ToNumpy()(table) gives a dict of columns; or convert one column"
-    if isinstance(x, (bytes, bytearray)):
-        return "say what the bytes are: np.frombuffer(x, dtype)"
-    if isinstance(x, (int, float, complex)):
-        return "make an array of it first: np.asarray(x), torch.tensor(x)"
-    if isinstance(x, (list, tuple)):
-        return "a list is an array where it holds numbers, in rows of one length"
-    return "pass an ndarray, a tensor, an Arrow array, a PIL image, or an object with __dlpack__ or __arrow_c_array__"
-
-
-def _land(x: Any, kind: Kind | None) -> Any:
-    """A foreign array as one of ours; ours as they are."""
-    if kind == "dlpack":
-        from bridgeflow.bridge.foreign import land_dlpack
-        from bridgeflow.bridge.shared import Shared
-
-        if isinstance(x, Shared):  # DLPack has no word for read-only memory, nor NumPy's export for bfloat16
-            return x.numpy if x.numpy.dtype.kind in "biufcmM" else x.tensor
-        return land_dlpack(x)
-    if kind == "capsule":
-        from bridgeflow.bridge.foreign import land_arrow
-
-        return land_arrow(x)
-    if kind == "buffer":
-        from bridgeflow.bridge.foreign import land_buffer
-
-        return land_buffer(x)
-    return x
-
-
 def route(spec: ArraySpec, target: Target, **options: Any) -> Route:
     """What a crossing of a value described by `spec` will do, before any data moves.
 
     Args:
         spec: of the value, as `describe` gives it or as a plan foresees it.
-        target: the kind wanted, `"numpy"`, `"torch"` or `"arrow"`.
+        target: the target kind, `"numpy"`, `"torch"` or `"arrow"`.
         **options: those of `to_numpy`, `to_tensor` or `to_arrow`.
 
     Raises:
         NoRoute, CopyRefused: as the conversion would.
 
     >>> import numpy as np
+    >>> from bridgeflow.bridge import describe
     >>> plan = route(describe(np.zeros(3, ">f8")), "torch")
     >>> plan.action, plan.reason, plan.nbytes
     ('copy', 'byte-order', 24)
     """
-    return find_route(spec, target, _with_defaults(target, options))
+    return find_route(spec, target, options_of(target, options))
 
 
-def _with_defaults(target: Target, raw: dict[str, Any]) -> Options:
-    raw = {"writable": True, **raw} if target == "torch" else raw
-    if target == "torch" and raw.get("device") is not None:
-        raw["device"] = parse_device(raw["device"])
+def options_of(target: Target, raw: dict[str, Any]) -> Options:
+    """The options of `to_numpy`, `to_tensor` or `to_arrow`, checked; what is missing has that function's default."""
+    if target == "torch":
+        raw = {"writable": True, **raw}
+        if raw.get("device") is not None:
+            raw["device"] = parse_device(raw["device"])
     return parse_options(**raw)
+
+
+_BFLOAT16: Final = words(Bfloat16)
+_PLAIN: Final = tuple((copy, "detach", "error", "error", None, 0) for copy in ("auto", "never", None, False))
+_TO_NUMPY: Final = Options()
+_TO_TENSOR: Final = Options(writable=True)
+
+
+def _only_defaults(*options: Any) -> bool:
+    """Whether the options (copy, grad, nulls, ragged, layout, pad_value) leave the value as it is, in any memory."""
+    try:
+        return options in _PLAIN
+    except ValueError:  # an array among them is neither equal nor unequal
+        return False
 
 
 def _cross(x: Any, target: Target, options: Options) -> Any:
     """Describe, find the route, walk it, record it."""
-    kind = kind_of(x)
-    if kind is None and is_number_list(x):
-        kind, landed = "array_like", cast(Any, read_list(x))
-        spec = replace(describe_numpy(landed), kind=kind)
-    elif kind is None:
-        raise NoRoute("unknown", f"a {type(x).__name__} is not an array", _advice(x))
-    else:
-        landed = _land(x, kind)
-        spec = _describe_landed(landed)
-    found = find_route(spec, target, options)
-    result = found.run(landed, options)
-    if ACTIVE and (found.steps or kind != spec.kind):
-        _record(found, spec if kind == spec.kind else replace(spec, kind=kind), result)
+    values, kind, spec = receive(x)
+    route = find_route(spec, target, options)
+    result = route.run(values, options)
+    if ACTIVE and (route.steps or kind != spec.kind):
+        _record(route, spec if kind == spec.kind else replace(spec, kind=kind), result)
     if options.nulls == "mask" and (spec.kind == "arrow" or "masked" in spec.flags) and target != "arrow":
-        return Masked(result, _mask_of(landed, spec, target, options))
+        return Masked(result, _mask_of(values, spec, target, options))
     if spec.layout == "nested" and options.ragged == "pad" and target == "numpy":
         from bridgeflow.bridge.ragged import Padded
 
-        return Padded(result, np.asarray([len(row) for row in landed.unbind()], np.int64))
+        return Padded(result, np.asarray([len(row) for row in values.unbind()], np.int64))
     return result
 
 
@@ -180,53 +111,46 @@ def _mask_of(x: Any, spec: ArraySpec, target: Target, options: Options) -> Any:
     return mask if target == "numpy" else to_tensor(mask, device=options.device)
 
 
-def _record(found: Route, source: ArraySpec, result: Any) -> None:
-    exchange = replace(found.exchange(), source=source)
+def _record(route: Route, source: ArraySpec, result: Any) -> None:
+    exchange = replace(route.exchange(), source=source)
     if exchange.nbytes is None:
-        made = result if isinstance(result, list) else [result[0] if isinstance(result, tuple) else result]
-        exchange = replace(exchange, nbytes=sum(_describe_landed(array).nbytes or 0 for array in made))
+        arrays = result if isinstance(result, list) else [result[0] if isinstance(result, tuple) else result]
+        exchange = replace(exchange, nbytes=sum(describe_received(array).nbytes or 0 for array in arrays))
     record(exchange)
 
 
+class _Common(TypedDict, total=False):
+    copy: Copy | bool | None
+    pad_value: float
+    layout: Layout | None
+
+
+class _NumpyOptions(_Common, total=False):
+    grad: Grad
+    bfloat16: Bfloat16
+    writable: bool | None
+
+
+class _TensorOptions(_Common, total=False):
+    device: torch.device | str | None
+    writable: bool
+
+
+_Filled = Literal["error", "nan"] | float
+
+
 @overload
 def to_numpy(
-    x: Any,
-    *,
-    copy: Copy | bool | None = ...,
-    grad: Grad = ...,
-    bfloat16: Bfloat16 = ...,
-    nulls: Literal["error", "nan"] | float = ...,
-    ragged: Literal["error"] = ...,
-    pad_value: float = ...,
-    layout: Layout | None = ...,
-    writable: bool | None = ...,
+    x: Any, *, nulls: _Filled = ..., ragged: Literal["error"] = ..., **options: Unpack[_NumpyOptions]
 ) -> np.ndarray[Any, Any]: ...
 @overload
 def to_numpy(
-    x: Any,
-    *,
-    copy: Copy | bool | None = ...,
-    grad: Grad = ...,
-    bfloat16: Bfloat16 = ...,
-    nulls: Literal["mask"],
-    ragged: Literal["error"] = ...,
-    pad_value: float = ...,
-    layout: Layout | None = ...,
-    writable: bool | None = ...,
+    x: Any, *, nulls: Literal["mask"], ragged: Literal["error"] = ..., **options: Unpack[_NumpyOptions]
 ) -> Masked: ...
 @overload
-def to_numpy(
-    x: Any,
-    *,
-    copy: Copy | bool | None = ...,
-    grad: Grad = ...,
-    bfloat16: Bfloat16 = ...,
-    nulls: Nulls | float = ...,
-    ragged: Ragged = ...,
-    pad_value: float = ...,
-    layout: Layout | None = ...,
-    writable: bool | None = ...,
-) -> Any: ...
+def to_numpy(x: Any, *, nulls: _Filled = ..., ragged: Literal["pad"], **options: Unpack[_NumpyOptions]) -> Padded: ...
+@overload
+def to_numpy(x: Any, *, nulls: Nulls | float = ..., ragged: Ragged = ..., **options: Unpack[_NumpyOptions]) -> Any: ...
 def to_numpy(
     x: Any,
     *,
@@ -273,54 +197,13 @@ def to_numpy(
     >>> to_numpy(t)
     array([0., 1., 2.], dtype=float32)
     """
-    torch = loaded("torch")
-    if (
-        torch is not None
-        and (type(x) is torch.Tensor or type(x) is torch.nn.Parameter)
-        and copy in ("auto", "never", None, False)
-        and grad == "detach"
-        and writable is None
-        and not ACTIVE
-        and bfloat16 in ("float32", "ml_dtypes", "uint16", "error")
-        and nulls == "error"
-        and ragged == "error"
-        and layout is None
-    ):
-        try:
-            array = (x.detach() if x.requires_grad else x).numpy()
-        except (RuntimeError, TypeError, ValueError):
-            pass
-        else:
-            # what Tensor.numpy() does not see: functionalised tensors, elements that overlap, storages that were shrunk
-            item = array.itemsize
-            span = array.nbytes if array.flags.c_contiguous else extent(array.shape, array.strides, item)
-            if span and x.data_ptr() and x.untyped_storage().nbytes() - x.storage_offset() * item >= span:
-                return array
-    elif (
-        (look := _ARROW_VIEWS.get(type(x))) is not None
-        and copy in ("auto", "never", None, False)
-        and grad == "detach"
-        and writable is None
-        and not ACTIVE
-        and bfloat16 in ("float32", "ml_dtypes", "uint16", "error")
-        and nulls == "error"
-        and ragged == "error"
-        and layout is None
-        and (view := look(x)) is not None
-    ):
-        return view
-    elif (
-        type(x) is np.ndarray
-        and copy in ("auto", "never", None, False)
-        and grad == "detach"
-        and writable is None
-        and bfloat16 in ("float32", "ml_dtypes", "uint16", "error")
-        and nulls == "error"
-        and ragged == "error"
-        and layout is None
-        and x.dtype in _SHARED_NUMPY
-    ):
-        return x
+    defaults = writable is None and _only_defaults(copy, grad, nulls, ragged, layout, pad_value)
+    if defaults and bfloat16 in _BFLOAT16 and not ACTIVE:
+        array = NUMPY_VIEWS[type(x)](x)
+        if array is not None:
+            return array
+    if defaults and copy == "auto" and bfloat16 == "float32":
+        return _cross(x, "numpy", _TO_NUMPY)
     options = parse_options(
         copy=copy,
         grad=grad,
@@ -334,52 +217,19 @@ def to_numpy(
     return _cross(x, "numpy", options)
 
 
-_ARROW_VIEWS: dict[type, Callable[[Any], Any]] = {}
-"""Classes of Arrow arrays that are one buffer of numbers, each with a look that gives the ndarray over it or, where
-nulls or axes stand in the way, `None`; filled when the first Arrow array comes by.
-"""
-_SHARED_NUMPY = {np.dtype(name): name for name in SHARED_DTYPES}
-_SHARED_TORCH: set[Any] = set()
-"""torch's element types that NumPy and Arrow (as numbers or `pa.opaque`) hold bit for bit; filled when torch is first
-seen.
-"""
-
-
 @overload
 def to_tensor(
-    x: Any,
-    *,
-    device: torch.device | str | None = ...,
-    copy: Copy | bool | None = ...,
-    nulls: Literal["error", "nan"] | float = ...,
-    ragged: Literal["error", "jagged"] = ...,
-    pad_value: float = ...,
-    layout: Layout | None = ...,
-    writable: bool = ...,
+    x: Any, *, nulls: _Filled = ..., ragged: Literal["error", "jagged"] = ..., **options: Unpack[_TensorOptions]
 ) -> torch.Tensor: ...
 @overload
 def to_tensor(
-    x: Any,
-    *,
-    device: torch.device | str | None = ...,
-    copy: Copy | bool | None = ...,
-    nulls: Literal["mask"],
-    ragged: Literal["error"] = ...,
-    pad_value: float = ...,
-    layout: Layout | None = ...,
-    writable: bool = ...,
+    x: Any, *, nulls: Literal["mask"], ragged: Literal["error"] = ..., **options: Unpack[_TensorOptions]
 ) -> Masked: ...
 @overload
+def to_tensor(x: Any, *, nulls: _Filled = ..., ragged: Literal["pad"], **options: Unpack[_TensorOptions]) -> Padded: ...
+@overload
 def to_tensor(
-    x: Any,
-    *,
-    device: torch.device | str | None = ...,
-    copy: Copy | bool | None = ...,
-    nulls: Nulls | float = ...,
-    ragged: Ragged = ...,
-    pad_value: float = ...,
-    layout: Layout | None = ...,
-    writable: bool = ...,
+    x: Any, *, nulls: Nulls | float = ..., ragged: Ragged = ..., **options: Unpack[_TensorOptions]
 ) -> Any: ...
 def to_tensor(
     x: Any,
@@ -422,79 +272,15 @@ def to_tensor(
     >>> x
     array([7., 0., 0.])
     """
-    if (
-        type(x) is np.ndarray
-        and device is None
-        and copy in ("auto", "never", None, False)
-        and writable in (True, False)
-        and not ACTIVE
-        and nulls == "error"
-        and ragged == "error"
-        and layout is None
-    ):
-        flags = x.flags
-        try:
-            tensor = None
-            if flags.writeable and (flags.c_contiguous or 0 < extent(x.shape, x.strides, x.itemsize) < REACH):
-                tensor = _from_numpy(x)
-            elif not (flags.writeable or writable) and flags.c_contiguous:
-                tensor = _from_dlpack(x)
-            # complex numbers are copied by a rule where their address is not a multiple of their size
-            if tensor is not None and not (tensor.is_complex() and tensor.data_ptr() % x.itemsize):
-                return tensor
-        except (TypeError, ValueError, BufferError):
-            pass  # the table of routes knows why
-    elif (
-        writable in (True, False)
-        and (look := _ARROW_VIEWS.get(type(x))) is not None
-        and device is None
-        and copy in ("auto", "never", None, False)
-        and not ACTIVE
-        and nulls == "error"
-        and ragged == "error"
-        and layout is None
-        and (view := look(x)) is not None
-        and (view.flags.writeable or not writable)
-    ):
-        return _from_dlpack(view)
-    elif (
-        (torch := loaded("torch")) is not None
-        and (type(x) is torch.Tensor or type(x) is torch.nn.Parameter)
-        and device is None
-        and copy in ("auto", "never", None, False)
-        and writable in (True, False)
-        and nulls == "error"
-        and ragged == "error"
-        and layout is None
-    ):
-        return x
-    options = _with_defaults(
-        "torch",
-        {
-            "device": device,
-            "copy": copy,
-            "nulls": nulls,
-            "ragged": ragged,
-            "pad_value": pad_value,
-            "layout": layout,
-            "writable": writable,
-        },
-    )
-    return _cross(x, "torch", options)
-
-
-def _from_numpy(x: Any) -> torch.Tensor:
-    """`torch.from_numpy`, after importing torch; replaces itself, so that only the first call looks for the module."""
-    global _from_numpy
-    _from_numpy = require("torch", needed_for="to_tensor").from_numpy
-    return _from_numpy(x)
-
-
-def _from_dlpack(x: Any) -> torch.Tensor:
-    """torch's DLPack import, which says nothing of read-only memory; found once, like `_from_numpy`."""
-    global _from_dlpack
-    _from_dlpack = require("torch", needed_for="to_tensor").from_dlpack
-    return _from_dlpack(x)
+    defaults = device is None and _only_defaults(copy, "detach", nulls, ragged, layout, pad_value)
+    if defaults and not ACTIVE and writable in (True, False):
+        tensor = TENSOR_VIEWS[type(x)](x, writable)
+        if tensor is not None:
+            return tensor
+    if defaults and copy == "auto" and writable is True:
+        return _cross(x, "torch", _TO_TENSOR)
+    raw = {"nulls": nulls, "ragged": ragged, "pad_value": pad_value, "layout": layout, "writable": writable}
+    return _cross(x, "torch", options_of("torch", {"device": device, "copy": copy, **raw}))
 
 
 def to_arrow(
@@ -525,19 +311,11 @@ def to_arrow(
     >>> to_arrow(np.zeros((4, 2, 100), "float32")).type
     FixedShapeTensorType(extension<arrow.fixed_shape_tensor[value_type=float, shape=[2,100]]>)
     """
-    torch = loaded("torch")
-    if copy in ("auto", "never", None, False) and grad == "detach" and not ACTIVE and layout is None:
-        shared = torch is not None and type(x) is torch.Tensor and x.dtype in _SHARED_TORCH
-        array = to_numpy(x, copy=copy) if shared else x
-        if type(array) is np.ndarray and array.ndim and array.flags.c_contiguous:
-            dtype = _SHARED_NUMPY.get(array.dtype)
-            if dtype is not None:
-                from bridgeflow.bridge.arrow_numpy import from_numpy
-
-                return from_numpy(array, dtype)
+    if _only_defaults(copy, grad, "error", "error", layout, 0) and not ACTIVE:
+        array = ARROW_VIEWS[type(x)](x)
+        if array is not None:
+            return array
     require("pyarrow", needed_for="to_arrow")
-    if torch is not None and not _SHARED_TORCH:
-        _SHARED_TORCH.update(getattr(torch, name) for name in SHARED_DTYPES)
     return _cross(x, "arrow", parse_options(copy=copy, grad=grad, layout=layout))
 
 

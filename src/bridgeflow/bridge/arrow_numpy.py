@@ -40,13 +40,14 @@ from bridgeflow.bridge.rules import (
     without,
 )
 from bridgeflow.errors import NoRoute
-from bridgeflow.spec import ArraySpec
+from bridgeflow.spec import ArraySpec, Shape
 
 __all__ = [
     "ARROW_TO_ARROW",
     "ARROW_TO_NUMPY",
     "NUMPY_TO_ARROW",
     "VIEWS",
+    "WIDEST",
     "from_numpy",
 ]
 
@@ -89,7 +90,7 @@ VIEWS: dict[type, Callable[[pa.Array], Any]] = {
     **{type(pa.array([], kind)): _plain_view for kind in ARROW_TYPES.values()},
     pa.FixedShapeTensorArray: _tensor_view,
 }
-"""How the everyday arrays are seen without a walk through the table."""
+"""The view of an array of a class, without the table of routes; `None` where nulls or the order of axes need it."""
 
 
 def _has_nulls(spec: ArraySpec) -> bool:
@@ -258,6 +259,17 @@ def _tensor_types(value: pa.DataType, inner: tuple[int, ...]) -> tuple[pa.DataTy
     return pa.list_(value, prod(inner)), pa.fixed_shape_tensor(value, inner)
 
 
+WIDEST = 2**31 - 1
+"""Elements of Arrow's fixed-size lists, at most."""
+
+
+def _too_wide(shape: Shape, dtype: str) -> bool:
+    """Whether a row has more elements than Arrow's fixed-size lists, whose length is an int32."""
+    inner = [1 if n is None else n for n in shape[1:]]
+    nested = dtype in COMPLEX or dtype in STORED  # a list for each axis
+    return (max(inner, default=0) if nested else prod(inner)) > WIDEST
+
+
 def _nested(values: pa.Array, inner: tuple[int, ...], rows: int) -> pa.Array:
     """`values` as fixed-size lists of the inner lengths, without a copy."""
     for axis in reversed(range(len(inner))):
@@ -342,6 +354,13 @@ NUMPY_TO_ARROW = (
         when=lambda s, o: (
             s.kind == "numpy" and s.dtype not in SHARED_DTYPES and s.dtype not in CARRIED and s.dtype not in _TIMES
         ),
+    ),
+    refuse(
+        "too-wide",
+        "a row has more than the 2147483647 elements that Arrow's fixed-size lists can have",
+        "reshape it into more rows, of fewer elements each",
+        when=lambda s, o: s.kind == "numpy" and _too_wide(s.shape, s.dtype),
+        reason="layout",
     ),
     copies(
         "non-contiguous",

@@ -22,6 +22,7 @@ __all__ = [
     "describe_torch",
     "extent",
     "has_tangent",
+    "misaligned",
     "overlaps",
 ]
 

@@ -1,9 +1,9 @@
-"""Foreign arrays: objects with `__dlpack__` or an Arrow capsule method, and bare DLPack capsules. They land as a kind
-we know, without a copy.
+"""Foreign arrays: objects with `__dlpack__` or an Arrow capsule method, and bare DLPack capsules. They are
+received as arrays of NumPy, torch or Arrow, without a copy.
 
-DLPack drops or crashes on what it cannot say: torch aborts the process on negative strides, and ignores the read-only
-mark. So a foreign CPU array lands in NumPy, which honours both, and only what NumPy has no type for (bfloat16,
-another device) lands in torch, after its strides have been read from the capsule.
+torch aborts the process on negative strides, and ignores the read-only mark. So an array on the CPU is received by
+NumPy, which honours both; only what NumPy lacks (bfloat16, another device) goes to torch, after the strides have been
+read from the capsule.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 from bridgeflow.errors import NoRoute
 
-__all__ = ["land_arrow", "land_buffer", "land_dlpack"]
+__all__ = ["import_arrow", "import_buffer", "import_dlpack"]
 
 _CPU = 1
 _NAMES = (b"dltensor", b"dltensor_versioned")
@@ -58,8 +58,8 @@ _api.PyCapsule_GetPointer.restype = ctypes.c_void_p
 _api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
-class _Held:
-    """A bare capsule, dressed as the object it came from: its one use is ours."""
+class _Capsule:
+    """A bare capsule as an object with the methods of DLPack; it is used up here."""
 
     def __init__(self, capsule: Any, device: tuple[int, int]) -> None:
         self._capsule, self._device = capsule, device
@@ -87,26 +87,28 @@ def _tensor_in(capsule: Any) -> _DLTensor:
     return tensor
 
 
-def land_dlpack(x: Any) -> Any:
+def import_dlpack(x: Any) -> Any:
     """A foreign array as an ndarray or (another device, a type NumPy lacks) a tensor over the same memory.
 
     Raises:
         NoRoute: a used or foreign capsule; a producer that refuses; negative strides in a type that NumPy lacks; a type
             that nobody here knows.
     """
+    if hasattr(x, "__bridgeflow_array__"):
+        return x.__bridgeflow_array__()
     if type(x).__name__ == "PyCapsule":
         tensor = _tensor_in(x)
-        x = _Held(x, (tensor.device_type, tensor.device_id))
+        x = _Capsule(x, (tensor.device_type, tensor.device_id))
     try:
         device, _ = x.__dlpack_device__()
         if int(device) == _CPU:
             return np.from_dlpack(x)
     except Exception:  # of the producer, or because of a type that NumPy lacks: torch may have it
         pass
-    return _land_in_torch(x)
+    return _import_into_torch(x)
 
 
-def _land_in_torch(x: Any) -> Any:
+def _import_into_torch(x: Any) -> Any:
     import torch
 
     try:
@@ -130,7 +132,7 @@ def _land_in_torch(x: Any) -> Any:
         ) from None
 
 
-def land_arrow(x: Any) -> Any:
+def import_arrow(x: Any) -> Any:
     """An Arrow capsule producer (polars, DuckDB, pandas, ...) as a pyarrow array or chunked array over the same
     memory.
 
@@ -147,7 +149,7 @@ def land_arrow(x: Any) -> Any:
         ) from error
 
 
-def land_buffer(x: Any) -> np.ndarray[Any, Any]:
+def import_buffer(x: Any) -> np.ndarray[Any, Any]:
     """An `array.array` or a `memoryview` as an ndarray over the same memory.
 
     Raises:

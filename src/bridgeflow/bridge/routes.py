@@ -9,15 +9,13 @@ from bridgeflow.bridge import array_like, half, images, numpy_torch
 from bridgeflow.bridge.dtypes import CARRIED
 from bridgeflow.bridge.rules import LISTS, Options, Route, Rule, Target, fold
 from bridgeflow.errors import CopyRefused
-from bridgeflow.policy import (
-    Kind,
-)
+from bridgeflow.policy import Kind
 from bridgeflow.spec import ArraySpec
 
 __all__ = [
     "find_route",
     "has_rows",
-    "landed",
+    "received",
     "rules",
     "table",
 ]
@@ -59,7 +57,7 @@ def table() -> dict[tuple[Kind, Target], tuple[Rule, ...]]:
     return {(source, target): rules(source, target) for source in sources for target in targets}
 
 
-def landed(spec: ArraySpec) -> ArraySpec:
+def received(spec: ArraySpec) -> ArraySpec:
     """The spec under which a foreign array's crossing is looked up: that of the library it is received by, without a
     copy.
     """
@@ -87,7 +85,7 @@ def find_route(source: ArraySpec, target: Target, options: Options) -> Route:
         NoRoute: the value has no faithful counterpart in `target`.
         CopyRefused: `copy="never"`, and the route has to write new memory.
     """
-    spec = landed(source)
+    spec = received(source)
     pair = rules(spec.kind, target)
     route: Route
     if has_rows(source, target, options):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridgeflow.bridge.api import describe, to_numpy, to_tensor
+from bridgeflow.bridge.api import to_numpy, to_tensor
+from bridgeflow.bridge.inputs import describe
 from bridgeflow.bridge.kinds import kind_of
 
 __all__ = ["has_numpy_dtype", "shape_of", "strided"]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridgeflow._optional import loaded
-from bridgeflow.bridge.api import describe, route, to_arrow, to_numpy, to_tensor
+from bridgeflow.bridge.api import route, to_arrow, to_numpy, to_tensor
+from bridgeflow.bridge.inputs import describe
 from bridgeflow.bridge.rules import Target
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import CopyRefused, NoRoute
@@ -54,6 +55,10 @@ class Shared:
     def arrow(self) -> pa.Array:
         """The Arrow face: a primitive array for one axis, tensors of `[B, ...]` for more."""
         return to_arrow(_frozen(self.numpy), copy="never")
+
+    def __bridgeflow_array__(self) -> Any:
+        """The view that the bridge reads: DLPack says nothing of read-only memory, NumPy's export none of bfloat16."""
+        return self.numpy if self.numpy.dtype.kind in "biufcmM" else self.tensor
 
     def __dlpack__(self, **how: Any) -> Any:
         """The buffer for any library that takes DLPack; the bridge reads its views."""
