@@ -20,6 +20,7 @@ from .errors import CopyRefused as CopyRefused
 from .errors import DataError as DataError
 from .errors import KeyNotFound as KeyNotFound
 from .errors import NoRoute as NoRoute
+from .io.recording_file import Channel as Channel
 from .pipeline import Batch as Batch
 from .pipeline import Compose as Compose
 from .pipeline import Loader as Loader
@@ -28,6 +29,7 @@ from .pipeline import WorkerPool as WorkerPool
 from .pipeline import collate as collate
 from .pipeline.streams import Chunk as Chunk
 from .pipeline.streams import Streams as Streams
+from .recordings import Recording as Recording
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import Cast as Cast
@@ -65,6 +67,7 @@ __all__ = [
     "Batch",
     "BridgeflowError",
     "Cast",
+    "Channel",
     "Chunk",
     "Clone",
     "Compose",
@@ -86,6 +89,7 @@ __all__ = [
     "NoRoute",
     "PeakRate",
     "Plan",
+    "Recording",
     "Resample",
     "SavgolFilter",
     "Scale",

@@ -1,0 +1,50 @@
+"""Channels chosen by name or pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from bridgeflow.errors import DataError, nearest, quoted
+
+__all__ = ["Names", "as_names", "matching"]
+
+Names = str | Sequence[str]
+"""A name, a pattern with `*`, `?` or `[...]`, or several of them."""
+
+
+def as_names(names: Names) -> tuple[str, ...]:
+    """One name or several, as a tuple."""
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def matching(wanted: str, names: Sequence[str], *, recording: str) -> list[int]:
+    """The numbers of the names that a name or a pattern means; none where a pattern or a name matches nothing.
+
+    >>> matching("Fp*", ["Fp1", "ECG", "Fp2"], recording="s1")
+    [0, 2]
+
+    Raises:
+        DataError: several channels have the one name.
+    """
+    exact = [number for number, name in enumerate(names) if name == wanted]
+    if len(exact) > 1:
+        raise _named(
+            f"{len(exact)} channels are called {quoted(wanted)}; name them by position with pick([...])",
+            recording,
+            wanted,
+        )
+    if exact or not set("*?[") & set(wanted):
+        return exact
+    return [number for number, name in enumerate(names) if fnmatchcase(name, wanted)]
+
+
+def no_channel(wanted: str, names: Sequence[str], recording: str) -> DataError:
+    """That a recording lacks a channel."""
+    return _named(f"no channel matches {quoted(wanted)}; {nearest(wanted, names)}", recording, wanted)
+
+
+def _named(message: str, recording: str, column: str) -> DataError:
+    error = DataError(message)
+    error.recording, error.column = recording, column
+    return error

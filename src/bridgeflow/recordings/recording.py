@@ -1,0 +1,315 @@
+"""One measurement: channels, events and metadata, whose samples are read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from fractions import Fraction
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import pyarrow as pa
+
+from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
+from bridgeflow.io.recording_file import Channel, Header, Track
+from bridgeflow.policy import parse_word
+from bridgeflow.recordings.column import Column, Units
+from bridgeflow.recordings.names import Names, as_names, matching, no_channel
+from bridgeflow.recordings.sources import SampleSource, memory_source
+
+__all__ = ["Columns", "Missing", "Recording"]
+
+Columns: TypeAlias = Mapping[str, Names]
+"""Column name to the channels that it consists of, by name or pattern."""
+
+Missing: TypeAlias = Literal["error", "pad"]
+"""What happens where a recording lacks a channel: an error, or a row of NaN (0 among integers), not `present`."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
+class Recording:
+    """One measurement. It is a value: choosing channels or columns gives another one; samples are read by `columns`.
+
+    Attributes:
+        id: its name among recordings.
+        channels: name, unit, rate and scale of each channel.
+        start: when it began, where that is known.
+        metadata: what else the file says.
+        labels: what is known from elsewhere: groups from the path, columns of a table.
+        layout: which channels each column consists of, by their numbers.
+        units: what columns read where they are not told: `"raw"` numbers or `"physical"` values.
+
+    Example:
+        >>> import numpy as np
+        >>> counts = np.arange(12, dtype=np.int16).reshape(2, 6)
+        >>> ecg = Recording.from_arrays(counts, fs=3, channels=["I", "II"], unit="mV", scale=0.5)
+        >>> ecg
+        <Recording 'memory': 2 channels, 2 s>
+        >>> ecg.columns["signal"].read(0, 3)
+        array([[0, 1, 2],
+               [6, 7, 8]], dtype=int16)
+        >>> ecg.pick("II").columns["signal"].read(0, 3, units="physical")
+        array([[3. , 3.5, 4. ]])
+    """
+
+    id: str
+    source: SampleSource
+    channels: tuple[Channel, ...]
+    numbers: tuple[int, ...]
+    tracks: tuple[Track, ...]
+    layout: Mapping[str, tuple[int, ...]]
+    start: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    units: Units = "raw"
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Any,
+        *,
+        fs: float | Fraction | Mapping[str, float | Fraction],
+        id: str = "memory",
+        channels: Names | Mapping[str, Names] | None = None,
+        unit: Any = "",
+        scale: Any = 1.0,
+        offset: Any = 0.0,
+        start: datetime | None = None,
+        events: Iterable[tuple[float, float | None, str]] | pa.Table = (),
+        segments: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+        labels: Mapping[str, Any] | None = None,
+    ) -> Recording:
+        """A recording of arrays in memory, which are not copied: do not write to them afterwards.
+
+        Args:
+            arrays: numbers `[channels, time]` or `[time]`, which become the column `signal`; or a mapping of column
+                names to such arrays. NumPy, torch and Arrow arrays, and whatever `to_numpy` takes.
+            fs: sampling rate in Hz.
+            channels: names of the channels.
+            unit, scale, offset: of all channels, or one for each. Physical values are `raw * scale + offset`.
+            events: `(onset, duration, text)` each, in seconds from the start, or a table with these columns.
+            segments: `(start, stop)` in samples of each stretch between gaps; `None` for no gap.
+
+        `fs`, `channels`, `unit`, `scale`, `offset` and `segments` may be mappings by column name.
+
+        Raises:
+            DataError: not real or complex numbers of one or two axes.
+            ValueError: names, rates or segments that do not fit.
+        """
+        by_column = arrays if isinstance(arrays, Mapping) else {"signal": arrays}
+        source, header, columns = memory_source(
+            id,
+            by_column,
+            fs=fs,
+            channels=channels,
+            unit=unit,
+            scale=scale,
+            offset=offset,
+            segments=segments,
+            events=events,
+        )
+        header = replace(header, start=start, metadata=dict(metadata or {}))
+        return replace(cls.of_source(id, source, header, labels=labels), layout=columns)
+
+    @classmethod
+    def of_source(
+        cls, id: str, source: SampleSource, header: Header, *, labels: Mapping[str, Any] | None = None
+    ) -> Recording:
+        """The recording that a header describes, with the columns of its rates."""
+        return cls(
+            id=id,
+            source=source,
+            channels=header.channels,
+            numbers=tuple(range(len(header.channels))),
+            tracks=header.tracks,
+            layout=_columns_of_rates(header.channels, header.tracks),
+            start=header.start,
+            metadata=header.metadata,
+            labels=dict(labels or {}),
+        )
+
+    def column(self, name: str) -> Column:
+        """The column of this name.
+
+        Raises:
+            KeyNotFound: there is no such column.
+            DataError: its channels differ in rate, length or gaps.
+        """
+        if name not in self.layout:
+            error = KeyNotFound(f"no column {quoted(name)}; {nearest(name, self.layout)}")
+            error.recording = self.id
+            raise error
+        members = self.layout[name]
+        channels = tuple(self.channels[member] for member in members)
+        tracks = {self.tracks[member] for member in members}
+        rates = {channel.rate for channel in channels}
+        if len(rates) > 1 or len(tracks) > 1:
+            what = "rate" if len(rates) > 1 else "length or gaps"
+            problem = f"channels {listed(channel.name for channel in channels)} differ in {what}"
+            error_ = DataError(f"column {quoted(name)}: {problem}; put them into columns of their own")
+            error_.recording, error_.column = self.id, name
+            raise error_
+        numbers = tuple(self.numbers[member] for member in members)
+        return Column(source=self.source, channels=channels, numbers=numbers, track=tracks.pop(), units=self.units)
+
+    @cached_property
+    def columns(self) -> Mapping[str, Column]:
+        """The columns by name: `signal`, of all channels, where they have one rate; one for each rate otherwise, called
+        `signal_<rate>`; or those that were chosen with `with_columns`.
+        """
+        return _ColumnsByName(self)
+
+    @cached_property
+    def events(self) -> pa.Table:
+        """What happened: `onset` (seconds from the start), `duration` (seconds; null where unknown) and `text`."""
+        return self.source.events()
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the start to the end of the last sample."""
+        ends = [
+            segment.onset + (segment.stop - segment.start) / channel.fs
+            for channel, track in zip(self.channels, self.tracks, strict=True)
+            for segment in track.segments[-1:]
+        ]
+        return max(ends, default=0.0)
+
+    def pick(self, channels: Names, *, missing: Missing = "error") -> Recording:
+        """The recording with these channels alone, in this order, in the columns of their rates.
+
+        Args:
+            channels: names, or patterns with `*`, `?` and `[...]`, which mean all that match in the recording's order.
+            missing: `"pad"` puts a channel that reads as NaN (0 among integers) where the recording lacks a name.
+
+        Raises:
+            DataError: the recording has no such channel, or several of one name.
+        """
+        base, members = self._members(as_names(channels), missing)
+        taken = list(dict.fromkeys(members))
+        picked = replace(
+            base,
+            channels=tuple(base.channels[member] for member in taken),
+            numbers=tuple(base.numbers[member] for member in taken),
+            tracks=tuple(base.tracks[member] for member in taken),
+        )
+        return replace(picked, layout=_columns_of_rates(picked.channels, picked.tracks))
+
+    def with_columns(self, columns: Columns, *, missing: Missing = "error") -> Recording:
+        """The recording with columns of your own: `{"eeg": ["Fp1", "Fp2"], "ecg": "ECG"}`.
+
+        Args and errors as for `pick`.
+        """
+        recording = self
+        layout = {}
+        for name, channels in columns.items():
+            recording, layout[name] = recording._members(as_names(channels), missing)
+        return replace(recording, layout=layout)
+
+    def rename(self, names: Mapping[str, str]) -> Recording:
+        """The recording with other names for some channels, old name to new name.
+
+        Raises:
+            DataError: there is no channel of an old name.
+        """
+        known = [channel.name for channel in self.channels]
+        for old in names:
+            if old not in known:
+                raise no_channel(old, known, self.id)
+        return replace(self, channels=tuple(replace(one, name=names.get(one.name, one.name)) for one in self.channels))
+
+    def with_units(self, units: Units) -> Recording:
+        """The recording whose columns read `"raw"` numbers, or `"physical"` values."""
+        parse_word(units, Units, field="units")
+        return replace(self, units=units)
+
+    def with_labels(self, labels: Mapping[str, Any]) -> Recording:
+        """The recording with these labels in addition."""
+        return replace(self, labels={**self.labels, **labels})
+
+    def _members(self, wanted: tuple[str, ...], missing: Missing) -> tuple[Recording, tuple[int, ...]]:
+        """The numbers of the channels that are meant, in the recording with those that it lacks added to it."""
+        parse_word(missing, Missing, field="missing")
+        if not wanted:
+            raise ValueError("expected at least one channel, got none")
+        recording = self
+        members: list[int] = []
+        lacking: list[tuple[int, str]] = []
+        for name in wanted:
+            names = [channel.name for channel in recording.channels]
+            numbers = matching(name, names, recording=self.id)
+            if not numbers:
+                if missing == "error" or not self.channels:
+                    raise no_channel(name, names, self.id)
+                lacking.append((len(members), name))
+                numbers = [-1]
+            members += numbers
+        like = next((member for member in members if member >= 0), 0)
+        for place, name in lacking:
+            members[place] = len(recording.channels)
+            channel = replace(self.channels[like], name=name, scale=1.0, offset=0.0)
+            recording = replace(
+                recording,
+                channels=(*recording.channels, channel),
+                numbers=(*recording.numbers, -1),
+                tracks=(*recording.tracks, self.tracks[like]),
+            )
+        return recording, tuple(dict.fromkeys(members))
+
+    def _key(self) -> tuple[Any, ...]:
+        layout = tuple(self.layout.items())
+        return self.id, self.source, self.channels, self.numbers, layout, self.units, tuple(self.labels.items())
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Recording) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.source, self.numbers))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def __repr__(self) -> str:
+        count = len(self.channels)
+        return f"<Recording {quoted(self.id)}: {count} channel{'s' * (count != 1)}, {self.duration:g} s>"
+
+
+class _ColumnsByName(Mapping[str, Column]):
+    """Columns by name, each put together when it is first asked for."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording = recording
+        self._columns: dict[str, Column] = {}
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._columns:
+            self._columns[name] = self._recording.column(name)
+        return self._columns[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._recording.layout
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._recording.layout)
+
+    def __len__(self) -> int:
+        return len(self._recording.layout)
+
+    def __repr__(self) -> str:
+        return f"<columns {listed(self)}>"
+
+
+def _columns_of_rates(channels: Sequence[Channel], tracks: Sequence[Track]) -> dict[str, tuple[int, ...]]:
+    """A column for the channels of each rate, and of each length among them; one alone is called `signal`."""
+    groups: dict[tuple[Fraction, Track], list[int]] = {}
+    for number, (channel, track) in enumerate(zip(channels, tracks, strict=True)):
+        groups.setdefault((channel.rate, track), []).append(number)
+    if len(groups) == 1:
+        return {"signal": tuple(range(len(channels)))}
+    columns: dict[str, tuple[int, ...]] = {}
+    for (rate, _), members in groups.items():
+        name = f"signal_{float(rate):g}"
+        number = sum(one == name or one.startswith(f"{name}_") for one in columns)
+        columns[f"{name}_{number + 1}" if number else name] = tuple(members)
+    return columns
