@@ -563,11 +563,11 @@ def test_many_recordings_run_say_what_they_did_and_touch_nothing_the_second_time
 def test_many_recordings_for_machines(many):
     said = json.loads(bridgeflow("run", "job.yaml", "--json").stdout)
     assert (said["recordings"], said["rows"], said["shards"]) == (3, 21_600, 12)
-    assert (said["made"], said["kept"], said["was_complete"]) == (12, 0, False)
+    assert (said["written"], said["kept"], said["was_complete"]) == (12, 0, False)
     (many / "out" / "manifest.json").unlink()
     (many / "out" / "log" / "b-000003.json").unlink()
     said = json.loads(bridgeflow("run", "job.yaml", "--json").stdout)
-    assert (said["made"], said["kept"], said["was_complete"]) == (1, 11, False)
+    assert (said["written"], said["kept"], said["was_complete"]) == (1, 11, False)
 
 
 def test_check_and_explain_of_many_recordings(many):
@@ -602,10 +602,10 @@ def test_what_many_recordings_cannot(many):
 
 def test_progress_in_words():
     from bridgeflow.cli.progress import progress_words
-    from bridgeflow.engines.shards import Moving
+    from bridgeflow.engines.shards import Progress
 
-    moving = Moving(done=50, total=100, recordings=1, of=4, rate=5 * 2**20, left=75.3)
-    assert progress_words(moving) == "1 of 4 recordings, 5.0 MiB/s, 1 min 15 s left"
+    progress = Progress(done=50, total=100, recordings=1, of=4, rate=5 * 2**20, left=75.3)
+    assert progress_words(progress) == "1 of 4 recordings, 5.0 MiB/s, 1 min 15 s left"
 
 
 def test_verify(many):
@@ -645,7 +645,7 @@ def test_overwrite_replaces_the_shards_of_another_job_and_of_a_damaged_one(many)
         assert "job.yaml:6:17: sink.parquet: out: holds the results of another job (configuration: transforms)" in said
     assert bridgeflow("check", "job.yaml", "--overwrite").exit_code == 0
     assert set(os.listdir(many / "out")) == before
-    assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["made"] == 12
+    assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["written"] == 12
     made = shards(many / "out")
     assert not before & set(made) - {"manifest.json"}
     next((many / "out").glob("part-*")).write_bytes(b"damaged")
@@ -658,7 +658,7 @@ def test_overwrite_goes_on_with_what_the_same_job_has_begun(many):
     bridgeflow("run", "job.yaml")
     (many / "out" / "manifest.json").unlink()
     (many / "out" / "log" / "b-000003.json").unlink()
-    assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["made"] == 1
+    assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["written"] == 1
 
 
 @pytest.mark.parametrize(

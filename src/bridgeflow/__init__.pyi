@@ -11,9 +11,9 @@ from .bridge import to_numpy as to_numpy
 from .bridge import to_tensor as to_tensor
 from .bridge import trace as trace
 from .config import load_job as load_job
+from .engines.ledger import verify_shards as verify_shards
 from .engines.local import run_job as run_job
 from .engines.shards import run_shards as run_shards
-from .engines.shards import verify_shards as verify_shards
 from .errors import BridgeflowError as BridgeflowError
 from .errors import ConfigError as ConfigError
 from .errors import CopyRefused as CopyRefused

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from bridgeflow import SignalDataset
-from bridgeflow.engines.shards import run_shards, verify_shards
+from bridgeflow.engines.ledger import verify_shards
+from bridgeflow.engines.shards import run_shards
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.commit import canonical, seal, unseal

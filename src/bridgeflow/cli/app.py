@@ -21,7 +21,7 @@ from bridgeflow.cli.output import (
     shards_lines,
     shown_path,
 )
-from bridgeflow.cli.progress import progress_bar, watching
+from bridgeflow.cli.progress import show_progress, show_steps
 from bridgeflow.errors import listed
 
 if TYPE_CHECKING:
@@ -122,19 +122,19 @@ def run(
         if job.sink.shards:
             from bridgeflow.engines.shards import run_shards
 
-            with watching(quiet=as_json) as watch:
-                done = run_shards(job, overwrite=overwrite, watch=watch)
-            say(as_json, shards_facts(job, done), shards_lines(job, done))
+            with show_progress(quiet=as_json) as progress:
+                shards = run_shards(job, overwrite=overwrite, progress=progress)
+            say(as_json, shards_facts(job, shards), shards_lines(job, shards))
             return
         from bridgeflow.engines.local import run_job
 
         _require_picture(job)
-        with progress_bar(quiet=as_json) as progress:
+        with show_steps(quiet=as_json) as on_step:
             drawn: list[bytes] = []
             result = run_job(
                 job,
                 overwrite=overwrite,
-                progress=progress,
+                progress=on_step,
                 picture=lambda pair, hum: drawn.extend(_drawn(job, pair, hum)),
             )
         picture = _publish_picture(job, drawn, overwrite=overwrite)
@@ -169,7 +169,7 @@ def check(
         job.check_outputs(overwrite=overwrite)
         recordings = job.recordings()
         if job.sink.shards:
-            from bridgeflow.engines.shards import check_folder
+            from bridgeflow.engines.ledger import check_folder
 
             check_folder(job, recordings, overwrite=overwrite)
         lengths, empty, columns, summary, how, makes = [], 0, [""], "", "", None
@@ -237,7 +237,7 @@ def verify(
 ) -> None:
     """Read a folder of shards again, and hold every byte to the hashes in its manifest."""
     with reporting_errors(as_json, debug), terminable():
-        from bridgeflow.engines.shards import verify_shards
+        from bridgeflow.engines.ledger import verify_shards
 
         shards = verify_shards(folder)
         rows, nbytes = sum(shard.rows for shard in shards), sum(shard.nbytes for shard in shards)

@@ -132,7 +132,7 @@ def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
         "rows": result.rows_in,
         "sink": {"path": str(result.path), "rows": result.rows, "nbytes": result.nbytes, "digest": result.digest},
         "shards": len(result.shards),
-        "made": result.made,
+        "written": result.written,
         "kept": result.kept,
         "saturated": result.saturated,
         "beyond_full_scale": result.beyond,

@@ -13,14 +13,14 @@ from bridgeflow.cli.output import duration, number_of, step_name
 from bridgeflow.errors import StageId
 
 if TYPE_CHECKING:
-    from bridgeflow.engines.local import Progress
-    from bridgeflow.engines.shards import Moving, Watch
+    from bridgeflow.engines.local import OnStep
+    from bridgeflow.engines.shards import OnProgress, Progress
 
-__all__ = ["progress_bar", "progress_words", "watching"]
+__all__ = ["progress_words", "show_progress", "show_steps"]
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Progress]:
+def show_steps(*, quiet: bool) -> Iterator[OnStep]:
     """A bar on a terminal, a line for each step otherwise; on standard error, so that the summary can be piped."""
     if quiet:
         yield lambda name, number, total: None
@@ -45,10 +45,10 @@ def progress_bar(*, quiet: bool) -> Iterator[Progress]:
 
 
 @contextmanager
-def watching(*, quiet: bool) -> Iterator[Watch]:
+def show_progress(*, quiet: bool) -> Iterator[OnProgress]:
     """A bar with rate and time left on a terminal, a line every few seconds otherwise; on standard error."""
     if quiet:
-        yield lambda moving: None
+        yield lambda progress: None
     elif sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
@@ -57,8 +57,8 @@ def watching(*, quiet: bool) -> Iterator[Watch]:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
         with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("")
-            yield lambda moving: bar.update(
-                task, description=progress_words(moving), completed=moving.done, total=max(moving.total, 1)
+            yield lambda progress: bar.update(
+                task, description=progress_words(progress), completed=progress.done, total=max(progress.total, 1)
             )
     else:
         yield _Lines()
@@ -71,16 +71,17 @@ class _Lines:
         self._began = monotonic()
         self._next = 2.0
 
-    def __call__(self, moving: Moving) -> None:
+    def __call__(self, progress: Progress) -> None:
         passed = monotonic() - self._began
-        if passed >= self._next or moving.recordings == moving.of:
+        if passed >= self._next or progress.recordings == progress.of:
             self._next = max(passed * 1.5, passed + 5)
-            percent = 100 * moving.done / max(moving.total, 1)
-            echo_progress(f"[{percent:.0f} %] {progress_words(moving)}")
+            percent = 100 * progress.done / max(progress.total, 1)
+            echo_progress(f"[{percent:.0f} %] {progress_words(progress)}")
 
 
-def progress_words(moving: Moving) -> str:
+def progress_words(progress: Progress) -> str:
     """Recordings done, rate, and time left."""
-    rate = f", {moving.rate / 2**20:,.1f} MiB/s" if moving.rate else ""
-    left = "" if moving.left is None or moving.recordings == moving.of else f", {duration(round(moving.left))} left"
-    return f"{moving.recordings:,} of {number_of(moving.of, 'recording')}{rate}{left}"
+    rate = f", {progress.rate / 2**20:,.1f} MiB/s" if progress.rate else ""
+    is_over = progress.left is None or progress.recordings == progress.of
+    left = "" if is_over else f", {duration(round(progress.left or 0))} left"
+    return f"{progress.recordings:,} of {number_of(progress.of, 'recording')}{rate}{left}"

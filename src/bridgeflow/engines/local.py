@@ -25,9 +25,9 @@ from bridgeflow.spec import Exchange, itemsize
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
 
-__all__ = ["CopyMade", "Hum", "Pair", "Picture", "Progress", "Result", "run_job"]
+__all__ = ["CopyMade", "Hum", "OnStep", "Pair", "Picture", "Result", "run_job"]
 
-Progress = Callable[["StageId | str", int, int], None]
+OnStep = Callable[["StageId | str", int, int], None]
 """Called before each step with the stage, or the name of another step, its number from 0, and how many there are; at
 the end with an empty name. A step is a stage where all is done at once, and a chunk where it is done chunk by chunk."""
 
@@ -114,7 +114,7 @@ class Result:
 
 
 def run_job(
-    job: Job, *, overwrite: bool = False, progress: Progress | None = None, picture: Picture | None = None
+    job: Job, *, overwrite: bool = False, progress: OnStep | None = None, picture: Picture | None = None
 ) -> Result:
     """Run a job: carry the columns of the source through the transforms, publish the sink.
 
@@ -123,7 +123,7 @@ def run_job(
 
     Args:
         overwrite: whether existing outputs may be replaced.
-        progress: told before each step.
+        progress: called before each step.
         picture: given what a report is about before anything is written, so that what cannot be drawn leaves nothing.
 
     Raises:
@@ -153,14 +153,14 @@ class _FileRun:
         job: Job,
         source: Source,
         overwrite: bool,
-        progress: Progress | None,
+        progress: OnStep | None,
         cancel: CancelToken,
         picture: Picture | None,
     ) -> None:
         self._job = job
         self._source = source
         self._overwrite = overwrite
-        self._progress = progress or (lambda name, number, total: None)
+        self._on_step = progress or (lambda name, number, total: None)
         self._cancel = cancel
         self._picture = picture
         plan = job.plan(source)
@@ -177,7 +177,7 @@ class _FileRun:
         layout = job.layout(source)
         clock = _Clock(
             ["read", *(StageId.of(stage, number) for number, stage in enumerate(job.transform.stages, 1)), "write"],
-            self._progress,
+            self._on_step,
         )
         with trace() as crossings:
             with clock.step(), job.reading():
@@ -219,7 +219,7 @@ class _FileRun:
             pieces = source.chunks(rows)
             for number in range(chunks):
                 self._cancel.check()
-                self._progress(f"chunk {number + 1}", number, chunks)
+                self._on_step(f"chunk {number + 1}", number, chunks)
                 with trace() as made_here:
                     with _timed(took, "read"), job.reading():
                         columns = next(pieces)
@@ -240,7 +240,7 @@ class _FileRun:
                     copies[key] = copies.get(key, 0) + (copy.nbytes or 0)
 
         written = self._write(write)
-        self._progress("", chunks, chunks)
+        self._on_step("", chunks, chunks)
         return self._told(
             read=amount,
             took=took,
@@ -393,19 +393,19 @@ def _timed(took: dict[StageId | str, float], name: StageId | str) -> Iterator[No
 
 
 class _Clock:
-    """Times each step and tells who wants to know."""
+    """Times each step and reports it."""
 
-    def __init__(self, names: list[StageId | str], progress: Progress) -> None:
+    def __init__(self, names: list[StageId | str], progress: OnStep) -> None:
         self.took: dict[StageId | str, float] = {}
         self._names = names
-        self._tell = progress
+        self._on_step = progress
 
     @contextmanager
     def step(self) -> Iterator[None]:
         name = self._names[len(self.took)]
-        self._tell(name, len(self.took), len(self._names))
+        self._on_step(name, len(self.took), len(self._names))
         with _timed(self.took, name):
             yield
 
     def done(self) -> None:
-        self._tell("", len(self._names), len(self._names))
+        self._on_step("", len(self._names), len(self._names))

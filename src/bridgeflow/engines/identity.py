@@ -1,0 +1,161 @@
+"""The identity of a job with shards: what its results depend on, and whether its inputs are still those it was hashed
+from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from threading import Lock
+from typing import Any, Final, TypeAlias
+
+from bridgeflow._version import __version__
+from bridgeflow.engines.background import CancelToken, run_interruptibly
+from bridgeflow.io import Recording, Source, format_of
+from bridgeflow.io import recordings as files_of
+from bridgeflow.io.commit import canonical, sha256_at
+from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.mapped import Identity
+from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
+from bridgeflow.signal.iir.engine import why_unavailable
+
+__all__ = ["JobIdentity", "differences", "identify", "identity_parts", "require_hashed"]
+
+_PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
+
+Stamps: TypeAlias = tuple["tuple[int, ...]", ...]
+"""Of each file of a recording: device, inode, bytes, and when its bytes, and anything about it, changed."""
+
+
+@dataclass(frozen=True)
+class JobIdentity:
+    """What the results depend on, part by part, and its SHA-256; and the state in which each input was hashed."""
+
+    parts: dict[str, Any]
+    stamps: tuple[Stamps, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the parts, in hexadecimal."""
+        return hashlib.sha256(canonical(self.parts)).hexdigest()
+
+
+def identify(job: Job, recordings: Sequence[Recording], threads: int) -> JobIdentity:
+    """Configuration, versions, and the bytes of all inputs; no path, time or number of threads.
+
+    Raises:
+        DataError: an input cannot be read, or was written to while it was hashed.
+    """
+    hashes: dict[int, tuple[str, Stamps]] = {}
+    waiting = iter(range(len(recordings)))
+    cancel, lock = CancelToken(), Lock()
+
+    def hash_some() -> None:
+        while True:
+            cancel.check()
+            with lock:
+                number = next(waiting, None)
+            if number is None:
+                return
+            hashes[number] = _hash(recordings[number], job.roots)
+
+    with job.reading():
+        run_interruptibly([hash_some] * min(threads, len(recordings)), cancel)
+    inputs = [
+        {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number][0]} for number, one in enumerate(recordings)
+    ]
+    return JobIdentity(identity_parts(job, inputs), tuple(hashes[number][1] for number in range(len(recordings))))
+
+
+def identity_parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the results depend on: the configuration, versions, and the inputs as described."""
+    source, sink = job.source, job.sink
+    return {
+        "configuration": {
+            "source": {
+                "format": source.format,
+                "columns": None if source.columns is None else list(source.columns),
+                "fs": source.fs,
+                "nulls": source.nulls,
+                "rows": source.rows,
+                **({"normalize": True} if source.normalize else {}),
+            },
+            "transforms": job.transform.to_config()["Compose"]["stages"],
+            "sink": {
+                "format": format_of(sink.path, sink.format).name,
+                "compression": sink.compression,
+                "dtype": sink.dtype,
+                "on_overflow": sink.on_overflow,
+                "shard_rows": sink.shard_rows,
+                **({} if sink.normalize is None else {"normalize": sink.normalize}),
+            },
+            "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
+        },
+        "versions": {"bridgeflow": __version__, "native": why_unavailable("native") is None, **_versions()},
+        "inputs": inputs,
+    }
+
+
+def differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
+    """How the parts of a recorded identity differ from those of another; empty where they do not."""
+    texts = []
+    for part in ("configuration", "versions"):
+        then, now = record.get(part, {}), parts[part]
+        keys = [key for key in {**then, **now} if then.get(key) != now.get(key)]
+        if keys:
+            texts.append(f"{part}: {', '.join(keys)}")
+    then, now = ({one["name"]: one["sha256"] for one in some["inputs"]} for some in (record, parts))
+    names = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+    if names:
+        texts.append(f"inputs: {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}")
+    return "; ".join(texts)
+
+
+def require_hashed(recording: Recording, stamps: Stamps, source: Source, *, roots: Roots) -> None:
+    """Refuse to go on with files that are not, or no longer, those whose hashes identify the job.
+
+    Raises:
+        DataError: a file was replaced or written to since it was hashed.
+    """
+    opened: Any = source.identity
+    read = sorted(tuple(one) for one in ([opened] if isinstance(opened, Identity) else opened))
+    now = tuple(_stamp(os.stat(one.path)) for one in files_of(recording.path, roots=roots))
+    if now != stamps or read != sorted(stamp[:4] for stamp in stamps):
+        remedy = "let no job write its inputs, and run it again"
+        raise data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
+
+
+def _hash(recording: Recording, roots: Roots) -> tuple[str, Stamps]:
+    """The SHA-256 of a recording's file, of several, that of theirs; and the state in which they were hashed."""
+    hashes, stamps = [], []
+    for one in files_of(recording.path, roots=roots):
+        descriptor = open_regular(one.path, roots=roots)
+        duplicate = os.dup(descriptor)
+        try:
+            before = _stamp(os.fstat(duplicate))
+            hashes.append(sha256_at(descriptor))
+            if _stamp(os.fstat(duplicate)) != before:
+                raise data_error(one.path, "was written to while it was read", "let no job write its inputs")
+            stamps.append(before)
+        finally:
+            os.close(duplicate)
+    digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return digest, tuple(stamps)
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _versions() -> dict[str, str]:
+    """Packages whose arithmetic or encoding the bytes depend on."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
