@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridgeflow.errors import ConfigError, DataError, NonFinite
+from bridgeflow.errors import ConfigError, DataError, NonFinite, NoRoute
 from bridgeflow.signal import Butter, Firwin, Taps, fir_filter, fir_filtfilt, fir_zero_phase
 from bridgeflow.signal.fir import _direct_by_kernel, _direct_by_numpy
 from bridgeflow.signal.iir.engine import Pass
@@ -222,3 +222,37 @@ def test_one_clear_line(call, error, message):
     with pytest.raises(error, match=message) as caught:
         call()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("function", [fir_filtfilt, fir_zero_phase])
+@pytest.mark.parametrize("padtype", ["odd", "even", "constant", None])
+@pytest.mark.parametrize("method", ["direct", "fft"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128], ids=str)
+def test_gradients_of_the_filters_without_delay(function, padtype, method, dtype):
+    taps = np.array([0.25, 0.5, 0.25])
+    x = torch.from_numpy(noise(2, 12)).to(dtype).requires_grad_()
+    options = {"padtype": padtype, "method": method, "scale": 0.5, "offset": -3.0}
+    y = function(taps, x, **options)
+    np.testing.assert_allclose(y.detach(), function(taps, x.detach().numpy(), **options), rtol=0, atol=1e-12)
+    assert torch.autograd.gradcheck(lambda data: function(taps, data, **options), (x,))
+    with torch.no_grad():
+        assert not function(taps, x, **options).requires_grad
+
+
+@pytest.mark.parametrize("function", [fir_filter, fir_filtfilt, fir_zero_phase])
+def test_mapped_and_without_data(function):
+    taps, x = np.array([0.25, 0.5, 0.25]), torch.from_numpy(noise(3, 12))
+    mapped = torch.func.vmap(lambda row: function(taps, row))(x)
+    torch.testing.assert_close(mapped, function(taps, x), rtol=0, atol=1e-12)
+    assert function(taps, x.to("meta")).shape == (3, 12)
+
+
+@pytest.mark.parametrize("function", [fir_filtfilt, fir_zero_phase])
+def test_gaps_under_autograd(function):
+    x = torch.from_numpy(noise(2, 30))
+    x[1, 7] = torch.nan
+    x.requires_grad_()
+    with pytest.raises(NonFinite, match="row 1 is nan at sample 7"):
+        function([0.25, 0.5, 0.25], x, nonfinite="raise")
+    with pytest.raises(NoRoute, match="requires grad"):
+        function([0.25, 0.5, 0.25], x, nonfinite="reset")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["convolve", "float_dtype"]
+__all__ = ["convolve", "float_dtype", "in_units"]
 
 
 def float_dtype(x: torch.Tensor, *, double: bool) -> torch.dtype:
@@ -18,6 +18,13 @@ def float_dtype(x: torch.Tensor, *, double: bool) -> torch.dtype:
         return x.dtype if x.is_floating_point() or x.is_complex() else torch.float64
     work = torch.float32 if x.device.type == "mps" else torch.float64
     return work.to_complex() if x.is_complex() else work
+
+
+def in_units(x: torch.Tensor, scale: float, offset: float) -> torch.Tensor:
+    """`scale * x + offset` in double precision; x itself where that changes nothing."""
+    if scale == 1.0 and offset == 0.0:
+        return x
+    return x.to(float_dtype(x, double=True)) * scale + offset
 
 
 def convolve(x: torch.Tensor, taps: NDArray[np.float64], *, fft: bool) -> torch.Tensor:

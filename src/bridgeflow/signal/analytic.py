@@ -16,7 +16,7 @@ from bridgeflow.policy import words
 from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._chunks import count, count_rows, join
-from bridgeflow.signal._rows import Rows, open_rows
+from bridgeflow.signal._input import prepare
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.padding import pad_zeros
@@ -54,7 +54,7 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
     >>> np.allclose(amplitude, 3)
     True
     """
-    rows = open_rows(x, axis, what="hilbert")
+    rows = prepare(x, axis, what="hilbert")
     if is_complex(rows.values):
         raise DataError("hilbert: x must be real")
     length = int(rows.values.shape[-1])
@@ -70,7 +70,7 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
         sides[length // 2] = 1
     fourier = Fourier(rows.values)
     spectrum = fourier.fft(in_precision(rows.values), length)
-    return rows.close_new(time_where_it_was(fourier.ifft(spectrum * like_data(sides, spectrum), length), axis))
+    return rows.restore_new(time_where_it_was(fourier.ifft(spectrum * like_data(sides, spectrum), length), axis))
 
 
 @overload
@@ -133,11 +133,11 @@ def envelope(
     asked: object = n_out
     if n_out is not None and (type(asked) is bool or not isinstance(asked, (int, np.integer)) or n_out < 1):
         raise ConfigError(f"envelope: n_out={n_out!r} is not a positive integer or None", field="n_out")
-    whole = open_rows(z, -1, what="envelope")
+    whole = prepare(z, -1, what="envelope")
     shape = tuple(whole.values.shape)
     if not -len(shape) <= axis < len(shape):
         raise DataError(f"envelope: Invalid parameter axis={axis} for z.shape={shape}!")
-    rows = Rows(time_last(whole.values, axis, what="envelope"), axis, z)
+    rows = whole._replace(values=time_last(whole.values, axis, what="envelope"), axis=axis)
     n = int(rows.values.shape[-1])
     if not n:
         raise DataError(f"envelope: z.shape[axis] not > 0 for z.shape={shape}, axis={axis}: there are no samples")
@@ -154,14 +154,14 @@ def envelope(
     found = squared_magnitude(moved) if squared else abs(moved)
     result = time_where_it_was(found, axis)
     if residual is None:
-        return rows.close_new(result)
+        return rows.restore_new(result)
     kept = np.ones(n)
     kept[band] = 0
     if residual == "lowpass":
         kept[np.arange(high, (n + 1) // 2) % n] = 0
     rest = spectrum * like_data(kept, spectrum)
     left = _resampled(rest, fourier, out) if is_complex(values) else _real_resampled(rest, fourier, out)
-    return rows.close_new(_stacked(result, time_where_it_was(left, axis)))
+    return rows.restore_new(_stacked(result, time_where_it_was(left, axis)))
 
 
 def band_within(bp_in: tuple[int | None, int | None], n: int) -> tuple[int, int]:

@@ -17,16 +17,14 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal import fir
-from bridgeflow.signal._input import Opened, as_ndarray, open_array
+from bridgeflow.signal._input import Prepared, as_ndarray
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
 from bridgeflow.signal.design.base import Array, solved
-from bridgeflow.signal.iir import native, sosfilt_zi
 from bridgeflow.signal.iir import nonfinite as gaps
-from bridgeflow.signal.iir.door import Door
+from bridgeflow.signal.iir import sosfilt_zi
 from bridgeflow.signal.iir.engine import EngineName, Parallel, Pass, Precision
-from bridgeflow.signal.iir.passes import Passed, one_way, steady_states
-from bridgeflow.signal.iir.short import as_plain, back
+from bridgeflow.signal.iir.passes import Passed, as_state, fast_pass, one_way, prepare_for_engine, steady_states
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["CausalFilter", "Initial", "State"]
@@ -44,7 +42,7 @@ class CausalFilter:
 
     Args:
         design: recursive or of finite memory.
-        initial: `"zero"` or `"steady"`; also how it starts again behind a gap with `nonfinite="reset"`.
+        initial: `"zero"` or `"steady"`; also how it starts again after a gap with `nonfinite="reset"`.
         precision: of the recursion; a filter of finite memory always sums in float64.
         nonfinite: `"raise"`, `"propagate"` or `"reset"`, as for `sosfilt`.
         scale: the filter sees `scale * x + offset`.
@@ -88,13 +86,11 @@ class CausalFilter:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] through the filter, from a fresh start."""
-        if self._plain:
-            values = as_plain(x)
-            if values is not None:
-                propagate = self.nonfinite == "propagate"
-                y, _, clean = native.plain_pass(solved(self.design), values, None, self._settings, state=not propagate)
-                if clean or propagate:
-                    return back(y, x)
+        if self._may_be_fast:
+            propagate = self.nonfinite == "propagate"
+            done = fast_pass(solved(self.design), x, None, self._settings, state=not propagate)
+            if done is not None and (propagate or done[2]):
+                return done[0]
         return self._run(x, None)[0]
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
@@ -120,7 +116,7 @@ class CausalFilter:
         Returns:
             zi: [S, ..., 2] for S sections, [..., n - 1] for n taps; zeros.
             position: int64 [], samples so far.
-            fresh: bool [...], rows whose next sample is the first, of the recording or behind a gap; where that
+            fresh: bool [...], rows whose next sample is the first, of the recording or after a gap; where that
                 matters.
             gaps: int64 [...], with `nonfinite="reset"`: the gaps met so far, each of which was a restart.
         """
@@ -140,26 +136,19 @@ class CausalFilter:
         return state
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        """One chunk [..., t], t >= 0: output and state behind it. Chunk by chunk gives the whole, bit for bit."""
-        if self._plain:
-            values, zi, settings = as_plain(x), state["zi"], self._settings
-            if (
-                values is not None
-                and type(zi) is np.ndarray
-                and zi.dtype == settings.work_dtype(values.dtype)
-                and zi.shape[1:-1] == values.shape[:-1]
-            ):
-                y, zf, clean = native.plain_pass(solved(self.design), values, zi, settings, state=True)
-                if clean:
-                    return back(y, x), {"zi": zf, "position": state["position"] + values.shape[-1]}
+        """One chunk [..., t], t >= 0: output and next state. Chunk by chunk gives the whole, bit for bit."""
+        if self._may_be_fast:
+            done = fast_pass(solved(self.design), x, state["zi"], self._settings, state=True)
+            if done is not None and done[2]:
+                return done[0], {"zi": done[1], "position": state["position"] + x.shape[-1]}
         return self._run(x, state)
 
     def flush(self, state: State) -> None:
         """Nothing is held back."""
 
     @cached_property
-    def _plain(self) -> bool:
-        """Whether a chunk needs nothing but the engine: the everyday case, worth a short way."""
+    def _may_be_fast(self) -> bool:
+        """Whether a chunk needs nothing but the native engine."""
         return (
             self._recursive
             and self.engine in {None, "native"}
@@ -178,28 +167,27 @@ class CausalFilter:
     def _run(self, x: Any, state: State | None) -> tuple[Any, State]:
         what = self.design.name
         if self._recursive:
-            door = Door.open(x, self.engine, what=what, zi=None if state is None else state["zi"])
-            self._check_rows(door.values, state)
-            done = self._through_sections(door, state)
-            y, values = door.close(done.y), door.values
+            zi = None if state is None else state["zi"]
+            engine, data = prepare_for_engine(x, -1, self.engine, what=what, zi=zi)
+            self._check_rows(data.values, state)
+            done = self._through_sections(engine, data, state)
         else:
-            values = x if fir.by_torch(x) and self.nonfinite != "reset" else open_array(x, what=what).values
-            self._check_rows(values, state)
-            done = self._through_taps(values, state)
-            y = done.y if values is x else Opened(values, x).close(done.y)
-        return y, {} if state is None else self._behind(state, values, done)
+            data = fir.prepare_for_taps(x, -1, self.nonfinite, what=what)
+            self._check_rows(data.values, state)
+            done = self._through_taps(data.values, state)
+        return data.restore(done.y), {} if state is None else self._next_state(state, data.values, done)
 
-    def _through_sections(self, door: Door, state: State | None) -> Passed:
+    def _through_sections(self, engine: EngineName | None, data: Prepared, state: State | None) -> Passed:
         settings = self._settings
         steady = _steady(self.design) if self.initial == "steady" else None
-        zi = None if state is None else door.state(state["zi"], settings)
-        if steady is not None and door.values.shape[-1]:
-            begun = steady_states(steady, door.values, settings)
+        zi = None if state is None else as_state(state["zi"], data, settings)
+        if steady is not None and data.values.shape[-1]:
+            begun = steady_states(steady, data.values, settings)
             zi = begun if zi is None or state is None else _where(state["fresh"][None, ..., None], begun, zi)
         return one_way(
-            door.engine,
+            engine,
             solved(self.design),
-            door.values,
+            data.values,
             zi,
             settings,
             self.nonfinite,
@@ -228,19 +216,19 @@ class CausalFilter:
                 f"{self.design.name}: a chunk of shape {tuple(values.shape)} in a stream whose rows have shape {rows}"
             )
 
-    def _behind(self, state: State, values: Any, done: Passed) -> State:
+    def _next_state(self, state: State, values: Any, done: Passed) -> State:
         samples = int(values.shape[-1])
-        behind: State = {"zi": done.zf, "position": state["position"] + samples}
+        next_state: State = {"zi": done.zf, "position": state["position"] + samples}
         if "fresh" not in state or not samples:
-            return {**state, **behind}
-        behind["fresh"] = np.zeros_like(state["fresh"])
+            return {**state, **next_state}
+        next_state["fresh"] = np.zeros_like(state["fresh"])
         if "gaps" in state:
-            behind["gaps"] = state["gaps"]
+            next_state["gaps"] = state["gaps"]
             if done.dirty is not None and done.dirty.any():
-                behind["fresh"] = ~gaps.finite(values[..., -1])
+                next_state["fresh"] = ~gaps.finite(values[..., -1])
                 goes_on = state["fresh"] & (state["position"] > 0)
-                behind["gaps"] = state["gaps"] + gaps.new_gaps(values, done.dirty, goes_on)
-        return behind
+                next_state["gaps"] = state["gaps"] + gaps.new_gaps(values, done.dirty, goes_on)
+        return next_state
 
 
 def _position(state: State | None) -> int:

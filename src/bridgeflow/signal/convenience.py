@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias, overload
 
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._input import is_tracing
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import Butter, IirFilter, Notch
-from bridgeflow.signal.iir import is_tracing, sosfilt, sosfiltfilt, traced_sections
+from bridgeflow.signal.iir import sosfilt, sosfiltfilt, traced_sections
 
 __all__ = [
     "Mode",

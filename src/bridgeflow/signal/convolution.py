@@ -14,8 +14,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._input import read_nested, refuse_table
-from bridgeflow.signal._rows import torch_must
+from bridgeflow.signal._input import dispatch_of, read_nested, refuse_table
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.scipy_names import call_scipy
 
@@ -52,7 +51,7 @@ def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convolu
     """
     parse_word(mode, ConvolutionMode, field="mode")
     parse_word(method, ConvolutionMethod, field="method")
-    if torch_must(in1, in2):
+    if dispatch_of(in1, in2) != "numpy":
         from bridgeflow.signal import convolution_torch
 
         return convolution_torch.convolve(in1, in2, mode, None, double=method != "fft", what="convolve")
@@ -81,7 +80,7 @@ def correlate(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convol
     """
     parse_word(mode, ConvolutionMode, field="mode")
     parse_word(method, ConvolutionMethod, field="method")
-    if torch_must(in1, in2):
+    if dispatch_of(in1, in2) != "numpy":
         from bridgeflow.signal import convolution_torch
 
         return convolution_torch.correlate(in1, in2, mode, double=method != "fft")
@@ -144,7 +143,7 @@ def oaconvolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", axes: int | S
 
 def _by_transforms(name: str, in1: Any, in2: Any, mode: ConvolutionMode, axes: Any) -> Any:
     parse_word(mode, ConvolutionMode, field="mode")
-    if torch_must(in1, in2):
+    if dispatch_of(in1, in2) != "numpy":
         from bridgeflow.signal import convolution_torch
 
         return convolution_torch.convolve(in1, in2, mode, axes, double=False, what=name)

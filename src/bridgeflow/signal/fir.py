@@ -1,4 +1,4 @@
-"""Filters of finite memory, in direct form: every output is the same sum in the same order, wherever it stands.
+"""FIR filters, in direct form: every output is the same sum in the same order, wherever it stands.
 
 `y[t] = sum(taps[k] * x[t - k])` is added up from the oldest sample to the newest, one rounding for each product and one
 for each sum. So a recording filtered piece by piece equals the whole bit for bit, which SciPy's `lfilter` (whose sums
@@ -16,33 +16,33 @@ from typing import Any, Final, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from bridgeflow.bridge import kind_of, like, to_tensor
+from bridgeflow.bridge import kind_of, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._axes import time_last, time_where_it_was
-from bridgeflow.signal._input import Opened, as_ndarray, differentiates, open_array, require_strided
+from bridgeflow.signal._input import Prepared, as_ndarray, needs_gradient, prepare
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter
 from bridgeflow.signal.design.base import solved, whole_delay
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir.engine import Array, Pass, result_dtype, rounded
 from bridgeflow.signal.iir.passes import Passed
-from bridgeflow.signal.padding import Padtype, pad_ends, parse_padding
+from bridgeflow.signal.padding import Padtype, pad_ends, pad_zeros, parse_padding
 
 __all__ = [
     "FirMethod",
-    "by_torch",
     "fir_filter",
     "fir_filtfilt",
     "fir_zero_phase",
     "one_pass",
+    "prepare_for_taps",
     "steady_state",
     "taps_of",
     "zero_phase_delay",
 ]
 
 FirMethod: TypeAlias = Literal["direct", "fft"]
-"""How a filter of finite memory is computed: pinned sums, or overlap-add in blocks."""
+"""How an FIR filter is computed: pinned sums, or overlap-add in blocks."""
 
 _TILE: Final = 1 << 14
 """Samples that NumPy works on at once: three arrays of this size stay in the second-level cache."""
@@ -101,7 +101,7 @@ def fir_filter(
         method: `"direct"`, the same bits in every chunking; or `"fft"`, equal within rounding, faster from about 100
             taps on.
         nonfinite: `"propagate"` NaN and infinity into the n outputs they are part of (the FFT spreads them further);
-            `"raise"`; or `"reset"`: NaN exactly where x is not finite, and a fresh start from a zero state behind each
+            `"raise"`; or `"reset"`: NaN exactly where x is not finite, and a fresh start from a zero state after each
             such gap.
         scale: the filter sees `scale * x + offset`.
         offset: see `scale`.
@@ -122,19 +122,16 @@ def fir_filter(
     """
     parse_word(method, FirMethod, field="method")
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    if differentiates(taps) and (nonfinite, scale, offset) == ("propagate", 1.0, 0.0):
+    if needs_gradient(taps) and (nonfinite, scale, offset) == ("propagate", 1.0, 0.0):
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.lfilter(taps, [1.0], x, axis, zi, check=lambda b, a: None)
     weights, settings = taps_of(taps), Pass("float64", scale, offset)
-    values = x if by_torch(x) and nonfinite != "reset" else open_array(x, what="fir_filter").values
-    state = None if zi is None else _state_time_last(zi, values, axis, len(weights))
-    rows = time_last(values, axis, what="fir_filter")
-    done = one_pass(weights, rows, state, settings, nonfinite, method=method, what="fir_filter")
-    y, zf = time_where_it_was(done.y, axis), time_where_it_was(done.zf, axis)
-    if values is not x:
-        y, zf = Opened(values, x).close(y), like(zf, x) if kind_of(x) == "torch" else zf
-    return y if zi is None else (y, zf)
+    data = prepare_for_taps(x, axis, nonfinite, what="fir_filter")
+    state = None if zi is None else _state_time_last(zi, data, len(weights))
+    done = one_pass(weights, data.values, state, settings, nonfinite, method=method, what="fir_filter")
+    y = data.restore(done.y)
+    return y if zi is None else (y, data.restore_state(time_where_it_was(done.zf, axis)))
 
 
 @overload
@@ -199,19 +196,20 @@ def fir_filtfilt(
     array([0., 1., 2., 3., 4., 5., 6., 7.])
     """
     weights, settings = taps_of(taps), Pass("float64", scale, offset)
-    opened, values = _open(x, axis, method, nonfinite, what="fir_filtfilt")
-    edge = parse_padding(padtype, padlen, 3 * len(weights), values.shape[-1], what="fir_filtfilt")
+    parse_word(method, FirMethod, field="method")
+    parse_word(nonfinite, Nonfinite, field="nonfinite")
+    data = prepare_for_taps(x, axis, nonfinite, what="fir_filtfilt")
+    edge = parse_padding(padtype, padlen, 3 * len(weights), data.values.shape[-1], what="fir_filtfilt")
 
-    def both_ways(piece: Array) -> Array:
+    def both_ways(piece: Any) -> Any:
         padding = min(edge, piece.shape[-1] - 1)
-        y = pad_ends(settings.units(piece, settings.work_dtype(piece.dtype)), padtype, padding)
+        y = pad_ends(_units(piece, settings), padtype, padding)
         for _ in ("forwards", "backwards"):
-            y, _zf = _by_numpy(weights, y, steady_state(weights, y, Pass()), Pass(), method)
-            y = y[..., ::-1]
+            y, _zf = _run(weights, y, steady_state(weights, y, Pass()), Pass(), method)
+            y = y[..., ::-1] if isinstance(y, np.ndarray) else y.flip(-1)
         return y[..., padding : y.shape[-1] - padding]
 
-    y = _whole(both_ways, values, nonfinite, what="fir_filtfilt")
-    return opened.close(time_where_it_was(y, axis))
+    return data.restore(_whole(both_ways, data.values, nonfinite, what="fir_filtfilt"))
 
 
 @overload
@@ -273,34 +271,43 @@ def fir_zero_phase(
     """
     weights, settings = taps_of(taps), Pass("float64", scale, offset)
     delay = zero_phase_delay(weights)
-    opened, values = _open(x, axis, method, nonfinite, what="fir_zero_phase")
-    parse_padding(padtype, None, delay, values.shape[-1], what="fir_zero_phase")
-
-    def centred(piece: Array) -> Array:
-        units = settings.units(piece, settings.work_dtype(piece.dtype))
-        padding = min(delay, piece.shape[-1] - 1) if padtype is not None else 0
-        ends = np.zeros((*units.shape[:-1], delay - padding), units.dtype)
-        y, _zf = _by_numpy(
-            weights, np.concatenate([ends, pad_ends(units, padtype, padding), ends], -1), None, Pass(), method
-        )
-        return y[..., 2 * delay :]
-
-    y = _whole(centred, values, nonfinite, what="fir_zero_phase")
-    return opened.close(time_where_it_was(y, axis))
-
-
-def _open(x: Any, axis: int, method: FirMethod, nonfinite: Nonfinite, *, what: str) -> tuple[Opened, Array]:
     parse_word(method, FirMethod, field="method")
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    opened = open_array(x, what=what)
-    return opened, time_last(opened.values, axis, what=what)
+    data = prepare_for_taps(x, axis, nonfinite, what="fir_zero_phase")
+    parse_padding(padtype, None, delay, data.values.shape[-1], what="fir_zero_phase")
+
+    def centred(piece: Any) -> Any:
+        padding = min(delay, piece.shape[-1] - 1) if padtype is not None else 0
+        wide = pad_zeros(pad_ends(_units(piece, settings), padtype, padding), delay - padding, delay - padding)
+        return _run(weights, wide, None, Pass(), method)[0][..., 2 * delay :]
+
+    return data.restore(_whole(centred, data.values, nonfinite, what="fir_zero_phase"))
 
 
-def _whole(filtered: Callable[[Array], Array], x: Array, nonfinite: Nonfinite, *, what: str) -> Array:
+def prepare_for_taps(x: Any, axis: int, nonfinite: Nonfinite, *, what: str) -> Prepared:
+    """The data as rows; NumPy code resets gaps."""
+    return prepare(x, axis, what=what, by="numpy" if nonfinite == "reset" else None, strided=True, native=False)
+
+
+def _units(x: Any, settings: Pass) -> Any:
+    """The data in units and in double precision."""
+    if isinstance(x, np.ndarray):
+        return settings.units(x, settings.work_dtype(x.dtype))
+    from bridgeflow.signal._torch import float_dtype, in_units
+
+    return in_units(x, settings.scale, settings.offset).to(float_dtype(x, double=True))
+
+
+def _whole(filtered: Callable[[Any], Any], x: Any, nonfinite: Nonfinite, *, what: str) -> Any:
     """Whole rows [..., T] through a filter that sees both ends, with the policy for NaN and infinity around it."""
-    dirty: Array = np.asarray(False) if nonfinite == "propagate" else np.asarray(~gaps.finite(x).all(axis=-1))
+    looks = nonfinite != "propagate" and gaps.can_look(x, what=what)
+    dirty: Array = np.asarray(~gaps.finite(x).all(axis=-1)) if looks else np.asarray(False)
     if dirty.any() and nonfinite == "raise":
         raise gaps.refuse(x, None, dirty, what=what)
+    if not isinstance(x, np.ndarray):
+        from bridgeflow.signal._torch import float_dtype
+
+        return filtered(x).to(float_dtype(x, double=False))
     y = rounded(filtered(x), x.dtype)
     for row in map(tuple, np.argwhere(dirty)):
         y[row] = np.nan
@@ -332,15 +339,13 @@ def zero_phase_delay(taps: NDArray[np.float64]) -> int:
 
 def steady_state(taps: NDArray[np.float64], x: Any, settings: Pass) -> Any:
     """The state [..., n - 1] of rows that have seen the first sample of x [..., T], T > 0, forever."""
-    ones = np.cumsum(taps[:0:-1])[::-1]
+    ones = np.ascontiguousarray(np.cumsum(taps[:0:-1])[::-1])
     first = x[..., :1]
+    units = _units(first, settings)
     if isinstance(x, np.ndarray):
         with np.errstate(invalid="ignore", over="ignore"):
-            return settings.units(first, settings.work_dtype(x.dtype)) * ones
-    from bridgeflow.signal._torch import float_dtype
-
-    work = float_dtype(x, double=True)
-    return (first.to(work) * settings.scale + settings.offset) * first.new_tensor(ones, dtype=work)
+            return units * ones
+    return units * first.new_tensor(ones, dtype=units.dtype)
 
 
 def one_pass(
@@ -359,18 +364,17 @@ def one_pass(
 
     Args:
         taps: [n].
-        x: ndarray, or tensor where `by_torch` says so; only read.
+        x: ndarray, or tensor where torch computes; only read.
         zi: the state before, or `None` for zero.
         settings: units.
         nonfinite: the policy; `"reset"` for ndarrays alone.
         method: pinned sums, or overlap-add.
-        steady: whether a fresh start behind a gap takes the steady state rather than zero.
+        steady: whether a fresh start after a gap takes the steady state rather than zero.
         position: of the first sample of x in its recording, for errors.
-        what: the function on whose behalf, for errors.
+        what: the caller's name, for errors.
     """
-    run = _by_numpy if isinstance(x, np.ndarray) else _by_torch
-    y, zf = run(taps, x, zi, settings, method)
-    if nonfinite == "propagate" or not x.shape[-1]:
+    y, zf = _run(taps, x, zi, settings, method)
+    if nonfinite == "propagate" or not x.shape[-1] or not gaps.can_look(x, what=what):
         return Passed(y, zf, None)
     dirty: Array = np.asarray(~gaps.finite(x).all(axis=-1))
     if zi is not None and len(taps) > 1:
@@ -389,12 +393,8 @@ def one_pass(
     return Passed(y, zf, dirty)
 
 
-def by_torch(x: Any) -> bool:
-    """Whether torch must do it: the data are on a device, or a gradient is wanted."""
-    if kind_of(x) != "torch":
-        return False
-    require_strided(x, what="the filter")
-    return bool(x.device.type != "cpu" or differentiates(x))
+def _run(taps: NDArray[np.float64], x: Any, zi: Any | None, settings: Pass, method: FirMethod) -> tuple[Any, Any]:
+    return (_by_numpy if isinstance(x, np.ndarray) else _by_torch)(taps, x, zi, settings, method)
 
 
 def _by_numpy(
@@ -412,10 +412,9 @@ def _by_torch(taps: NDArray[np.float64], x: Any, zi: Any | None, settings: Pass,
     from bridgeflow.signal._torch import convolve, float_dtype
 
     samples, memory = x.shape[-1], len(taps) - 1
-    work = float_dtype(x, double=True)
-    sums = convolve(x.to(work) * settings.scale + settings.offset, taps, fft=method == "fft")
+    sums = convolve(_units(x, settings), taps, fft=method == "fft")
     if zi is not None and memory:
-        begun = to_tensor(zi, device=x.device, writable=False).to(work)
+        begun = to_tensor(zi, device=x.device, writable=False).to(sums.dtype)
         sums = torch.cat([sums[..., :memory] + begun, sums[..., memory:]], dim=-1)
     return sums[..., :samples].to(float_dtype(x, double=False)), sums[..., samples:]
 
@@ -498,14 +497,15 @@ def _overlap_add(
     return rounded(sums[..., :samples], x.dtype), sums[..., samples:].copy()
 
 
-def _state_time_last(zi: Any, x: Any, axis: int, taps: int) -> Any:
+def _state_time_last(zi: Any, data: Prepared, taps: int) -> Any:
     """SciPy's state, of x's shape but for the time axis, as [..., n - 1]."""
-    state = zi if kind_of(zi) == "torch" and kind_of(x) == "torch" else as_ndarray(zi)
-    wanted = list(x.shape)
-    wanted[axis] = taps - 1
-    if list(state.shape) != wanted:
+    state = zi if kind_of(zi) == "torch" and kind_of(data.source) == "torch" else as_ndarray(zi)
+    rows, axis = list(data.values.shape[:-1]), data.axis % data.values.ndim
+    expected = (*rows[:axis], taps - 1, *rows[axis:])
+    if tuple(state.shape) != expected:
+        shape = (*rows[:axis], int(data.values.shape[-1]), *rows[axis:])
         raise DataError(
-            f"Invalid zi shape: with axis={axis}, x of shape {tuple(x.shape)} and {taps} taps, "
-            f"zi must have shape {tuple(wanted)}, got {tuple(state.shape)}"
+            f"Invalid zi shape: with axis={data.axis}, x of shape {shape} and {taps} taps, "
+            f"zi must have shape {expected}, got {tuple(state.shape)}"
         )
-    return time_last(state, axis, what="fir_filter")
+    return time_last(state, data.axis, what="fir_filter")

@@ -18,9 +18,8 @@ from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._chunks import as_marked, count_rows, join, kind_mark, known_rows, own, together
-from bridgeflow.signal._input import require_strided
+from bridgeflow.signal._input import prepare, require_strided
 from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
-from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.padding import extend
 from bridgeflow.spec import ArraySpec
@@ -123,8 +122,8 @@ def frames(
         if not x.ndim:
             raise DataError("frames: x must have at least one axis, got a single number")
         return _placed(framing.cut(time_last(x, axis, what="frames")), first, axis)
-    rows = open_rows(x, axis, what="frames", strided=True)
-    return rows.close_new(_placed(framing.cut(rows.values), first, axis))
+    rows = prepare(x, axis, what="frames", strided=True)
+    return rows.restore_new(_placed(framing.cut(rows.values), first, axis))
 
 
 def labels_of_frames(
@@ -308,12 +307,12 @@ class LiveFrames:
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the windows that end in it, [..., windows, length]."""
         bits = _as_bits(x)
-        rows = open_rows(bits, -1, what="frames", strided=True)
+        rows = prepare(bits, -1, what="frames", strided=True)
         tail, chunk = together(state["tail"], rows.values, what="frames")
         held, behind, windows = _advanced(self.framing, tail, chunk, state)
         due = held[..., : (windows - 1) * self.framing.hop + self.framing.length] if windows else held[..., :0]
         y = _placed(strided_windows(due, self.framing.length, self.framing.hop), self.first)
-        y = rows.close(y if kind_of(x) == "numpy" or rows.is_tensor else own(y))
+        y = rows.restore(y if kind_of(x) == "numpy" or rows.is_tensor else own(y))
         return (y if bits is x else y.view(x.dtype)), behind
 
     def flush(self, state: State) -> Any | None:

@@ -13,7 +13,6 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
-from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy, to_tensor
 from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.policy import parse_word
@@ -23,7 +22,6 @@ from bridgeflow.signal.iir.nonfinite import finite, refuse
 __all__ = [
     "Filled",
     "all_finite",
-    "can_tell",
     "check_gap_policy",
     "end_gaps",
     "fill_gaps",
@@ -79,16 +77,6 @@ def check_gap_policy(nonfinite: object, max_gap: object, keep_gaps: object, allo
             f"(samples), got {max_gap!r}",
             field="max_gap",
         )
-
-
-def can_tell(x: Any) -> bool:
-    """Whether values can be looked at: not where torch traces, and not in a tensor that holds none."""
-    torch = loaded("torch")
-    if torch is None or not isinstance(x, torch.Tensor):
-        return True
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return False
-    return not x.is_meta and torch._C._len_torch_dispatch_stack() == 0
 
 
 def all_finite(x: Any) -> bool:

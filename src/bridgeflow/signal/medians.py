@@ -12,7 +12,7 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.ranges import hold, hold_window
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._input import prepare
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
 from bridgeflow.signal.framing import strided_windows
@@ -49,7 +49,7 @@ def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
     >>> medfilt(np.array([1.0, 9.0, 2.0, 3.0, 2.0]), 3)
     array([1., 2., 3., 2., 2.])
     """
-    rows = open_rows(volume, -1, what="medfilt")
+    rows = prepare(volume, -1, what="medfilt")
     x = rows.values
     sizes = [3] * x.ndim if kernel_size is None else np.atleast_1d(np.asarray(kernel_size)).tolist()
     sizes = sizes * x.ndim if len(sizes) == 1 else sizes
@@ -59,9 +59,9 @@ def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
         check_odd(size, what="medfilt: kernel_size")
         hold_window(size, int(samples), what="medfilt: kernel_size")
     if any(size != 1 for size in sizes[:-1]):
-        return rows.close(_around(_ordered(x), sizes))
+        return rows.restore(_around(_ordered(x), sizes))
     half = sizes[-1] // 2
-    return rows.close(inner_medians(pad_zeros(_ordered(x), half, half), sizes[-1]))
+    return rows.restore(inner_medians(pad_zeros(_ordered(x), half, half), sizes[-1]))
 
 
 def check_odd(size: object, *, what: str) -> None:
@@ -152,10 +152,10 @@ class RunningMedian:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T]."""
-        rows = open_rows(x, -1, what="medfilt")
+        rows = prepare(x, -1, what="medfilt")
         hold_window(self.kernel_size, int(rows.values.shape[-1]), what="medfilt: kernel_size")
         half = self.kernel_size // 2
-        return rows.close(inner_medians(pad_zeros(_ordered(rows.values), half, half), self.kernel_size))
+        return rows.restore(inner_medians(pad_zeros(_ordered(rows.values), half, half), self.kernel_size))
 
     @property
     def latency(self) -> int:
@@ -186,10 +186,10 @@ class RunningMedian:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the medians whose windows it completes."""
-        rows = open_rows(x, -1, what="medfilt")
+        rows = prepare(x, -1, what="medfilt")
         tail, chunk = together(state["tail"], _ordered(rows.values), what="medfilt")
         if not chunk.shape[-1]:
-            return rows.close(own(chunk)), state
+            return rows.restore(own(chunk)), state
         if not state["begun"]:
             tail = tail.astype(chunk.dtype) if isinstance(tail, np.ndarray) else tail.to(chunk.dtype)
         held = join([tail, chunk])
@@ -199,7 +199,7 @@ class RunningMedian:
             "begun": np.ones((), bool),
             "kind": state["kind"],
         }
-        return rows.close(inner_medians(held, self.kernel_size)), behind
+        return rows.restore(inner_medians(held, self.kernel_size)), behind
 
     def flush(self, state: State) -> Any | None:
         """The medians whose windows reach beyond the end."""

@@ -10,9 +10,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._input import is_tracing
 from bridgeflow.signal._typing import SameKind
 
 __all__ = [
@@ -87,8 +87,7 @@ def default_padlen(sos: Any) -> int:
         DataError: a tensor whose values cannot be read, under `torch.compile` or on the meta device.
     """
     if not isinstance(sos, np.ndarray):
-        torch = loaded("torch")
-        if sos.is_meta or (torch is not None and torch.compiler.is_compiling()):
+        if sos.is_meta or is_tracing():
             raise DataError(
                 "sosfiltfilt: SciPy's default for padlen depends on values that cannot be read here; pass padlen="
             )

@@ -11,7 +11,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite, NonNegative, Rate, Seconds, problem
 from bridgeflow.signal._axes import time_last
-from bridgeflow.signal._input import open_array
+from bridgeflow.signal._input import read_array
 from bridgeflow.signal._typing import SameKind
 
 __all__ = ["RateBy", "check_peaks", "peak_rate"]
@@ -77,7 +77,7 @@ def peak_rate(
     (150.0, 150.0)
     """
     check_peaks(fs, distance, by, height, prominence, what="peak_rate")
-    values = time_last(open_array(x, what="peak_rate").values, axis, what="peak_rate")
+    values = time_last(read_array(x, what="peak_rate"), axis, what="peak_rate")
     if values.dtype.kind == "c" or not values.shape[-1]:
         raise DataError(f"peak_rate: real samples are needed, got {values.dtype}{list(values.shape)}")
     rows = values.reshape(-1, values.shape[-1])

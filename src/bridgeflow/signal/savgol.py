@@ -16,8 +16,8 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._input import prepare
 from bridgeflow.signal._numbers import as_number
-from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fir import fir_filter
@@ -103,8 +103,8 @@ def savgol_filter(
         mode=mode,
         cval=as_number(cval),
     )
-    rows = open_rows(x, axis, what="savgol_filter")
-    return rows.close(run.smoothed(_floating(rows.values)))
+    rows = prepare(x, axis, what="savgol_filter")
+    return rows.restore(run.smoothed(_floating(rows.values)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,8 +172,8 @@ class SavgolSmoother:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T]."""
-        rows = open_rows(x, -1, what="savgol_filter")
-        return rows.close(self.smoothed(_floating(rows.values)))
+        rows = prepare(x, -1, what="savgol_filter")
+        return rows.restore(self.smoothed(_floating(rows.values)))
 
     def smoothed(self, x: Any) -> Any:
         """Rows [..., T], floating: an ndarray, or a tensor."""
@@ -250,12 +250,12 @@ class SavgolSmoother:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: what is certain by now, bit for bit as in the whole."""
-        rows = open_rows(x, -1, what="savgol_filter")
+        rows = prepare(x, -1, what="savgol_filter")
         tail, chunk = together(state["tail"], _floating(rows.values), what="savgol_filter")
         held = join([tail, chunk]) if tail.shape[-1] else own(chunk)
         begins = not state["begun"] and int(held.shape[-1]) > self.latency
         if not chunk.shape[-1] or not (state["begun"] or begins):
-            return rows.close(chunk[..., :0]), {**state, "tail": held}
+            return rows.restore(chunk[..., :0]), {**state, "tail": held}
         if not begins:
             y = self._inner(held[..., 1:])
         elif self.mode == "interp":
@@ -268,7 +268,7 @@ class SavgolSmoother:
             "tail": own(held[..., -self.window_length :]),
             "kind": state["kind"],
         }
-        return rows.close(y), behind
+        return rows.restore(y), behind
 
     def flush(self, state: State) -> Any | None:
         """The last half window; all of a recording that was too short for any output."""

@@ -22,7 +22,7 @@ from bridgeflow.errors import ConfigError, DataError, nearest
 from bridgeflow.ranges import Count, Finite, Length, Natural, NonNegative, Position, Positive, Range, Rate, number_text
 from bridgeflow.ranges import problem as outside_range
 from bridgeflow.signal._chunks import as_kind
-from bridgeflow.signal._input import open_array
+from bridgeflow.signal._input import read_array
 from bridgeflow.signal._scipy_fixes import FIXED
 from bridgeflow.signal.scipy_limits import refuse_together, refuse_with
 from bridgeflow.spec import ArraySpec
@@ -182,7 +182,7 @@ class ScipyCall:
             DataError: elements that the function does not take; what SciPy itself refuses, in its words.
             NoRoute: a tensor whose gradient is wanted.
         """
-        values = open_array(x, what=self.function).values
+        values = read_array(x, what=self.function)
         spec = describe(values if kind_of(x) is None else x)
         dtype, length = self._dtype(spec.dtype), self._length(values.shape)
         shape = (*values.shape[:-1], *length)

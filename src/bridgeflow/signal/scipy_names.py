@@ -19,7 +19,7 @@ import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
-from bridgeflow.signal._input import differentiates, refuse_table
+from bridgeflow.signal._input import needs_gradient, refuse_table
 from bridgeflow.signal._scipy_fixes import FIXED
 
 __all__ = ["NOT_HERE", "SCIPYS_FUNCTIONS", "SCIPYS_OBJECTS", "call_scipy", "find", "is_passed"]
@@ -187,7 +187,7 @@ class _Reader:
             refuse_table(value, what=self.what)
         if kind is None:
             return value
-        if differentiates(value):
+        if needs_gradient(value):
             raise NoRoute(
                 "grad",
                 f"{self.what} was given a tensor that requires grad, and no gradient passes through SciPy's code",

@@ -24,8 +24,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError, UnstableFilter
 from bridgeflow.signal._axes import axis_of, parse_axis
-from bridgeflow.signal._input import as_ndarray, open_array
-from bridgeflow.signal._rows import torch_must
+from bridgeflow.signal._input import as_ndarray, dispatch_of, read_array, restore
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import Ba
 from bridgeflow.signal.design.base import solved
@@ -83,12 +82,11 @@ def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     bridgeflow.errors.UnstableFilter: lfilter: unstable: a has a pole at 1.5, radius 1.5 >= 1; move the pole inside \
 the unit circle
     """
-    if torch_must(b, a, x, zi):
+    if dispatch_of(b, a, x, zi) != "numpy":
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.lfilter(b, a, x, axis, zi, check=_check_tensor("lfilter"))
-    fraction, opened = Fraction.of(b, a, "lfilter"), open_array(x, what="lfilter")
-    values = opened.values
+    fraction, values = Fraction.of(b, a, "lfilter"), read_array(x, what="lfilter")
     at = axis_of(parse_axis(axis, what="lfilter"), values.shape, what="lfilter")
     state = None if zi is None else _state(zi, values.shape, at, fraction.order)
     if fraction.is_complex:
@@ -99,7 +97,7 @@ the unit circle
         y, zf = _through_sections(fraction, values, at, state)
     else:
         y, zf = _by_scipy(fraction, values, at, state)
-    result = opened.close(y)
+    result = restore(y, x)
     if zi is None:
         return result
     return result, like(zf, x) if kind_of(x) == "torch" else zf
@@ -161,23 +159,22 @@ def filtfilt(
     """
     if method not in ("pad", "gust"):
         raise ConfigError(f"filtfilt: method must be 'pad' or 'gust', got {method!r}")
-    if method == "pad" and torch_must(b, a, x):
+    if method == "pad" and dispatch_of(b, a, x) != "numpy":
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.filtfilt(b, a, x, axis, padtype, padlen, check=_check_tensor("filtfilt"))
     fraction = Fraction.of(b, a, "filtfilt", integrators=False)
-    opened = open_array(x, what="filtfilt")
-    values = opened.values
+    values = read_array(x, what="filtfilt")
     at = axis_of(parse_axis(axis, what="filtfilt"), values.shape, what="filtfilt")
     if method == "pad":
         edge = parse_padding(padtype, padlen, 3 * fraction.coefficients, values.shape[at], what="filtfilt")
         if not fraction.is_complex and fraction.is_fir:
-            return opened.close(fir_filtfilt(fraction.b, values, at, padtype, edge))
+            return restore(fir_filtfilt(fraction.b, values, at, padtype, edge), x)
         if not fraction.is_complex and (sections := fraction.sections) is not None:
-            return opened.close(sosfiltfilt(sections, values, at, padtype, edge))
+            return restore(sosfiltfilt(sections, values, at, padtype, edge), x)
     options: dict[str, Any] = {"padtype": padtype, "padlen": padlen, "method": method, "irlen": irlen}
     y = call_scipy(_scipys("filtfilt"), "filtfilt", fraction.b, fraction.a, _double(values), at, **options)
-    return opened.close(_kept(y, values))
+    return restore(_kept(y, values), x)
 
 
 def lfilter_zi(b: Any, a: Any) -> Any:
@@ -195,7 +192,7 @@ def lfilter_zi(b: Any, a: Any) -> Any:
     >>> lfilter_zi([0.5], [1.0, -0.5])
     array([0.5])
     """
-    if torch_must(b, a):
+    if dispatch_of(b, a) != "numpy":
         from bridgeflow.signal import transfer_torch
 
         return transfer_torch.steady_state(b, a)

@@ -11,8 +11,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._input import as_ndarray
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._typing import SameKind
 
 __all__ = ["Trend", "detrend", "detrended"]
@@ -53,7 +52,7 @@ def detrend(
     array([ 0.2, -0.1, -0.4,  0.3])
     """
     kind = parse_word(type, Trend, field="type")
-    rows = open_rows(data, axis, what="detrend")
+    rows = prepare(data, axis, what="detrend")
     x, samples = rows.values, int(rows.values.shape[-1])
     if not samples:
         raise DataError("detrend: no trend runs through no samples")
@@ -69,7 +68,7 @@ def detrend(
         import torch
 
         y = torch.cat(flat, dim=-1).to(x.dtype if x.is_floating_point() or x.is_complex() else torch.float64)
-    result = rows.close(y)
+    result = rows.restore(y)
     return _overwritten(data, result) if overwrite_data else result
 
 

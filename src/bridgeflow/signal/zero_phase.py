@@ -19,7 +19,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._chunks import as_kind
-from bridgeflow.signal._input import open_array
+from bridgeflow.signal._input import read_array
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import State
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
@@ -27,9 +27,8 @@ from bridgeflow.signal.design.base import Array, solved
 from bridgeflow.signal.fir import fir_zero_phase, one_pass, taps_of, zero_phase_delay
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir import sosfilt_zi, sosfiltfilt
-from bridgeflow.signal.iir.door import Door
 from bridgeflow.signal.iir.engine import EngineName, Pass, Precision
-from bridgeflow.signal.iir.passes import one_way, steady_states
+from bridgeflow.signal.iir.passes import as_state, one_way, prepare_for_engine, steady_states
 from bridgeflow.signal.lookahead import look_ahead
 from bridgeflow.signal.padding import default_padlen, pad_after, pad_before, parse_padding
 from bridgeflow.spec import ArraySpec
@@ -177,7 +176,7 @@ class ZeroPhaseFilter:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: what has become certain, [..., u] with u of its own, and the state behind it."""
-        values = np.asarray(open_array(x, what=self.design.name).values)
+        values = np.asarray(read_array(x, what=self.design.name))
         edge, position = state["edge"], int(state["position"])
         if values.shape[:-1] != edge.shape[:-1]:
             raise DataError(
@@ -221,14 +220,12 @@ class ZeroPhaseFilter:
 
     def _forward(self, units: Array, memory: Array | None) -> tuple[Array, Array]:
         """The forward pass over more samples; at the start, less what comes of the continuation before the first."""
-        settings = Pass(self.precision)
         if isinstance(self.design, FirFilter):
-            done = one_pass(taps_of(self.design), units, memory, settings, "propagate", what=self.design.name)
+            done = one_pass(
+                taps_of(self.design), units, memory, Pass(self.precision), "propagate", what=self.design.name
+            )
             return done.y if memory is not None else done.y[..., 2 * self._edge :], done.zf
-        door = Door.open(units, self.engine, what=self.design.name)
-        zi = steady_states(self._steady, door.values, settings) if memory is None else door.state(memory, settings)
-        done = one_way(door.engine, solved(self.design), door.values, zi, settings, "propagate", what=self.design.name)
-        y, zf = door.close(done.y), door.close_state(done.zf)
+        y, zf = self._pass(units, memory)
         return y if memory is not None else y[..., self._edge :], zf
 
     def _backward(self, held: Array) -> tuple[Array, Array]:
@@ -242,12 +239,15 @@ class ZeroPhaseFilter:
         return done.reshape(*held.shape[:-1], count * length), held[..., count * length :]
 
     def _backwards_from_end(self, f: Array) -> Array:
-        door = Door.open(f[..., ::-1], self.engine, what=self.design.name)
-        settings = Pass(self.precision)
-        zi = steady_states(self._steady, door.values, settings)
-        done = one_way(door.engine, solved(self.design), door.values, zi, settings, "propagate", what=self.design.name)
-        y: Array = door.close(done.y)
-        return y[..., ::-1]
+        return self._pass(f[..., ::-1], None)[0][..., ::-1]
+
+    def _pass(self, x: Array, memory: Array | None) -> tuple[Array, Array]:
+        """One pass of a recursive design, from `memory` or from the steady state of the first sample."""
+        name, settings = self.design.name, Pass(self.precision)
+        engine, data = prepare_for_engine(x, -1, self.engine, what=name)
+        zi = steady_states(self._steady, data.values, settings) if memory is None else as_state(memory, data, settings)
+        done = one_way(engine, solved(self.design), data.values, zi, settings, "propagate", what=name)
+        return data.restore(done.y), data.restore_state(done.zf)
 
     def _refuse_nonfinite(self, units: Array, memory: Array, position: int) -> None:
         if self.nonfinite != "raise":

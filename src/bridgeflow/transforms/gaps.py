@@ -14,7 +14,7 @@ from bridgeflow.policy import RecursiveGaps, words
 from bridgeflow.ranges import Natural
 from bridgeflow.signal import gaps
 from bridgeflow.signal._chunks import as_marked, kind_mark
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._input import can_read_values, prepare
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 
@@ -82,13 +82,13 @@ class GapTransform(TimeTransform):
         if type(x) is np.ndarray and x.ndim and x.dtype.isnative and gaps.all_finite(x):
             return self.transform_rows(x)
         what = type(self).__name__
-        rows = open_rows(x, -1, what=what, strided=True)
-        if not self._can_tell(rows.values) or gaps.all_finite(rows.values):
+        rows = prepare(x, what=what, strided=True)
+        if not self._can_read(rows.values) or gaps.all_finite(rows.values):
             return self.transform_rows(x)
         if self.nonfinite == "raise":
             raise gaps.refuse_nonfinite(rows.values, what=what, allowed=self._allowed)
         values, filled = gaps.fill_gaps(rows.values, self.max_gap or 0, what=what)
-        y = self.transform_rows(rows.close(values))
+        y = self.transform_rows(rows.restore(values))
         if not self.keep_gaps or filled is None:
             return y
         return gaps.mark_gaps(y, filled, *self.sources(0, _length(y)))
@@ -122,18 +122,18 @@ class GapTransform(TimeTransform):
         if not self.guards:
             return self.step_rows(x, state)
         what = type(self).__name__
-        rows = open_rows(x, -1, what=what, strided=True)
+        rows = prepare(x, what=what, strided=True)
         samples = int(rows.values.shape[-1])
         if not _is_inexact(rows.values):
             y, inner = self.step_rows(x, state["inner"])
             return y, {**state, "inner": inner, "position": state["position"] + samples}
         if self.nonfinite == "interpolate":
-            self._can_tell(rows.values)
+            self._can_read(rows.values)
             done, after = gaps.step_gaps(rows.values, state["gaps"], self.max_gap or 0, what=what)
-            y, inner = self.step_rows(rows.close(done.values), state["inner"])
+            y, inner = self.step_rows(rows.restore(done.values), state["inner"])
             y, marks = self._marked(y, done.filled, int(done.values.shape[-1]), state)
             return y, {**state, **marks, "inner": inner, "gaps": after, "position": state["position"] + samples}
-        if self._can_tell(rows.values) and not gaps.all_finite(rows.values):
+        if self._can_read(rows.values) and not gaps.all_finite(rows.values):
             position = int(state["position"])
             raise gaps.refuse_nonfinite(rows.values, what=what, allowed=self._allowed, position=position)
         y, inner = self.step_rows(x, state["inner"])
@@ -173,8 +173,8 @@ class GapTransform(TimeTransform):
             "made": np.asarray(made + count, np.int64),
         }
 
-    def _can_tell(self, x: Any) -> bool:
-        if gaps.can_tell(x):
+    def _can_read(self, x: Any) -> bool:
+        if can_read_values(x):
             return True
         if self.nonfinite == "interpolate" and not getattr(x, "is_meta", False):
             raise ConfigError(

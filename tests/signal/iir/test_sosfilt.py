@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridgeflow.bridge import to_numpy
 from bridgeflow.errors import ConfigError, DataError, MissingDependency, NoRoute
 from bridgeflow.policy import words
-from bridgeflow.signal import Butter, Comb, Ellip, Firwin, Notch, fir_zero_phase, sosfilt, sosfilt_zi, sosfiltfilt
+from bridgeflow.signal import Butter, Comb, Ellip, Firwin, Notch, sosfilt, sosfilt_zi, sosfiltfilt
 from bridgeflow.signal.iir.engine import EngineName, choose, why_unavailable
 
 BANDPASS = Butter(order=4, cutoff=(0.5, 40.0), btype="bandpass", fs=360.0)
@@ -359,13 +359,6 @@ class TestErrors:
         ):
             sosfilt(BANDPASS, np.zeros(3), engine="native")
         assert choose(None, np.dtype("float32")) == "scipy"
-
-    def test_functions_without_a_derivative_refuse_to_drop_the_gradient(self):
-        x = torch.zeros(100, requires_grad=True)
-        with pytest.raises(NoRoute, match=r"requires grad.*x\.detach\(\)"):
-            fir_zero_phase([0.25, 0.5, 0.25], x)
-        with torch.no_grad():
-            assert not fir_zero_phase([0.25, 0.5, 0.25], x).requires_grad
 
     def test_unstable_sections_in_an_array_are_filtered_as_scipy_does(self):
         sos = np.array([[1.0, 0, 0, 1, -1.1, 0]])

@@ -10,9 +10,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from bridgeflow.errors import DataError
+from bridgeflow.signal._input import needs_dispatch
 from bridgeflow.signal.iir import torch_ops
 from bridgeflow.signal.iir.engine import why_unavailable
-from bridgeflow.signal.iir.torch_ops import needs_operator, sosfilt_tensor, sosfilt_zi_tensor, sosfiltfilt_tensor
+from bridgeflow.signal.iir.torch_ops import sosfilt_tensor, sosfilt_zi_tensor, sosfiltfilt_tensor
 from tests.signal.iir.filters import EASY, HARD
 
 SOS = torch.from_numpy(scipy.signal.butter(2, [0.2, 0.4], btype="band", output="sos"))
@@ -90,17 +91,17 @@ class TestForward:
 
     def test_nobody_watching_means_no_operator(self):
         x = torch.ones(5)
-        assert not needs_operator(x, None, SOS)
+        assert not needs_dispatch(x, None, SOS)
         watched = torch.ones(5, requires_grad=True)
-        assert needs_operator(watched)
-        assert needs_operator(x, watched)
-        assert needs_operator(x, None, watched)
+        assert needs_dispatch(watched)
+        assert needs_dispatch(x, watched)
+        assert needs_dispatch(x, None, watched)
         with torch.no_grad():
-            assert not needs_operator(watched)
-        assert needs_operator(torch.ones(5, device="meta"))
+            assert not needs_dispatch(watched)
+        assert needs_dispatch(torch.ones(5, device="meta"))
         with FakeTensorMode():
-            assert needs_operator(x)
-        assert torch.func.vmap(lambda row: torch.tensor(needs_operator(row)))(torch.ones(2, 3)).all()
+            assert needs_dispatch(x)
+        assert torch.func.vmap(lambda row: torch.tensor(needs_dispatch(row)))(torch.ones(2, 3)).all()
 
 
 class TestGradients:

@@ -1,7 +1,6 @@
 from .engine import EngineName as EngineName
 from .engine import Parallel as Parallel
 from .engine import Precision as Precision
-from .sections import is_tracing as is_tracing
 from .sections import sections_of as sections_of
 from .sections import sosfilt as sosfilt
 from .sections import sosfilt_zi as sosfilt_zi
@@ -12,7 +11,6 @@ __all__ = [
     "EngineName",
     "Parallel",
     "Precision",
-    "is_tracing",
     "sections_of",
     "sosfilt",
     "sosfilt_zi",

@@ -1,4 +1,4 @@
-"""What to do when NaN or infinity comes by: the final state tells, at a cost that does not grow with the length.
+"""What to do when NaN or infinity occurs: the final state tells, at a cost that does not grow with the length.
 
 A recursive section multiplies its state into every later output, and NaN times anything is NaN; so a row whose final
 state is finite has met none, and a row that met one ends with a state that is not finite.
@@ -45,6 +45,7 @@ def can_look(x: Any, *, what: str) -> bool:
     torch = loaded("torch")
     if torch is None or not isinstance(x, torch.Tensor):
         return True
+    # not by `can_read_values`: after a break in its graph torch.compile compiles small functions alone, as if traced
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         raise ConfigError(
             f"{what}: nonfinite= other than 'propagate' looks at values, which torch.compile, torch.export and "
@@ -71,7 +72,7 @@ def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0
         x: the data [..., T].
         zi: the state before, [S, ..., 2].
         dirty: from `dirty_rows`.
-        what: the function on whose behalf.
+        what: the caller's name.
         position: where in its recording the first sample of x lies.
         remedy: what to do.
     """
@@ -125,7 +126,7 @@ def restart(run: Run, x: Any, zi: Any | None, y: Any, zf: Any, dirty: Array, *, 
         y: output [..., T], rewritten for the dirty rows.
         zf: state after, [S, ..., 2], likewise.
         dirty: from `dirty_rows`.
-        what: the function on whose behalf.
+        what: the caller's name.
     """
     usable = np.zeros(dirty.shape, bool) if zi is None else ~dirty_rows(zi)
     for row in map(tuple, np.argwhere(dirty)):

@@ -7,24 +7,21 @@ from typing import Any, overload
 
 import numpy as np
 
-from bridgeflow._optional import loaded
+from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._axes import time_last, time_where_it_was
-from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._input import Prepared, as_ndarray, is_tracing, needs_dispatch, restore
+from bridgeflow.signal._memory import overlaps_itself
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
-from bridgeflow.signal.iir import native
-from bridgeflow.signal.iir.door import Door, is_watched
-from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Pass, Precision, make_pass
-from bridgeflow.signal.iir.passes import both_ways, one_way
-from bridgeflow.signal.iir.short import as_plain, back
+from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Precision, make_pass, result_dtype
+from bridgeflow.signal.iir.passes import as_state, both_ways, fast_pass, one_way, prepare_for_engine
 from bridgeflow.signal.padding import Padtype, default_padlen, parse_padding
 from bridgeflow.signal.scipy_names import call_scipy
 
 __all__ = [
-    "is_tracing",
     "sections_of",
     "sosfilt",
     "sosfilt_zi",
@@ -91,7 +88,7 @@ def sosfilt(
             `iir.native.tolerance(sos, "float32")` of full scale: enough for corners above a thousandth of the sampling
             rate, too little far below.
         nonfinite: `"propagate"` NaN and infinity into everything after them; `"raise"`; or `"reset"`: NaN exactly where
-            x is not finite, and a fresh start, from a zero state, behind each such gap. Rows without a gap are the same
+            x is not finite, and a fresh start, from a zero state, after each such gap. Rows without a gap are the same
             bits either way.
         scale: the filter sees `scale * x + offset`: integer counts become units in the same pass.
         offset: see `scale`.
@@ -119,46 +116,29 @@ def sosfilt(
     if nonfinite != "propagate":
         parse_word(nonfinite, Nonfinite, field="nonfinite")
     settings = make_pass(precision, scale, offset, parallel)
-    if engine is None and out is None and parallel is None and nonfinite == "propagate":
-        done = _short_way(sos, x, axis, zi, settings)
-        if done is not None:
-            return done
     if is_tracing():
         from bridgeflow.signal.iir import traced
 
         return traced.sosfilt(sos, x, axis, zi, engine, settings, nonfinite, out)
     sections = sections_of(sos)
-    door = Door.open(x, engine, what="sosfilt", zi=zi, sos=sections)
-    values = time_last(door.values, axis, what="sosfilt")
-    state = None if zi is None else door.state(_state_time_last(zi, door.values, axis, len(sections)), settings)
-    target = None if out is None else time_last(door.target(out), axis, what="sosfilt")
-    done = one_way(door.engine, sections, values, state, settings, nonfinite, out=target, what="sosfilt")
-    result = out if out is not None else door.close(time_where_it_was(done.y, axis))
+    if (
+        engine is None
+        and out is None
+        and parallel is None
+        and nonfinite == "propagate"
+        and (axis == -1 or axis == getattr(x, "ndim", 0) - 1)
+    ):
+        done = fast_pass(sections, x, zi, settings, state=zi is not None)
+        if done is not None:
+            return done[0] if zi is None else (done[0], restore(done[1], x))
+    name, data = prepare_for_engine(x, axis, engine, what="sosfilt", zi=zi, sos=sections)
+    state = None if zi is None else as_state(_state_time_last(zi, data, len(sections)), data, settings)
+    target = None if out is None else _target(out, data)
+    passed = one_way(name, sections, data.values, state, settings, nonfinite, out=target, what="sosfilt")
+    result = out if out is not None else data.restore(passed.y)
     if zi is None:
         return result
-    return result, door.close_state(time_where_it_was(done.zf, axis % door.values.ndim + 1))
-
-
-def _short_way(sos: Any, x: Any, axis: int, zi: Any, settings: Pass) -> Any | None:
-    """The result of `sosfilt` where `short` knows a short way, else `None`."""
-    values = as_plain(x)
-    if values is None or (axis != -1 and axis != values.ndim - 1):
-        return None
-    if isinstance(sos, IirFilter):
-        sections = solved(sos)
-    elif type(sos) is np.ndarray:
-        sections = sections_of(sos)
-    else:
-        return None
-    if zi is None:
-        return back(native.plain_pass(sections, values, None, settings, state=False)[0], x)
-    state = as_plain(zi) if type(zi) is type(x) else None
-    if state is None or state.dtype != settings.work_dtype(values.dtype):
-        return None
-    if state.shape != (len(sections), *values.shape[:-1], 2):
-        return None
-    y, zf, _ = native.plain_pass(sections, values, state, settings, state=True)
-    return back(y, x), back(zf, x)
+    return result, data.restore_state(time_where_it_was(passed.zf, axis % data.values.ndim + 1))
 
 
 @overload
@@ -239,11 +219,9 @@ def sosfiltfilt(
 
         return traced.sosfiltfilt(sos, x, axis, padtype, padlen, engine, settings, nonfinite)
     sections = sections_of(sos)
-    door = Door.open(x, engine, what="sosfiltfilt", sos=sections)
-    values = time_last(door.values, axis, what="sosfiltfilt")
-    edge = parse_padding(padtype, padlen, default_padlen(sections), values.shape[-1], what="sosfiltfilt")
-    y = both_ways(door.engine, sections, values, padtype, edge, settings, nonfinite, what="sosfiltfilt")
-    return door.close(time_where_it_was(y, axis))
+    name, data = prepare_for_engine(x, axis, engine, what="sosfiltfilt", sos=sections)
+    edge = parse_padding(padtype, padlen, default_padlen(sections), data.values.shape[-1], what="sosfiltfilt")
+    return data.restore(both_ways(name, sections, data.values, padtype, edge, settings, nonfinite, what="sosfiltfilt"))
 
 
 def sosfilt_zi(sos: Any) -> Any:
@@ -264,7 +242,7 @@ def sosfilt_zi(sos: Any) -> Any:
     >>> sosfilt_zi(Butter(order=2, cutoff=10.0, fs=100.0)).shape
     (1, 2)
     """
-    if is_watched(sos):
+    if needs_dispatch(sos):
         from bridgeflow.signal.iir.torch_ops import sosfilt_zi_tensor
 
         return sosfilt_zi_tensor(sections_of(sos))
@@ -276,13 +254,13 @@ def sosfilt_zi(sos: Any) -> Any:
 def sections_of(sos: Any) -> Any:
     """Sections [n, 6] in float64 from a design or from any array; checked for form, not for stability.
 
-    A tensor that is watched, such as one being learned, stays what it is.
+    A tensor that torch's dispatcher has to see, such as one being learned, stays what it is.
     """
     if isinstance(sos, IirFilter):
         return solved(sos)
     if isinstance(sos, FirFilter):
         raise ConfigError(f"{sos!r} has taps and no sections; use fir_filter")
-    if is_watched(sos):
+    if needs_dispatch(sos):
         if sos.ndim != 2 or sos.shape[1] != 6:
             raise DataError(f"sos must be a tensor of shape [sections, 6], got {tuple(sos.shape)}")
         return sos
@@ -309,12 +287,6 @@ def _check(given: Array) -> Array:
     return np.ascontiguousarray(given, np.float64)
 
 
-def is_tracing() -> bool:
-    """Whether `torch.compile` or `torch.export` is looking."""
-    torch = loaded("torch")
-    return torch is not None and torch.compiler.is_compiling()
-
-
 def traced_sections(design: str, **fields: Any) -> Any:
     """The sections of a design by its class name, as a constant of what is being traced."""
     from bridgeflow.signal.iir import traced
@@ -322,14 +294,33 @@ def traced_sections(design: str, **fields: Any) -> Any:
     return traced.constant_sections(design, **fields)
 
 
-def _state_time_last(zi: Any, values: Any, axis: int, sections: int) -> Any:
+def _state_time_last(zi: Any, data: Prepared, sections: int) -> Any:
     """SciPy's [n, ..., 2, ...] as [n, ..., 2]."""
-    wanted = list(values.shape)
-    wanted[axis] = 2
+    rows, axis = list(data.values.shape[:-1]), data.axis % data.values.ndim
     state = zi if hasattr(zi, "movedim") else as_ndarray(zi)
-    if tuple(state.shape) != (sections, *wanted):
+    expected = (sections, *rows[:axis], 2, *rows[axis:])
+    if tuple(state.shape) != expected:
+        shape = (*rows[:axis], int(data.values.shape[-1]), *rows[axis:])
         raise DataError(
-            f"Invalid zi shape: with axis={axis}, x of shape {tuple(values.shape)} and {sections} sections, "
-            f"zi must have shape {(sections, *wanted)}, got {tuple(state.shape)}"
+            f"Invalid zi shape: with axis={data.axis}, x of shape {shape} and {sections} sections, "
+            f"zi must have shape {expected}, got {tuple(state.shape)}"
         )
-    return time_last(state, axis % values.ndim + 1, what="sosfilt")
+    return time_last(state, axis + 1, what="sosfilt")
+
+
+def _target(out: Any, data: Prepared) -> Any:
+    """The caller's `out`, time last, as the engine writes into it."""
+    target = out if data.is_tensor or kind_of(out) in {"numpy", None} else to_numpy(out, copy="never")
+    if kind_of(target) not in {"numpy", "torch"} or (kind_of(target) == "torch") != data.is_tensor:
+        expected = "tensor" if data.is_tensor else "ndarray or CPU tensor"
+        raise DataError(f"out must be a {expected}, got {type(out).__name__}")
+    rows, shape = data.values, tuple(time_where_it_was(data.values, data.axis).shape)
+    if tuple(target.shape) != shape:
+        raise DataError(f"out must have the shape of x, {shape}, got {tuple(target.shape)}")
+    if overlaps_itself(target):
+        raise DataError("out must have a place of its own for each element, got memory that overlaps itself")
+    if isinstance(target, np.ndarray):
+        dtype, writable = result_dtype(rows.dtype), target.flags.writeable
+        if target.dtype != dtype or not writable:
+            raise DataError(f"out must be writable and {dtype}, got {target.dtype}, writeable={writable}")
+    return time_last(target, data.axis, what="sosfilt")

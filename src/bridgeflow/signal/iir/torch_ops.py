@@ -2,8 +2,8 @@
 
 `bridgeflow::sosfilt` is the operator: autograd, `torch.compile` and `torch.export` know it. What torch's operators from
 Python do not know, `torch.func` and forward mode, goes through an `autograd.Function` around it. Its derivatives
-(`iir.derivatives`) are in terms of itself, so there are derivatives of any order. Where nobody watches, neither is
-called.
+(`iir.derivatives`) are in terms of itself, so there are derivatives of any order. Neither is called where torch's
+dispatcher need not see it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.signal._input import needs_dispatch
 from bridgeflow.signal._memory import empty_tensor
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir import blocks, derivatives
@@ -24,7 +25,6 @@ from bridgeflow.signal.padding import Padtype, default_padlen, pad_ends, parse_p
 
 __all__ = [
     "TensorEngine",
-    "needs_operator",
     "sosfilt_tensor",
     "sosfilt_zi_tensor",
     "sosfiltfilt_tensor",
@@ -44,7 +44,7 @@ def sosfilt_tensor(
     engine: TensorEngine = "auto",
     reverse: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Filter a tensor along one axis, with derivatives where somebody wants them.
+    """Filter a tensor along one axis, with derivatives where they are asked for.
 
     Args:
         sos: sections [S, 6], `sos[:, 3] == 1`; a tensor that requires grad gets its gradient.
@@ -53,7 +53,7 @@ def sosfilt_tensor(
         axis: the axis of time.
         precision: of the recursion, whatever the dtype of x.
         engine: on the CPU.
-        reverse: run from the last sample to the first; `zi` is then the state behind the last.
+        reverse: run from the last sample to the first; `zi` is then the state after the last.
 
     Returns:
         y: shape, device and dtype of x (float64 for integers and booleans).
@@ -81,7 +81,7 @@ def sosfilt_tensor(
     last = axis == x.ndim - 1
     if not last:
         x, zi = x.movedim(axis, -1), None if zi is None else zi.movedim(axis + 1, -1)
-    run = _watched if needs_operator(x, zi, sections) else _compute
+    run = _dispatched if needs_dispatch(x, zi, sections) else _compute
     y, zf = run(sections, x, zi, precision, engine, reverse)
     return (y, zf) if last else (y.movedim(-1, axis), zf.movedim(-1, axis + 1))
 
@@ -96,7 +96,7 @@ def sosfiltfilt_tensor(
     *,
     engine: TensorEngine = "auto",
 ) -> Tensor:
-    """Filter a tensor forwards and backwards with SciPy's padding, with derivatives where somebody wants them.
+    """Filter a tensor forwards and backwards with SciPy's padding, with derivatives where they are asked for.
 
     What passes from the first run to the second stays in the precision of the recursion.
 
@@ -146,27 +146,6 @@ def sosfilt_zi_tensor(sos: Tensor) -> Tensor:
     gain = ((b0 + b2) + b1) / ((1 + a1) + a2)
     level = torch.cat([torch.ones_like(gain[:1]), gain[:-1].cumprod(0)])
     return torch.stack([gain - b0, b2 - a2 * gain], dim=-1) * level[:, None]
-
-
-def needs_operator(x: Tensor, zi: Any = None, sos: Any = None) -> bool:
-    """Whether anybody watches: autograd, `torch.compile` or export, `torch.func`, a dispatch mode, or a tensor without
-    data.
-
-    >>> needs_operator(torch.ones(3)), needs_operator(torch.ones(3, requires_grad=True))
-    (False, True)
-    """
-    if torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack() > 0 or _beyond_operators():
-        return True
-    wants_gradient = torch.is_grad_enabled()
-    for tensor in (x, zi, sos):
-        if isinstance(tensor, Tensor) and (
-            (wants_gradient and tensor.requires_grad) or type(tensor) not in _PLAIN or tensor.is_meta
-        ):
-            return True
-    return False
-
-
-_PLAIN: Final = frozenset({Tensor, torch.nn.Parameter, torch.nn.Buffer})
 
 
 def _beyond_operators() -> bool:
@@ -225,7 +204,7 @@ def _(sos: Tensor, x: Tensor, zi: Tensor | None, precision: str, engine: str, re
     return y, x.new_empty((sos.shape[0], *x.shape[:-1], 2), dtype=float_dtype(x, double=True))
 
 
-def _watched(
+def _dispatched(
     sos: Tensor, x: Tensor, zi: Tensor | None, precision: Precision, engine: TensorEngine, reverse: bool
 ) -> tuple[Tensor, Tensor]:
     """The operator, or the function around it where that is needed."""
@@ -249,7 +228,7 @@ class _Runner(NamedTuple):
     reverse: bool
 
     def __call__(self, sos: Tensor, x: Tensor, zi: Tensor | None, *, backwards: bool = False) -> tuple[Tensor, Tensor]:
-        return _watched(sos, x, zi, self.precision, self.engine, self.reverse != backwards)
+        return _dispatched(sos, x, zi, self.precision, self.engine, self.reverse != backwards)
 
 
 class _Dtypes(NamedTuple):
@@ -316,10 +295,10 @@ def _mapped(
     if zi is not None:
         zi = zi.movedim(in_zi, 1) if in_zi is not None else zi[:, None].expand(-1, info.batch_size, *zi.shape[1:])
     if in_sos is None:
-        return _watched(sos, x, zi, precision, engine, reverse), (0, 1)
+        return _dispatched(sos, x, zi, precision, engine, reverse), (0, 1)
     states = [None] * info.batch_size if zi is None else zi.unbind(1)
     each = zip(sos.unbind(in_sos), x.unbind(0), states, strict=True)
-    y, zf = zip(*(_watched(f, row, state, precision, engine, reverse) for f, row, state in each), strict=True)
+    y, zf = zip(*(_dispatched(f, row, state, precision, engine, reverse) for f, row, state in each), strict=True)
     return (torch.stack(y), torch.stack(zf, 1)), (0, 1)
 
 

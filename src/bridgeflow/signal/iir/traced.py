@@ -13,7 +13,7 @@ import torch
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal import design as designs
-from bridgeflow.signal._torch import float_dtype
+from bridgeflow.signal._torch import float_dtype, in_units
 from bridgeflow.signal.design import IirFilter
 from bridgeflow.signal.design.base import solved
 from bridgeflow.signal.iir.engine import Pass
@@ -57,9 +57,7 @@ def _units(x: Any, settings: Pass, nonfinite: str, *, what: str) -> torch.Tensor
             f"{what}: nonfinite={nonfinite!r} looks at values, which torch.compile and torch.export do not allow; "
             "pass nonfinite='propagate'"
         )
-    if settings.scale == 1.0 and settings.offset == 0.0:
-        return torch.as_tensor(x)
-    return torch.as_tensor(x).to(float_dtype(x, double=True)) * settings.scale + settings.offset
+    return in_units(torch.as_tensor(x), settings.scale, settings.offset)
 
 
 def _sections(sos: Any) -> torch.Tensor:

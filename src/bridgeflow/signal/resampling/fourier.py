@@ -13,9 +13,8 @@ from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._chunks import count, count_rows
-from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._numbers import undivided
-from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data
@@ -80,7 +79,7 @@ def resample(
     """
     parse_word(domain, Domain, field="domain")
     num = whole_number(undivided(num), what="resample: num", error=DataError)
-    rows = open_rows(x, axis, what="resample")
+    rows = prepare(x, axis, what="resample")
     samples = int(rows.values.shape[-1])
     if not samples:
         raise DataError("resample: there are no samples")
@@ -91,7 +90,7 @@ def resample(
         y = _real(fourier, values, weights, num)
     else:
         y = _complex(fourier, fourier.fft(values, samples) if domain == "time" else values, weights, num)
-    result = rows.close_new(time_where_it_was(y, axis))
+    result = rows.restore_new(time_where_it_was(y, axis))
     if t is None:
         return result
     try:

@@ -14,8 +14,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import number_text, whole_number
 from bridgeflow.signal._axes import time_where_it_was
-from bridgeflow.signal._input import Opened, as_ndarray, open_array
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._input import as_ndarray, prepare, read_array, restore
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.iir import sosfilt, sosfiltfilt
 from bridgeflow.signal.padding import Extension
@@ -95,14 +94,14 @@ def resample_poly(
     if cval is not None and padtype != "constant":
         raise DataError(f'cval has no effect when padtype is "{padtype}"; leave it out, or take padtype="constant"')
     up, down = reduced(up, down)
-    rows, level = open_rows(x, axis, what="resample_poly"), 0.0 if cval is None else float(cval)
+    rows, level = prepare(x, axis, what="resample_poly"), 0.0 if cval is None else float(cval)
     if kind_of(window) is not None and np.iscomplexobj(taps := as_ndarray(window)) and up != down:
         parts = [
             whole(lowpass(up, down, part), floating(rows.values), padtype, level) for part in (taps.real, taps.imag)
         ]
-        return rows.close_new(time_where_it_was(parts[0] + 1j * parts[1], axis))
+        return rows.restore_new(time_where_it_was(parts[0] + 1j * parts[1], axis))
     plan = None if up == down else lowpass(up, down, window, samples=int(rows.values.shape[-1]))
-    return rows.close(whole(plan, floating(rows.values), padtype, level))
+    return rows.restore(whole(plan, floating(rows.values), padtype, level))
 
 
 @overload
@@ -170,14 +169,14 @@ def decimate(
     if taps is not None:
         if nonfinite != "propagate":
             raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for recursive filters; leave it out")
-        rows = open_rows(x, axis, what="decimate")
+        rows = prepare(x, axis, what="decimate")
         plan = Polyphase(1, q, taps, (len(taps) - 1) // 2 if zero_phase else 0)
-        return rows.close(whole(plan, floating(rows.values), "constant", 0.0))
-    filtered = x if kind_of(x) == "torch" else open_array(x, what="decimate").values
+        return rows.restore(whole(plan, floating(rows.values), "constant", 0.0))
+    filtered = x if kind_of(x) == "torch" else read_array(x, what="decimate")
     run = sosfiltfilt if zero_phase else sosfilt
     filtered = run(sections, filtered, axis, nonfinite=nonfinite)
     y = filtered[(slice(None),) * (axis % filtered.ndim) + (slice(None, None, q),)]
-    return y if kind_of(x) == "torch" else Opened(filtered, x).close(y)
+    return y if kind_of(x) == "torch" else restore(y, x)
 
 
 def antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | None]:
@@ -234,14 +233,14 @@ def _decimated_by(fraction: tuple[Array, Array], x: Any, q: int, axis: int, zero
     """`decimate` with complex coefficients."""
     from bridgeflow.signal.transfer import filtfilt, lfilter
 
-    (b, a), rows = fraction, open_rows(x, axis, what="decimate")
+    (b, a), rows = fraction, prepare(x, axis, what="decimate")
     if len(a) > 1:
         y = (filtfilt if zero_phase else lfilter)(b, a, rows.values)[..., ::q]
     elif zero_phase:
         y = resample_poly(rows.values, 1, q, -1, b)
     else:
         y = upfirdn(b, rows.values, 1, q)[..., : -(-int(rows.values.shape[-1]) // q)]
-    return rows.close_new(time_where_it_was(y, axis))
+    return rows.restore_new(time_where_it_was(y, axis))
 
 
 _MOST_POLES: Final = 500

@@ -18,7 +18,7 @@ from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._chunks import as_marked, count, count_rows, join, kind_mark, known_rows, own, together
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
@@ -100,9 +100,9 @@ class Resampler:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] to [..., ceil(T * up / down)]."""
-        rows = open_rows(x, -1, what="Resampler")
+        rows = prepare(x, -1, what="Resampler")
         self._hold(int(rows.values.shape[-1]))
-        return rows.close(whole(self.plan, floating(rows.values), self.padtype, self.cval or 0.0))
+        return rows.restore(whole(self.plan, floating(rows.values), self.padtype, self.cval or 0.0))
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
@@ -157,11 +157,11 @@ class Resampler:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0. The pieces that come out are, bit for bit, the whole that `__call__` gives."""
-        rows = open_rows(x, -1, what="Resampler")
+        rows = prepare(x, -1, what="Resampler")
         tail, chunk = together(state["tail"], floating(rows.values), what="Resampler")
         samples = int(chunk.shape[-1])
         if self.plan is None or not samples:
-            return rows.close(chunk + 0), state
+            return rows.restore(chunk + 0), state
         plan, ahead = self.plan, int(state["ahead"])
         if not state["begun"]:
             before = max(-plan.span(plan.centre, 1)[0], 0)
@@ -179,7 +179,7 @@ class Resampler:
             "tail": own(kept),
             "kind": state["kind"],
         }
-        return rows.close(y), behind
+        return rows.restore(y), behind
 
     def flush(self, state: State) -> Any | None:
         """What is due after the last chunk: the outputs whose windows reach beyond the end. `None` where nothing is."""
@@ -220,8 +220,8 @@ class Decimator:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] to [..., ceil(T / q)]."""
-        rows = open_rows(x, -1, what="Decimator")
-        return rows.close(self._filter(rows.values)[..., :: self.q])
+        rows = prepare(x, -1, what="Decimator")
+        return rows.restore(self._filter(rows.values)[..., :: self.q])
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
@@ -233,9 +233,9 @@ class Decimator:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0."""
-        rows = open_rows(x, -1, what="Decimator")
+        rows = prepare(x, -1, what="Decimator")
         y, behind = self._filter.step(rows.values, state)
-        return rows.close(y[..., -int(state["position"]) % self.q :: self.q]), behind
+        return rows.restore(y[..., -int(state["position"]) % self.q :: self.q]), behind
 
     def flush(self, state: State) -> None:
         """Nothing is held back."""

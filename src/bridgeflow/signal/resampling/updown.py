@@ -10,9 +10,8 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._axes import time_last
-from bridgeflow.signal._input import Opened, as_ndarray, open_array
+from bridgeflow.signal._input import as_ndarray, dispatch_of, read_array, restore
 from bridgeflow.signal._numbers import undivided
-from bridgeflow.signal._rows import torch_must
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.iir.engine import result_dtype
 from bridgeflow.signal.padding import BACKGROUNDS, Extension
@@ -61,15 +60,14 @@ def upfirdn(
     factors: tuple[tuple[str, Any], ...] = (("up", up), ("down", down))
     for name, factor in factors:
         whole_number(undivided(factor), what=f"upfirdn: {name}", error=DataError)
-    if torch_must(h, x):
+    if dispatch_of(h, x) != "numpy":
         from bridgeflow.signal.resampling import torch_ops
 
         return torch_ops.upfirdn_tensor(h, x, int(up), int(down), axis, mode, float(cval))
     taps = as_ndarray(h)
     if taps.ndim != 1 or not len(taps) or taps.dtype.kind not in "fciub":
         raise DataError(f"upfirdn: h must be 1-D with non-zero length, got {taps.dtype} of shape {taps.shape}")
-    opened = open_array(x, what="upfirdn")
-    values = opened.values
+    values = read_array(x, what="upfirdn")
     time_last(values, axis, what="upfirdn")
     if not values.shape[axis]:
         raise DataError("upfirdn: there are no samples")
@@ -88,4 +86,4 @@ def upfirdn(
     owed = result_dtype(values.dtype)
     if y.dtype.kind == "c" and owed.kind != "c":
         owed = np.dtype(np.result_type(owed, np.complex64))
-    return Opened(values, x).close(np.ascontiguousarray(y.astype(owed, copy=False)))
+    return restore(np.ascontiguousarray(y.astype(owed, copy=False)), x)

@@ -14,9 +14,8 @@ from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataEr
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
-from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._numbers import as_rate, as_size
-from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal._windows import named_window
@@ -118,10 +117,10 @@ def welch(
     >>> float(f[power.argmax()]), float(power.max().round(3))
     (10.0, 0.5)
     """
-    rows = open_rows(x, axis, what="welch")
+    rows = prepare(x, axis, what="welch")
     samples = int(rows.values.shape[-1])
     if not rows.values.size if isinstance(rows.values, np.ndarray) else not rows.values.numel():
-        empty = rows.close(in_precision(rows.values))
+        empty = rows.restore(in_precision(rows.values))
         return empty, empty
     sft = welch_transform(
         window,
@@ -136,7 +135,7 @@ def welch(
     )
     run = WelchAverage(sft=sft, detr=detrend or None, average=average)
     power = run.averaged(rows.values)
-    return frequencies(sft.f, x), rows.close_new(time_where_it_was(power, axis))
+    return frequencies(sft.f, x), rows.restore_new(time_where_it_was(power, axis))
 
 
 def frequencies(f: Any, x: Any) -> Any:
@@ -223,9 +222,9 @@ class WelchAverage:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording of at least one segment."""
-        rows = open_rows(x, -1, what="welch")
+        rows = prepare(x, -1, what="welch")
         self._enough(int(rows.values.shape[-1]))
-        return rows.close_new(self.averaged(rows.values))
+        return rows.restore_new(self.averaged(rows.values))
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
@@ -292,7 +291,7 @@ class WelchAverage:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0; nothing comes out, [..., 0], until the end."""
-        rows = open_rows(x, -1, what="welch")
+        rows = prepare(x, -1, what="welch")
         tail, chunk = together(state["tail"], in_precision(rows.values), what="welch")
         samples = int(chunk.shape[-1])
         skip = min(int(state["skip"]), samples)
@@ -310,7 +309,7 @@ class WelchAverage:
             "tail": own(kept),
             "kind": state["kind"],
         }
-        return rows.close_new((chunk.real if is_complex(chunk) else chunk)[..., :0]), behind
+        return rows.restore_new((chunk.real if is_complex(chunk) else chunk)[..., :0]), behind
 
     def flush(self, state: State) -> Any | None:
         """The average spectrum; `None` for a recording without samples."""

@@ -11,8 +11,8 @@ from bridgeflow.bridge import kind_of, to_tensor
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import time_where_it_was
+from bridgeflow.signal._input import Prepared, prepare
 from bridgeflow.signal._numbers import as_size
-from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.padding import pad_zeros
@@ -221,14 +221,14 @@ def periodogram(
     >>> float(f[power.argmax()]), float(power.max().round(6))
     (10.0, 0.5)
     """
-    rows = open_rows(x, axis, what="periodogram")
+    rows = prepare(x, axis, what="periodogram")
     samples = int(rows.values.shape[-1])
     if 0 in tuple(rows.values.shape):
-        empty = rows.close(in_precision(rows.values))
+        empty = rows.restore(in_precision(rows.values))
         return empty, empty
     size = None if nfft is None else as_size(nfft, what="periodogram: nfft", least=1)
     if size is not None and size < samples:
-        rows, samples, size = Rows(rows.values[..., :size], rows.axis, rows.source), size, None
+        rows, samples, size = rows._replace(values=rows.values[..., :size]), size, None
     chosen = "boxcar" if window is None else window
     if not isinstance(chosen, (str, tuple)) and np.shape(chosen) != (samples,):
         raise ConfigError(
@@ -237,7 +237,7 @@ def periodogram(
         )
     options: dict[str, Any] = {"detrend": detrend, "return_onesided": return_onesided, "scaling": scaling}
     f, power = welch(rows.values, fs, chosen, samples, 0, size, axis=-1, **options)
-    return frequencies(f, x), rows.close_new(time_where_it_was(power, axis))
+    return frequencies(f, x), rows.restore_new(time_where_it_was(power, axis))
 
 
 class _Pair(NamedTuple):
@@ -258,10 +258,10 @@ class _Pair(NamedTuple):
 
     @classmethod
     def open(cls, x: Any, y: Any, axis: int, *, what: str) -> _Pair:
-        first = open_rows(x, axis, what=what)
+        first = prepare(x, axis, what=what)
         if y is x:
             return cls(first.values, first.values, True, axis, x)
-        second = open_rows(y, axis, what=what)
+        second = prepare(y, axis, what=what)
         values = [first.values, second.values]
         if first.is_tensor or second.is_tensor:
             device = (first if first.is_tensor else second).values.device
@@ -305,7 +305,7 @@ class _Pair(NamedTuple):
 
     def close(self, f: Array, power: Any) -> tuple[Any, Any]:
         """Results as the kind of the data."""
-        return frequencies(f, self.template), Rows(self.x, self.axis, self.template).close_new(
+        return frequencies(f, self.template), Prepared(self.x, self.template, self.axis).restore_new(
             time_where_it_was(power, self.axis)
         )
 

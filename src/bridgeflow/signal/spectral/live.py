@@ -9,7 +9,7 @@ import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
-from bridgeflow.signal._rows import open_rows
+from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.fourier import in_precision, squared_magnitude
 from bridgeflow.signal.padding import extend
@@ -91,10 +91,10 @@ class LiveStft:
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the slices that lie before its end, bit for bit those of the whole."""
-        rows = open_rows(x, -1, what="stft")
+        rows = prepare(x, -1, what="stft")
         tail, chunk = together(state["tail"], in_precision(rows.values), what="stft")
         if not chunk.shape[-1]:
-            return rows.close_new(self._spectra(chunk)), state
+            return rows.restore_new(self._spectra(chunk)), state
         if not state["samples"]:
             before = -self._begin(0)
             tail = extend(chunk[..., :1], parse_padding(self.padding), 0.0, before, 0)[..., :before]
@@ -112,7 +112,7 @@ class LiveStft:
             "tail": own(kept),
             "kind": state["kind"],
         }
-        return rows.close_new(spectra), behind
+        return rows.restore_new(spectra), behind
 
     def flush(self, state: State) -> Any | None:
         """The slices that stick out beyond the end."""
@@ -190,7 +190,7 @@ class LiveIstft:
 
     def step(self, S: Any, state: State) -> tuple[Any, State]:
         """A chunk of slices [..., frequency, t], t >= 0: the samples that no later slice touches."""
-        rows = open_rows(S, -1, what="istft")
+        rows = prepare(S, -1, what="istft")
         spectra = in_precision(rows.values, complex_too=True)
         slices, count = int(state["slices"]), int(spectra.shape[-1])
         sums, _ = together(state["sums"], spectra[..., 0, :0], what="istft")
@@ -205,7 +205,7 @@ class LiveIstft:
             "sums": added[..., settled:],
             "kind": state["kind"],
         }
-        return rows.close_new(added[..., self._inside(slices, settled)]), behind
+        return rows.restore_new(added[..., self._inside(slices, settled)]), behind
 
     def flush(self, state: State) -> Any | None:
         """The samples that the last slices reach."""

@@ -13,9 +13,8 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._axes import parse_axis
-from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._input import Prepared, as_ndarray, prepare
 from bridgeflow.signal._numbers import as_rate, as_size, undivided
-from bridgeflow.signal._rows import Rows, open_rows
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.padding import extend, pad_zeros
@@ -86,7 +85,7 @@ def spectrogram(
     """
     parse_word(mode, SpectrogramMode, field="mode")
     parse_word(scaling, Scaling, field="scaling")
-    rows = open_rows(x, axis, what="spectrogram")
+    rows = prepare(x, axis, what="spectrogram")
     if _is_empty(rows.values):
         return _nothing(x, rows)
     weights = _window(window, nperseg, int(rows.values.shape[-1]), what="spectrogram")
@@ -141,7 +140,7 @@ def stft(
     parse_word(scaling, StftScaling, field="scaling")
     if boundary is not None:
         parse_word(boundary, Boundary, field="boundary")
-    rows = open_rows(x, axis, what="stft")
+    rows = prepare(x, axis, what="stft")
     if _is_empty(rows.values):
         return _nothing(x, rows)
     weights = _window(window, nperseg, int(rows.values.shape[-1]), what="stft")
@@ -193,7 +192,7 @@ def istft(
     """
     parse_word(scaling, StftScaling, field="scaling")
     time_axis, freq_axis = (parse_axis(undivided(axis), what="istft") for axis in (time_axis, freq_axis))
-    rows = open_rows(Zxx, time_axis, what="istft")
+    rows = prepare(Zxx, time_axis, what="istft")
     axes = rows.values.ndim
     if axes < 2:
         raise DataError("istft: Input stft must be at least 2d!")
@@ -234,7 +233,7 @@ def istft(
         warnings.warn("NOLA condition failed, STFT may not be invertible." + hint, stacklevel=2)
     x = sums / like_data(np.where(norm > 1e-10, norm, 1.0), sums)
     place = of_time - (at < of_time)
-    result = Rows(rows.values, place, rows.source).close_new(moved(x, -1, place))
+    result = rows.restore_new(moved(x, -1, place))
     times = np.arange(int(x.shape[-1])) / float(fs)
     return frequencies(times, Zxx), result
 
@@ -335,13 +334,13 @@ def _is_empty(x: Any) -> bool:
     return 0 in tuple(x.shape)
 
 
-def _nothing(x: Any, rows: Rows) -> tuple[Any, Any, Any]:
+def _nothing(x: Any, rows: Prepared) -> tuple[Any, Any, Any]:
     """What comes of data without samples or rows."""
     empty = frequencies(np.empty(tuple(rows.values.shape)), x)
     return empty, empty, empty
 
 
-def _closed(x: Any, rows: Rows, sft: ShortTimeFFT, times: Array, spectra: Any) -> tuple[Any, Any, Any]:
+def _closed(x: Any, rows: Prepared, sft: ShortTimeFFT, times: Array, spectra: Any) -> tuple[Any, Any, Any]:
     """Spectra [..., f, segments] with frequency where time was, as the kind of the data."""
     place = rows.axis if rows.axis >= 0 else rows.axis - 1
-    return frequencies(sft.f, x), frequencies(times, x), rows.close_new(moved(spectra, -2, place))
+    return frequencies(sft.f, x), frequencies(times, x), rows.restore_new(moved(spectra, -2, place))

@@ -17,9 +17,8 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word, words
 from bridgeflow.ranges import hold
 from bridgeflow.signal._chunks import count_rows
-from bridgeflow.signal._input import as_ndarray
+from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._numbers import as_number
-from bridgeflow.signal._rows import open_rows
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows
@@ -274,7 +273,7 @@ class ShortTimeFFT:
         Raises:
             DataError: complex data in a one-sided mode, too few samples, slices that there are not.
         """
-        rows = open_rows(x, axis, what="stft")
+        rows = prepare(x, axis, what="stft")
         samples, least = int(rows.values.shape[-1]), self.m_num - self.m_num_mid
         if samples < least:
             raise DataError(f"stft: len(x)={samples} must be >= ceil(m_num/2) = {least}!")
@@ -284,7 +283,7 @@ class ShortTimeFFT:
             raise DataError(f"stft: {error}") from error
         spectra = self._slices(rows.values, first, last, k_offset, parse_padding(padding), detr)
         place = axis if axis >= 0 else axis - 1
-        return rows.close_new(moved(spectra, -2, place))
+        return rows.restore_new(moved(spectra, -2, place))
 
     def spectrogram(
         self,
@@ -304,15 +303,15 @@ class ShortTimeFFT:
             x, detr, p0, p1, k_offset, padding, axis: as for `stft_detrend`.
             y: of the shape of x; `None` or x itself for x.
         """
-        rows = open_rows(x, axis, what="spectrogram")
+        rows = prepare(x, axis, what="spectrogram")
         same: dict[str, Any] = {"p0": p0, "p1": p1, "k_offset": k_offset, "padding": padding, "axis": -1}
         spectra = self.stft_detrend(rows.values, detr, **same)
         if y is None or y is x:
             power = squared_magnitude(spectra)
         else:
-            other = self.stft_detrend(open_rows(y, axis, what="spectrogram").values, detr, **same)
+            other = self.stft_detrend(prepare(y, axis, what="spectrogram").values, detr, **same)
             power = spectra * other.conj()
-        return rows.close_new(moved(power, -2, axis if axis >= 0 else axis - 1))
+        return rows.restore_new(moved(power, -2, axis if axis >= 0 else axis - 1))
 
     def _slices(self, x: Any, first: int, last: int, k_offset: int, padding: str, detr: Detrend) -> Any:
         """Rows [..., T] to spectra [..., f, slices]."""
@@ -367,12 +366,12 @@ class ShortTimeFFT:
             DataError: shapes that do not fit, samples that there are not.
             ConfigError: the window is not invertible at this hop.
         """
-        ndim = np.ndim(S) if isinstance(S, (list, tuple)) else len(open_rows(S, t_axis, what="istft").values.shape)
+        ndim = np.ndim(S) if isinstance(S, (list, tuple)) else len(prepare(S, t_axis, what="istft").values.shape)
         if ndim < 2:
             raise DataError(f"istft: S needs an axis of frequency and one of slices, got {ndim} axes")
         if f_axis % ndim == t_axis % ndim:
             raise DataError(f"istft: f_axis={f_axis} may not be equal to t_axis={t_axis}!")
-        rows = open_rows(S, t_axis, what="istft")
+        rows = prepare(S, t_axis, what="istft")
         spectra = moved(rows.values, f_axis % ndim - (f_axis % ndim > t_axis % ndim), -2)
         bins, slices = int(spectra.shape[-2]), int(spectra.shape[-1])
         if bins != self.f_pts:
@@ -391,7 +390,7 @@ class ShortTimeFFT:
         whole = self.overlapped(spectra, None)
         start = self.p_min * self.hop - self.m_num_mid
         x = whole[..., k0 - start : k1 - start]
-        return rows.close_new(moved(x, -1, f_axis % ndim if f_axis % ndim < ndim - 1 else t_axis % ndim))
+        return rows.restore_new(moved(x, -1, f_axis % ndim if f_axis % ndim < ndim - 1 else t_axis % ndim))
 
     def samples(self, slices: int) -> int:
         """How many samples, from sample 0 on, that many slices from `p_min` on reach."""

@@ -1,4 +1,4 @@
-"""The short way: the same bits as the long one, and taken only where it may be."""
+"""The fast path: the same bits as the general one, and taken only where it may be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bridgeflow import trace
 from bridgeflow.bridge import describe
 from bridgeflow.signal import Butter, CausalFilter, sosfilt
 from bridgeflow.signal.iir import native
-from bridgeflow.signal.iir.short import as_plain, back
+from bridgeflow.signal.iir.passes import fast_pass, plain_values
 
 pytestmark = pytest.mark.skipif(not native.is_built(), reason="the native engine is not built here")
 
@@ -26,7 +26,7 @@ def data(dtype, *shape):
 @pytest.mark.parametrize("shape", [(8, 100), (100,), (2, 3, 50), (0, 10), (3, 0), (1, 1)])
 @pytest.mark.parametrize("options", [{}, {"precision": "float32"}, {"scale": 0.5, "offset": -3.0}], ids=str)
 def test_the_same_bits(dtype, shape, options):
-    """Asking for the engine by name goes the long way."""
+    """Asking for the engine by name takes the general path."""
     x = data(dtype, *shape)
     work = np.float32 if "precision" in options else np.float64
     zi = np.random.default_rng(1).standard_normal((2, *shape[:-1], 2)).astype(work)
@@ -34,7 +34,7 @@ def test_the_same_bits(dtype, shape, options):
         wanted = sosfilt(sos, x, engine="native", **options)
         wanted_too, wanted_state = sosfilt(sos, x, zi=zi, engine="native", **options)
         for one, state in ((x, zi), (torch.from_numpy(x), torch.from_numpy(zi))):
-            assert as_plain(one) is not None
+            assert plain_values(one) is not None
             y = sosfilt(sos, one, **options)
             too, zf = sosfilt(sos, one, zi=state, **options)
             for made, expected in ((y, wanted), (too, wanted_too), (zf, wanted_state)):
@@ -52,20 +52,20 @@ def test_views_of_any_strides():
     np.testing.assert_array_equal(sosfilt(LOWPASS, t).numpy(), sosfilt(LOWPASS, t.numpy(), engine="native"))
 
 
-def test_not_taken_where_somebody_watches():
+def test_not_taken_where_torch_has_to_dispatch():
     t = torch.zeros(3, 5)
-    assert as_plain(t) is not None
-    assert as_plain(torch.zeros(3, 5, requires_grad=True)) is None
-    assert as_plain(torch.zeros(3, 5, device="meta")) is None
-    assert as_plain(torch.zeros(3, 5, dtype=torch.bfloat16)) is None
-    assert as_plain(torch.zeros(3, 5).to_sparse()) is None
-    assert as_plain(torch.zeros(3, dtype=torch.complex64).conj().imag) is None
-    assert as_plain(torch.nn.Parameter(t, requires_grad=False)) is None
-    assert as_plain(torch.tensor(1.0)) is None
+    assert plain_values(t) is not None
+    assert plain_values(torch.zeros(3, 5, requires_grad=True)) is None
+    assert plain_values(torch.zeros(3, 5, device="meta")) is None
+    assert plain_values(torch.zeros(3, 5, dtype=torch.bfloat16)) is None
+    assert plain_values(torch.zeros(3, 5).to_sparse()) is None
+    assert plain_values(torch.zeros(3, dtype=torch.complex64).conj().imag) is None
+    assert plain_values(torch.nn.Parameter(t, requires_grad=False)) is None
+    assert plain_values(torch.tensor(1.0)) is None
     with trace():
-        assert as_plain(t) is None
+        assert plain_values(t) is None
     with forward_ad.dual_level():
-        assert as_plain(t) is None
+        assert plain_values(t) is None
     torch.func.vmap(lambda row: (row, _assert_none(row))[0])(t)
     for other in (
         np.zeros(3, ">f8"),
@@ -75,31 +75,31 @@ def test_not_taken_where_somebody_watches():
         np.array(3.0),
         [1.0],
     ):
-        assert as_plain(other) is None
-    assert back(np.zeros(2), t).shape == (2,)
+        assert plain_values(other) is None
+    assert type(fast_pass(LOWPASS.sos, t, None, CausalFilter(design=LOWPASS)._settings, state=False)[0]) is torch.Tensor
 
 
 def _assert_none(row):
-    assert as_plain(row) is None
+    assert plain_values(row) is None
 
 
 @pytest.mark.parametrize("nonfinite", ["propagate", "raise"])
 def test_filters_and_their_steps(nonfinite):
-    short = CausalFilter(design=LOWPASS, nonfinite=nonfinite)
-    long = CausalFilter(design=LOWPASS, nonfinite=nonfinite, initial="zero", engine="scipy")
+    fast = CausalFilter(design=LOWPASS, nonfinite=nonfinite)
+    general = CausalFilter(design=LOWPASS, nonfinite=nonfinite, initial="zero", engine="scipy")
     x = data("float64", 4, 90)
-    np.testing.assert_array_equal(short(x), long(x))
+    np.testing.assert_array_equal(fast(x), general(x))
     for whole in (x, torch.from_numpy(x)):
-        state, pieces = short.init_state(describe(whole)), []
+        state, pieces = fast.init_state(describe(whole)), []
         for start, stop in ((0, 1), (1, 1), (1, 40), (40, 90)):
-            piece, state = short.step(whole[:, start:stop], state)
+            piece, state = fast.step(whole[:, start:stop], state)
             assert type(piece) is type(whole)
             pieces.append(np.asarray(piece))
-        np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), long(x))
+        np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), general(x))
         assert int(state["position"]) == 90
 
 
-def test_a_state_of_another_dtype_takes_the_long_way():
+def test_a_state_of_another_dtype_takes_the_general_path():
     filter = CausalFilter(design=LOWPASS)
     x = data("float64", 4, 90)
     state = filter.init_state(describe(x))
