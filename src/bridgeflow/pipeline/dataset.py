@@ -21,10 +21,12 @@ from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError
 from bridgeflow.io import Source, open_source
 from bridgeflow.pipeline.batches import RaggedRows, Samples, SampleSet, known_to_torch
+from bridgeflow.pipeline.chains import WholeRecordings
 from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
 from bridgeflow.pipeline.compose import AnyStage
 from bridgeflow.pipeline.epoch import SharedEpoch
 from bridgeflow.pipeline.foreign import BatchKey
+from bridgeflow.pipeline.lazy import RecordingWindows, is_recordings
 from bridgeflow.pipeline.randomness import Generators, parse_seed
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
 from bridgeflow.policy import Nulls, parse_word, words
@@ -55,6 +57,15 @@ class SignalDataset:
             sample and batch `<column>_length`, the length of the last axis after the transform.
         normalize, max_nbytes: of wav files, and of files that are decoded; see `bridgeflow.io.open_source`.
         seed: of `generators()` within the transform, where the dataset is not read by a `Loader`, which has its own.
+        whole: of recordings, what happens to a stage before the windows that needs the whole recording: `"refuse"`, an
+            error that names it; or `"cache"`: computed once for each recording, and kept while there is room.
+        state_nbytes: of recordings, bytes of filter states that each may keep.
+        cache_nbytes: of recordings, bytes of what was computed lately and is kept, of all together.
+
+    Of recordings (`bridgeflow.Recordings`) a row is a window: the stages before `Window` are continuous, and a window
+    has the bits of the same window out of the whole recording; those after it see one window. A sample adds
+    `recording`, `start` (the first sample) and the columns of the recordings' table. Nothing is computed before a
+    window is asked for.
 
     Raises:
         DataError: the source cannot be read; a row cannot be part of a batch.
@@ -81,6 +92,9 @@ class SignalDataset:
         normalize: bool = False,
         max_nbytes: int | None = None,
         seed: int = 0,
+        whole: WholeRecordings = "refuse",
+        state_nbytes: int = 16 << 20,
+        cache_nbytes: int = 64 << 20,
     ) -> None:
         if transform is not None and (isinstance(transform, type) or not callable(transform)):
             raise TypeError(f"transform must be a transform or another callable of a sample, got {transform!r}")
@@ -88,7 +102,16 @@ class SignalDataset:
         parse_word(ragged, RaggedRows, field="ragged")
         if isinstance(nulls, str) and nulls not in words(Nulls):
             parse_word(nulls, Nulls, field="nulls")
-        if isinstance(source, Source):
+        self.source: Source | RecordingWindows
+        if is_recordings(source):
+            if (columns, format, nulls, normalize, max_nbytes) != (None, None, "error", False, None):
+                raise ValueError(
+                    "columns, format, nulls, normalize and max_nbytes are chosen where recordings are opened"
+                )
+            self.source = RecordingWindows(
+                source, transform, kind=kind, whole=whole, state_nbytes=state_nbytes, cache_nbytes=cache_nbytes
+            )
+        elif isinstance(source, Source):
             if (columns, format, normalize, max_nbytes) != (None, None, False, None):
                 options = "columns, format, normalize and max_nbytes"
                 raise ValueError(f"{options} are chosen where a source is opened; pass the path instead")
@@ -184,6 +207,8 @@ class SignalDataset:
 
     def digest(self) -> str:
         """What tells this dataset's rows from another's: name, number of rows, columns; not the transform."""
+        if isinstance(self.source, RecordingWindows):
+            return self.source.digest()
         columns = {name: [spec.dtype, list(spec.shape[1:])] for name, spec in self.source.specs.items()}
         told = {"name": os.path.basename(self.source.name), "rows": len(self), "columns": columns}
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
@@ -224,12 +249,15 @@ class SignalDataset:
     # --- from rows to samples ---
 
     @cached_property
-    def _fetcher(self) -> ColumnFetcher:
+    def _fetcher(self) -> ColumnFetcher | RecordingWindows:
+        if isinstance(self.source, RecordingWindows):
+            return self.source
         return ColumnFetcher(self.source, self.kind, self.nulls)
 
     @cached_property
     def _segmented(self) -> SegmentedTransform:
-        return SegmentedTransform(self.transform, self.source.name)
+        done = self.source.stages if isinstance(self.source, RecordingWindows) else 0
+        return SegmentedTransform(self.transform, self.source.name, done=done)
 
     @cached_property
     def _replaced(self) -> frozenset[str]:

@@ -51,15 +51,16 @@ class SegmentedTransform:
     Args:
         transform: a transform or another callable; `None` for none.
         source: the name of the source, for errors.
+        done: how many stages the source has taken the samples through.
     """
 
-    def __init__(self, transform: AnyStage | None, source: str) -> None:
+    def __init__(self, transform: AnyStage | None, source: str, *, done: int = 0) -> None:
         self._source = source
         if transform is None:
             self.segments: tuple[Segment, ...] = ()
             return
         stages = transform.row if type(transform) is Compose else ((None, transform),)
-        runs = groupby(stages, key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
+        runs = groupby(stages[done:], key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
         self.segments = tuple(Segment(tuple(run), as_one, foreign) for (as_one, foreign), run in runs)
 
     @cached_property

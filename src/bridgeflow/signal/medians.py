@@ -158,6 +158,11 @@ class RunningMedian:
         return rows.restore(inner_medians(pad_zeros(_ordered(rows.values), half, half), self.kernel_size))
 
     @property
+    def reach(self) -> tuple[int, int, int]:
+        """Samples before and after its place that a median depends on, and the least that are taken at once."""
+        return self.kernel_size // 2, self.kernel_size // 2, self.kernel_size
+
+    @property
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind."""
         return self.kernel_size // 2

@@ -212,6 +212,15 @@ class SavgolSmoother:
         return (wide.unsqueeze(-2) * wide.new_tensor(read.tolist())).sum(-1).to(window.dtype)
 
     @property
+    def reach(self) -> tuple[int, int, int] | None:
+        """Samples before and after its place that an output depends on, and those that matter at an end.
+
+        `None` for `"wrap"`, which begins with the end of the recording.
+        """
+        half = self.window_length // 2
+        return None if self.mode == "wrap" else (half, half, 2 * self.window_length)
+
+    @property
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind its input, at most.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any, ClassVar, final
 
 import numpy as np
@@ -79,11 +78,6 @@ class TimeTransform(LeafTransform):
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind its input, at most."""
         return 0
-
-    @property
-    def rate_factor(self) -> Fraction:
-        """How many samples (windows, slices) come out of a stream for one that goes in."""
-        return Fraction(1)
 
     # --- where the axes stand ---
 

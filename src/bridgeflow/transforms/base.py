@@ -11,9 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import cached_property
 from inspect import get_annotations
-from typing import Any, ClassVar, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar
 
 from bridgeflow._plain import plain_parameter
 from bridgeflow.bridge import route
@@ -21,8 +22,12 @@ from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataEr
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
 from bridgeflow.transforms.plan import Plan, assumed, describe_leaves, opened_specs, select_specs
+from bridgeflow.transforms.reach import Reach
 from bridgeflow.transforms.runner import Runner, Stage, locate
 from bridgeflow.tree import parse_keys
+
+if TYPE_CHECKING:
+    from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 
 __all__ = ["LeafTransform", "Transform", "is_leafwise"]
 
@@ -160,6 +165,11 @@ class Transform(ABC):
         return None
 
     # --- streaming ---
+
+    @property
+    def streams_exactly(self) -> bool:
+        """Whether chunks give the very bits of the whole, rather than the whole within a tolerance."""
+        return self.streams
 
     @property
     def stream_obstacle(self) -> str:
@@ -302,6 +312,55 @@ class LeafTransform(Transform):
         """The crossings that `apply` makes on an array described by `spec`: by default one copy, the result."""
         made = self.out_spec(spec)
         return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, detail="new values"),)
+
+    # --- stretches of a recording ---
+
+    @property
+    def reach(self) -> Reach | None:
+        """How far into the data around it a sample of the result looks; `None` where that has no bound.
+
+        A transform that says it gives any stretch of a recording from a little more than that stretch, with the bits of
+        the whole; `needs` and `stretch` follow from it.
+        """
+        return Reach(0, 0) if self.pointwise else None
+
+    @property
+    def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
+        """A recursive filter that runs forwards and backwards, and the distance of the samples that are kept of it.
+
+        `None` where the result is not that.
+        """
+        return None
+
+    @property
+    def rate_factor(self) -> Fraction:
+        """How many samples (windows, slices) come out of a stream for one that goes in."""
+        return Fraction(1)
+
+    def needs(self, start: int, stop: int, length: int) -> tuple[int, int]:
+        """The samples `[begin, end)` of a recording that the stretch `[start, stop)` of its result needs.
+
+        Args:
+            start, stop: in samples of the result, start < stop.
+            length: samples of the recording.
+
+        Raises:
+            CannotStream: the transform does not say how far it looks (`reach`).
+        """
+        if self.reach is None:
+            raise CannotStream(f"{type(self).__name__} does not say how far it looks along time (reach)")
+        return self.reach.needs(start, stop, length, self.rate_factor)
+
+    def stretch(self, x: Any, begin: int, start: int, stop: int) -> Any:
+        """The stretch `[start, stop)` of the result, from the samples that `needs` asks for.
+
+        Args:
+            x: those samples, [..., time].
+            begin: where they begin in the recording.
+            start, stop: in samples of the result.
+        """
+        first = int(begin * self.rate_factor)
+        return self.apply(x)[..., start - first : stop - first]
 
     @property
     def stream_obstacle(self) -> str:

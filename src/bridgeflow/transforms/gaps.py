@@ -17,6 +17,7 @@ from bridgeflow.signal._chunks import as_marked, kind_mark
 from bridgeflow.signal._input import can_read_values, prepare
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
+from bridgeflow.transforms.reach import Reach
 
 __all__ = ["GapTransform"]
 
@@ -69,6 +70,11 @@ class GapTransform(TimeTransform):
     def guards(self) -> bool:
         """Whether the data are looked at before the transform; not where it says itself what NaN does."""
         return self.nonfinite in {"raise", "interpolate"}
+
+    @property
+    def reach(self) -> Reach | None:
+        """That of the transform; filled gaps may have begun before any bound."""
+        return None if self.nonfinite == "interpolate" else super().reach
 
     @property
     def latency(self) -> int:

@@ -8,12 +8,13 @@ from typing import Any, Protocol
 
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
+from bridgeflow.transforms.reach import Reach
 
 __all__ = ["Live", "LiveTransform"]
 
 
 class Live(Protocol):
-    """What does the work. It may have a `stream_obstacle` and a `latency` too."""
+    """What does the work. It may have a `stream_obstacle`, a `latency` and a `reach` too."""
 
     def __call__(self, x: Any, /) -> Any:
         """The whole array at once."""
@@ -61,6 +62,12 @@ class LiveTransform(TimeTransform):
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind its input, at most."""
         return int(getattr(self.live, "latency", 0))
+
+    @property
+    def reach(self) -> Reach | None:
+        """How far the worker looks, where it says so."""
+        reach = getattr(self.live, "reach", None)
+        return None if reach is None else Reach(*reach)
 
     def rows_state(self, spec: ArraySpec) -> Any:
         """What is carried before the first chunk."""

@@ -12,6 +12,7 @@ import numpy as np
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import Gaps, RecursiveGaps, parse_word
 from bridgeflow.ranges import Count, Finite
+from bridgeflow.signal.design import Sos
 from bridgeflow.signal.padding import default_padlen, parse_padding
 from bridgeflow.signal.resampling import (
     Decimator,
@@ -24,9 +25,11 @@ from bridgeflow.signal.resampling import (
     rate_ratio,
 )
 from bridgeflow.signal.resampling.rates import parse_rate
+from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
+from bridgeflow.transforms.reach import Reach
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Decimate", "Resample"]
@@ -173,6 +176,20 @@ class Decimate(GapTransform, LiveTransform):
         if sections is not None and self.zero_phase and spec.time is not None:
             parse_padding("odd", None, default_padlen(sections), spec.time, what="sosfiltfilt")
         return Resampler(up=1, down=self.q, window=(1.0,)).out_spec(spec)  # the filter is held where it is designed
+
+    @property
+    def reach(self) -> Reach | None:
+        """The taps of `ftype="fir"`; `None` for a recursive filter."""
+        return super().reach if self.ftype == "fir" else None
+
+    @property
+    def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
+        """The recursive filter without delay, of which every `q`-th sample is kept."""
+        sections, _ = antialias(self.q, self.n, self.ftype)
+        if sections is None or not self.zero_phase or self.nonfinite not in {"raise", "propagate"}:
+            return None
+        design = Sos(sections=tuple(map(tuple, sections.tolist())))
+        return ZeroPhaseFilter(design=design, nonfinite=self.nonfinite), self.q
 
     @property
     def stream_obstacle(self) -> str:

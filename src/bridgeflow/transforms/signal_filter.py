@@ -14,12 +14,14 @@ from bridgeflow.policy import RecursiveGaps, parse_word
 from bridgeflow.ranges import Finite, NonNegative, Positive, Range, Rate
 from bridgeflow.signal.causal import CausalFilter, Initial
 from bridgeflow.signal.convenience import Mode
-from bridgeflow.signal.design import DESIGNS, Design, make_design
+from bridgeflow.signal.design import DESIGNS, Design, FirFilter, IirFilter, make_design
 from bridgeflow.signal.design.base import refuse_while_traced
+from bridgeflow.signal.fir import taps_of
 from bridgeflow.signal.iir.engine import EngineName, Parallel, Precision
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.gaps import GapTransform
+from bridgeflow.transforms.reach import Reach
 from bridgeflow.transforms.registry import register
 
 __all__ = ["SignalFilter"]
@@ -243,6 +245,28 @@ class SignalFilter(GapTransform):
     def stream_obstacle(self) -> str:
         """Zero phase needs a tolerance to be done piece by piece."""
         return f"SignalFilter: {obstacle}" if (obstacle := self.filter.stream_obstacle) else ""
+
+    @property
+    def streams_exactly(self) -> bool:
+        """Whether the recursion runs sample by sample, and zero phase needs no tolerance."""
+        return self.streams and self.tolerance is None and self.parallel is None and self.engine != "blocks"
+
+    @property
+    def reach(self) -> Reach | None:
+        """The taps of an FIR filter; `None` for a recursive one."""
+        if not isinstance(self.designed, FirFilter) or self.guards:
+            return None
+        taps = len(taps_of(self.designed))
+        if self.mode == "causal":
+            return Reach(taps - 1, 0)
+        return None if self.nonfinite == "reset" else Reach(taps // 2, taps // 2, ends=taps // 2 + 1)
+
+    @property
+    def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
+        """The recursive filter that runs forwards and backwards over the whole, and which samples are kept: all."""
+        if self.mode == "causal" or not isinstance(self.designed, IirFilter) or self.guards:
+            return None
+        return (self.filter, 1) if isinstance(self.filter, ZeroPhaseFilter) else None
 
     @property
     def latency(self) -> int:

@@ -128,6 +128,19 @@ class Resampler:
         return f"padtype={self.padtype!r} needs samples of the recording that have not come yet; {known} do not"
 
     @property
+    def reach(self) -> tuple[int, int, int] | None:
+        """Samples before and after its place that an output depends on, and those that matter at an end.
+
+        `None` where a recording goes on beyond its ends by what lies further inside.
+        """
+        if self.stream_obstacle:
+            return None
+        if self.plan is None:
+            return 0, 0, 0
+        before = self.plan.reach - self.plan.centre // self.plan.up + 1
+        return before, -(-self.plan.centre // self.plan.up) + 1, 1
+
+    @property
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind its input, at most: half the filter."""
         return 0 if self.plan is None else -(-self.plan.centre // self.plan.up)

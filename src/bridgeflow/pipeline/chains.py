@@ -1,0 +1,127 @@
+"""Which way each continuous stage of a pipeline goes over a recording, and the chains of them over many recordings."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from bridgeflow.bridge import has_numpy_dtype
+from bridgeflow.errors import BridgeflowError, CannotStream, StageId, at_place
+from bridgeflow.pipeline.grid_states import Carried, Returning
+from bridgeflow.pipeline.stretches import Across, EveryNth, Nearby, StretchCache, Stretches, Whole
+from bridgeflow.signal.two_passes import TwoPasses
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.tree import place
+
+__all__ = ["ChainSettings", "Chains", "WholeRecordings", "add_stage", "spec_after"]
+
+WholeRecordings: TypeAlias = Literal["refuse", "cache"]
+"""What happens to a stage before the windows that needs the whole recording: an error that names it; or it is computed
+once for each recording, whole in memory, and kept while the cache has room."""
+
+
+class ChainSettings:
+    """What the chains of a dataset share.
+
+    Args:
+        whole: a word of `WholeRecordings`.
+        state_nbytes: bytes of states for one recording.
+        cache_nbytes: bytes of stretches computed lately, of all recordings together.
+    """
+
+    def __init__(self, whole: WholeRecordings, state_nbytes: int, cache_nbytes: int) -> None:
+        self.whole = whole
+        self.state_nbytes = state_nbytes
+        self.cache = StretchCache(cache_nbytes)
+
+
+def spec_after(stage: LeafTransform, spec: ArraySpec) -> ArraySpec:
+    """What a continuous stage makes of a whole recording [channels, time]."""
+    made = stage.out_spec(spec)
+    return made if made.fs is not None or spec.fs is None else made.fresh(fs=spec.fs * float(stage.rate_factor))
+
+
+def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) -> Stretches:
+    """A signal after one stage more, by the first way that has the bits of the whole.
+
+    Raises:
+        CannotStream: the stage needs the whole recording, and that is refused.
+    """
+    spec, ndim = spec_after(stage, source.spec), source.spec.ndim
+    core = stage.core_axes(ndim)
+    if core is not None and ndim - 1 not in core:
+        return Nearby(source, stage, spec) if stage.pointwise else Across(source, stage, spec)
+    along_last = -ndim <= stage.time_axis < ndim and range(ndim)[stage.time_axis] == ndim - 1
+    on_cpu = source.spec.kind in {"numpy", "torch"} and source.spec.device == "cpu"
+    if along_last and on_cpu:
+        if stage.reach is not None:
+            return Nearby(source, stage, spec)
+        if stage.two_passes is not None and source.spec.kind == "numpy" and has_numpy_dtype(source.spec.dtype):
+            filter, step = stage.two_passes
+            passes = TwoPasses(filter, np.dtype(source.spec.dtype))
+            if not passes.obstacle:
+                back_rate = source.spec.fresh(dtype=spec.dtype)
+                done = Returning(source, passes, back_rate, settings.cache, settings.state_nbytes)
+                return done if step == 1 else EveryNth(done, step)
+        if stage.streams_exactly and stage.stream_axis in {-1, spec.ndim - 1}:
+            return Carried(source, stage, spec, settings.cache, settings.state_nbytes)
+    if settings.whole == "refuse":
+        reason = stage.stream_obstacle or "its chunks have not the bits of the whole"
+        raise CannotStream(
+            f"{type(stage).__name__} stands before the windows and needs the whole recording ({reason}); put it after "
+            "them, or pass whole='cache' to compute each recording once and keep it in memory"
+        )
+    return Whole(source, stage, spec, settings.cache)
+
+
+class Chains:
+    """The chains over the recordings used lately, whose states stay within a number of bytes."""
+
+    def __init__(self, max_nbytes: int) -> None:
+        self._max_nbytes = max_nbytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, tuple[Stretches, int]] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], tuple[Stretches, int]]) -> Stretches:
+        """The chain under a key.
+
+        Args:
+            make: gives it, and how many bytes it will keep, where there is none.
+        """
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+        chain, size = make()
+        with self._lock:
+            if key in self._kept:  # by another thread
+                return self._kept[key][0]
+            self._kept[key] = chain, size
+            while sum(size for _, size in self._kept.values()) > self._max_nbytes and len(self._kept) > 1:
+                self._kept.popitem(last=False)
+        return chain
+
+
+def build(
+    first: Stretches,
+    stages: Sequence[tuple[StageId | None, LeafTransform]],
+    settings: ChainSettings,
+    name: str,
+    recording: str,
+) -> tuple[Stretches, int]:
+    """The chain of stages over a column of a recording, and the bytes that it will keep."""
+    chain, size = first, 1024
+    for label, stage in stages:
+        try:
+            chain = add_stage(chain, stage, settings)
+        except BridgeflowError as error:
+            error.stage, error.recording = error.stage or label, error.recording or recording
+            at_place(error, place([name]))
+            raise
+        size += chain.state_nbytes
+    return chain, size

@@ -1,0 +1,179 @@
+"""Stages over one recording, stretch by stretch: each gives any stretch of its result with the bits of the whole.
+
+A stage that looks around itself (`reach`) asks for a little more than the stretch. A recursive one starts from a state,
+kept on a grid of every 2^k samples (`grid_states`). What needs the whole recording is computed once and kept, as long
+as the cache has room.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from bridgeflow.errors import DataError
+from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms.base import LeafTransform
+
+__all__ = ["Across", "EveryNth", "Nearby", "Recorded", "RecordedColumn", "StretchCache", "Stretches", "Whole"]
+
+
+class RecordedColumn(Protocol):
+    """A column of a recording, as `bridgeflow.recordings` has it."""
+
+    fs: float
+    shape: tuple[int, ...]
+    dtype: Any
+    length: int
+    segments: tuple[tuple[int, int], ...]
+
+    def read(self, start: int, stop: int) -> Any:
+        """The samples from `start` to `stop`, [channels, stop - start]."""
+
+
+class StretchCache:
+    """What was computed lately, up to a number of bytes; the least recently used goes first. Threads may share it."""
+
+    def __init__(self, max_nbytes: int) -> None:
+        self.max_nbytes = max_nbytes
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._nbytes = 0
+
+    def get(self, key: Hashable) -> Any | None:
+        """What is kept under a key."""
+        with self._lock:
+            if key not in self._kept:
+                return None
+            self._kept.move_to_end(key)
+            return self._kept[key]
+
+    def put(self, key: Hashable, value: Any) -> None:
+        """Keep an array, unless it is larger than all the room."""
+        size = int(value.nbytes)
+        if size > self.max_nbytes:
+            return
+        with self._lock:
+            if key in self._kept:
+                return
+            self._kept[key] = value
+            self._nbytes += size
+            while self._nbytes > self.max_nbytes:
+                _, oldest = self._kept.popitem(last=False)
+                self._nbytes -= int(oldest.nbytes)
+
+
+class Stretches(ABC):
+    """A signal [channels, time] of which any stretch can be had.
+
+    Attributes:
+        spec: what the whole would be.
+        state_nbytes: bytes that are kept for it, other than in the cache.
+    """
+
+    spec: ArraySpec
+    state_nbytes: int = 0
+
+    @property
+    def length(self) -> int:
+        """Samples of the whole."""
+        assert self.spec.time is not None
+        return self.spec.time
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Any:
+        """The samples from `start` to `stop`, [..., stop - start], start < stop; only to be read."""
+
+
+class Recorded(Stretches):
+    """A segment of a column of a recording, as it was recorded."""
+
+    def __init__(self, column: RecordedColumn, segment: tuple[int, int], place: str) -> None:
+        first, end = segment
+        shape = (*column.shape, end - first)
+        self.spec = ArraySpec(kind="numpy", dtype=np.dtype(column.dtype).name, shape=shape, fs=float(column.fs))
+        self._column = column
+        self._first = first
+        self._place = place
+
+    def read(self, start: int, stop: int) -> Any:
+        """The samples themselves."""
+        x = self._column.read(self._first + start, self._first + stop)
+        if tuple(x.shape) != (*self.spec.shape[:-1], stop - start):
+            wanted = [*self.spec.shape[:-1], stop - start]
+            raise DataError(f"{self._place}: samples {start} to {stop} must be {wanted}, got {list(x.shape)}")
+        return x
+
+
+class Nearby(Stretches):
+    """A stage whose result depends on the samples around it alone."""
+
+    def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec) -> None:
+        self.spec = spec
+        self._source = source
+        self._stage = stage
+
+    def read(self, start: int, stop: int) -> Any:
+        """The stretch, from the samples that the stage needs for it."""
+        begin, end = self._stage.needs(start, stop, self._source.length)
+        return self._stage.stretch(self._source.read(begin, end), begin, start, stop)
+
+
+class Across(Stretches):
+    """A stage that treats every time step alone, whatever it does across channels."""
+
+    def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec) -> None:
+        self.spec = spec
+        self._source = source
+        self._stage = stage
+
+    def read(self, start: int, stop: int) -> Any:
+        """The stage over the same samples."""
+        return self._stage.apply(self._source.read(start, stop))
+
+
+class EveryNth(Stretches):
+    """Every n-th sample, from the first on."""
+
+    def __init__(self, source: Stretches, step: int) -> None:
+        self.spec = source.spec.with_time(-(-source.length // step))
+        if source.spec.fs is not None:
+            self.spec = replace(self.spec, fs=source.spec.fs / step)
+        self._source = source
+        self._step = step
+
+    def read(self, start: int, stop: int) -> Any:
+        """The samples that are kept of the stretch."""
+        return self._source.read(start * self._step, (stop - 1) * self._step + 1)[..., :: self._step]
+
+
+class Whole(Stretches):
+    """A stage that needs the whole recording: computed once, and again when the cache has let go of it."""
+
+    def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec, cache: StretchCache) -> None:
+        self.spec = spec
+        self._source = source
+        self._stage = stage
+        self._cache = cache
+        self._lock = threading.Lock()
+
+    def read(self, start: int, stop: int) -> Any:
+        """The stretch of the whole."""
+        y = self._cache.get(id(self))
+        if y is None:
+            with self._lock:
+                y = self._cache.get(id(self))
+                if y is None:
+                    y = self._stage.apply(self._source.read(0, self._source.length))
+                    if int(y.nbytes) > self._cache.max_nbytes:
+                        raise DataError(
+                            f"{type(self._stage).__name__} needs the whole recording, {int(y.nbytes):,} bytes, more "
+                            f"than cache_nbytes={self._cache.max_nbytes:,}; raise it, or put the stage after Window"
+                        )
+                    self._cache.put(id(self), y)
+        return y[..., start:stop]
