@@ -30,6 +30,7 @@ from .pipeline import collate as collate
 from .pipeline.streams import Chunk as Chunk
 from .pipeline.streams import Streams as Streams
 from .recordings import Recording as Recording
+from .recordings import Recordings as Recordings
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import Cast as Cast
@@ -90,6 +91,7 @@ __all__ = [
     "PeakRate",
     "Plan",
     "Recording",
+    "Recordings",
     "Resample",
     "SavgolFilter",
     "Scale",

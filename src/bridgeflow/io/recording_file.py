@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io.files import Unsupported, data_error, first_line, not_supported
+from bridgeflow.policy import parse_integer, parse_word
 
 __all__ = [
     "EVENTS",
@@ -33,6 +34,7 @@ __all__ = [
     "Track",
     "events_table",
     "exact_rate",
+    "read_options",
     "reading_errors",
 ]
 
@@ -119,10 +121,25 @@ class ReadOptions:
     """
 
     format: str | None = None
-    fs: float | None = None
+    fs: Fraction | None = None
     inside: str | None = None
     time_axis: int = 0
     nulls: MissingSamples = "error"
+
+
+def read_options(*, format: Any, fs: Any, inside: Any, time_axis: Any, nulls: Any) -> ReadOptions:
+    """The options, checked.
+
+    Raises:
+        ValueError: a value that an option does not take.
+    """
+    return ReadOptions(
+        format=format,
+        fs=None if fs is None else exact_rate(fs),
+        inside=inside,
+        time_axis=parse_integer(time_axis, field="time_axis", least=-2),
+        nulls=parse_word(nulls, MissingSamples, field="nulls"),  # type: ignore[arg-type]
+    )
 
 
 class RecordingReader(ABC):

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
 from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
-from bridgeflow.io.recording_file import Channel, Header, Track
+from bridgeflow.io.recording_file import Channel, Header, MissingSamples, Track, read_options
 from bridgeflow.policy import parse_word
 from bridgeflow.recordings.column import Column, Units
+from bridgeflow.recordings.files import open_file
 from bridgeflow.recordings.names import Names, as_names, matching, no_channel
 from bridgeflow.recordings.sources import SampleSource, memory_source
 
@@ -112,6 +115,33 @@ class Recording:
         )
         header = replace(header, start=start, metadata=dict(metadata or {}))
         return replace(cls.of_source(id, source, header, labels=labels), layout=columns)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        id: str | None = None,
+        format: str | None = None,
+        fs: float | Fraction | None = None,
+        inside: str | None = None,
+        time_axis: int = 0,
+        nulls: MissingSamples = "error",
+    ) -> Recording:
+        """The recording of a file: its header is read now, its samples and events when they are asked for.
+
+        Args:
+            id: its name; `None` for the file's name without suffix.
+
+        The other arguments are those of `Recordings`.
+
+        Raises:
+            DataError: the file is missing, damaged, cut off or of another format.
+            MissingDependency: the format's library is not installed.
+        """
+        options = read_options(format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls)
+        source, header = open_file(path, options)
+        return cls.of_source(Path(path).stem if id is None else id, source, header)
 
     @classmethod
     def of_source(

@@ -1,0 +1,119 @@
+"""Files of recordings: read lazily, by few open files at a time, in any thread or process."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import pyarrow as pa
+
+from bridgeflow.errors import DataError
+from bridgeflow.io.files import data_error, plainly, shown
+from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader, reading_errors
+from bridgeflow.recordings.formats import format_of, open_reader
+
+__all__ = ["FileSource", "open_file"]
+
+_MOST_OPEN = 64
+"""Most files that are kept open in a process."""
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """A file as it was when its header was read; samples come from that file or not at all.
+
+    Attributes:
+        path: where it is, absolute.
+        options: how it is read.
+        nbytes: its size.
+        mtime_ns: when it was last written.
+    """
+
+    path: str
+    options: ReadOptions
+    nbytes: int
+    mtime_ns: int
+
+    @property
+    def name(self) -> str:
+        """The path as messages show it."""
+        return shown(self.path)
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Raw samples `[channels, stop - start]`."""
+        reader = _reader(self)
+        tracks = reader.header.tracks
+        if any(number >= len(tracks) or stop > tracks[number].length for number in channels):
+            raise self.changed()
+        with reading_errors(Path(self.path), format_of(self.path, self.options.format).name):
+            return reader.read(channels, start, stop)
+
+    def events(self) -> pa.Table:
+        """The events of the file."""
+        reader = _reader(self)
+        with reading_errors(Path(self.path), format_of(self.path, self.options.format).name):
+            return reader.events()
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that is not the one whose header was read.
+
+        Raises:
+            DataError: its size or time is another, or it is missing.
+        """
+        if _identity(Path(self.path)) != (self.nbytes, self.mtime_ns):
+            raise self.changed()
+
+    def changed(self) -> DataError:
+        """That the file is not the one whose header was read."""
+        return data_error(self.path, "has changed since its header was read", "open it again, or build the index again")
+
+
+class _OpenReaders:
+    """The readers of this process that were used last."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.by_source: OrderedDict[FileSource, RecordingReader] = OrderedDict()
+
+    def __call__(self, source: FileSource) -> RecordingReader:
+        with self.lock:
+            reader = self.by_source.get(source)
+            if reader is not None:
+                self.by_source.move_to_end(source)
+                return reader
+        source.require_unchanged()
+        reader = open_reader(Path(source.path), source.options)
+        with self.lock:
+            reader = self.by_source.setdefault(source, reader)
+            while len(self.by_source) > _MOST_OPEN:
+                self.by_source.popitem(last=False)  # closed when the last thread that reads it is done
+        return reader
+
+
+_reader = _OpenReaders()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reader.__init__)  # type: ignore[misc]
+
+
+def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileSource, Header]:
+    """The source and the header of a file, which is closed again.
+
+    Raises:
+        DataError: the file is missing, damaged, cut off or of another format.
+        MissingDependency: the format's library is not installed.
+    """
+    identity = _identity(Path(path))
+    reader = open_reader(Path(path), options)
+    reader.close()
+    return FileSource(os.path.abspath(path), options, *identity), reader.header
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    with plainly(path):
+        status = os.stat(path)
+    return status.st_size, status.st_mtime_ns

@@ -1,0 +1,112 @@
+"""The index of recordings in a file: headers and labels, without samples and events."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from bridgeflow.errors import DataError, quoted
+from bridgeflow.io.files import data_error
+from bridgeflow.io.opening import open_source
+from bridgeflow.io.recording_file import Channel, ReadOptions, Segment, Track
+from bridgeflow.recordings.files import FileSource
+from bridgeflow.recordings.recording import Recording
+
+__all__ = ["load_index", "save_index"]
+
+_VERSION = 1
+_COLUMNS = ["version", "id", "recording"]
+
+
+def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording]) -> None:
+    """Write an Arrow file with one row per recording; see `Recordings.save`."""
+    texts = [json.dumps(_facts(recording), ensure_ascii=False) for recording in recordings]
+    table = pa.table(
+        {
+            "version": pa.array([_VERSION] * len(texts), pa.int32()),
+            "id": pa.array([recording.id for recording in recordings], pa.string()),
+            "recording": pa.array(texts, pa.string()),
+        }
+    )
+    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+    try:
+        with pa.OSFile(os.fspath(temporary), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_index(path: str | os.PathLike[str]) -> list[Recording]:
+    """The recordings of a saved index, whose files are as they were; see `Recordings.load`."""
+    with open_source(path, format="arrow", columns=_COLUMNS) as source:
+        rows = pa.table(source.read())
+    recordings = []
+    for version, id, text in zip(*(rows.column(name).to_pylist() for name in _COLUMNS), strict=True):
+        if version != _VERSION:
+            raise data_error(path, f"is an index of version {version!r}, not {_VERSION}", "build it again")
+        try:
+            recording = _recording(id, json.loads(text))
+        except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError, RecursionError) as error:
+            raise data_error(path, f"row {quoted(id)} holds no recording ({error})", "build it again") from error
+        recordings.append(recording)
+    for recording in recordings:
+        if isinstance(recording.source, FileSource):
+            recording.source.require_unchanged()
+    return recordings
+
+
+def _facts(recording: Recording) -> dict[str, Any]:
+    if not isinstance(recording.source, FileSource):
+        raise DataError(f"{recording.id}: is in memory only; an index holds recordings of files")
+    tracks = list(dict.fromkeys(recording.tracks))
+    source = asdict(recording.source)
+    if source["options"]["fs"] is not None:
+        source["options"]["fs"] = str(source["options"]["fs"])
+    return {
+        "source": source,
+        "channels": [{**asdict(channel), "rate": str(channel.rate)} for channel in recording.channels],
+        "numbers": recording.numbers,
+        "tracks": tracks,
+        "track_of": [tracks.index(track) for track in recording.tracks],
+        "layout": recording.layout,
+        "start": None if recording.start is None else recording.start.isoformat(),
+        "metadata": _plain(recording.metadata),
+        "labels": _plain(recording.labels),
+        "units": recording.units,
+    }
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values as JSON has them; what it lacks becomes text."""
+    return json.loads(json.dumps(dict(values), default=str))  # type: ignore[no-any-return]
+
+
+def _recording(id: str, facts: Mapping[str, Any]) -> Recording:
+    options = dict(facts["source"]["options"])
+    options["fs"] = None if options["fs"] is None else Fraction(options["fs"])
+    source = FileSource(**{**facts["source"], "options": ReadOptions(**options)})
+    tracks = [
+        Track(int(length), tuple(Segment(int(start), int(stop), float(onset)) for start, stop, onset in segments))
+        for length, segments in facts["tracks"]
+    ]
+    return Recording(
+        id=id,
+        source=source,
+        channels=tuple(Channel(**{**channel, "rate": Fraction(channel["rate"])}) for channel in facts["channels"]),
+        numbers=tuple(int(number) for number in facts["numbers"]),
+        tracks=tuple(tracks[number] for number in facts["track_of"]),
+        layout={name: tuple(members) for name, members in facts["layout"].items()},
+        start=None if facts["start"] is None else datetime.fromisoformat(facts["start"]),
+        metadata=facts["metadata"],
+        labels=facts["labels"],
+        units=facts["units"],
+    )

@@ -1,0 +1,149 @@
+"""Finding the files of recordings, and opening many of them side by side."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from bridgeflow._threads import usable_cores
+from bridgeflow.errors import DataError, nearest
+from bridgeflow.io.files import data_error, shown
+from bridgeflow.io.listing import has_pattern
+from bridgeflow.io.listing import recordings as listed_files
+from bridgeflow.io.opening import open_source
+from bridgeflow.io.recording_file import ReadOptions
+from bridgeflow.policy import parse_integer
+from bridgeflow.recordings.files import open_file
+from bridgeflow.recordings.formats import format_of, recording_formats
+from bridgeflow.recordings.recording import Recording
+
+__all__ = ["ShowProgress", "found_files", "opened", "read_table"]
+
+ShowProgress: TypeAlias = "bool | Callable[[int, int], None]"
+"""`True` for a bar on a terminal, or a function of how many files are done and how many there are."""
+
+_MOST_THREADS = 16
+
+
+def found_files(paths: Sequence[str | os.PathLike[str]], format: str | None) -> dict[str, Path]:
+    """The files that paths, folders and patterns mean, by id, in their order.
+
+    Raises:
+        DataError: nothing is found.
+    """
+    if not paths:
+        raise DataError("no recording was named; give a path, a pattern, or recordings")
+    files: dict[str, Path] = {}
+    for path in paths:
+        for id, file in _files_of(path, format):
+            unique = id if id not in files else shown(file)
+            if files.setdefault(unique, file) is not file:
+                raise data_error(file, "is named twice", "leave one out")
+    return files
+
+
+def _files_of(path: str | os.PathLike[str], format: str | None) -> Iterator[tuple[str, Path]]:
+    if not os.path.isdir(path) or has_pattern(path):
+        yield from ((one.name, one.path) for one in listed_files(path))
+        return
+    if Path(path).suffix.lower() in format_suffixes("zarr"):
+        yield Path(path).stem, Path(path)
+        return
+    formats = recording_formats().values() if format is None else [format_of(path, format)]
+    suffixes = {suffix for one in formats for suffix in one.suffixes}
+    names = [name for name in sorted(os.listdir(path)) if Path(name).suffix.lower() in suffixes and name[0] != "."]
+    if not names:
+        raise data_error(path, "no file in it is a recording", f"suffixes known: {' '.join(sorted(suffixes))}")
+    for name in names:
+        yield Path(name).stem, Path(path, name)
+
+
+def format_suffixes(name: str) -> tuple[str, ...]:
+    """The suffixes of a format."""
+    form = recording_formats().get(name)
+    return () if form is None else form.suffixes
+
+
+def opened(
+    files: Mapping[str, Path],
+    labels: Sequence[Mapping[str, Any]],
+    options: ReadOptions,
+    *,
+    threads: int | None,
+    progress: ShowProgress,
+) -> tuple[Recording, ...]:
+    """The recordings of files, whose headers several threads read.
+
+    Raises:
+        DataError: a file is missing or damaged; the first in their order.
+    """
+    count = min(_MOST_THREADS, 2 * usable_cores()) if threads is None else threads
+    parse_integer(count, field="threads", least=1)
+
+    def recording(id: str, path: Path, own: Mapping[str, Any]) -> Recording:
+        source, header = open_file(path, options)
+        return Recording.of_source(id, source, header, labels=own)
+
+    with _shown_progress(progress) as show, ThreadPoolExecutor(count) as pool:
+        results = pool.map(recording, files, files.values(), labels)
+        recordings = []
+        try:
+            for one in results:
+                recordings.append(one)
+                show(len(recordings), len(files))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return tuple(recordings)
+
+
+@contextmanager
+def _shown_progress(progress: ShowProgress) -> Iterator[Callable[[int, int], None]]:
+    if callable(progress):
+        yield progress
+    elif progress and sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("headers")
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+    else:
+        yield lambda done, total: None
+
+
+_TEXT_TABLES = {".csv": ",", ".tsv": "\t"}
+
+
+def read_table(table: Any, root: str | os.PathLike[str] | None) -> tuple[pa.Table, Path]:
+    """A table, and the folder of the relative paths in it.
+
+    Raises:
+        DataError: the file is none, or has no rows of columns.
+    """
+    folder = Path() if root is None else Path(root)
+    if not isinstance(table, (str, os.PathLike)):
+        with open_source(table, nulls="keep") as source:
+            return pa.table(source.read()), folder
+    folder = Path(table).parent if root is None else folder
+    separator = _TEXT_TABLES.get(Path(table).suffix.lower())
+    if separator is None:
+        with open_source(table, nulls="keep") as source:
+            return pa.table(source.read()), folder
+    from pyarrow import csv
+
+    try:
+        with pa.OSFile(os.fspath(table)) as file:
+            return csv.read_csv(file, parse_options=csv.ParseOptions(delimiter=separator)), folder
+    except FileNotFoundError as error:
+        names = os.listdir(folder) if folder.is_dir() else []
+        raise data_error(table, "no such file", nearest(Path(table).name, names)) from error
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise data_error(table, f"is no table ({error})", "a first line names its columns") from error
