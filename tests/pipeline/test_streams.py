@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
-from bridgeflow.bridge import describe
+from bridgeflow.bridge import describe, to_numpy
+from bridgeflow.bridge.shared import Shared
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.streams import Chunk, Streams
+from bridgeflow.signal import stream as signal_stream
 from bridgeflow.transforms import (
     Cast,
     Decimate,
@@ -34,6 +36,7 @@ from bridgeflow.transforms import (
     Window,
     WindowLabels,
 )
+from tests.transforms.test_contracts import EXAMPLES
 
 FS = 360.0
 NOTCH = {"design": "notch", "w0": 60.0, "Q": 30.0, "fs": FS}
@@ -233,12 +236,80 @@ def test_states_go_to_equal_transforms_only():
         Streams(ROWS["fir"]).load_state_dict(saved)
     with pytest.raises(DataError, match=r"along axis -1, and this is .* along axis 0"):
         Streams(ROWS["rates"], axis=0).load_state_dict(saved)
-    for damage in ({}, {**saved, "version": 2}, {**saved, "streams": {"": {}}}, []):
+    for damage in ({}, {**saved, "version": 3}, {**saved, "streams": {"": {}}}, []):
         with pytest.raises(DataError):
             Streams(ROWS["rates"]).load_state_dict(damage)
     for name, value in {"position": -1, "ended": 3, "state": {"list": []}}.items():
         with pytest.raises(DataError, match="damaged"):
             Streams(ROWS["rates"]).load_state_dict({**saved, "streams": {"": {**saved["streams"][""], name: value}}})
+
+
+STREAMABLE = {
+    f"{name}-{number}": transform
+    for name, transforms in EXAMPLES.items()
+    for number, transform in enumerate(transforms)
+    if transform.streams and getattr(transform, "device", None) != "meta"
+}
+
+
+def pieces_of(run, x, cuts, *, through_json):
+    """What a stream gives for each chunk and at its end; written down and read again after each, where asked for."""
+    live, pieces = signal_stream(run), []
+    for start, stop in pairwise([0, *cuts, x.shape[-1]]):
+        pieces.append(live.push(x[..., start:stop]))
+        if through_json:
+            written = json.dumps(live.state_dict())
+            live = signal_stream(run)
+            live.load_state_dict(json.loads(written))
+            assert json.dumps(live.state_dict()) == written
+            assert live.position == stop
+    return [*pieces, live.flush()]
+
+
+def bits_of(piece):
+    """Element type, shape and bytes of what a stream gives."""
+    array = np.asarray(piece.numpy if isinstance(piece, Shared) else to_numpy(piece))
+    return array.dtype, array.shape, array.tobytes()
+
+
+@pytest.mark.parametrize("cuts", [(1, 2, 90), (0, 33, 33, 150)], ids=len)
+@pytest.mark.parametrize("is_composed", [False, True], ids=["alone", "composed"])
+@pytest.mark.parametrize("name", STREAMABLE)
+def test_every_transform_that_streams_goes_on_from_json_with_the_same_bits(name, is_composed, cuts):
+    run = Compose([ToTensor(), STREAMABLE[name]]) if is_composed else STREAMABLE[name]
+    x = np.random.default_rng(1).normal(size=(2, 200))
+    x = torch.from_numpy(x) if name.startswith("ToDevice") else x
+    restored, uninterrupted = (pieces_of(run, x, cuts, through_json=saved) for saved in (True, False))
+    for piece, expected in zip(restored, uninterrupted, strict=True):
+        assert type(piece) is type(expected)
+        if piece is not None:
+            assert bits_of(piece) == bits_of(expected)
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_a_stream_of_a_composition_and_streams_by_name_have_one_state(name):
+    row = ROWS[name] if isinstance(ROWS[name], Compose) else Compose([ROWS[name]])
+    live, streams = signal_stream(row), Streams(row)
+    first = live.push(X[:333])
+    assert np.array_equal(streams.push(Chunk(start=0, data=X[:333])), first)
+    assert live.state_dict() == streams.state_dict()
+    streams.load_state_dict(json.loads(json.dumps(live.state_dict())))
+    last = streams.push(Chunk(start=333, data=X[333:], last=True))
+    rest = [live.push(X[333:]), live.flush()]
+    assert np.array_equal(together([last], AXIS.get(name, -1)), together(rest, AXIS.get(name, -1)))
+
+
+def test_a_stream_of_a_composition_takes_columns():
+    row = Compose([SignalFilter(**NOTCH, keys="ecg"), Resample(from_hz=FS, to_hz=250.0, keys="ecg")])
+    live, pieces = signal_stream(row), []
+    for start, stop in pairwise([0, 7, 300, 600]):
+        pieces.append(live.push({"ecg": X[start:stop], "name": "208"}))
+        saved, live = json.loads(json.dumps(live.state_dict())), signal_stream(row)
+        live.load_state_dict(saved)
+        assert live.position == stop
+    pieces.append(live.flush())
+    assert np.array_equal(np.concatenate([piece["ecg"] for piece in pieces]), row({"ecg": X})["ecg"])
+    assert pieces[0]["name"] == "208"
 
 
 def test_kinds_stay():

@@ -283,7 +283,7 @@ def plot_filter(
         from bridgeflow.plots import draw_filter
 
         where, signal_filter = chosen_filter(context.args, stage, root, output_root)
-        curves = draw_filter(signal_filter.filter, png, overwrite=overwrite)
+        curves = draw_filter(signal_filter.live, png, overwrite=overwrite)
         design = signal_filter.designed
         unit = " Hz" if design.fs else " cycles per sample"
         half = ", ".join(f"{frequency:.4g}" for frequency in curves.half_power)

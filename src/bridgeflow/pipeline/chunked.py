@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow._optional import require
+from bridgeflow._state import pack_state, unpack_state
 from bridgeflow.bridge import has_numpy_dtype, kind_of, route, shape_of, strided
 from bridgeflow.bridge.rules import Target
 from bridgeflow.errors import BridgeflowError, DataError, at_place
-from bridgeflow.pipeline.checkpoint import pack, unpack
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.joining import joined, len_along
 from bridgeflow.pipeline.streams import Chunk, Streams
@@ -131,12 +131,12 @@ class ChunkedRun:
 
     def state_dict(self) -> dict[str, Any]:
         """How far the run has got, as plain values that JSON can hold."""
-        return {"streams": self._streams.state_dict(), "held": pack(self._held)}
+        return {"streams": self._streams.state_dict(), "held": pack_state(self._held)}
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from where the saved run had got to."""
         self._streams.load_state_dict(saved["streams"])
-        self._held = unpack(saved["held"])
+        self._held = unpack_state(saved["held"])
 
 
 def different_lengths(lengths: Mapping[str, int]) -> str:

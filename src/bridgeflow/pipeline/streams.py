@@ -7,24 +7,22 @@ place where the last one ended, and writes all of it down so that another proces
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
-from bridgeflow.bridge.rules import LISTS
+from bridgeflow._state import StreamState, load_streams, save_streams
 from bridgeflow.errors import DataError
-from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
 from bridgeflow.pipeline.compose import Compose, ComposeState
 from bridgeflow.pipeline.joining import joined, len_along
 from bridgeflow.signal._axes import axis_of, parse_axis
-from bridgeflow.spec import ArraySpec
+from bridgeflow.signal.streams import any_length
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.plan import describe_leaves, is_spec
 from bridgeflow.transforms.runner import is_array
 from bridgeflow.tree import compile_recipe, map_leaves
 
 __all__ = ["Chunk", "Streams"]
-
-_VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,15 +40,6 @@ class Chunk:
     start: int
     stream: str = ""
     last: bool = False
-
-
-@dataclass(frozen=True)
-class _Stream:
-    """Where one stream has got to; `state` is `None` before the first chunk."""
-
-    position: int = 0
-    state: ComposeState | None = None
-    ended: bool = False
 
 
 @dataclass
@@ -82,7 +71,7 @@ class Streams:
 
     transform: Transform
     axis: int | None = None
-    _streams: dict[str, _Stream] = field(default_factory=dict, init=False, repr=False)
+    _streams: dict[str, StreamState] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._row = self.transform if type(self.transform) is Compose else Compose([self.transform])
@@ -104,23 +93,25 @@ class Streams:
             DataError: a gap, an overlap, a chunk out of order, or one after the last; names stream and positions. The
                 stream is as it was before.
         """
-        stream = self._streams.get(chunk.stream, _Stream())
+        stream = self._streams.get(chunk.stream, StreamState())
         self._require_next(chunk, stream)
         data = self._row.opened(chunk.data)
         specs = describe_leaves(data)
         length = _length(chunk, specs, self._axis)
         state = stream.state
         if state is None:
-            state = self._row.init_state(map_leaves(self._any_length, specs, is_spec), axis=self._axis)
+            state = self._row.init_state(
+                map_leaves(partial(any_length, axis=self._axis), specs, is_spec), axis=self._axis
+            )
         result, state = self._row.step(data, state)
         if chunk.last:
             result = _together(result, self._row.flush(state), state)
-        self._streams[chunk.stream] = _Stream(chunk.start + length, None if chunk.last else state, chunk.last)
+        self._streams[chunk.stream] = StreamState(chunk.start + length, None if chunk.last else state, chunk.last)
         return result
 
     def position(self, stream: str = "") -> int:
         """Where the next chunk of a stream must begin."""
-        return self._streams.get(stream, _Stream()).position
+        return self._streams.get(stream, StreamState()).position
 
     def forget(self, stream: str = "") -> None:
         """Let go of a stream: the next chunk of this name begins a new one, at position 0."""
@@ -128,12 +119,7 @@ class Streams:
 
     def state_dict(self) -> dict[str, Any]:
         """All streams as they are now, as plain values that JSON can hold."""
-        modules = modules_of(self._row)
-        streams = {
-            name: {"position": one.position, "ended": one.ended, "state": pack(one.state, modules=modules)}
-            for name, one in self._streams.items()
-        }
-        return {"version": _VERSION, "transform": repr(self._row), "axis": self.axis, "streams": streams}
+        return save_streams(self._row, self._axis, self._streams)
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where the streams that were saved had got to; those of now are forgotten.
@@ -144,45 +130,17 @@ class Streams:
         Raises:
             DataError: it was saved by another transform or an unknown version, or it is damaged.
         """
-        if {"version", "transform", "axis", "streams"} - set(saved):
-            raise DataError("this is no state of streams: it must have version, transform, axis and streams")
-        if saved["version"] != _VERSION:
-            raise DataError(f"the state is of version {saved['version']!r}; this library reads version {_VERSION}")
-        if (saved["transform"], saved["axis"]) != (repr(self._row), self.axis):
-            theirs, ours = (f"{row} along axis {axis}" for row, axis in ((saved["transform"], saved["axis"]), self._me))
-            raise DataError(f"the state was saved by {theirs}, and this is {ours}; load it into an equal transform")
-        modules = modules_of(self._row)
-        made = {}
-        for name, one in saved["streams"].items():
-            try:
-                position, ended, state = one["position"], one["ended"], unpack(one["state"], modules=modules)
-            except (KeyError, TypeError) as error:
-                raise DataError(f"stream {name!r}: the saved state is damaged: {error!r}") from error
-            if type(position) is not int or position < 0 or type(ended) is not bool:
-                raise DataError(f"stream {name!r}: the saved state is damaged: position {position!r}, ended {ended!r}")
-            if not isinstance(state, ComposeState | None):
-                raise DataError(f"stream {name!r}: the saved state is damaged: it holds a {type(state).__name__}")
-            made[name] = _Stream(position, state, ended)
-        self._streams = made
+        streams = load_streams(saved, self._row, self._axis)
+        for name, one in streams.items():
+            if not isinstance(one.state, ComposeState | None):
+                raise DataError(f"stream {name!r}: the saved state is damaged: it holds a {type(one.state).__name__}")
+        self._streams = streams
 
     @property
     def _axis(self) -> int:
         return -1 if self.axis is None else self.axis
 
-    @property
-    def _me(self) -> tuple[str, int]:
-        return repr(self._row), self._axis
-
-    def _any_length(self, spec: ArraySpec) -> ArraySpec:
-        """The description of a chunk of any length, so that a stream's first one promises nothing about the rest."""
-        shape = list(spec.shape)
-        if shape:
-            shape[axis_of(self._axis, shape, what="Streams") if len(shape) > 1 else 0] = None
-        if spec.layout in LISTS and not spec.shape[0] and len(shape) > 1:
-            shape[1] = None  # of no lists, their length is not known
-        return replace(spec, shape=tuple(shape), strides=None, nbytes=None)
-
-    def _require_next(self, chunk: Chunk, stream: _Stream) -> None:
+    def _require_next(self, chunk: Chunk, stream: StreamState) -> None:
         name, here = f"stream {chunk.stream!r}", stream.position
         if stream.ended:
             raise DataError(

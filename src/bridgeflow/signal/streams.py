@@ -7,15 +7,16 @@ and every array in it carries its own hash.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Final, Protocol, cast
+from functools import partial
+from typing import Any, Protocol, cast
 
 import numpy as np
 
-from bridgeflow.bridge import describe, kind_of, like, to_numpy
+from bridgeflow._state import StreamState, load_streams, save_streams
+from bridgeflow.bridge import describe, kind_of, like, shape_of, to_numpy
+from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import axis_of, parse_axis, time_last, time_where_it_was
@@ -24,10 +25,9 @@ from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import Design, Sos
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.spec import ArraySpec
+from bridgeflow.tree import leaves_of, map_leaves
 
-__all__ = ["Stream", "Streamable", "pack_state", "stream", "unpack_state"]
-
-_VERSION: Final = 1
+__all__ = ["Stream", "Streamable", "any_length", "stream"]
 
 
 class Streamable(Protocol):
@@ -44,23 +44,34 @@ class Streamable(Protocol):
 
 
 class Stream:
-    """One recording on its way through a filter; made by `stream`. Not for several threads at once."""
+    """One recording on its way through a filter; made by `stream`. Not for several threads at once.
 
-    def __init__(self, run: Streamable) -> None:
+    Args:
+        run: what the chunks go through.
+        axis: of time in the chunks.
+    """
+
+    def __init__(self, run: Streamable, axis: int = -1) -> None:
         self._run = run
-        self._state: Any = None
-        self._ended = False
+        self._axis = axis
+        self._stream = StreamState()
 
     @property
     def latency(self) -> int:
         """By how many samples the output lags behind the input, at most."""
         return int(getattr(self._run, "latency", 0))
 
+    @property
+    def position(self) -> int:
+        """Samples so far."""
+        return self._stream.position
+
     def push(self, chunk: Any) -> Any:
         """The next chunk of the recording.
 
         Args:
-            chunk: [..., t], t >= 0, or with time on the stream's axis; kind, dtype and rows are those of the first.
+            chunk: [..., t], t >= 0, or with time on the stream's axis; kind, dtype and rows are those of the first. For
+                a composition also a dict with such arrays.
 
         Returns:
             What has become certain: as many samples for a causal filter, fewer or more where there is latency or
@@ -69,51 +80,72 @@ class Stream:
         Raises:
             DataError: the stream has ended, or the chunk does not go with the first.
         """
-        if self._ended:
+        stream = self._stream
+        if stream.ended:
             raise DataError("this stream has been flushed: its recording is over; reset() begins another")
-        chunk = np.asarray(chunk) if kind_of(chunk) is None else chunk
-        if self._state is None:
-            self._state = self._run.init_state(describe(chunk))
-        y, self._state = self._run.step(chunk, self._state)
+        if kind_of(chunk) is None and not isinstance(chunk, Mapping):
+            chunk = np.asarray(chunk)
+        state = self._first_state(chunk) if stream.state is None else stream.state
+        y, stream.state = self._run.step(chunk, state)
+        stream.position += _samples(chunk, self._axis)
         return y
+
+    def _first_state(self, chunk: Any) -> Any:
+        specs = map_leaves(describe, chunk, lambda leaf: kind_of(leaf) is not None)
+        specs = map_leaves(partial(any_length, axis=self._axis), specs, lambda leaf: isinstance(leaf, ArraySpec))
+        return self._run.init_state(specs)
 
     def flush(self) -> Any | None:
         """The end of the recording: what was still held back, `None` for nothing."""
-        if self._ended:
+        stream = self._stream
+        if stream.ended:
             raise DataError("this stream has been flushed already; reset() begins another recording")
-        self._ended = True
-        return None if self._state is None else self._run.flush(self._state)
+        y = None if stream.state is None else self._run.flush(stream.state)
+        self._stream = StreamState(stream.position, None, ended=True)
+        return y
 
     def reset(self) -> None:
         """Forget the recording; the next chunk begins another, of any kind and number of rows."""
-        self._state, self._ended = None, False
+        self._stream = StreamState()
 
     def state_dict(self) -> dict[str, Any]:
         """All that is needed to go on elsewhere, as text, numbers, lists and dictionaries: what JSON can hold."""
-        state = None if self._state is None else pack_state(self._state)
-        return {"version": _VERSION, "filter": repr(self._run), "ended": self._ended, "state": state}
+        return save_streams(self._run, self._axis, {"": self._stream})
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on where the stream that was saved had got to.
 
         Args:
-            saved: from `state_dict`, of a stream with the same filter.
+            saved: from `state_dict`, of a stream through an equal filter.
 
         Raises:
-            ConfigError: it was saved by another filter, or by a version unknown to this one.
-            DataError: it is damaged.
+            DataError: it was saved by another filter, or by an unknown version of the format, or it is damaged.
         """
-        missing = {"version", "filter", "ended", "state"} - saved.keys()
-        if missing:
-            raise DataError(f"this is no state of a stream: it lacks {', '.join(sorted(missing))}")
-        if saved["version"] != _VERSION:
-            raise ConfigError(f"the state is of version {saved['version']!r}, this library reads version {_VERSION}")
-        if saved["filter"] != repr(self._run):
-            raise ConfigError(
-                f"the state belongs to another filter: saved by {saved['filter']}, loaded into {self._run!r}"
-            )
-        self._state = None if saved["state"] is None else unpack_state(saved["state"])
-        self._ended = bool(saved["ended"])
+        streams = load_streams(saved, self._run, self._axis)
+        if set(streams) != {""}:
+            raise DataError(f"load_state_dict: the state is of {len(streams)} streams with names; load it into Streams")
+        self._stream = streams[""]
+
+
+def any_length(spec: ArraySpec, axis: int) -> ArraySpec:
+    """The description of a chunk of any length along an axis, from that of one chunk."""
+    shape = list(spec.shape)
+    if shape:
+        shape[axis_of(axis, shape, what="stream") if len(shape) > 1 else 0] = None
+    if spec.layout in LISTS and not spec.shape[0] and len(shape) > 1:
+        shape[1] = None  # without lists, their length is not known
+    return replace(spec, shape=tuple(shape), strides=None, nbytes=None)
+
+
+def _samples(chunk: Any, axis: int) -> int:
+    """The length of a chunk along time, of its first array where it is nested."""
+    if isinstance(chunk, np.ndarray):
+        shape: Any = chunk.shape
+    elif kind_of(chunk) is None:
+        return _samples(next(iter(leaves_of(chunk, lambda leaf: kind_of(leaf) is not None).values())), axis)
+    else:
+        shape = shape_of(chunk)
+    return int(shape[axis if len(shape) > 1 else 0] or 0)
 
 
 @dataclass(frozen=True)
@@ -127,6 +159,11 @@ class _Along:
     def latency(self) -> int:
         """That of what runs."""
         return int(getattr(self.run, "latency", 0))
+
+    @property
+    def stages(self) -> tuple[Any, ...]:
+        """What runs."""
+        return (self.run,)
 
     @property
     def stream_obstacle(self) -> str:
@@ -197,7 +234,7 @@ def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **cho
         run = _with_axis(run, parse_axis(axis, what="stream"))
     if obstacle := getattr(run, "stream_obstacle", ""):
         raise CannotStream(obstacle)
-    return Stream(run)
+    return Stream(run, getattr(run, "time_axis", -1) if axis is None else axis)
 
 
 def _with_axis(run: Any, axis: int) -> Any:
@@ -214,62 +251,3 @@ def _with_axis(run: Any, axis: int) -> Any:
         f"stream: axis={axis}, but {name} has time on axis {own}; leave axis out, and say it in the transform (in each "
         "stage of a composition)"
     )
-
-
-def pack_state(state: Any) -> Any:
-    """A state as JSON can hold it: each array as base64 of its little-endian bytes, with dtype, shape and SHA-256.
-
-    Args:
-        state: arrays, numbers, text and `None`, in dictionaries (with text as keys) and lists.
-
-    >>> pack_state({"position": np.array(7), "rows": 2})["position"]["array"]
-    '<i8'
-    """
-    if state is None or isinstance(state, (bool, int, float, str)):
-        return state
-    if isinstance(state, Mapping):
-        return {str(name): pack_state(part) for name, part in state.items()}
-    if isinstance(state, (list, tuple)):
-        return [pack_state(part) for part in state]
-    if kind_of(state) is None:
-        raise DataError(f"a {type(state).__name__} cannot be written down as part of a stream's state")
-    array = np.asarray(to_numpy(state))
-    raw = array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    return {
-        "array": array.dtype.newbyteorder("<").str,
-        "shape": list(array.shape),
-        "data": base64.b64encode(raw).decode("ascii"),
-        "sha256": hashlib.sha256(raw).hexdigest(),
-    }
-
-
-def unpack_state(packed: Any) -> Any:
-    """The state that `pack_state` wrote, its arrays checked against their hashes.
-
-    Raises:
-        DataError: bytes that are not those written.
-
-    >>> unpack_state(pack_state({"zi": np.zeros((2, 1))}))["zi"].shape
-    (2, 1)
-    """
-    if isinstance(packed, Mapping):
-        if set(packed) == {"array", "shape", "data", "sha256"}:
-            return _array(packed)
-        return {name: unpack_state(part) for name, part in packed.items()}
-    if isinstance(packed, (list, tuple)):
-        return [unpack_state(part) for part in packed]
-    return packed
-
-
-def _array(packed: Mapping[str, Any]) -> np.ndarray[Any, Any]:
-    try:
-        raw = base64.b64decode(packed["data"], validate=True)
-        if hashlib.sha256(raw).hexdigest() != packed["sha256"]:
-            raise ValueError("its SHA-256 is another")
-        dtype = np.dtype(packed["array"])
-        if dtype.kind not in "biufcU":
-            raise ValueError(f"{dtype} is no type of numbers or text")
-        array = np.frombuffer(raw, dtype).reshape(packed["shape"])
-    except (TypeError, ValueError) as error:
-        raise DataError(f"an array in the saved state is damaged: {error}") from error
-    return array.astype(dtype.newbyteorder("="), copy=False)

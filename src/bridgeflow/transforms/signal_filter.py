@@ -19,8 +19,8 @@ from bridgeflow.signal.design.base import refuse_while_traced
 from bridgeflow.signal.fir import taps_of
 from bridgeflow.signal.iir.engine import EngineName, Parallel, Precision
 from bridgeflow.signal.zero_phase import ZeroPhaseFilter
-from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.gaps import GapTransform
+from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.reach import Reach
 from bridgeflow.transforms.registry import register
 
@@ -63,7 +63,7 @@ _OWN: Final = {
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class SignalFilter(GapTransform):
+class SignalFilter(GapTransform, LiveTransform):
     """Filter signals along their last axis, once and live or without delay, whole or chunk by chunk.
 
     Args:
@@ -188,7 +188,7 @@ class SignalFilter(GapTransform):
                 field="tolerance",
             )
         try:
-            self.filter  # noqa: B018  refused here, when built, or never
+            self.live  # noqa: B018  refused here, when built, or never
         except BridgeflowError as error:
             if given and (error.field in _GIVEN[given[0]] or isinstance(error, UnstableFilter)):
                 error.field = given[0]
@@ -211,7 +211,7 @@ class SignalFilter(GapTransform):
         return make_design(name, **chosen)
 
     @cached_property
-    def filter(self) -> CausalFilter | ZeroPhaseFilter:
+    def live(self) -> CausalFilter | ZeroPhaseFilter:
         """The filter at work: the design with the choices around it."""
         choices: dict[str, Any] = {
             "precision": self.precision,
@@ -229,22 +229,9 @@ class SignalFilter(GapTransform):
         """The filter itself tells from its state that NaN came by."""
         return self.nonfinite == "interpolate"
 
-    def transform_rows(self, x: Any) -> Any:
-        """The whole array through the filter."""
-        return self.filter(x)
-
     def leaf_function(self) -> Callable[[Any], Any]:
         """The filter itself, where nothing is to be done around it."""
-        return self.apply if self.guards or self.axis != -1 else self.filter
-
-    def rows_spec(self, spec: ArraySpec) -> ArraySpec:
-        """The same shape in new memory; integers and booleans as float64."""
-        return self.filter.out_spec(spec)
-
-    @property
-    def stream_obstacle(self) -> str:
-        """Zero phase needs a tolerance to be done piece by piece."""
-        return f"SignalFilter: {obstacle}" if (obstacle := self.filter.stream_obstacle) else ""
+        return self.apply if self.guards or self.axis != -1 else self.live
 
     @property
     def streams_exactly(self) -> bool:
@@ -266,24 +253,7 @@ class SignalFilter(GapTransform):
         """The recursive filter that runs forwards and backwards over the whole, and which samples are kept: all."""
         if self.mode == "causal" or not isinstance(self.designed, IirFilter) or self.guards:
             return None
-        return (self.filter, 1) if isinstance(self.filter, ZeroPhaseFilter) else None
-
-    @property
-    def latency(self) -> int:
-        """By how many samples the output of a stream lags behind its input, at most; 0 for causal filters."""
-        return self.filter.latency + (self.max_gap or 0)
-
-    def rows_state(self, spec: ArraySpec) -> Any:
-        """The state before the first chunk: plain arrays by name."""
-        return self.filter.init_state(spec)
-
-    def step_rows(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """One chunk: bit for bit what the whole recording would give, or within `tolerance` of it."""
-        return self.filter.step(x, state)
-
-    def flush_rows(self, state: Any) -> Any | None:
-        """What zero phase still held back; `None` for causal filters."""
-        return self.filter.flush(state)
+        return (self.live, 1) if isinstance(self.live, ZeroPhaseFilter) else None
 
 
 def _frozen(value: Any) -> Any:

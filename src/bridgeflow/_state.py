@@ -1,4 +1,4 @@
-"""States written down: what a transform carries from chunk to chunk, as JSON can hold it, and back. No pickle.
+"""States of streams as JSON can hold them, and back: what a transform carries from chunk to chunk. No pickle.
 
 Arrays and tensors become base64 of their little-endian bytes, with dtype, shape and SHA-256; floats are written in
 hexadecimal, so that NaN, infinities and the last bit survive. Named tuples and dataclasses are written with the name of
@@ -20,48 +20,104 @@ import numpy as np
 from bridgeflow._optional import loaded, require
 from bridgeflow.errors import DataError
 
-__all__ = ["modules_of", "pack", "unpack"]
+__all__ = ["StreamState", "load_streams", "modules_of", "pack_state", "save_streams", "unpack_state"]
 
-_OURS: Final = ("bridgeflow.spec", "bridgeflow.pipeline.compose")
-"""Modules whose classes may stand in any state."""
+_VERSION: Final = 2
 
 _GENERATORS: Final = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 
 
-def pack(value: Any, *, modules: Collection[str] = ()) -> Any:
+def pack_state(value: Any, *, modules: Collection[str] = ()) -> Any:
     """A state as plain values that JSON can hold.
 
     Args:
         value: ndarrays, tensors, Arrow arrays, numbers, text, bytes, fractions, `None`, NumPy's random generators; in
             dictionaries (with text as keys), lists, tuples, sets of plain values, named tuples and dataclasses.
-        modules: modules that define named tuples and dataclasses of the state; those of `ComposeState` and `ArraySpec`
-            are known.
+        modules: modules that define the named tuples and dataclasses in it.
 
     Raises:
         DataError: something else, with its place.
 
-    >>> pack({"phase": (1, 3)})
+    >>> pack_state({"phase": (1, 3)})
     {'dict': {'phase': {'tuple': [1, 3]}}}
-    >>> unpack(pack((1.5, None, {"a": "b"})))
+    >>> unpack_state(pack_state((1.5, None, {"a": "b"})))
     (1.5, None, {'a': 'b'})
     """
-    return _Packer((*_OURS, *modules)).pack(value, "$")
+    return _Packer(modules).pack(value, "$")
 
 
-def unpack(packed: Any, *, modules: Collection[str] = ()) -> Any:
-    """The state that `pack` wrote; arrays are new memory, tensors are where they were.
+def unpack_state(packed: Any, *, modules: Collection[str] = ()) -> Any:
+    """The state that `pack_state` wrote; arrays are new memory, tensors are where they were.
 
     Raises:
-        DataError: the text is damaged, or of something that was not written by `pack`.
+        DataError: the text is damaged, or was not written by `pack_state`.
     """
-    return _Unpacker((*_OURS, *modules)).unpack(packed, "$")
+    return _Unpacker(modules).unpack(packed, "$")
 
 
 def modules_of(transform: Any) -> tuple[str, ...]:
-    """The modules in which the stages of a transform stand, whose classes its state may hold."""
+    """The modules whose classes a transform's state may hold: its own, those of its stages, that of `ArraySpec`."""
     stages: Iterable[Any] = getattr(transform, "stages", ())
     inner = (name for stage in stages for name in modules_of(stage))
-    return tuple(dict.fromkeys([type(transform).__module__, *inner]))
+    return tuple(dict.fromkeys(["bridgeflow.spec", type(transform).__module__, *inner]))
+
+
+@dataclasses.dataclass(slots=True)
+class StreamState:
+    """How far one stream has got.
+
+    Args:
+        position: samples so far: where the next chunk begins.
+        state: what its transform carries to the next chunk; `None` before the first one.
+        ended: whether its last chunk has come.
+    """
+
+    position: int = 0
+    state: Any = None
+    ended: bool = False
+
+
+def save_streams(transform: Any, axis: int, streams: Mapping[str, StreamState]) -> dict[str, Any]:
+    """Streams by name, as plain values that JSON can hold.
+
+    Args:
+        transform: what they go through; a saved state belongs to transforms that print alike.
+        axis: on which chunks follow each other.
+    """
+    modules = modules_of(transform)
+    each = {
+        name: {"position": one.position, "ended": one.ended, "state": pack_state(one.state, modules=modules)}
+        for name, one in streams.items()
+    }
+    return {"version": _VERSION, "transform": repr(transform), "axis": axis, "streams": each}
+
+
+def load_streams(saved: Any, transform: Any, axis: int) -> dict[str, StreamState]:
+    """The streams that `save_streams` wrote.
+
+    Raises:
+        DataError: they were saved by another transform or by another version of the format, or they are damaged.
+    """
+    lacking = {"version", "transform", "axis", "streams"} - set(saved if isinstance(saved, Mapping) else ())
+    if lacking:
+        raise DataError(f"load_state_dict: expected what state_dict() gave; it lacks {', '.join(sorted(lacking))}")
+    if saved["version"] != _VERSION:
+        raise DataError(f"load_state_dict: the state is of version {saved['version']!r}; this library reads {_VERSION}")
+    if (saved["transform"], saved["axis"]) != (repr(transform), axis):
+        raise DataError(
+            f"load_state_dict: the state was saved by {saved['transform']} along axis {saved['axis']}, and this is "
+            f"{transform!r} along axis {axis}; load it into an equal transform"
+        )
+    modules, streams = modules_of(transform), {}
+    for name, one in saved["streams"].items():
+        try:
+            position, ended, state = one["position"], one["ended"], unpack_state(one["state"], modules=modules)
+        except (KeyError, TypeError) as error:
+            raise DataError(f"stream {name!r}: the saved state is damaged: {error!r}") from error
+        if type(position) is not int or position < 0 or type(ended) is not bool:
+            raise DataError(f"stream {name!r}: the saved state is damaged: position {position!r}, ended {ended!r}")
+        streams[name] = StreamState(position, state, ended)
+    return streams
 
 
 class _Packer:

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridgeflow._state import modules_of, pack_state, unpack_state
 from bridgeflow.errors import DataError
-from bridgeflow.pipeline.checkpoint import modules_of, pack, unpack
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import Scale
@@ -39,7 +39,7 @@ class Foreign:
 
 
 def through(value: Any, modules: tuple[str, ...] = HERE) -> Any:
-    return unpack(json.loads(json.dumps(pack(value, modules=modules))), modules=modules)
+    return unpack_state(json.loads(json.dumps(pack_state(value, modules=modules))), modules=modules)
 
 
 PLAIN = st.recursive(
@@ -115,7 +115,7 @@ def test_records_of_the_transforms_modules():
     assert type(back["a"]) is Pair
     assert back["b"] == Record((1, [2]), Fraction(147, 160))
     spec = ArraySpec(kind="numpy", dtype="float64", shape=(2, None), flags=frozenset({"grad", "conj"}))
-    assert through(spec, ()) == spec
+    assert through(spec, ("bridgeflow.spec",)) == spec
 
 
 def test_a_random_generator_goes_on_where_it_was():
@@ -140,18 +140,18 @@ def test_a_random_generator_goes_on_where_it_was():
 )
 def test_what_is_no_state_is_refused(value, problem):
     with pytest.raises(DataError, match=problem):
-        pack(value, modules=HERE)
+        pack_state(value, modules=HERE)
 
 
 def test_classes_of_other_modules_are_neither_written_nor_looked_up():
     with pytest.raises(DataError, match="a class of no module of the transforms"):
-        pack(Pair(1, 2))
-    packed = pack(Pair(1, 2), modules=HERE)
+        pack_state(Pair(1, 2))
+    packed = pack_state(Pair(1, 2), modules=HERE)
     with pytest.raises(DataError, match="is no class of the transforms' states"):
-        unpack(packed)
+        unpack_state(packed)
     for name in (["subprocess", "Popen"], ["os", "system"], [__name__, "Foreign"], [__name__, "Pair.__init__"]):
         with pytest.raises(DataError, match="is no class"):
-            unpack({**packed, "class": name}, modules=(*HERE, "os", "subprocess"))
+            unpack_state({**packed, "class": name}, modules=(*HERE, "os", "subprocess"))
 
 
 @pytest.mark.parametrize(
@@ -169,27 +169,46 @@ def test_classes_of_other_modules_are_neither_written_nor_looked_up():
         {"ratio": [1, 0]},
         {"class": 3, "fields": {}},
         {"random": {"dict": {"bit_generator": "seed"}}},
-        {"tensor": {**pack(torch.ones(2))["tensor"], "dtype": "nn"}},
-        {"tensor": {**pack(torch.ones(2))["tensor"], "shape": [3]}},
-        {"array": {**pack(np.ones(2))["array"], "dtype": "O"}},
-        {"array": {**pack(np.ones(2))["array"], "shape": [7]}},
+        {"tensor": {**pack_state(torch.ones(2))["tensor"], "dtype": "nn"}},
+        {"tensor": {**pack_state(torch.ones(2))["tensor"], "shape": [3]}},
+        {"array": {**pack_state(np.ones(2))["array"], "dtype": "O"}},
+        {"array": {**pack_state(np.ones(2))["array"], "shape": [7]}},
     ],
 )
 def test_forged_text_is_an_error_that_says_so(packed):
     with pytest.raises(DataError, match="the saved state is damaged"):
-        unpack(packed)
+        unpack_state(packed)
 
 
 def test_a_flipped_bit_in_an_array_is_found():
-    packed = pack({"zi": np.arange(4.0)})
+    packed = pack_state({"zi": np.arange(4.0)})
     data = packed["dict"]["zi"]["array"]["data"]
     packed["dict"]["zi"]["array"]["data"] = ("B" if data[0] == "A" else "A") + data[1:]
     with pytest.raises(DataError, match=r"\$\.zi: the saved state is damaged: the SHA-256 of an array is another"):
-        unpack(packed)
+        unpack_state(packed)
+
+
+def test_the_state_of_a_filter():
+    state = {
+        "a": np.arange(6, dtype=">i4").reshape(2, 3),
+        "nested": [{"b": np.array(True), "c": None}, 1.5, "word"],
+        "text": np.array("torch bfloat16 cuda:0"),
+        "z": torch.tensor([1 + 2j]),
+        "empty": np.zeros((2, 0), "float32"),
+    }
+    back = through(state, ())
+    np.testing.assert_array_equal(back["a"], state["a"])
+    assert back["a"].dtype == np.int32
+    assert back["nested"][1:] == [1.5, "word"]
+    assert bool(back["nested"][0]["b"])
+    assert str(back["text"]) == "torch bfloat16 cuda:0"
+    assert back["z"].tolist() == [1 + 2j]
+    assert back["empty"].shape == (2, 0)
 
 
 def test_modules_are_those_of_all_stages():
     assert modules_of(Compose([Compose([Scale()]), len])) == (
+        "bridgeflow.spec",
         "bridgeflow.pipeline.compose",
         "bridgeflow.transforms.scale",
         "builtins",
