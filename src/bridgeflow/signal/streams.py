@@ -83,10 +83,10 @@ class Stream:
         stream = self._stream
         if stream.ended:
             raise DataError("this stream has been flushed: its recording is over; reset() begins another")
-        if kind_of(chunk) is None and not isinstance(chunk, Mapping):
+        if type(chunk) is not np.ndarray and kind_of(chunk) is None and not isinstance(chunk, Mapping):
             chunk = np.asarray(chunk)
-        state = self._first_state(chunk) if stream.state is None else stream.state
-        y, stream.state = self._run.step(chunk, state)
+        state = stream.state
+        y, stream.state = self._run.step(chunk, self._first_state(chunk) if state is None else state)
         stream.position += _samples(chunk, self._axis)
         return y
 
@@ -139,12 +139,11 @@ def any_length(spec: ArraySpec, axis: int) -> ArraySpec:
 
 def _samples(chunk: Any, axis: int) -> int:
     """The length of a chunk along time, of its first array where it is nested."""
-    if isinstance(chunk, np.ndarray):
-        shape: Any = chunk.shape
-    elif kind_of(chunk) is None:
+    if type(chunk) is np.ndarray:
+        return chunk.shape[axis if chunk.ndim > 1 else 0]
+    if kind_of(chunk) is None:
         return _samples(next(iter(leaves_of(chunk, lambda leaf: kind_of(leaf) is not None).values())), axis)
-    else:
-        shape = shape_of(chunk)
+    shape = shape_of(chunk)
     return int(shape[axis if len(shape) > 1 else 0] or 0)
 
 
