@@ -140,7 +140,7 @@ def any_length(spec: ArraySpec, axis: int) -> ArraySpec:
 def _samples(chunk: Any, axis: int) -> int:
     """The length of a chunk along time, of its first array where it is nested."""
     if type(chunk) is np.ndarray:
-        return chunk.shape[axis if chunk.ndim > 1 else 0]
+        return int(chunk.shape[axis if chunk.ndim > 1 else 0])
     if kind_of(chunk) is None:
         return _samples(next(iter(leaves_of(chunk, lambda leaf: kind_of(leaf) is not None).values())), axis)
     shape = shape_of(chunk)
