@@ -1,4 +1,4 @@
-"""The main job on the real recording: less hum, no wander, and every heartbeat where it was."""
+"""The main job on the real recording: less mains interference, no wander, and every heartbeat where it was."""
 
 from pathlib import Path
 
@@ -31,10 +31,10 @@ def peaks(x):
     return signal.find_peaks(x, prominence=1.0, distance=FS // 4)[0]
 
 
-def test_the_hum_is_gone(ecg):
+def test_mains_interference_is_removed(ecg):
     result, _, _ = ecg
-    assert result.hum.before_db > 12
-    assert result.hum.before_db - result.hum.after_db > 28
+    assert result.mains.before_db > 12
+    assert result.mains.before_db - result.mains.after_db > 28
     # And by somebody else's measure: the power between 59.8 and 60.2 Hz.
     frequency, before = signal.welch(result.pair.before, FS, nperseg=2048)
     _, after = signal.welch(result.pair.after, FS, nperseg=2048)

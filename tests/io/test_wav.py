@@ -161,7 +161,7 @@ def test_rates_that_a_wav_cannot_say(tmp_path, fs):
 
 
 def test_what_is_no_recording(tmp_path):
-    with pytest.raises(DataError, match=r"'sound': has shape \(2, 3, 4\), and a wav file holds instants by channels"):
+    with pytest.raises(DataError, match=r"'sound': has shape \(2, 3, 4\), and a wav file holds time steps by channels"):
         written(tmp_path / "a.wav", np.zeros((2, 3, 4), "int16"))
     with pytest.raises(DataError, match="70000 channels do not fit"):
         written(tmp_path / "a.wav", np.zeros((1, 70_000), "uint8"))

@@ -31,12 +31,12 @@ SPECS = {"v": ArraySpec(kind="numpy", dtype="float64", shape=(SAMPLES,), fs=FS)}
 TWO = {**SPECS, "w": SPECS["v"]}
 
 
-def sides(*stages, name="v", before=None, hum=None, seconds=None, specs=None):
+def sides(*stages, name="v", before=None, frequency=None, seconds=None, specs=None):
     if specs is None:
         specs = TWO if any(getattr(one, "keys", None) == ("w",) for one in stages) else SPECS
     found = plan_sides(Compose(stages), specs, name=name, before=before)
-    if hum is not None:
-        found.require_line(hum)
+    if frequency is not None:
+        found.require_line(frequency)
     if seconds is not None:
         found.require_stretch(seconds)
     return found
@@ -91,8 +91,8 @@ def test_whether_both_sides_are_in_one_unit(stages, before, one):
         ([Hilbert()], {}, r"after stage 1 \(Hilbert\) holds complex128, and what is measured are real numbers"),
         ([Stft(**CUT, fs=FS), Istft(**CUT, fs=FS)], {"before": "Stft"}, "set `before` to an earlier stage"),
         ([Window(length=30_000)], {}, r"after stage 1 \(Window\) has no samples along time"),
-        ([Window(length=500)], {"hum": 60.0}, "hum: needs a recording of at least 2 s, got 0.5 s"),
-        ([Resample(from_hz=1000, to_hz=100)], {"hum": 60.0}, "between 3 and 47 Hz can be measured at fs 100"),
+        ([Window(length=500)], {"frequency": 60.0}, "mains: needs a recording of at least 2 s, got 0.5 s"),
+        ([Resample(from_hz=1000, to_hz=100)], {"frequency": 60.0}, "between 3 and 47 Hz can be measured at fs 100"),
         ([NOTCH], {"seconds": (20.0, 24.0)}, "begins at 20 s, and 'v' before is 20 s long"),
         ([Window(length=5000)], {"seconds": (6.0, 8.0)}, "begins at 6 s, and 'v' after is 5 s long"),
     ],

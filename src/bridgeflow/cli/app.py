@@ -25,7 +25,7 @@ from bridgeflow.cli.progress import show_progress, show_steps
 from bridgeflow.errors import listed
 
 if TYPE_CHECKING:
-    from bridgeflow.engines.local import Hum, Pair
+    from bridgeflow.engines.local import Interference, Pair
     from bridgeflow.io import Source
     from bridgeflow.pipeline.job import Job
     from bridgeflow.transforms import Plan
@@ -135,7 +135,7 @@ def run(
                 job,
                 overwrite=overwrite,
                 progress=on_step,
-                picture=lambda pair, hum: drawn.extend(_drawn(job, pair, hum)),
+                picture=lambda pair, mains: drawn.extend(_drawn(job, pair, mains)),
             )
         picture = _publish_picture(job, drawn, overwrite=overwrite)
         say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
@@ -370,7 +370,7 @@ def _require_picture(job: Job) -> None:
         require_matplotlib()
 
 
-def _drawn(job: Job, pair: Pair, hum: Hum | None) -> list[bytes]:
+def _drawn(job: Job, pair: Pair, mains: Interference | None) -> list[bytes]:
     """The picture of the report, where it wants one."""
     report = job.report
     if report is None or report.png is None:
@@ -384,9 +384,9 @@ def _drawn(job: Job, pair: Pair, hum: Hum | None) -> list[bytes]:
         before_fs=pair.before_fs,
         title=job.source.path.stem,
         name=pair.name,
-        unit=report.unit,
+        unit=report.unit or "",
         one_unit=pair.one_unit,
-        hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
+        mains=None if mains is None else (mains.frequency, mains.before_db, mains.after_db),
         seconds=report.seconds,
     )
     return [before_after_png(what)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from bridgeflow.io import all_formats
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, open_regular, real_path
 from bridgeflow.io.output_roots import OutputRoots, default_output_roots, reserved_part
+from bridgeflow.io.sink import refused_option
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import MAX_THREADS, Job
 from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
@@ -151,50 +152,24 @@ class _Loader:
         self._map(["source"], "a map such as `{parquet: in.parquet}`")
         section = parse_section(self.document, ["source"], SourceSection, list(all_formats()))
         format, path = self._format_and_path("source")
-        if section.normalize and not all_formats()[format].writer.has_full_scale:
+        if section["normalize"] and not all_formats()[format].writer.has_full_scale:
             raise self.document.error(["source", "normalize"], f"a {format} file has no full scale; leave it out")
-        return JobSource(
-            path=path,
-            format=format,
-            columns=section.columns,
-            fs=section.fs,
-            nulls=section.nulls,
-            rows=section.rows,
-            normalize=section.normalize,
-            max_nbytes=section.max_nbytes,
-        )
+        return JobSource(path=path, format=format, **section)
 
     def _sink(self) -> JobSink:
         self._map(["sink"], "a map such as `{parquet: out.parquet}`")
         section = parse_section(self.document, ["sink"], SinkSection, list(all_formats()))
         format, path = self._format_and_path("sink")
-        writer = all_formats()[format].writer
-        wanted: Any
-        for key, wanted, takes in (
-            ("compression", section.compression, writer.compressions),
-            ("dtype", section.dtype, writer.dtypes),
-        ):
-            if wanted is not None and wanted not in takes:
-                known = " or ".join(map(repr, takes))
-                raise self.document.error(["sink", key], f"{format} takes {known}, got {quoted(wanted)}")
-        if section.normalize is not None and not writer.has_full_scale:
-            raise self.document.error(["sink", "normalize"], f"a {format} file has no full scale; leave it out")
         shards = self._map(["sink"])[format].plain().endswith("/")
-        if section.shard_rows is not None and not shards:
+        sink = JobSink(path=path, format=format, shards=shards, **section)
+        if refused := refused_option(all_formats()[format], sink):
+            raise self.document.error(["sink", refused[0]], refused[1])
+        if sink.shard_rows is not None and not shards:
             problem = f"is for a folder of shards, whose path ends with a slash; {quoted(path.name)} is one file"
             raise self.document.error(["sink", "shard_rows"], problem, at_key=True)
         if not shards:
             self._require_suffix(["sink", format], path, all_formats()[format].suffixes, f"{format} files end in")
-        return JobSink(
-            path=path,
-            format=format,
-            compression=section.compression,
-            dtype=section.dtype,
-            on_overflow=section.on_overflow,
-            normalize=section.normalize,
-            shards=shards,
-            shard_rows=section.shard_rows,
-        )
+        return sink
 
     def _threads(self, sink: JobSink) -> int | None:
         """How many recordings to work on at a time, where the file says it."""
@@ -210,24 +185,18 @@ class _Loader:
 
     def _report(self, transform: Compose) -> JobReport:
         self._map(["report"], "a map")
-        section = parse_section(self.document, ["report"], ReportSection)
+        report = JobReport(**parse_section(self.document, ["report"], ReportSection))
         stages = [type(stage).__name__ for stage in transform.stages]
-        if section.before is not None and section.before not in stages:
-            problem = f"there is no stage {quoted(section.before)}; {nearest(section.before, stages)}"
+        if report.before is not None and report.before not in stages:
+            problem = f"there is no stage {quoted(report.before)}; {nearest(report.before, stages)}"
             raise self.document.error(["report", "before"], problem)
-        if section.seconds is not None and not section.seconds[0] < section.seconds[1]:
-            raise self.document.error(["report", "seconds"], f"must go forward, got {list(section.seconds)}")
-        png = None if section.png is None else self._path(["report", "png"], section.png)
-        if png is not None:
-            self._require_suffix(["report", "png"], png, (".png",), "pictures end in")
-        return JobReport(
-            column=section.column,
-            before=section.before,
-            hum=section.hum,
-            unit=section.unit or "",
-            png=png,
-            seconds=section.seconds,
-        )
+        if report.seconds is not None and not report.seconds[0] < report.seconds[1]:
+            raise self.document.error(["report", "seconds"], f"must go forward, got {list(report.seconds)}")
+        if report.png is None:
+            return report
+        png = self._path(["report", "png"], str(report.png))
+        self._require_suffix(["report", "png"], png, (".png",), "pictures end in")
+        return replace(report, png=png)
 
     # --- transforms ---
 

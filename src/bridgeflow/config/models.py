@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias, TypeVar
+from dataclasses import fields
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from bridgeflow.config.document import Document, Steps, shown
 from bridgeflow.errors import ConfigError, nearest, quoted
-from bridgeflow.io import ColumnNulls, Compression, OnOverflow, SinkDtype
-from bridgeflow.pipeline.chunked import RowsAre
+from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
 
 __all__ = ["ReportSection", "Section", "SinkSection", "SourceSection", "parse_section"]
 
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Hertz: TypeAlias = Annotated[float, Field(gt=0, le=1e12)]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=1e9)]
-Nbytes: TypeAlias = Annotated[int, Field(ge=1, le=2**62)]
-Rows: TypeAlias = Annotated[int, Field(ge=1, le=10**12)]
 
 
 class Section(BaseModel):
@@ -29,90 +28,52 @@ class Section(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-class SourceSection(Section):
-    """What is read: one `format: path` (see `bridgeflow list`), and what to know about it. The path is that of a file,
-    of a folder of recordings, or a pattern (`*`, `?`, `[a-z]`, `**` for folders below).
-    """
-
-    columns: Annotated[tuple[Word, ...], Field(min_length=1)] | None = Field(
-        None,
-        description="Columns to read, in this order; all where left out. An npy file takes its one name from here.",
-    )
-    fs: Hertz | None = Field(
-        None,
-        description="Sampling rate in Hz; where left out, the file must say it. Transforms take their `fs` from here.",
-    )
-    nulls: ColumnNulls = Field(
-        "error",
-        description="`error` refuses columns with nulls; `keep` hands them to a transform that says what they become.",
-    )
-    rows: RowsAre | None = Field(
-        None,
-        description="What a row of several numbers is: `instants` of a recording, whose channels they are, or "
-        "`examples`, pieces of signal. Where left out, instants in wav files and examples in others.",
-    )
-    normalize: bool = Field(
-        False,
-        description="Of wav: integers become floats between -1 and 1, full scale; else they are the file's numbers.",
-    )
-    max_nbytes: Nbytes | None = Field(
-        None,
-        description="Most bytes that a file may become when it is decoded; where left out, 512 MiB, or 250 times the "
-        "bytes of the file where that is more.",
-    )
+def _section(name: str, options: type[Any], about: str) -> type[Section]:
+    """The section whose keys are those fields of a part of a job that are made by `bridgeflow.io.options.option`."""
+    hints = get_type_hints(options)
+    keys: dict[str, Any] = {
+        one.name: (
+            _written(hints[one.name]),
+            Field(one.default, description=one.metadata["about"], **one.metadata["limits"]),
+        )
+        for one in fields(options)
+        if "about" in one.metadata
+    }
+    return create_model(name, __base__=Section, __doc__=about, **keys)
 
 
-class SinkSection(Section):
-    """What is written: one `format: path`. An existing file is replaced on the word of the command line alone. A path
-    that ends with a slash is a folder of shards, which a job that was stopped goes on with.
-    """
-
-    compression: Compression | None = Field(
-        None, description="One of the format's words; where left out, the format's own choice."
-    )
-    dtype: SinkDtype | None = Field(
-        None, description="Element type that every column is written in; where left out, what the transforms make."
-    )
-    on_overflow: OnOverflow = Field(
-        "raise", description="What becomes of values that `dtype` cannot hold: an error, or the nearest it can."
-    )
-    normalize: bool | None = Field(
-        None,
-        description="Of wav: `true` where values are between -1 and 1, full scale, `false` for counts that are written "
-        "as they are. Where left out they are too, and what would be silence or clipped is refused.",
-    )
-    shard_rows: Rows | None = Field(
-        None,
-        description="For a folder: rows of a recording whose results become one shard; where left out, some 64 MiB "
-        "of input.",
-    )
+def _written(hint: Any) -> Any:
+    """The type of a value in a configuration: text has a length, paths are text, and seconds have a range."""
+    if hint in (str, Path):
+        return Word
+    if get_origin(hint) is tuple:
+        return tuple[tuple(Seconds if one is float else _written(one) for one in get_args(hint))]  # type: ignore[misc]
+    if get_origin(hint) is UnionType:
+        return Union[tuple(map(_written, get_args(hint)))]  # noqa: UP007  (made from a list)
+    return hint
 
 
-class ReportSection(Section):
-    """What is measured and drawn, of one column: before (what was read, or what a stage made of it) and after."""
-
-    column: Word | None = Field(None, description="The column; may be left out where there is only one.")
-    before: Word | None = Field(
-        None,
-        description="The first stage of this name makes the `before`, for instance the one that brings units; "
-        "where left out, `before` is what was read.",
-    )
-    hum: Hertz | None = Field(
-        None, description="Frequency in Hz whose hum is measured, against its neighbours, before and after."
-    )
-    unit: Word | None = Field(None, description="The unit of the values, for the picture's axis.")
-    png: Word | None = Field(None, description="Picture to draw: before and after, in time and as spectra.")
-    seconds: tuple[Seconds, Seconds] | None = Field(
-        None,
-        description="Stretch of time to draw, from and to, in seconds; a few seconds from the middle where left out.",
-    )
-
-
-_Section = TypeVar("_Section", bound=Section)
+SourceSection: Final = _section(
+    "SourceSection",
+    JobSource,
+    "What is read: one `format: path` (see `bridgeflow list`), and what to know about it. The path is that of a file, "
+    "of a folder of recordings, or a pattern (`*`, `?`, `[a-z]`, `**` for folders below).",
+)
+SinkSection: Final = _section(
+    "SinkSection",
+    JobSink,
+    "What is written: one `format: path`. An existing file is replaced on the word of the command line alone. A path "
+    "that ends with a slash is a folder of shards, which a job that was stopped continues.",
+)
+ReportSection: Final = _section(
+    "ReportSection",
+    JobReport,
+    "What is measured and drawn, of one column: before (what was read, or what a stage made of it) and after.",
+)
 
 
-def parse_section(document: Document, steps: Steps, model: type[_Section], others: Sequence[str] = ()) -> _Section:
-    """The section that stands at `steps`.
+def parse_section(document: Document, steps: Steps, model: type[Section], others: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of the section that stands at `steps`, by their keys.
 
     Args:
         others: keys that the section may have and that the caller reads; the model does not see them.
@@ -122,14 +83,14 @@ def parse_section(document: Document, steps: Steps, model: type[_Section], other
     """
     node = document.root.at(steps)
     assert isinstance(node.value, dict)
-    mine = {key: child.plain() for key, child in node.value.items() if key not in others}
-    known = [*others, *model.model_fields]
-    for key in mine:
-        if key not in known:
-            raise document.error([*steps, key], f"unknown key {quoted(key)}; {nearest(key, known)}", at_key=True)
+    values = {key: child.plain() for key, child in node.value.items() if key not in others}
+    keys = [*others, *model.model_fields]
+    for key in values:
+        if key not in keys:
+            raise document.error([*steps, key], f"unknown key {quoted(key)}; {nearest(key, keys)}", at_key=True)
     try:
-        # JSON's eyes, strictly: a list is how a tuple is written, but `true` is no number and `1` no text.
-        return model.model_validate_json(json.dumps(mine))
+        # In JSON's types, strictly: a list is how a tuple is written, but `true` is not a number and `1` not text.
+        return dict(model.model_validate_json(json.dumps(values)))
     except ValidationError as error:
         raise _first(document, steps, error.errors()) from None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import metadata
 from threading import Lock
 from typing import Any, Final, TypeAlias
@@ -20,7 +20,9 @@ from bridgeflow.io.commit import canonical, sha256_at
 from bridgeflow.io.files import Roots, data_error, open_regular
 from bridgeflow.io.mapped import Identity
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
+from bridgeflow.pipeline.job_parts import JobSink, JobSource
 from bridgeflow.signal.iir.engine import why_unavailable
+from bridgeflow.transforms.fields import plain
 
 __all__ = ["JobIdentity", "differences", "identify", "identity_parts", "require_hashed"]
 
@@ -75,28 +77,21 @@ def identity_parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
     source, sink = job.source, job.sink
     return {
         "configuration": {
-            "source": {
-                "format": source.format,
-                "columns": None if source.columns is None else list(source.columns),
-                "fs": source.fs,
-                "nulls": source.nulls,
-                "rows": source.rows,
-                **({"normalize": True} if source.normalize else {}),
-            },
+            "source": _chosen(source, without=("path", "max_nbytes")),
             "transforms": job.transform.to_config()["Compose"]["stages"],
-            "sink": {
-                "format": format_of(sink.path, sink.format).name,
-                "compression": sink.compression,
-                "dtype": sink.dtype,
-                "on_overflow": sink.on_overflow,
-                "shard_rows": sink.shard_rows,
-                **({} if sink.normalize is None else {"normalize": sink.normalize}),
-            },
+            "sink": {**_chosen(sink, without=("path", "shards")), "format": format_of(sink.path, sink.format).name},
             "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
         },
         "versions": {"bridgeflow": __version__, "native": why_unavailable("native") is None, **_versions()},
         "inputs": inputs,
     }
+
+
+def _chosen(part: JobSource | JobSink, *, without: tuple[str, ...]) -> dict[str, Any]:
+    """The options that are not at their defaults, so that a new one leaves the identities of other jobs as they are."""
+    chosen = {one.name: getattr(part, one.name) for one in fields(part) if one.name not in without}
+    defaults = {one.name: one.default for one in fields(part)}
+    return {name: plain(value) for name, value in chosen.items() if value != defaults[name]}
 
 
 def differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> str:

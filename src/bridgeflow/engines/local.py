@@ -20,12 +20,12 @@ from bridgeflow.io.sink import Sink
 from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job
-from bridgeflow.pipeline.measure import hum_db
+from bridgeflow.pipeline.measure import interference_db
 from bridgeflow.spec import Exchange, itemsize
 from bridgeflow.transforms import LeafTransform
 from bridgeflow.transforms.runner import Runner, Stage
 
-__all__ = ["CopyMade", "Hum", "OnStep", "Pair", "Picture", "Result", "run_job"]
+__all__ = ["CopyMade", "Interference", "OnStep", "Pair", "Picture", "Result", "run_job"]
 
 OnStep = Callable[["StageId | str", int, int], None]
 """Called before each step with the stage, or the name of another step, its number from 0, and how many there are; at
@@ -47,8 +47,8 @@ class CopyMade:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hum:
-    """How far a line stands above its neighbours in the spectrum, in dB; see `bridgeflow.pipeline.measure.hum_db`."""
+class Interference:
+    """How far the mains frequency is above its neighbours in the spectrum; see `pipeline.measure.interference_db`."""
 
     frequency: float
     before_db: float
@@ -70,7 +70,7 @@ class Pair:
     one_unit: bool = True
 
 
-Picture = Callable[[Pair, "Hum | None"], None]
+Picture = Callable[[Pair, "Interference | None"], None]
 """Called with what a report is about, before the results are written."""
 
 
@@ -87,7 +87,7 @@ class Result:
         saturated: values that the sink's `dtype` could not hold, and that became the nearest it can.
         beyond: float samples beyond full scale in a file of audio, which players clip.
         crossings: how many there were; copies: those that copied, and why.
-        hum: measured where the report asks for it.
+        mains: measured where the report asks for it.
         pair: the reported column, where a report is asked for.
         receipt: what was published.
     """
@@ -99,7 +99,7 @@ class Result:
     took: dict[StageId | str, float]
     crossings: int
     copies: tuple[CopyMade, ...]
-    hum: Hum | None
+    mains: Interference | None
     pair: Pair | None = field(repr=False)
     receipt: Receipt
     rows_written: int = 0
@@ -186,11 +186,11 @@ class _FileRun:
         # Measured before anything is written: what cannot be reported must not leave half of its results behind.
         with job.locating("report"):
             pair = self._pair(before, made)
-        with job.locating("report", "hum"):
-            hum = None if pair is None else _hum(job, pair)
+        with job.locating("report", "mains"):
+            mains = None if pair is None else _interference(job, pair)
         if pair is not None and self._picture is not None:
             with job.locating("report", "png"):
-                self._picture(pair, hum)
+                self._picture(pair, mains)
         with trace() as last_crossings, clock.step():
             written = self._write(lambda sink: self._write_all(sink, layout.closed(made, job.axes(source))))
         clock.done()
@@ -200,7 +200,7 @@ class _FileRun:
             took=clock.took,
             crossings=len(exchanges),
             copies=_copies(exchanges),
-            hum=hum,
+            mains=mains,
             pair=pair,
             **written,
         )
@@ -246,7 +246,7 @@ class _FileRun:
             took=took,
             crossings=crossings,
             copies=tuple(replace(copy, nbytes=nbytes) for copy, nbytes in copies.items()),
-            hum=None,
+            mains=None,
             pair=None,
             chunks=chunks,
             **written,
@@ -255,7 +255,7 @@ class _FileRun:
     def _pair(self, before: Any, after: Any) -> Pair | None:
         """The reported column, or `None` where nothing needs it."""
         report = self._job.report
-        if report is None or (report.hum is None and report.png is None):
+        if report is None or (report.mains is None and report.png is None):
             return None
         name = self._job.report_column(after)
         if name not in before:
@@ -284,8 +284,8 @@ class _FileRun:
     def _told(self, *, read: _Amount, **facts: Any) -> Result:
         source = self._source
         fs = self._source_fs
-        instants = self._job.layout(source).rows == "instants"
-        long = source.rows if instants else max(read.along_time.values())
+        is_recording = self._job.layout(source).rows == "time_steps"
+        long = source.rows if is_recording else max(read.along_time.values())
         seconds = None if fs is None else long / fs
         return Result(rows=source.rows, samples=read.values, fs=fs, seconds=seconds, **facts)
 
@@ -330,12 +330,13 @@ def _real(name: str, column: Any) -> np.ndarray:
     return values.astype(np.float64, copy=False)
 
 
-def _hum(job: Job, pair: Pair) -> Hum | None:
-    if job.report is None or job.report.hum is None:
+def _interference(job: Job, pair: Pair) -> Interference | None:
+    if job.report is None or job.report.mains is None:
         return None
-    frequency = job.report.hum
-    before, after = hum_db(pair.before, pair.before_fs, frequency), hum_db(pair.after, pair.fs, frequency)
-    return Hum(frequency=frequency, before_db=before, after_db=after)
+    frequency = job.report.mains
+    before = interference_db(pair.before, pair.before_fs, frequency)
+    after = interference_db(pair.after, pair.fs, frequency)
+    return Interference(frequency=frequency, before_db=before, after_db=after)
 
 
 def _copies(crossings: Iterable[Exchange]) -> tuple[CopyMade, ...]:

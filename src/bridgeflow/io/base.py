@@ -19,7 +19,7 @@ from bridgeflow.errors import nearest
 from bridgeflow.io.dtypes import SinkDtype
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
-from bridgeflow.io.options import Compression, Settings, SinkOptions, SourceOptions
+from bridgeflow.io.options import Compression, Settings, SourceOptions, WriterOptions
 from bridgeflow.policy import words
 from bridgeflow.spec import ArraySpec
 
@@ -110,7 +110,7 @@ class Writer(ABC):
     """Whether the format says what the loudest value is, as those of audio do."""
 
     @abstractmethod
-    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:
         """Begin the file with the schema of `first`, whose rows come again with `append`."""
 
     @abstractmethod

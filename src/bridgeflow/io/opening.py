@@ -13,7 +13,7 @@ from bridgeflow.io.folders import FolderReader, listed
 from bridgeflow.io.formats.registry import all_formats, format_of
 from bridgeflow.io.in_memory import memory_reader
 from bridgeflow.io.listing import has_pattern
-from bridgeflow.io.options import ColumnNulls, SourceOptions
+from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.io.source import Source
 
 __all__ = ["open_source", "reopen"]
@@ -66,7 +66,7 @@ def open_source(
         array([7, 0])
     """
     wanted = None if columns is None else tuple(columns)
-    options = SourceOptions(
+    options = OpenOptions(
         format=format,
         columns=wanted,
         nulls=nulls,
@@ -97,7 +97,7 @@ def open_source(
         os.close(descriptor)
 
 
-def _check(options: SourceOptions) -> None:
+def _check(options: OpenOptions) -> None:
     if type(options.normalize) is not bool:
         raise ValueError(f"normalize: expected True or False, got {options.normalize!r}")
     limit = options.max_nbytes
@@ -105,7 +105,7 @@ def _check(options: SourceOptions) -> None:
         raise ValueError(f"max_nbytes: expected a number of bytes of at least 1, or None, got {limit!r}")
 
 
-def reopen(given: Any, options: SourceOptions, identity: Any) -> Source:
+def reopen(given: Any, options: OpenOptions, identity: Any) -> Source:
     """The source that was pickled: the same files, unchanged.
 
     Raises:
@@ -116,7 +116,7 @@ def reopen(given: Any, options: SourceOptions, identity: Any) -> Source:
     return source
 
 
-def _folder(path: Path, options: SourceOptions) -> FolderReader:
+def _folder(path: Path, options: OpenOptions) -> FolderReader:
     """The reader of the files of a folder or pattern."""
 
     def opened(file: Path) -> Source:

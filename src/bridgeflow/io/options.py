@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -13,7 +13,18 @@ from bridgeflow.io.commit import canonical
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype
 from bridgeflow.io.files import Roots, data_error
 
-__all__ = ["ColumnNulls", "Compression", "Settings", "SinkOptions", "SourceOptions", "parse_settings"]
+__all__ = [
+    "ColumnNulls",
+    "Compression",
+    "OpenOptions",
+    "Settings",
+    "SinkOptions",
+    "SourceOptions",
+    "WriterOptions",
+    "option",
+    "options_of",
+    "parse_settings",
+]
 
 ColumnNulls: TypeAlias = Literal["error", "keep"]
 """What a source does with nulls: refuse the column, or hand them on to a transform that knows what to do with them."""
@@ -28,17 +39,50 @@ SETTINGS_KEY = b"bridgeflow"
 """The schema metadata entry that holds the settings as JSON."""
 
 
+def option(default: Any, about: str, **limits: Any) -> Any:
+    """A field of options that a configuration may set.
+
+    Args:
+        about: what it means, for the schema of a configuration.
+        limits: of its values there, by pydantic's names (`gt`, `le`, `min_length`, ...).
+    """
+    return field(default=default, metadata={"about": about, "limits": limits})
+
+
+def options_of(cls: type[Any], options: Any) -> dict[str, Any]:
+    """The fields of `cls` with their values in `options`, which is of that class or of one derived from it.
+
+    >>> options_of(SinkOptions, SinkOptions(dtype="int16"))["dtype"]
+    'int16'
+    """
+    return {one.name: getattr(options, one.name) for one in fields(cls)}
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceOptions:
-    """How a source is to be opened: the arguments of `open_source`."""
+    """How a source is read: arguments of `open_source`, fields of a job's source, and keys in its configuration."""
 
     format: str | None = None
-    columns: tuple[str, ...] | None = None
-    nulls: ColumnNulls = "error"
-    normalize: bool = False
-    max_nbytes: int | None = None
-    mapped: bool = True
-    roots: Roots = None
+    columns: tuple[str, ...] | None = option(
+        None,
+        "Columns to read, in this order; all where left out. An npy file takes its one name from here.",
+        min_length=1,
+    )
+    nulls: ColumnNulls = option(
+        "error",
+        "`error` refuses columns with nulls; `keep` hands them to a transform that says what they become.",
+    )
+    normalize: bool = option(
+        False,
+        "Of wav: integers become floats between -1 and 1, full scale; else they are the file's numbers.",
+    )
+    max_nbytes: int | None = option(
+        None,
+        "Most bytes that a file may become when it is decoded; where left out, 512 MiB, or 250 times the bytes of the "
+        "file where that is more.",
+        ge=1,
+        le=2**62,
+    )
 
     def require_small(self, path: Path, becomes: int, nbytes: int) -> None:
         """Refuse a file that becomes more than it may when it is decoded: a few bytes can say a great deal.
@@ -61,21 +105,37 @@ _BECOMES, _TIMES = 512 << 20, 250
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenOptions(SourceOptions):
+    """All arguments of `open_source`: how a source is read, whether its file is mapped, and where it must lie."""
+
+    mapped: bool = True
+    roots: Roots = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SinkOptions:
-    """How a sink writes, apart from its path and format: the arguments of `open_sink`.
+    """How a sink writes: arguments of `open_sink`, fields of a job's sink, and keys in its configuration."""
 
-    Attributes:
-        compression: `None` for the format's own choice.
-        dtype: what the values of every column become; `None` for what they are.
-        on_overflow: what becomes of values that `dtype` cannot hold.
-        normalize: whether values are between -1 and 1, full scale; see `open_sink`.
-        settings: plain values to store.
-    """
+    compression: Compression | None = option(
+        None, "One of the format's words; where left out, the format's own choice."
+    )
+    dtype: SinkDtype | None = option(
+        None, "Element type that every column is written in; where left out, what the transforms make."
+    )
+    on_overflow: OnOverflow = option(
+        "raise", "What becomes of values that `dtype` cannot hold: an error, or the nearest it can."
+    )
+    normalize: bool | None = option(
+        None,
+        "Of wav: `true` where values are between -1 and 1, full scale, `false` for counts that are written as they "
+        "are. Where left out they are too, and what would be silence or clipped is refused.",
+    )
 
-    compression: Compression | None = None
-    dtype: SinkDtype | None = None
-    on_overflow: OnOverflow = "raise"
-    normalize: bool | None = None
+
+@dataclass(frozen=True, kw_only=True)
+class WriterOptions(SinkOptions):
+    """How a writer writes: the options of its sink, and the plain values to store (`settings`)."""
+
     settings: Settings = field(default_factory=dict)
 
     @property

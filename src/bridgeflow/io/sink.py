@@ -12,17 +12,17 @@ from typing import Any, BinaryIO
 
 from bridgeflow.bridge import to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError, StageId
+from bridgeflow.errors import BridgeflowError, StageId, quoted
 from bridgeflow.io.base import Columns, Format, Writer
 from bridgeflow.io.commit import Overwrite, Receipt, publish
 from bridgeflow.io.dtypes import OnOverflow, SinkDtype, fit
 from bridgeflow.io.files import Roots, data_error, first_line, not_supported
 from bridgeflow.io.formats.registry import all_formats, format_of
 from bridgeflow.io.full_scale import SCALE_REMEDY, Level, from_unit
-from bridgeflow.io.options import Compression, SinkOptions
+from bridgeflow.io.options import Compression, SinkOptions, WriterOptions, options_of
 from bridgeflow.policy import parse_word
 
-__all__ = ["Sink", "open_sink", "require_writable"]
+__all__ = ["Sink", "open_sink", "refused_option", "require_writable"]
 
 
 class Sink:
@@ -38,18 +38,10 @@ class Sink:
         receipt: path, size and SHA-256; there once the file is published.
     """
 
-    def __init__(self, path: Path, format: Format, file: BinaryIO, options: SinkOptions) -> None:
-        for option, given, takes in (
-            ("compression", options.compression, format.writer.compressions),
-            ("dtype", options.dtype, format.writer.dtypes),
-        ):
-            if given is not None and given not in takes:
-                raise ValueError(f"{option}: {format.name} takes {', '.join(map(repr, takes))}, got {given!r}")
+    def __init__(self, path: Path, format: Format, file: BinaryIO, options: WriterOptions) -> None:
+        if refused := refused_option(format, options):
+            raise ValueError(": ".join(refused))
         parse_word(options.on_overflow, OnOverflow, field="on_overflow")
-        if options.normalize not in (None, False, True):
-            raise ValueError(f"normalize: true, false or nothing, got {options.normalize!r}")
-        if options.normalize is not None and not format.writer.has_full_scale:
-            raise ValueError(f"normalize: a {format.name} file has no full scale; leave it out")
         self.path = path
         self.rows = 0
         self.saturated = self.beyond = 0
@@ -151,7 +143,9 @@ class Sink:
 
 
 @contextmanager
-def writing(path: Path, format: Format, options: SinkOptions, *, overwrite: Overwrite, roots: Roots) -> Iterator[Sink]:
+def writing(
+    path: Path, format: Format, options: WriterOptions, *, overwrite: Overwrite, roots: Roots
+) -> Iterator[Sink]:
     """The `Sink` of one file, published when the block ends and gone when it fails."""
     with publish(path, overwrite=overwrite, roots=roots) as output:
         sink = Sink(path, format, output.file, options)
@@ -219,7 +213,7 @@ def open_sink(
     other = next((one.name for one in all_formats().values() if suffix in one.suffixes and one is not form), None)
     if other is not None and suffix not in form.suffixes:
         raise data_error(path, f"{suffix} is a suffix of {other} files, not of {form.name}", "give it another name")
-    options = SinkOptions(
+    options = WriterOptions(
         compression=compression, dtype=dtype, on_overflow=on_overflow, normalize=normalize, settings=settings or {}
     )
     with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
@@ -231,23 +225,36 @@ def require_writable(
     columns: Mapping[str, Any],
     *,
     format: str | None = None,
-    compression: Compression | None = None,
-    dtype: SinkDtype | None = None,
-    normalize: bool | None = None,
+    options: SinkOptions | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuse columns that a file could not hold, by their kinds, types and shapes; nothing is written.
 
     Args:
-        path, format, compression, dtype, normalize, settings: as for `open_sink`.
+        path, format, settings: as for `open_sink`.
         columns: a few rows.
+        options: how the sink writes.
 
     Raises:
         DataError: as writing them would.
     """
-    options = SinkOptions(compression=compression, dtype=dtype, normalize=normalize, settings=settings or {})
-    sink = Sink(Path(path), format_of(path, format), BytesIO(), options)
+    words = options_of(SinkOptions, options or SinkOptions())
+    sink = Sink(Path(path), format_of(path, format), BytesIO(), WriterOptions(**words, settings=settings or {}))
     try:
         sink.write(dict(columns))
     finally:
         sink._abandon()
+
+
+def refused_option(format: Format, options: SinkOptions) -> tuple[str, str] | None:
+    """The first option that a format does not take: its name, and what is wrong with its value."""
+    writer = format.writer
+    for name, words in (("compression", writer.compressions), ("dtype", writer.dtypes)):
+        value = getattr(options, name)
+        if value is not None and value not in words:
+            return name, f"{format.name} takes {' or '.join(map(repr, words))}, got {quoted(value)}"
+    if options.normalize not in (None, False, True):
+        return "normalize", f"true, false or nothing, got {options.normalize!r}"
+    if options.normalize is not None and not writer.has_full_scale:
+        return "normalize", f"a {format.name} file has no full scale; leave it out"
+    return None

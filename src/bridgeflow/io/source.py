@@ -15,7 +15,7 @@ import numpy as np
 from bridgeflow.errors import BridgeflowError, printable
 from bridgeflow.io.base import Arrays, Columns, Format, Part, Reader
 from bridgeflow.io.files import Unsupported, data_error, first_line, not_supported, shown
-from bridgeflow.io.options import ColumnNulls, SourceOptions
+from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec
 
@@ -47,9 +47,9 @@ class Source:
         given: Any,
         path: Path,
         format: Format | None,
-        options: SourceOptions,
+        options: OpenOptions,
         make: Callable[[], Reader],
-        reopen: Callable[[Any, SourceOptions, Any], Source],
+        reopen: Callable[[Any, OpenOptions, Any], Source],
     ) -> None:
         self.path = path
         self.format: Format | None = format

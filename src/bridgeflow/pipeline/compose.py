@@ -260,7 +260,7 @@ class Compose(Transform):
         return axes
 
     def check_time_axis(self, spec: Any) -> None:
-        """Refuse stages that look along another axis than the last, on which instants follow each other here.
+        """Refuse stages that look along another axis than the last, on which time steps follow each other here.
 
         Args:
             spec: of the data, as for `init_state`, time last.
@@ -279,7 +279,7 @@ class Compose(Transform):
                     if place not in cut and not in_time(stage, axes[place], one.ndim):
                         lengths = ", ".join("?" if n is None else str(n) for n in one.shape)
                         error = ConfigError(
-                            f"axis={stage.axis} is not time here: its rows are instants, and transforms are given "
+                            f"axis={stage.axis} is not time here: its rows are time steps, and transforms are given "
                             f"[{lengths}], time last; leave axis out",
                             field="axis",
                         )

@@ -29,6 +29,7 @@ from bridgeflow.io import (
 from bridgeflow.io.commit import JOB_RECORD
 from bridgeflow.io.files import data_error, require_output
 from bridgeflow.io.full_scale import SCALE_REMEDY
+from bridgeflow.io.options import SinkOptions, SourceOptions, options_of
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.chunked import Layout, different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.compose import Compose
@@ -155,16 +156,7 @@ class Job:
 
     def _opened(self, path: Path) -> Source:
         wanted = self.source
-        source = open_source(
-            path,
-            format=wanted.format,
-            columns=wanted.columns,
-            nulls=wanted.nulls,
-            normalize=wanted.normalize,
-            max_nbytes=wanted.max_nbytes,
-            mapped=False,
-            roots=self.roots,
-        )
+        source = open_source(path, **options_of(SourceOptions, wanted), mapped=False, roots=self.roots)
         if source.rows == 0:
             source.close()
             raise data_error(source.path, "has no rows", "there is nothing to transform")
@@ -204,10 +196,7 @@ class Job:
             path or wanted.path,
             format=wanted.format,
             overwrite=overwrite,
-            compression=wanted.compression,
-            dtype=wanted.dtype,
-            on_overflow=wanted.on_overflow,
-            normalize=wanted.normalize,
+            **options_of(SinkOptions, wanted),
             settings=settings,
             roots=self.output_roots,
         )
@@ -259,7 +248,7 @@ class Job:
         layout = self.layout(source)
         try:
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
-            if layout.rows == "instants":
+            if layout.rows == "time_steps":
                 self.transform.check_time_axis(layout.specs(self.specs(source)))
         except BridgeflowError as error:
             self.locate_stage(error)
@@ -287,9 +276,7 @@ class Job:
             require_writable,
             wanted.path,
             format=wanted.format,
-            compression=wanted.compression,
-            dtype=wanted.dtype,
-            normalize=wanted.normalize,
+            options=wanted,
             settings={} if fs is None else {"fs": fs},
         )
         with self.locating(*self.sink_steps):
@@ -342,7 +329,7 @@ class Job:
         flat = all(spec.ndim < 2 for spec in source.specs.values())
         return Layout(
             self.source.rows
-            or ("instants" if flat or (source.format is not None and source.format.name == "wav") else "examples")
+            or ("time_steps" if flat or (source.format is not None and source.format.name == "wav") else "examples")
         )
 
     def chunk_rows(self, source: Source) -> int:
@@ -383,7 +370,7 @@ class Job:
         """Why a recording must be read whole; empty where it can go through in chunks."""
         if plan.obstacles:
             return "; ".join(dict.fromkeys(plan.obstacles))
-        if self.report is not None and (self.report.hum is not None or self.report.png is not None):
+        if self.report is not None and (self.report.mains is not None or self.report.png is not None):
             return "the report measures the whole recording"
         return ""
 
@@ -411,14 +398,14 @@ class Job:
         if report is None or not isinstance(plan.result, dict):
             return None
         name = self.report_column(plan.result)
-        if report.hum is None and report.png is None:
+        if report.mains is None and report.png is None:
             return None
         specs = self.layout(source).specs(self.specs(source))
         with self.locating("report"):
             sides = plan_sides(self.transform, specs, name=name, before=report.before)
-        if sides is not None and report.hum is not None:
-            with self.locating("report", "hum"):
-                sides.require_line(report.hum)
+        if sides is not None and report.mains is not None:
+            with self.locating("report", "mains"):
+                sides.require_line(report.mains)
         if sides is not None and report.png is not None and report.seconds is not None:
             with self.locating("report", "seconds"):
                 sides.require_stretch(report.seconds)

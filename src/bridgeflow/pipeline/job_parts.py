@@ -5,35 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridgeflow.io import ColumnNulls, Compression, OnOverflow, SinkDtype
 from bridgeflow.io.listing import has_pattern
+from bridgeflow.io.options import SinkOptions, SourceOptions, option
 from bridgeflow.pipeline.chunked import RowsAre
 
 __all__ = ["JobReport", "JobSink", "JobSource"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSource:
-    """What is read.
-
-    Args:
-        path, format: the file, or the folder or pattern of many; `format=None` for what the suffix says.
-        columns: names to read; `None` for all.
-        fs: sampling rate in Hz; `None` for what the file says.
-        nulls: `"error"`, or `"keep"` to hand them on.
-        rows: what a row is, where it holds several numbers: `"instants"` of a recording, or `"examples"`; `None` for
-            instants in wav files, examples in others.
-        normalize, max_nbytes: see `bridgeflow.io.open_source`.
-    """
+class JobSource(SourceOptions):
+    """What is read: the path of a file, of a folder of many, or a pattern; and how."""
 
     path: Path
-    format: str | None = None
-    columns: tuple[str, ...] | None = None
-    fs: float | None = None
-    nulls: ColumnNulls = "error"
-    rows: RowsAre | None = None
-    normalize: bool = False
-    max_nbytes: int | None = None
+    fs: float | None = option(
+        None,
+        "Sampling rate in Hz; where left out, the file must say it. Transforms take their `fs` from here.",
+        gt=0,
+        le=1e12,
+    )
+    rows: RowsAre | None = option(
+        None,
+        "What a row of several numbers is: `time_steps` of a recording, whose channels they are, or `examples`, pieces "
+        "of signal. Where left out, time steps in wav files and examples in others.",
+    )
 
     @property
     def is_many(self) -> bool:
@@ -49,45 +43,44 @@ class JobSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobSink:
-    """What is written.
+class JobSink(SinkOptions):
+    """What is written, and how.
 
     Args:
         path, format: the file, or with `shards` the folder; `format=None` for what its suffix says.
-        compression: one of the format's words; `None` for the format's own choice.
-        dtype: element type that every column is written in; `None` for what the transforms make.
-        on_overflow: what becomes of values that `dtype` cannot hold.
-        normalize: of wav, whether values are between -1 and 1, full scale; see `bridgeflow.io.open_sink`.
-        shards: write a folder of shards, each committed by itself, so that a job that was killed goes on where it was.
-        shard_rows: rows of a recording whose results become one shard; `None` for some 64 MiB of input.
+        shards: write a folder of shards, each committed by itself, so that a job that was killed continues.
     """
 
     path: Path
     format: str | None = None
-    compression: Compression | None = None
-    dtype: SinkDtype | None = None
-    on_overflow: OnOverflow = "raise"
-    normalize: bool | None = None
     shards: bool = False
-    shard_rows: int | None = None
+    shard_rows: int | None = option(
+        None,
+        "For a folder: rows of a recording whose results become one shard; where left out, some 64 MiB of input.",
+        ge=1,
+        le=10**12,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobReport:
-    """What is measured and drawn, of one column.
+    """What is measured and drawn, of one column: before (what was read, or what a stage made of it) and after."""
 
-    Args:
-        column: its name; `None` where there is only one.
-        before: name of the stage whose result is the "before"; `None` for what was read.
-        hum: frequency in Hz to measure against its neighbours; `None` not to.
-        unit: of the values, for the picture's axis.
-        png: picture to draw; `None` for none.
-        seconds: stretch of time to draw; `None` for a few seconds from the middle.
-    """
-
-    column: str | None = None
-    before: str | None = None
-    hum: float | None = None
-    unit: str = ""
-    png: Path | None = None
-    seconds: tuple[float, float] | None = None
+    column: str | None = option(None, "The column; may be left out where there is only one.")
+    before: str | None = option(
+        None,
+        "The first stage of this name makes the `before`, for instance the one that brings units; where left out, "
+        "`before` is what was read.",
+    )
+    mains: float | None = option(
+        None,
+        "Frequency of the mains in Hz, whose interference is measured against its neighbours, before and after.",
+        gt=0,
+        le=1e12,
+    )
+    unit: str | None = option(None, "The unit of the values, for the picture's axis.")
+    png: Path | None = option(None, "Picture to draw: before and after, in time and as spectra.")
+    seconds: tuple[float, float] | None = option(
+        None,
+        "Stretch of time to draw, from and to, in seconds; a few seconds from the middle where left out.",
+    )

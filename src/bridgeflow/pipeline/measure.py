@@ -8,7 +8,7 @@ import numpy as np
 
 from bridgeflow.errors import DataError
 
-__all__ = ["hum_db", "require_line", "spectrum"]
+__all__ = ["interference_db", "require_line", "spectrum"]
 
 _SEGMENT_SECONDS = 5.0
 """At least this long is a segment of the averaged spectrum, so bins are at most 0.2 Hz apart."""
@@ -62,7 +62,7 @@ def _whole_segments(x: np.ndarray, length: int) -> np.ndarray:
     return whole
 
 
-def hum_db(x: Any, fs: float, frequency: float) -> float:
+def interference_db(x: Any, fs: float, frequency: float) -> float:
     """How far a line in the spectrum stands above its neighbours, in dB; negative where a filter has cut a hole.
 
     The highest of the three bins around `frequency`, against the median of the bins from 1 to 3 Hz away on both sides.
@@ -77,7 +77,7 @@ def hum_db(x: Any, fs: float, frequency: float) -> float:
 
     >>> t = np.arange(0, 60, 1 / 360)
     >>> noise = np.random.default_rng(0).normal(size=t.size)
-    >>> round(hum_db(noise, 360, 60)), round(hum_db(noise + np.sin(2 * np.pi * 60 * t), 360, 60))
+    >>> round(interference_db(noise, 360, 60)), round(interference_db(noise + np.sin(2 * np.pi * 60 * t), 360, 60))
     (0, 25)
     """
     require_line(fs, frequency, np.shape(x)[-1])
@@ -97,11 +97,11 @@ def require_line(fs: float, frequency: float, samples: int | None) -> None:
         samples: along time; `None` where their number is not known.
 
     Raises:
-        DataError: as for `hum_db`.
+        DataError: as for `interference_db`.
     """
     if not 3 < frequency < fs / 2 - 3:
         raise DataError(
-            f"hum: a frequency between 3 and {fs / 2 - 3:g} Hz can be measured at fs {fs:g}, got {frequency:g}"
+            f"mains: a frequency between 3 and {fs / 2 - 3:g} Hz can be measured at fs {fs:g}, got {frequency:g}"
         )
     if samples is not None and fs / max(_segment(fs, samples), 1) > _WIDEST_BIN:
-        raise DataError(f"hum: needs a recording of at least 2 s, got {samples / fs:g} s; leave `hum` out")
+        raise DataError(f"mains: needs a recording of at least 2 s, got {samples / fs:g} s; leave `mains` out")

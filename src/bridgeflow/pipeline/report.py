@@ -36,14 +36,14 @@ class Sides:
     after_samples: int | None = None
     one_unit: bool = True
 
-    def require_line(self, hum: float) -> None:
+    def require_line(self, frequency: float) -> None:
         """Refuse to measure a line at this frequency where one of the sides does not allow it.
 
         Raises:
-            DataError: as for `bridgeflow.pipeline.measure.hum_db`.
+            DataError: as for `bridgeflow.pipeline.measure.interference_db`.
         """
-        require_line(self.before_fs, hum, self.before_samples)
-        require_line(self.after_fs, hum, self.after_samples)
+        require_line(self.before_fs, frequency, self.before_samples)
+        require_line(self.after_fs, frequency, self.after_samples)
 
     def require_stretch(self, seconds: tuple[float, float]) -> None:
         """Refuse to draw a stretch of time that a side does not have.
@@ -105,7 +105,7 @@ def plan_sides(
 
 _REMEDY = {
     "before": "set `before` to an earlier stage, or leave it out for what was read",
-    "after": "leave the picture and `hum` out, or report on a job that ends earlier",
+    "after": "leave the picture and `mains` out, or report on a job that ends earlier",
 }
 
 

@@ -17,7 +17,7 @@ from bridgeflow.io.columns import Regroup, column_spec, group_rows, to_batch
 from bridgeflow.io.files import not_supported
 from bridgeflow.io.formats.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import Compression, SinkOptions, SourceOptions, parse_settings
+from bridgeflow.io.options import Compression, SourceOptions, WriterOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 
 __all__ = ["FORMATS"]
@@ -155,7 +155,7 @@ class _IpcWriter(Writer):
 
     compressions: ClassVar[tuple[Compression, ...]] = ("none", "lz4", "zstd")
 
-    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:
         self._path = path
         self._schema = to_batch(path, first).schema.with_metadata(options.metadata)
         for field in self._schema:

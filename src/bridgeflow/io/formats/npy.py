@@ -17,7 +17,7 @@ from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import Compression, SinkOptions, SourceOptions
+from bridgeflow.io.options import Compression, SourceOptions, WriterOptions
 
 __all__ = ["FORMATS", "MAX_HEADER", "ArrayBytes", "NpyWriter", "npy_header", "require_rows"]
 
@@ -153,7 +153,7 @@ class NpyWriter(Writer):
 
     compressions: ClassVar[tuple[Compression, ...]] = ("none",)
 
-    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:
         if len(first) != 1:
             names = ", ".join(first)
             raise data_error(path, f"an npy file holds one array, got {names}", "choose one, or a format with columns")

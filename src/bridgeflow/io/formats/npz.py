@@ -18,7 +18,7 @@ from bridgeflow.io.files import data_error
 from bridgeflow.io.formats.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
 from bridgeflow.io.formats.zip_entries import STORED, Entry, directory, entries, local_header
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import SinkOptions, SourceOptions
+from bridgeflow.io.options import SourceOptions, WriterOptions
 from bridgeflow.memory.reuse import fresh
 
 __all__ = ["FORMATS"]
@@ -164,7 +164,7 @@ class NpzWriter(Writer):
     behind the other at the end.
     """
 
-    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:
         self._file = file
         self._rate = options.settings.get("fs")
         if self._rate is not None and _RATE in first:

@@ -29,7 +29,7 @@ from bridgeflow.io.formats.parquet_footer import (
     value_counts,
 )
 from bridgeflow.io.mapped import HeldFile
-from bridgeflow.io.options import Compression, SinkOptions, SourceOptions, parse_settings
+from bridgeflow.io.options import Compression, SourceOptions, WriterOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import adopt, gather, join
 
@@ -204,7 +204,7 @@ class ParquetWriter(Writer):
 
     compressions: ClassVar[tuple[Compression, ...]] = ("zstd", "snappy", "none")
 
-    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:
         self._path = path
         self._file = file
         self._schema = _storable(to_batch(path, first)).schema.with_metadata(options.metadata)

@@ -17,7 +17,7 @@ from bridgeflow.io.formats import wav_chunks
 from bridgeflow.io.formats.wav_chunks import ENCODINGS, Samples
 from bridgeflow.io.full_scale import to_unit, unit_dtype
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import SinkOptions, SourceOptions
+from bridgeflow.io.options import SourceOptions, WriterOptions
 
 __all__ = ["FORMATS"]
 
@@ -102,7 +102,7 @@ class WavWriter(Writer):
     dtypes: ClassVar[tuple[str, ...]] = tuple(ENCODINGS)
     has_full_scale: ClassVar[bool] = True
 
-    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: SinkOptions) -> None:
+    def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:
         self._file = file
         self._path = path
         fs = options.settings.get("fs")
@@ -131,7 +131,7 @@ class WavWriter(Writer):
             except BridgeflowError as error:
                 raise data_error(self._path, f"has no place in a wav file: {error}", column=name) from error
             if array.ndim > (2 if len(columns) == 1 else 1):
-                problem = f"has shape {array.shape}, and a wav file holds instants by channels"
+                problem = f"has shape {array.shape}, and a wav file holds time steps by channels"
                 raise data_error(self._path, problem, "write one recording, not a batch of them", column=name)
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
             channels.append(array if array.ndim > 1 else array[:, None])
