@@ -105,9 +105,10 @@ def scenario_functional_tensors() -> None:
 
 
 def scenario_zero_tensor() -> None:
-    zeros = torch._efficientzerotensor((3,))
-    assert bf.to_numpy(zeros).tolist() == [0, 0, 0]
-    assert bf.to_arrow(zeros).to_pylist() == [0, 0, 0]
+    for count in (3, 0):
+        zeros = torch._efficientzerotensor((count,))
+        assert bf.to_numpy(zeros).tolist() == [0] * count
+        assert bf.to_arrow(zeros).to_pylist() == [0] * count
 
 
 def scenario_shrunk_storage() -> None:
@@ -119,6 +120,28 @@ def scenario_shrunk_storage() -> None:
     strided = torch.arange(12.0).reshape(3, 4)[:, ::2]
     strided.untyped_storage().resize_(40)
     refused("empty-storage", strided, *OUT_OF_TORCH)
+
+
+def scenario_copies_that_torch_cannot_read() -> None:
+    shrunk = torch.arange(3.0)
+    shrunk.untyped_storage().resize_(0)
+    for dtype in (torch.complex64, torch.complex128):
+        unaligned = torch.frombuffer(bytearray(65), dtype=dtype, offset=1, count=3)
+        assert bf.to_numpy(unaligned, copy="always").tolist() == [0, 0, 0]
+        assert bf.to_numpy(bf.to_arrow(unaligned)).tolist() == [0, 0, 0]
+        refused("unaligned", unaligned, bf.to_tensor, copy="always")
+        refused("unaligned", unaligned.conj(), *OUT_OF_TORCH)
+    for options in ({"copy": "always"}, {"copy": "always", "device": "cpu"}):
+        refused("empty-storage", shrunk, bf.to_tensor, **options)
+
+
+def scenario_strides_beyond_all_memory() -> None:
+    x = np.lib.stride_tricks.as_strided(np.zeros(2), (2, 2), (2**60, 8))
+    masked = np.ma.masked_array(x, mask=np.ma.nomask)
+    refused("layout", x, bf.to_tensor, bf.to_arrow, bf.share)
+    for options in ({"copy": "always"}, {"writable": True}):
+        refused("layout", x, bf.to_numpy, **options)
+    refused("layout", masked, bf.to_numpy, bf.to_tensor, bf.to_arrow)
 
 
 def scenario_resized_after_export() -> None:
@@ -241,6 +264,24 @@ def scenario_copies_that_alias() -> None:
         assert np.array_equal(bf.to_numpy(source), before)
 
 
+def scenario_damaged_encodings() -> None:
+    numbers = pa.array([1.0, 2.0])
+    for indices in ([0, 100], [0, -1]):
+        column = pa.DictionaryArray.from_arrays(pa.array(indices, pa.int8()), numbers, safe=False)
+        refused("offsets", column, bf.to_numpy, bf.to_tensor)
+    kind = pa.run_end_encoded(pa.int32(), pa.float64())
+    ends = [pa.array([3, 2, 3], pa.int32()), pa.array([1.0, 2.0, 3.0])]
+    refused("offsets", pa.Array.from_buffers(kind, 3, [None], children=ends), bf.to_numpy, bf.to_tensor)
+
+
+def scenario_dictionaries_of_lists_in_several_chunks() -> None:
+    lists = [pa.array([pair], pa.list_(pa.float32(), 2)) for pair in ([1, 2], [3, 4])]
+    chunks = [pa.DictionaryArray.from_arrays(pa.array([0, 0], pa.int8()), values) for values in lists]
+    column = pa.chunked_array(chunks)
+    assert bf.to_numpy(column).tolist() == [[1, 2], [1, 2], [3, 4], [3, 4]]
+    assert not bf.to_numpy(column, nulls="mask").mask.any()
+
+
 def scenario_types_that_crash_pyarrow() -> None:
     column = pa.array([(1, 2, 3)], pa.month_day_nano_interval())
     refused("dtype", column, bf.to_numpy, bf.to_tensor)
@@ -250,6 +291,17 @@ def scenario_used_capsules() -> None:
     capsule = torch.arange(3.0).__dlpack__()
     assert bf.to_numpy(capsule).tolist() == [0, 1, 2]
     refused("unknown", capsule, *CROSSINGS)
+
+
+def scenario_objects_that_are_not_capsules() -> None:
+    class Liar:
+        def __dlpack__(self, **how: Any) -> Any:
+            return 5
+
+        def __dlpack_device__(self) -> Any:
+            return 1, 0
+
+    refused("unknown", Liar(), *CROSSINGS)
 
 
 def off_by_eight(values: np.ndarray) -> np.ndarray:

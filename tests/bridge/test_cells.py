@@ -191,6 +191,8 @@ def walk(spec: ArraySpec, target: Any, options: Any) -> Iterator[Rule]:
             spec = rule.then(spec, options)
 
 
+ALWAYS = {"copy": "always"}
+TARGETS = ("numpy", "torch")
 KINDS: tuple[Kind, ...] = ("numpy", "torch", "array_like")
 ELSEWHERE: list[tuple[ArraySpec, Any, dict[str, Any]]] = [
     (ArraySpec(kind="torch", dtype="float32", shape=(3,), device="cuda:0", nbytes=12), "numpy", {}),
@@ -200,6 +202,14 @@ ELSEWHERE: list[tuple[ArraySpec, Any, dict[str, Any]]] = [
     (ArraySpec(kind="numpy", dtype="float32", shape=(3,), nbytes=12), "numpy", {"copy": "always"}),
     (ArraySpec(kind="numpy", dtype="float32", shape=(3,), nbytes=12), "arrow", {"copy": "always"}),
     (ArraySpec(kind="arrow", dtype="float32", shape=(3,), nbytes=12), "arrow", {"copy": "always"}),
+    (ArraySpec(kind="torch", dtype="float32", shape=(3,), device="meta"), "torch", {"device": "cpu"}),
+    (ArraySpec(kind="torch", dtype="float32", shape=(3,), layout="mkldnn"), "torch", {"device": "meta"}),
+    *(
+        (ArraySpec(kind="torch", dtype="complex64", shape=(3,), flags=frozenset({flag, "conj"})), target, ALWAYS)
+        for flag in ("unaligned", "empty-storage")
+        for target in TARGETS
+    ),
+    (ArraySpec(kind="numpy", dtype="float32", shape=(3, 3), flags=frozenset({"beyond"})), "numpy", ALWAYS),
     *((ArraySpec(kind=kind, dtype="float32", shape=(1, 2**31)), "arrow", {"layout": "HWC"}) for kind in KINDS),
 ]
 """What takes another device, a function transform or copy="always": tested with those, below and in test_perils.py."""

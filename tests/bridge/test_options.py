@@ -80,6 +80,7 @@ def test_what_is_no_array_is_refused_with_advice(x: Any):
             function(x)
 
 
+META, NIBBLES = torch.zeros(3, device="meta"), torch.zeros(4, dtype=torch.uint8).view(torch.uint4)
 ERRORS: list[tuple[type[BridgeflowError], Any, Any, dict[str, Any]]] = [
     (CopyRefused, to_tensor, np.zeros(3)[::-1], {"copy": "never"}),
     (CopyRefused, to_tensor, A, {"copy": "never"}),
@@ -90,6 +91,11 @@ ERRORS: list[tuple[type[BridgeflowError], Any, Any, dict[str, Any]]] = [
     (NoRoute, to_tensor, pa.array([[1], [2, 3]]), {}),
     (NoRoute, to_tensor, np.zeros(2, np.longdouble), {}),
     (NoRoute, to_numpy, torch.eye(2).to_sparse(), {}),
+    *((NoRoute, function, META, {}) for function in (to_numpy, to_arrow, share)),
+    *((NoRoute, to_tensor, META, {"device": "cpu", "copy": copy}) for copy in ("auto", "always")),
+    (NoRoute, to_tensor, torch.nn.UninitializedParameter(), {"copy": "always"}),
+    (NoRoute, to_tensor, torch.ones(2, 3).to_mkldnn(), {"device": "meta"}),
+    (NoRoute, to_tensor, NIBBLES, {"copy": "always"}),
 ]
 
 
@@ -146,6 +152,26 @@ def test_a_move_is_a_move_and_never_silent():
     assert route(describe(T), "torch", device="meta").action == "move"
     assert to_tensor(T, device="cpu") is T
     assert to_tensor(X, device=torch.device("cpu")).data_ptr() == X.ctypes.data
+
+
+@pytest.mark.parametrize("dtype", ["longlong", "ulonglong"])
+@pytest.mark.parametrize("change", ["read-only", "backwards", "broadcast", "masked", "field", "byte-swapped", "scalar"])
+def test_integers_of_c_s_other_names_reach_torch_by_every_rule(dtype: str, change: str):
+    x = np.arange(6).astype(dtype)
+    if change == "read-only":
+        x.flags.writeable = False
+    changed: Any = {
+        "backwards": lambda: x[::-1],
+        "broadcast": lambda: np.broadcast_to(x, (2, 6)),
+        "masked": lambda: np.ma.array(x, mask=[0, 0, 1, 0, 0, 0]),
+        "field": lambda: np.array([(1, 2)], [("flag", "u1"), ("x", dtype)])["x"],
+        "byte-swapped": lambda: x.astype(x.dtype.newbyteorder("S")),
+        "scalar": lambda: x[3],
+    }.get(change, lambda: x)()
+    for options in ({}, {"writable": False}, {"copy": "always"}):
+        tensor = to_tensor(changed, nulls=0, **options)
+        assert tensor.dtype == (torch.uint64 if dtype == "ulonglong" else torch.int64)
+        assert tensor.tolist() == np.ma.filled(changed, 0).tolist()
 
 
 @pytest.mark.cuda

@@ -107,7 +107,7 @@ def describe_array_like(x: Any) -> ArraySpec:
         dtype=spec.dtype,
         shape=shape,
         writable=False,
-        flags=spec.flags & {"byte-order", "no-number", "ulonglong"},
+        flags=spec.flags & {"byte-order", "no-number"},
         nbytes=None if dtype.hasobject else count * dtype.itemsize,
     )
 

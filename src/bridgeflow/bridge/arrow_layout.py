@@ -256,21 +256,38 @@ def sole_chunk(x: Any) -> Any:
 def joined(x: Any) -> pa.Array:
     """A scalar, an array or a chunked array as one array."""
     x = pa.repeat(x, 1) if isinstance(x, pa.Scalar) else sole_chunk(x)
-    return x.combine_chunks() if isinstance(x, pa.ChunkedArray) else x
+    if not isinstance(x, pa.ChunkedArray):
+        return x
+    try:
+        return x.combine_chunks()
+    except pa.ArrowNotImplementedError:  # dictionaries of nested values, which pyarrow does not merge
+        return pa.concat_arrays([decode(chunk) for chunk in x.chunks])
 
 
 def written_out(x: Any) -> pa.Array:
     """The same with what stands for the values, a dictionary or runs, decoded."""
-    x = joined(x)
-    return decode(x) if isinstance(x, (pa.DictionaryArray, pa.RunEndEncodedArray)) else x
+    return decode(joined(x))
 
 
 def decode(x: pa.Array) -> pa.Array:
-    """A dictionary or run-end encoded array with its values written out."""
-    if isinstance(x, pa.DictionaryArray):
-        return x.dictionary_decode()
-    ends = np.clip(x.run_ends.to_numpy() - x.offset, 0, len(x))  # of the whole array, however it is sliced
-    return x.values.take(pa.array(np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))))
+    """A dictionary or run-end encoded array with its values written out; any other array as it is.
+
+    Raises:
+        NoRoute: indices outside the dictionary, or run ends that decrease or do not reach the end.
+    """
+    try:
+        if isinstance(x, pa.DictionaryArray):
+            return x.dictionary_decode()
+        if not isinstance(x, pa.RunEndEncodedArray):
+            return x
+        ends = np.clip(x.run_ends.to_numpy() - x.offset, 0, len(x))  # of the whole array, however it is sliced
+        values = x.values.take(pa.array(np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))))
+        if len(values) == len(x):
+            return values
+    except (IndexError, ValueError):
+        pass
+    what = "the indices point outside the dictionary, or the run ends do not divide the rows"
+    raise NoRoute("offsets", what, "the file or its producer is damaged")
 
 
 def _common_length(chunks: list[Any]) -> int | None:

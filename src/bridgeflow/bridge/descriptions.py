@@ -87,8 +87,6 @@ def describe_numpy(x: Any) -> ArraySpec:
     if not dtype.isnative:
         flags.add("byte-order")
         dtype = dtype.newbyteorder("=")
-    if dtype.char == "Q":
-        flags.add("ulonglong")
     if x.size:
         if negative_stride(shape, strides):
             flags.add("negative-stride")
@@ -221,15 +219,16 @@ def _strided(t: torch.Tensor, shape: tuple[int | None, ...]) -> tuple[tuple[int,
     lengths = tuple(n for n in shape if n is not None)
     strides = tuple(s * item for s in t.stride())
     flags = {"overlap"} if t.numel() and overlaps(lengths, strides, item) else set()
-    if t.numel() and t.device.type == "cpu":
-        if t._is_zerotensor():
-            flags.add("zero-tensor")
-        else:
-            end = (t.storage_offset() + 1 + sum((n - 1) * s for n, s in zip(lengths, t.stride(), strict=True))) * item
-            if end > t.untyped_storage().nbytes():
-                flags.add("empty-storage")
-            elif _data_ptr(t) == 0:
-                flags.add("no-data")
+    if t.device.type == "cpu" and t._is_zerotensor():
+        flags.add("zero-tensor")
+    elif t.device.type == "cpu" and t.numel():
+        end = (t.storage_offset() + 1 + sum((n - 1) * s for n, s in zip(lengths, t.stride(), strict=True))) * item
+        if end > t.untyped_storage().nbytes():
+            flags.add("empty-storage")
+        elif (address := _data_ptr(t)) == 0:
+            flags.add("no-data")
+        elif t.is_complex() and address % item:
+            flags.add("unaligned")
     return strides, flags
 
 

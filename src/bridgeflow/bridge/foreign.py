@@ -72,13 +72,14 @@ class _Capsule:
 
 
 def _tensor_in(capsule: Any) -> _DLTensor:
-    name = _api.PyCapsule_GetName(capsule)
+    is_capsule = type(capsule).__name__ == "PyCapsule"
+    name = _api.PyCapsule_GetName(capsule) if is_capsule else None
     if name not in _NAMES:
-        shown = (name or b"unnamed").decode(errors="replace")
+        shown = repr((name or b"unnamed").decode(errors="replace")) if is_capsule else type(capsule).__name__
         raise NoRoute(
             "unknown",
-            f"a capsule named {shown!r} holds no array to take",
-            "pass a fresh DLPack capsule, or the object itself",
+            f"DLPack capsules are named 'dltensor' or 'dltensor_versioned' and used once, got {shown}",
+            "pass a fresh capsule, or the object itself",
         )
     pointer = _api.PyCapsule_GetPointer(capsule, name)
     if name == b"dltensor":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from bridgeflow.bridge.rules import (
     views,
     without,
 )
+from bridgeflow.errors import NoRoute, printable
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -66,10 +68,23 @@ def _guard_overlap(x: Any, _spec: ArraySpec, _options: Options) -> Any:
 
 
 def _sub_byte(spec: ArraySpec, _options: Options) -> bool:
-    return spec.dtype.startswith(("bits", "qint", "quint", "float4")) or spec.dtype in _SUB_BYTE
+    return spec.dtype.startswith(("bits", "float4", *_QUANTISED)) or spec.dtype in _SUB_BYTE
 
 
+_QUANTISED = ("qint", "quint")
+_NO_META = frozenset({"mkldnn", "nested"})
 _SUB_BYTE = frozenset({"bit", *(f"{sign}int{n}" for sign in ("", "u") for n in range(1, 8))})
+
+EMPTY_STORAGE = refuse(
+    "empty-storage",
+    "the tensor's storage was shrunk (untyped_storage().resize_) and no longer covers its shape",
+    "resize the storage back and fill it before converting",
+)
+UNALIGNED = refuse(
+    "unaligned",
+    "the tensor of {spec.dtype} begins at an address that is not a multiple of its size, where torch cannot read it",
+    "torch.from_numpy(np.array(t.detach())) copies it without torch, or make it from aligned memory",
+)
 
 TORCH_TO_NUMPY = (
     refuse(
@@ -96,11 +111,8 @@ TORCH_TO_NUMPY = (
         when=_sub_byte,
         reason="dtype",
     ),
-    refuse(
-        "empty-storage",
-        "the tensor's storage was shrunk (untyped_storage().resize_) and no longer covers its shape",
-        "resize the storage back and fill it before converting",
-    ),
+    EMPTY_STORAGE,
+    replace(UNALIGNED, when=lambda s, o: "unaligned" in s.flags and not s.flags.isdisjoint({"conj", "neg"})),
     refuse(
         "grad-error",
         'the tensor requires grad, and grad="error"',
@@ -259,13 +271,18 @@ def _fits(spec: ArraySpec, options: Options) -> bool:
 def _as_tensor(x: Any) -> torch.Tensor:
     """The same memory as a tensor; the rules have made sure that it can be.
 
-    `from_numpy` warns of read-only arrays (once per process) and refuses a negative stride even on an axis of length 1;
-    DLPack does neither.
+    `from_numpy` warns of read-only arrays (once per process), which DLPack does not. Both refuse negative and odd
+    strides even on axes of length 1.
     """
     import torch
 
-    plain = x.flags.writeable and all(s >= 0 for s in x.strides)
-    tensor: torch.Tensor = torch.from_numpy(x) if plain else torch.utils.dlpack.from_dlpack(x)
+    if x.dtype.char == "Q":  # unsigned long long: uint64 under a name that torch does not know
+        x = x.view(np.uint64)
+    item, writable = x.itemsize, x.flags.writeable
+    if any(s < 0 or s % item for s in x.strides):
+        strides = tuple(s if n > 1 and x.size else item for s, n in zip(x.strides, x.shape, strict=True))
+        x = np.lib.stride_tricks.as_strided(x, strides=strides, writeable=writable)
+    tensor: torch.Tensor = torch.from_numpy(x) if writable else torch.utils.dlpack.from_dlpack(x)
     return tensor
 
 
@@ -330,6 +347,7 @@ SCALAR = copies(
 )
 
 NUMPY_TO_TORCH = (
+    BEYOND,
     *_MASKED,
     refuse(
         "no-number",
@@ -338,7 +356,6 @@ NUMPY_TO_TORCH = (
         when=lambda s, o: s.kind == "numpy" and ("no-number" in s.flags),
         reason="dtype",
     ),
-    BEYOND,
     BYTE_ORDER,
     views(
         "instants",
@@ -386,12 +403,6 @@ NUMPY_TO_TORCH = (
         "writable=False: read-only memory, shared on the caller's promise not to write",
         when=lambda s, o: s.kind == "numpy" and not s.writable,
     ),
-    views(
-        "ulonglong",
-        "unsigned long long is uint64 by another name",
-        then=without("ulonglong"),
-        apply=lambda x, s, o: np.asarray(x).view(np.uint64),
-    ),
     SCALAR,
     views(
         "carried",
@@ -410,6 +421,10 @@ NUMPY_TO_TORCH = (
 )
 
 NUMPY_TO_NUMPY = (
+    replace(
+        BEYOND,
+        when=lambda s, o: "beyond" in s.flags and ("masked" in s.flags or o.copy == "always" or o.writable is True),
+    ),
     *_MASKED,
     SCALAR,
     views(
@@ -446,15 +461,54 @@ def _readonly_view(x: Any) -> Any:
     return view
 
 
+def _moves(spec: ArraySpec, options: Options) -> bool:
+    return options.device is not None and spec.device != options.device
+
+
+def _reads(spec: ArraySpec, options: Options) -> bool:
+    """Whether torch has to read the values, for a copy or a move."""
+    return options.device != "meta" and (options.copy == "always" or _moves(spec, options))
+
+
+def _to_meta(spec: ArraySpec, options: Options) -> bool:
+    return options.device == "meta" and _moves(spec, options)
+
+
+def _by_torch(function: Callable[[torch.Tensor], torch.Tensor], t: torch.Tensor, spec: ArraySpec) -> torch.Tensor:
+    """A copy or a move, refused where torch has none for the element type or layout."""
+    try:
+        return function(t)
+    except RuntimeError as error:
+        if not isinstance(error, NotImplementedError) and not t.is_quantized:
+            raise
+        what = f"torch cannot copy a {spec.layout} tensor of {spec.dtype} ({printable(str(error), 120)})"
+        raise NoRoute("layout", what, "convert it to a strided tensor of a common dtype first") from error
+
+
 FINISH_TORCH = (
+    refuse(
+        "no-data",
+        "the tensor has no data (meta, or uninitialised) that could be copied",
+        "materialise it first: make it on a real device, torch.empty_like(t, device='cpu')",
+        when=lambda s, o: _reads(s, o) and (s.shape == (None,) or (s.device == "meta" and _moves(s, o))),
+    ),
+    replace(EMPTY_STORAGE, when=lambda s, o: "empty-storage" in s.flags and _reads(s, o)),
+    replace(UNALIGNED, when=lambda s, o: s.kind == "torch" and "unaligned" in s.flags and _reads(s, o)),
+    refuse(
+        "to-meta",
+        "torch has no {spec.layout} tensors of {spec.dtype} on the meta device",
+        "convert it to a strided tensor first: to_dense(), dequantize(), or to_padded_tensor()",
+        when=lambda s, o: _to_meta(s, o) and (s.layout in _NO_META or s.dtype.startswith(_QUANTISED)),
+        reason="layout",
+    ),
     copies(
         "move",
         "from {spec.device} to the device asked for",
         "convert on {spec.device}, or allow the move",
-        when=lambda s, o: o.device is not None and s.device != o.device,
+        when=_moves,
         reason="device",
         then=lambda s, o: replace(s, device=o.device or s.device, flags=s.flags - {"overlap"}),
-        apply=lambda t, s, o: t.to(o.device),
+        apply=lambda t, s, o: _by_torch(lambda x: x.to(o.device), t, s),
         action="move",
     ),
     copies(
@@ -462,6 +516,6 @@ FINISH_TORCH = (
         'copy="always"',
         when=lambda s, o: o.copy == "always",
         then=lambda s, o: replace(s, flags=s.flags - {"overlap"}),
-        apply=lambda t, s, o: t.clone(),
+        apply=lambda t, s, o: _by_torch(lambda x: x.clone(), t, s),
     ),
 )
