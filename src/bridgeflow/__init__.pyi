@@ -29,6 +29,8 @@ from .pipeline import WorkerPool as WorkerPool
 from .pipeline import collate as collate
 from .pipeline.streams import Chunk as Chunk
 from .pipeline.streams import Streams as Streams
+from .randomness import generators as generators
+from .randomness import seeded as seeded
 from .recordings import Recording as Recording
 from .recordings import Recordings as Recordings
 from .spec import ArraySpec as ArraySpec
@@ -115,12 +117,14 @@ __all__ = [
     "__version__",
     "collate",
     "describe",
+    "generators",
     "load_job",
     "memory",
     "nn",
     "register",
     "run_job",
     "run_shards",
+    "seeded",
     "share",
     "signal",
     "to_arrow",

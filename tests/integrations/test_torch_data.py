@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 from bridgeflow import Batch, Compose, Loader, SignalDataset, SignalFilter, collate
 from bridgeflow.errors import DataError
 from bridgeflow.io import open_sink
-from bridgeflow.pipeline import BatchSampler, generators
+from bridgeflow.pipeline import BatchSampler
 from bridgeflow.pipeline.sampling import Order
+from bridgeflow.randomness import generators
 
 ROWS = 23
 BUTTER = SignalFilter(design="butter", cutoff=20.0, fs=100.0, order=4, keys="ecg")

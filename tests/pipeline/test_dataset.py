@@ -34,7 +34,7 @@ from bridgeflow.errors import DataError, NonFinite, NoRoute
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.pipeline.batches import collate
 from bridgeflow.pipeline.dataset import SignalDataset
-from bridgeflow.pipeline.randomness import generators
+from bridgeflow.randomness import generators
 from bridgeflow.transforms import Transform, registry
 from tests.transforms.test_contracts import EXAMPLES
 

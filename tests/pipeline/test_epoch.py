@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Subset
 
 from bridgeflow import SignalDataset, collate
 from bridgeflow.pipeline import epoch as module
-from bridgeflow.pipeline import generators
+from bridgeflow.randomness import generators
 from tests.workplace import ROOT
 
 

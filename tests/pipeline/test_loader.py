@@ -30,7 +30,7 @@ from bridgeflow.pipeline.batches import Batch, collate
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.loader import Loader
 from bridgeflow.pipeline.prefetch import Prefetcher
-from bridgeflow.pipeline.randomness import generators
+from bridgeflow.randomness import generators
 
 ROWS = 53
 BUTTER: dict[str, Any] = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4, "keys": "ecg"}

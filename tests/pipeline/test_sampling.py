@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DistributedSampler
 
-from bridgeflow.pipeline.randomness import philox
 from bridgeflow.pipeline.sampling import Order, Permutation
+from bridgeflow.randomness import philox
 
 HUGE = 10**12
 

@@ -27,9 +27,9 @@ from bridgeflow.pipeline.compose import AnyStage
 from bridgeflow.pipeline.epoch import SharedEpoch
 from bridgeflow.pipeline.foreign import BatchKey
 from bridgeflow.pipeline.lazy import RecordingWindows, is_recordings
-from bridgeflow.pipeline.randomness import Generators, parse_seed
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
 from bridgeflow.policy import Nulls, parse_word, words
+from bridgeflow.randomness import Generators, parse_seed
 
 __all__ = ["ArrayKind", "SignalDataset"]
 

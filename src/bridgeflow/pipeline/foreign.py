@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from bridgeflow._optional import loaded
-from bridgeflow.pipeline.randomness import philox
+from bridgeflow.randomness import philox
 
 __all__ = ["BatchKey", "is_foreign", "seed_globally", "seeded_globally"]
 

@@ -22,12 +22,12 @@ from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
 from bridgeflow.pipeline.prefetch import Prefetcher
-from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.segments import PartialBatch
 from bridgeflow.pipeline.worker_process import StartMethod
 from bridgeflow.pipeline.workers import WorkerPool
 from bridgeflow.policy import parse_integer, parse_word
+from bridgeflow.randomness import parse_seed
 
 if TYPE_CHECKING:
     from bridgeflow.pipeline.samplers import BatchSampler, RowSampler

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from torch.utils.data import Sampler
 
-from bridgeflow.pipeline.randomness import parse_seed
 from bridgeflow.pipeline.sampling import Course, Order, Turn, parse_state, state_of
+from bridgeflow.randomness import parse_seed
 
 __all__ = ["BatchSampler", "RowSampler"]
 

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import DataError
-from bridgeflow.pipeline.randomness import parse_seed, philox
 from bridgeflow.policy import parse_flag, parse_integer, parse_word
+from bridgeflow.randomness import parse_seed, philox
 
 __all__ = ["Course", "Order", "Permutation", "Shuffle", "Turn", "Uneven", "parse_state", "state_of"]
 

@@ -16,7 +16,7 @@ from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.pipeline.batches import SampleSet, Values, is_flat
 from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
-from bridgeflow.pipeline.randomness import Generators, current
+from bridgeflow.randomness import Generators, current
 from bridgeflow.transforms.base import is_leafwise
 from bridgeflow.transforms.plan import describe_leaves, is_spec
 from bridgeflow.transforms.runner import Runner, Stage, is_array

@@ -173,7 +173,7 @@ def generators() -> Generators:
     except LookupError:
         raise OutOfContext(
             "generators(): no sample is being loaded here; within a transform a dataset or loader provides them; "
-            "to try the transform out, `with bridgeflow.pipeline.seeded(seed, rows=[0, 1, 2]):`"
+            "to try the transform out, `with bridgeflow.seeded(seed, rows=[0, 1, 2]):`"
         ) from None
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bridgeflow.errors import OutOfContext
-from bridgeflow.pipeline.randomness import generators, parse_seed, philox, seeded
+from bridgeflow.randomness import generators, parse_seed, philox, seeded
 
 
 def drawn(seed: int, epoch: int, row: int) -> list[float]:
