@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
+from bridgeflow.bridge import to_numpy
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.batches import Batch, Parts, Samples, Values, collate, finish, stack
 
@@ -101,6 +102,31 @@ class TestRagged:
 def test_samples_that_make_no_batch(samples: list[Any], message: str):
     with pytest.raises(DataError, match=message):
         collate(samples)
+
+
+MAKE = {"numpy": np.asarray, "torch": torch.tensor, "arrow": pa.array}
+
+
+@pytest.mark.parametrize("kind", MAKE)
+def test_rows_of_unequal_length_of_every_kind_follow_ragged(kind: str):
+    samples = [{"x": MAKE[kind]([1.0, 2.0])}, {"x": MAKE[kind]([3.0])}]
+    assert collate(samples, ragged="list")["x"] == [sample["x"] for sample in samples]
+    padded = to_numpy(collate(samples, ragged="pad")["x"])
+    assert padded.tolist() == [[1.0, 2.0], [3.0, 0.0]]
+    with pytest.raises(DataError, match=r'pass ragged="list" or ragged="pad"$'):
+        collate(samples)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "torch"])
+@pytest.mark.parametrize("ragged", ["error", "pad", "list"])
+@pytest.mark.parametrize("second", [[[3.0]], 3.0], ids=["axes", "number"])
+def test_an_error_about_shapes_advises_only_what_would_help(kind: str, ragged: Any, second: Any):
+    samples = [{"x": MAKE[kind]([1.0, 2.0])}, {"x": MAKE[kind](second)}]
+    if ragged == "list":
+        assert len(collate(samples, ragged=ragged)["x"]) == 2
+        return
+    with pytest.raises(DataError, match=r'to one shape, or pass ragged="list"$'):
+        collate(samples, ragged=ragged)
 
 
 def test_no_samples():

@@ -300,6 +300,44 @@ class TestErrors:
                 next(made.run(range(5)))
             check(next(first), 1)
 
+    @pytest.mark.parametrize("consumers", [2, 5])
+    def test_threads_that_share_a_run_get_each_batch_once(self, consumers: int):
+        with pool() as made:
+            run, numbers = made.run(range(40)), [[] for _ in range(consumers)]
+            threads = [
+                threading.Thread(target=lambda own=own: own.extend(each["pair"].left[0] for each in run))
+                for own in numbers
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            assert sorted(itertools.chain(*numbers)) == list(range(40))
+            assert all(own == sorted(own) for own in numbers)
+            check(next(made.run([3])), 3)
+
+    def test_of_threads_that_begin_runs_at_once_one_has_its_batches_and_others_are_refused(self):
+        with pool() as made:
+            barrier, outcomes = threading.Barrier(6), []
+
+            def consume() -> None:
+                barrier.wait()
+                try:
+                    outcomes.append([each["pair"].left[0] for each in made.run(range(6))])
+                except BridgeflowError as error:
+                    outcomes.append(str(error))
+
+            threads = [threading.Thread(target=consume) for _ in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            whole = [outcome for outcome in outcomes if isinstance(outcome, list)]
+            assert whole
+            assert all(outcome == list(range(6)) for outcome in whole)
+            assert all("one run at a time" in outcome for outcome in outcomes if isinstance(outcome, str))
+            assert len(outcomes) == 6
+
     def test_closed_is_closed(self):
         made = pool()
         run = made.run(range(5))

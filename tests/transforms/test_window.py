@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from bridgeflow.bridge import describe, kind_of
-from bridgeflow.errors import DataError
-from bridgeflow.pipeline import Compose
+from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.pipeline import Compose, SignalDataset
 from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.signal import stream
 from bridgeflow.testing import check_transform
@@ -221,3 +221,58 @@ def test_labels_that_cannot_be_told_are_refused():
         WindowLabels(**cut, rule="any").out_spec(describe(pa.array(["N", "V"])))
     with pytest.raises(DataError, match="cannot be compared"):
         WindowLabels(**cut)(np.array(["N", 3], object))
+
+
+BEATS = ["N"] * 6 + ["V"] * 5 + ["N"] * 9
+HELD_BY = {
+    "list": BEATS,
+    "tuple": tuple(BEATS),
+    "rows": [BEATS, BEATS[::-1]],
+    "numpy": np.array(BEATS),
+    "objects": np.array(BEATS, object),
+    "arrow": pa.array(BEATS),
+}
+
+
+@pytest.mark.parametrize("rule", ["majority", "center", "last"])
+@pytest.mark.parametrize("name", HELD_BY)
+def test_text_is_labels_whatever_holds_it(name, rule):
+    """As a list in a sample, under a key, alone, and in a composition: what the array gives."""
+    transform = WindowLabels(length=4, hop=3, rule=rule)
+    expected = transform(np.array(HELD_BY[name].to_pylist() if name == "arrow" else HELD_BY[name])).tolist()
+    alone = transform(HELD_BY[name])
+    assert (alone.to_pylist() if name == "arrow" else alone.tolist()) == expected
+    sample = {"ecg": np.arange(20.0), "beat": HELD_BY[name], "leads": ["I", "II"]}
+    keyed = Compose([Window(length=4, hop=3, keys="ecg"), WindowLabels(length=4, hop=3, rule=rule, keys="beat")])
+    for _ in range(2):  # the second time by the program that the first one left
+        result = keyed(sample)
+        assert (result["beat"].to_pylist() if name == "arrow" else result["beat"].tolist()) == expected
+        assert (result["ecg"].shape, result["leads"]) == ((6, 4), ["I", "II"])
+    assert keyed.explain(sample).result["beat"].admits(describe(result["beat"]))
+
+
+def test_lists_of_text_live_and_in_a_dataset():
+    keyed = Compose([Window(length=4, hop=3, keys="ecg"), WindowLabels(length=4, hop=3, keys="beat")])
+    streams, pieces = Streams(keyed), []
+    for start, stop in ((0, 7), (7, 8), (8, 20)):
+        data = {"ecg": np.arange(20.0)[start:stop], "beat": BEATS[start:stop]}
+        pieces.append(streams.push(Chunk(start=start, data=data, last=stop == 20))["beat"])
+    expected = WindowLabels(length=4, hop=3)(np.array(BEATS))
+    assert np.concatenate(pieces).tolist() == expected.tolist()
+    dataset = SignalDataset({"beat": pa.array([BEATS, BEATS[::-1]])}, WindowLabels(length=4, hop=3, keys="beat"))
+    assert np.asarray(dataset.batch([0, 1])["beat"])[0].tolist() == expected.tolist()
+
+
+def test_lists_of_text_are_left_alone_where_no_key_names_them():
+    sample = {"beat": np.repeat([0, 1], 8), "leads": ["I", "II"]}
+    assert WindowLabels(length=4)(sample)["leads"] == ["I", "II"]
+    with pytest.raises(NoRoute, match="selects a container without any array"):
+        Scale(keys="leads")(sample)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem"), [(["N", None], "holds None"), ([["N"], ["N", "V"]], "differ in length")]
+)
+def test_lists_of_text_that_are_not_an_array_are_refused(labels, problem):
+    with pytest.raises(NoRoute, match=problem):
+        WindowLabels(length=1)(labels)

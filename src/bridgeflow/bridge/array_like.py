@@ -17,7 +17,14 @@ from bridgeflow.bridge.rules import Options, copies, is_kind
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["ARRAY_LIKE_TO_NUMPY", "describe_array_like", "is_number_list", "is_scalar_list", "read_list"]
+__all__ = [
+    "ARRAY_LIKE_TO_NUMPY",
+    "describe_array_like",
+    "is_number_list",
+    "is_scalar_list",
+    "is_text_list",
+    "read_list",
+]
 
 _NUMBERS: Final = frozenset({bool, int, float, complex})
 _ROWS: Final = frozenset({list, tuple})
@@ -43,6 +50,18 @@ def is_scalar_list(x: object) -> bool:
     return _numbers_in(x) == "numpy"
 
 
+def is_text_list(x: object) -> bool:
+    """Whether a value is a list or tuple of text, nested or not; `None` among it counts as missing text.
+
+    >>> is_text_list(["N", "V"]), is_text_list([("N",), ("V",)]), is_text_list(["N", 1]), is_text_list([])
+    (True, True, False, False)
+    """
+    if type(x) not in _ROWS or not x:
+        return False
+    types = set(map(type, x))  # type: ignore[call-overload]
+    return all(map(is_text_list, x)) if types <= _ROWS else str in types and types <= {str, type(None)}  # type: ignore[call-overload]
+
+
 def _numbers_in(x: object) -> Literal["", "python", "numpy"]:
     if type(x) is not list and type(x) is not tuple:
         return ""
@@ -65,10 +84,10 @@ def _numbers_in(x: object) -> Literal["", "python", "numpy"]:
 
 
 def read_list(x: Any) -> np.ndarray[Any, Any]:
-    """A list of numbers as an ndarray, with the element type that NumPy chooses.
+    """A list of numbers, or of text, as an ndarray with the element type that NumPy chooses.
 
     Raises:
-        NoRoute: rows of unequal length, `None` in place of a number, integers that no element type holds.
+        NoRoute: rows of unequal length, `None` in place of an item, integers that no element type holds.
 
     >>> read_list([[1, 2], [3, 4]]).shape
     (2, 2)
@@ -79,7 +98,9 @@ def read_list(x: Any) -> np.ndarray[Any, Any]:
     except (ValueError, OverflowError, TypeError):
         remedy = "pad the rows to one length first, or pass them one by one"
         raise NoRoute("ragged", f"the rows of the {kind} of numbers differ in length or depth", remedy) from None
-    if values.dtype.kind not in "biufc":
+    if values.dtype.kind not in "biufcU":
+        if _has_none(x) and is_text_list(x):
+            raise NoRoute("nulls", f"the {kind} of text holds None", "put text in its place, such as ''")
         if _has_none(x):
             raise NoRoute("nulls", f"the {kind} of numbers holds None", "put float('nan') or a number in its place")
         what = f"the {kind} of numbers holds an integer of more than 64 bits"

@@ -289,7 +289,8 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
     if kind in ("dlpack", "capsule"):
         rows = tuple(map(to_tensor, rows))
     elif kind not in ("torch", "numpy"):
-        return like(_stacked(tuple(map(to_numpy, rows)), "error"), rows[0])
+        stacked = _stacked(tuple(map(to_numpy, rows)), ragged)
+        return Values(rows) if isinstance(stacked, Values) else like(stacked, rows[0])
     if kind == "torch" and any(row.is_nested for row in rows):
         if ragged == "list":
             return Values(rows)
@@ -299,18 +300,19 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
     if len(shapes) > 1:
         if ragged == "list":
             return Values(rows)
-        if ragged == "error" or len({shape[:-1] for shape in shapes}) > 1 or () in shapes:
+        can_pad = len({shape[:-1] for shape in shapes}) == 1 and () not in shapes
+        if ragged == "error" or not can_pad:
+            remedy = ', or pass ragged="list"' + (' or ragged="pad"' if can_pad else "")
             raise DataError(
-                f"shapes {', '.join(map(str, sorted(shapes)[:3]))} make no batch; cut or resample to one shape, or "
-                'pass ragged="list", or, where only the last axis differs, ragged="pad"'
+                f"shapes {', '.join(map(str, sorted(shapes)[:3]))} make no batch; cut or resample to one shape{remedy}"
             )
         rows = tuple(_padded(row, max(shape[-1] for shape in shapes)) for row in rows)
     if kind == "numpy" and len({row.dtype.kind in "OSTUV" for row in rows}) > 1:
         dtypes = ", ".join(sorted({str(row.dtype) for row in rows}))
         raise DataError(f"arrays of {dtypes} make no batch: numbers would become text or objects; convert them alike")
-    stacked = np.stack if kind == "numpy" else require("torch", needed_for="a batch of tensors").stack
+    join = np.stack if kind == "numpy" else require("torch", needed_for="a batch of tensors").stack
     try:
-        return stacked(rows)
+        return join(rows)
     except (RuntimeError, TypeError, ValueError) as error:
         told = sorted({f"{row.dtype}{f' on {row.device}' if kind == 'torch' else ''}" for row in rows})
         raise DataError(f"arrays of {', '.join(told)} make no batch: {error}; convert them alike") from error

@@ -13,7 +13,7 @@ import select
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import count
 from types import TracebackType
 from typing import Any, NoReturn
@@ -48,8 +48,8 @@ class WorkerPool:
     A worker that dies costs nothing but time: its tasks are given to a new one, in the same order, each batch once. A
     task that has cost `attempts` workers raises `WorkerDied`. When the parent ends, however it ends, its workers end.
 
-    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. A pool serves one thread
-    at a time; only `close()` may be called by another.
+    Results depend on the tasks alone, not on the number of workers, as long as `fetch` does. Threads may share the
+    iterator of a run: each batch goes to one of them. `close()` may be called by any thread.
 
     Args:
         fetch: makes the batch of a task. Pickled, unless workers are forked. Within it, `bridgeflow.memory.empty()`
@@ -117,6 +117,7 @@ class WorkerPool:
         self._waiting: deque[Task] = deque()  # they have slots, and lost their worker
         self._failed_starts = 0
         self._running = False
+        self._starting = threading.Lock()
         self._turns = threading.RLock()  # held by a run while it waits; close() in another thread waits for it
         self._wake = Descriptor(os.eventfd(0, os.EFD_CLOEXEC))
         self._workers: list[WorkerProcess] = []
@@ -143,22 +144,27 @@ class WorkerPool:
         """The processes that work now."""
         return tuple(worker.pid for worker in self._workers)
 
-    def run(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
+    def run(self, tasks: Iterable[Any]) -> Run:
         """The batches of `tasks`, in their order, made by whichever worker.
 
-        Tasks are taken from the iterable as workers have room for them. One run at a time: a run that is given up
-        half-way (closed, or dropped) leaves the pool ready for the next one.
+        Tasks are taken from the iterable as workers have room for them. One run at a time, which begins with its first
+        batch: a run that is given up half-way (closed, or dropped) leaves the pool ready for the next one.
 
         Raises:
+            BridgeflowError: the pool is closed, or another run has not ended.
             BatchTooLarge: the arrays of a batch need more than a slot.
             WorkerDied: a task has cost as many workers as it may, or workers die before they begin.
             Exception: what `fetch` raised, with the worker's traceback as a note; `WorkerFailed` where it cannot be
                 pickled.
         """
+        return Run(self._batches(tasks))
+
+    def _batches(self, tasks: Iterable[Any]) -> Generator[Any, None, None]:
         self._check_open()
-        if self._running:
-            raise BridgeflowError("WorkerPool: one run at a time; finish or close() the one before")
-        self._running = True
+        with self._starting:
+            if self._running:
+                raise BridgeflowError("WorkerPool: one run at a time; finish or close() the one before")
+            self._running = True
         self._failed_starts = 0
         source = _Source(tasks)
         order: deque[Task] = deque()
@@ -331,6 +337,23 @@ class WorkerPool:
             )
         if not self._end.alive:
             raise _closed()
+
+
+class Run(Iterator[Any]):
+    """The batches of a run. Threads that share it wait for each other, and each batch goes to one of them."""
+
+    def __init__(self, batches: Generator[Any, None, None]) -> None:
+        self._batches = batches
+        self._lock = threading.RLock()
+
+    def __next__(self) -> Any:
+        with self._lock:
+            return next(self._batches)
+
+    def close(self) -> None:
+        """Give up the run: what was not handed over is dropped, and the pool is ready for the next run."""
+        with self._lock:
+            self._batches.close()
 
 
 class _Source:

@@ -260,6 +260,9 @@ class LeafTransform(Transform):
     unequal length, elements that are not numbers.
     """
 
+    reads_text: ClassVar[bool] = False
+    """Whether lists of text are arrays to this transform, as lists of numbers are to all."""
+
     def check_shared_fields(self) -> None:
         """The fields in plain form, and `keys` as a tuple of paths."""
         super().check_shared_fields()

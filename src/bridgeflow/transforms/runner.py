@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, kind_of, to_numpy
-from bridgeflow.bridge.array_like import is_number_list, is_scalar_list, read_list
+from bridgeflow.bridge.array_like import is_number_list, is_scalar_list, is_text_list, read_list
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, KeyNotFound, NoRoute, StageId, at_place
 from bridgeflow.policy import Copy
@@ -247,7 +247,7 @@ def opened(
     """The same data with what the transform is going to read as an array made one; the object itself where all are.
 
     Lists and tuples of numbers count as arrays where `keys` select them; without `keys`, where the data holds no other
-    array. Foreign tables become Arrow tables.
+    array. So do lists of text for a transform that `reads_text`. Foreign tables become Arrow tables.
 
     Args:
         data, transform, label, counts: as for `select`.
@@ -260,7 +260,9 @@ def opened(
     data = open_tables(data)
     keys = transform.keys
     try:
-        recipe, leaves = _compiled(data, counts, keys)
+        recipe, leaves = _compiled(data, counts, keys, with_text=transform.reads_text and keys is not None)
+        if transform.reads_text and not leaves:
+            recipe, leaves = _compiled(data, counts, keys, with_text=True)
     except BridgeflowError as error:
         error.stage = error.stage or label
         raise
@@ -280,21 +282,30 @@ def opened(
     for slot in sorted(lists | stored):
         try:
             with at(recipe.places[slot], label):
-                values[slot] = read(leaves[slot])
+                leaf = leaves[slot]
+                values[slot] = read(read_list(leaf) if is_text_list(leaf) else leaf)
         except Exception as error:
             locate(error, recipe.places[slot], label, transform)
             raise
     return recipe.put(data, values)
 
 
-def _compiled(data: Any, counts: Callable[[object], bool], keys: Keys) -> tuple[Recipe, list[Any]]:
-    """The recipe in which lists of numbers count as arrays, but for those that a key leads into (`"rows[0]"`)."""
+def _compiled(data: Any, counts: Callable[[object], bool], keys: Keys, *, with_text: bool) -> tuple[Recipe, list[Any]]:
+    """The recipe in which lists of numbers count as arrays, but for those that a key leads into (`"rows[0]"`).
+
+    Args:
+        with_text: whether lists of text do, too.
+    """
+
+    def is_list(leaf: object) -> bool:
+        return is_number_list(leaf) or (with_text and is_text_list(leaf))
+
     try:
-        return compile_recipe(data, lambda leaf: counts(leaf) or is_number_list(leaf), keys)
+        return compile_recipe(data, lambda leaf: counts(leaf) or is_list(leaf), keys)
     except KeyNotFound:
         pass
     try:
-        return compile_recipe(data, lambda leaf: counts(leaf) or (is_number_list(leaf) and not _has_rows(leaf)), keys)
+        return compile_recipe(data, lambda leaf: counts(leaf) or (is_list(leaf) and not _has_rows(leaf)), keys)
     except KeyNotFound:
         return compile_recipe(data, counts, keys)
 

@@ -114,8 +114,8 @@ class WindowLabels(LiveTransform):
         keys: which arrays of labels; `None` for all.
         axis: of time; windows take its place.
 
-    Labels [..., time] (numbers, booleans, text; ndarrays, tensors, Arrow arrays) become [..., windows]; kind, device
-    and dtype stay, but for booleans from `"any"`.
+    Labels [..., time] (numbers, booleans, text; ndarrays, tensors, Arrow arrays, lists) become [..., windows]; kind,
+    device and dtype stay, but for booleans from `"any"`.
 
     Raises:
         ConfigError, ValueError: lengths that are none, words that are none.
@@ -129,7 +129,8 @@ class WindowLabels(LiveTransform):
     array([0, 1, 1])
     """
 
-    reads_numbers: ClassVar[bool] = False  # text too
+    reads_numbers: ClassVar[bool] = False
+    reads_text: ClassVar[bool] = True
 
     length: Length
     hop: Length | None = None
