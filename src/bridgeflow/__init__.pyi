@@ -41,12 +41,15 @@ from .transforms import Decimate as Decimate
 from .transforms import Detach as Detach
 from .transforms import Detrend as Detrend
 from .transforms import Envelope as Envelope
+from .transforms import EventLabels as EventLabels
+from .transforms import EventWindow as EventWindow
 from .transforms import Hilbert as Hilbert
 from .transforms import Istft as Istft
 from .transforms import LeafTransform as LeafTransform
 from .transforms import MedianFilter as MedianFilter
 from .transforms import PeakRate as PeakRate
 from .transforms import Plan as Plan
+from .transforms import RandomWindow as RandomWindow
 from .transforms import Resample as Resample
 from .transforms import SavgolFilter as SavgolFilter
 from .transforms import Scale as Scale
@@ -61,6 +64,7 @@ from .transforms import ToNumpy as ToNumpy
 from .transforms import ToTensor as ToTensor
 from .transforms import Transform as Transform
 from .transforms import Welch as Welch
+from .transforms import WholeRecording as WholeRecording
 from .transforms import Window as Window
 from .transforms import WindowLabels as WindowLabels
 from .transforms import register as register
@@ -81,6 +85,8 @@ __all__ = [
     "Detach",
     "Detrend",
     "Envelope",
+    "EventLabels",
+    "EventWindow",
     "Exchange",
     "Hilbert",
     "Istft",
@@ -92,6 +98,7 @@ __all__ = [
     "NoRoute",
     "PeakRate",
     "Plan",
+    "RandomWindow",
     "Recording",
     "Recordings",
     "Resample",
@@ -111,6 +118,7 @@ __all__ = [
     "ToTensor",
     "Transform",
     "Welch",
+    "WholeRecording",
     "Window",
     "WindowLabels",
     "WorkerPool",

@@ -21,6 +21,10 @@ class Column:
         self.segments = self.segments or ((0, self.values.shape[-1]),)
 
     @property
+    def onsets(self):
+        return tuple(first / self.fs for first, _ in self.segments)
+
+    @property
     def shape(self):
         return self.values.shape[:-1]
 

@@ -12,6 +12,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from bridgeflow.pipeline.epoch import SharedEpoch
 from bridgeflow.pipeline.foreign import BatchKey
 from bridgeflow.pipeline.lazy import RecordingWindows, is_recordings
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
+from bridgeflow.pipeline.window_parts import reject_windows, split_windows
 from bridgeflow.policy import Nulls, parse_word, words
 from bridgeflow.randomness import Generators, parse_seed
 
@@ -66,6 +68,9 @@ class SignalDataset:
     has the bits of the same window out of the whole recording; those after it see one window. A sample adds
     `recording`, `start` (the first sample) and the columns of the recordings' table. Nothing is computed before a
     window is asked for.
+
+    Attributes:
+        rejected: how many windows of recordings each rule of `reject` left out.
 
     Raises:
         DataError: the source cannot be read; a row cannot be part of a batch.
@@ -126,6 +131,7 @@ class SignalDataset:
         self.nulls = nulls
         self.ragged = ragged
         self.seed = parse_seed(seed)
+        self.rejected: dict[str, int] = {}
         self._epoch = SharedEpoch()
 
     @property
@@ -205,6 +211,66 @@ class SignalDataset:
         rows = self._rows(range(*indices.indices(len(self))) if isinstance(indices, slice) else indices)
         return self._finish(self._begin(rows, seed=seed, epoch=epoch)).batch(self.ragged)
 
+    # --- parts of recordings' windows ---
+
+    def split(
+        self, fractions: Sequence[float], *, by: str | None = None, stratify: str | None = None, seed: int = 0
+    ) -> tuple[SignalDataset, ...]:
+        """Parts of the windows of recordings that share no recording, no group, or no sample.
+
+        Args:
+            fractions: the share of each part, together 1.
+            by: a label whose values stay together, such as `"subject"`; `None` for recordings; `"time"` for the first,
+                second, ... part of each recording, where windows that reach into another part are left out.
+            stratify: a label of which each part gets its share; not by time.
+            seed: of the assignment; not by time.
+
+        Raises:
+            DataError: fewer groups than parts, recordings without the label.
+            ValueError: fractions that do not sum to 1; rows that are not windows of recordings.
+        """
+        windows = self._windows("split")
+        return tuple(map(self._choose, split_windows(windows, fractions, by=by, stratify=stratify, seed=seed)))
+
+    def reject(
+        self,
+        *,
+        amplitude: float | None = None,
+        flat: float | None = None,
+        clipped: float | None = None,
+        events: str | Sequence[str] = (),
+    ) -> SignalDataset:
+        """The windows of recordings that no rule rejects; `rejected` of the result counts those of each rule.
+
+        All windows are computed once, one after the other, as the stages after `Window` are given them. A window is
+        counted under the first rule that rejects it, in the order events, flat, clipped, amplitude.
+
+        Args:
+            amplitude: the largest magnitude allowed.
+            flat: a channel whose largest and smallest sample differ by no more than this is flat.
+            clipped: the largest part of a channel's samples allowed at its largest or at its smallest value, 0 to 1.
+            events: texts of events, or patterns, that a window must not overlap.
+
+        Raises:
+            ValueError: no rule; rows that are not windows of recordings, or are drawn at random.
+        """
+        rows, counts = reject_windows(
+            self._windows("reject"), amplitude=amplitude, flat=flat, clipped=clipped, events=events
+        )
+        kept = self._choose(rows)
+        kept.rejected = {**self.rejected, **counts}
+        return kept
+
+    def _windows(self, what: str) -> RecordingWindows:
+        if isinstance(self.source, RecordingWindows):
+            return self.source
+        raise ValueError(f"{what} is for windows of recordings, and this dataset is of rows of {self.source.name}")
+
+    def _choose(self, rows: Any) -> SignalDataset:
+        chosen = copy(self)
+        chosen.source = self._windows("choose").choose(rows)
+        return chosen
+
     def digest(self) -> str:
         """What tells this dataset's rows from another's: name, number of rows, columns; not the transform."""
         if isinstance(self.source, RecordingWindows):
@@ -273,8 +339,10 @@ class SignalDataset:
         """Whether the transform has callables of others in it, which may draw from the global generators."""
         return self._segmented.foreign
 
-    def _fetch(self, rows: Any) -> SampleSet:
-        """The rows' columns, before any transform."""
+    def _fetch(self, rows: Any, key: tuple[int, int] = (0, 0)) -> SampleSet:
+        """The rows' columns, or windows, before any transform that sees a row; `key` is seed and epoch."""
+        if isinstance(self._fetcher, RecordingWindows):
+            return self._fetcher.fetch(rows, key)
         return self._fetcher.fetch(rows, self._replaced)
 
     def _begin(
@@ -288,7 +356,9 @@ class SignalDataset:
             apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
         """
         key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
-        return self._segmented.run_own(PartialBatch(self._fetch(rows), Generators(*key, rows, batched=True), apart))
+        return self._segmented.run_own(
+            PartialBatch(self._fetch(rows, key), Generators(*key, rows, batched=True), apart)
+        )
 
     def _finish(self, batch: PartialBatch, key: BatchKey | None = None) -> SampleSet:
         """Take them through the rest.

@@ -8,7 +8,8 @@ for but where windows lie, which follows from lengths and rates.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
@@ -21,17 +22,31 @@ from bridgeflow.pipeline.chains import Chains, ChainSettings, WholeRecordings, b
 from bridgeflow.pipeline.columns import ArrayKind
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.stretches import Recorded, RecordedColumn, Stretches
+from bridgeflow.pipeline.window_places import (
+    Cut,
+    Drawn,
+    Events,
+    Place,
+    Segment,
+    WindowPlaces,
+    draw_of,
+    events_of,
+    label_of,
+    places_in,
+)
 from bridgeflow.policy import parse_integer, parse_word
-from bridgeflow.signal.framing import Framing
+from bridgeflow.signal.framing import Framing, labels_of_frames
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
 from bridgeflow.transforms.plan import select_specs
-from bridgeflow.transforms.window import Window, WindowLabels
+from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, RecordingCut
+from bridgeflow.transforms.window import WindowLabels
 from bridgeflow.tree import place
 
 __all__ = ["RecordingWindows", "is_recordings"]
 
-Cut = Window | WindowLabels
+
+_NO_EVENTS = Events(np.zeros(0), np.zeros(0), [])
 
 
 class RecordingLike(Protocol):
@@ -70,15 +85,7 @@ class ColumnPlan(NamedTuple):
     """What happens to a column: its continuous stages, and the stage that cuts it."""
 
     stages: tuple[tuple[StageId | None, LeafTransform], ...]
-    cut: Cut
-
-
-class Piece(NamedTuple):
-    """A segment of a recording with its windows: number of the recording, number of the segment, first row."""
-
-    recording: int
-    segment: int
-    row: int
+    cut: Any
 
 
 class RecordingWindows:
@@ -92,7 +99,6 @@ class RecordingWindows:
 
     Attributes:
         stages: how many stages of the pipeline are done here, those up to the windows.
-        rows: how many windows there are.
         specs: what the columns of rows are, of windows [rows, channels, length].
     """
 
@@ -127,54 +133,72 @@ class RecordingWindows:
                 "a dataset of recordings needs a stage that cuts windows: put Window(length=...) into the transform"
             )
         self.stages = cuts[0]
-        while self.stages < len(self._row) and isinstance(self._row[self.stages][1], Cut):
+        while self.stages < len(self._row) and isinstance(self._row[self.stages][1], (*Cut, EventLabels)):
             self.stages += 1
+        self._labelling = [one for _, one in self._row[: self.stages] if isinstance(one, EventLabels)]
         self._plans: dict[tuple[str, ...], dict[str, ColumnPlan]] = {}
-        self._pieces, self.rows = self._index()
+        self._places: list[dict[str, WindowPlaces]] = [
+            self._places_of(recordings[number]) for number in range(len(recordings))
+        ]
+        counts = [len(next(iter(places.values()))) for places in self._places]
+        self._first_rows = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        self._chosen: Any = None
+
+    @property
+    def rows(self) -> int:
+        """How many windows there are."""
+        return int(self._first_rows[-1]) if self._chosen is None else len(self._chosen)
+
+    def choose(self, rows: Any) -> RecordingWindows:
+        """Some of the windows, by their rows here; what was computed is shared."""
+        chosen = copy(self)
+        chosen._chosen = np.asarray(rows, np.int64) if self._chosen is None else self._chosen[rows]
+        return chosen
 
     def __repr__(self) -> str:
         return f"<{self.rows:,} windows of {len(self.recordings):,} recordings>"
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_chains", "_settings", "_numeric", "_first_rows", "specs")
+        derived = ("_chains", "_settings", "_numeric", "_kept_events", "specs")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # --- where windows lie ---
 
-    def _index(self) -> tuple[list[Piece], int]:
-        pieces, rows = [], 0
-        for number in range(len(self.recordings)):
-            recording = self.recordings[number]
-            plans = self._plan(recording)
-            segments = {name: len(column.segments) for name, column in recording.columns.items()}
-            if len(set(segments.values())) > 1:
-                raise DataError(f"{recording.id}: columns have gaps of their own ({segments}); read them one by one")
-            for segment in range(next(iter(segments.values()), 0)):
-                counts = {name: self._count(recording, name, segment, plan) for name, plan in plans.items()}
-                if len(set(counts.values())) > 1:
-                    told = ", ".join(f"{name} {count}" for name, count in counts.items())
-                    raise DataError(
-                        f"{recording.id}: columns are cut into different numbers of windows ({told}); "
-                        "give lengths and hops of the same duration"
-                    )
-                count = next(iter(counts.values()))
-                if count:
-                    pieces.append(Piece(number, segment, rows))
-                    rows += count
-        return pieces, rows
+    def _places_of(self, recording: RecordingLike) -> dict[str, WindowPlaces]:
+        """Where the windows of each column of a recording lie."""
+        needs_events = any(isinstance(stage, EventWindow) for _, stage in self._row[: self.stages])
+        events = events_of(recording) if needs_events else _NO_EVENTS
+        segments = {name: len(column.segments) for name, column in recording.columns.items()}
+        if len(set(segments.values())) > 1:
+            raise DataError(f"{recording.id}: columns have gaps of their own ({segments}); read them one by one")
+        places = {
+            name: places_in(plan.cut, self._segments(recording, name, plan), events)
+            for name, plan in self._plan(recording).items()
+        }
+        if len({len(one) for one in places.values()}) > 1:
+            told = ", ".join(f"{name} {len(one)}" for name, one in places.items())
+            raise DataError(
+                f"{recording.id}: columns are cut into different numbers of windows ({told}); "
+                "give lengths and hops of the same duration"
+            )
+        return places
 
-    def _count(self, recording: RecordingLike, name: str, segment: int, plan: ColumnPlan) -> int:
-        """How many windows a segment of a column has."""
+    def _segments(self, recording: RecordingLike, name: str, plan: ColumnPlan) -> list[Segment]:
+        """The segments of a column after its continuous stages; none of their samples where a filter cannot have so few
+        between two gaps.
+        """
         column = recording.columns[name]
-        first, end = column.segments[segment]
-        shape = (*column.shape, end - first)
-        spec = ArraySpec(kind="numpy", dtype=np.dtype(column.dtype).name, shape=shape, fs=float(column.fs))
-        try:
-            return framing_of(plan.cut).count(_time_after(plan, spec, name, recording.id))
-        except DataError:
-            if len(column.segments) > 1:  # too short between two gaps for a filter: no window of it can be had
-                return 0
-            raise
+        found = []
+        for number, (first, end) in enumerate(column.segments):
+            spec = Recorded(column, (first, end), name).spec
+            try:
+                spec = _after(plan, spec, name, recording.id)
+            except DataError:
+                if len(column.segments) == 1:
+                    raise
+                spec = spec.with_time(0)
+            found.append(Segment(spec.time or 0, spec.fs or column.fs, _onset(column, number)))
+        return found
 
     def _plan(self, recording: RecordingLike) -> dict[str, ColumnPlan]:
         """What happens to each column of a recording."""
@@ -189,9 +213,11 @@ class RecordingWindows:
 
     def _compiled(self, specs: dict[str, ArraySpec]) -> dict[str, ColumnPlan]:
         stages: dict[str, list[tuple[StageId | None, LeafTransform]]] = {name: [] for name in specs}
-        cuts: dict[str, Cut] = {}
+        cuts: dict[str, LeafTransform] = {}
         places = {place([name]): name for name in specs}
         for label, stage in self._row[: self.stages]:
+            if isinstance(stage, EventLabels):
+                continue
             if not isinstance(stage, LeafTransform):
                 raise ConfigError(
                     f"{label}: stands before the windows, and only transforms of arrays can be computed stretch by "
@@ -209,30 +235,28 @@ class RecordingWindows:
             raise ConfigError(f"no stage cuts {', '.join(uncut)} into windows; add to the keys of Window, or leave out")
         return {name: ColumnPlan(tuple(stages[name]), cuts[name]) for name in specs}
 
-    @cached_property
-    def _first_rows(self) -> Any:
-        return np.array([piece.row for piece in self._pieces], np.int64)
-
     # --- what a dataset asks for ---
 
     @cached_property
     def specs(self) -> dict[str, ArraySpec]:
         """What the columns of rows are."""
-        if not self._pieces:
+        number = next((n for n, places in enumerate(self._places) if len(next(iter(places.values())))), None)
+        if number is None:
             return {}
-        first = self._pieces[0]
-        recording = self.recordings[first.recording]
-        made = {}
+        recording = self.recordings[number]
+        specs = {}
         for name, plan in self._plan(recording).items():
-            spec = self._chain(first, name).spec
-            tail = (framing_of(plan.cut).length,) if isinstance(plan.cut, Window) else ()
-            made[name] = spec.fresh(kind=self._kind, shape=(self.rows, *spec.shape[:-1], *tail))
-        return made
+            segment = self._places[number][name].at(0, 0.0).segment
+            spec = self._chain(number, segment, name).spec
+            tail = () if isinstance(plan.cut, WindowLabels) else (_samples(plan.cut, spec.fs),)
+            specs[name] = spec.fresh(kind=self._kind, shape=(self.rows, *spec.shape[:-1], *tail))
+        return specs
 
     @property
     def conversions(self) -> dict[str, str]:
-        """Columns whose rows may have lengths of their own: none."""
-        return {}
+        """`"lists"` for columns whose rows have lengths of their own."""
+        plans = next(iter(self._plans.values()), {})
+        return {name: "lists" for name, plan in plans.items() if _samples(plan.cut, 1e6) is None}
 
     def describe(self, name: str) -> Any:
         """Nothing is known of memory before windows are computed."""
@@ -240,25 +264,26 @@ class RecordingWindows:
 
     def digest(self) -> str:
         """What tells these windows from others: recordings, their lengths, and the stages up to the windows."""
-        told = hashlib.sha256(repr(self._row[: self.stages]).encode())
-        for piece in self._pieces:
-            recording = self.recordings[piece.recording]
+        told = hashlib.sha256(repr((self._row[: self.stages], self.rows)).encode())
+        for number in range(len(self.recordings)):
+            recording = self.recordings[number]
             lengths = {name: column.segments for name, column in recording.columns.items()}
-            told.update(repr((recording.id, piece, lengths)).encode())
+            told.update(repr((recording.id, lengths, len(next(iter(self._places[number].values()))))).encode())
+        if self._chosen is not None:
+            told.update(self._chosen.tobytes())
         return told.hexdigest()[:32]
 
-    def fetch(self, rows: Any, read_only: frozenset[str] = frozenset()) -> SampleSet:
+    def fetch(self, rows: Any, key: tuple[int, int] = (0, 0)) -> SampleSet:
         """The windows of these rows, before the stages that see one window.
 
         Args:
             rows: their numbers, int64.
-            read_only: not looked at: windows are always memory of their own.
+            key: seed and epoch, for windows at random places.
         """
-        where = [self._located(int(row)) for row in rows]
-        samples: list[dict[str, Any]] = [{} for _ in where]
-        for number in sorted(range(len(where)), key=where.__getitem__):  # neighbours after each other
-            piece, window = where[number]
-            samples[number] = self._sample(piece, window)
+        numbers = rows if self._chosen is None else self._chosen[rows]
+        samples: list[dict[str, Any]] = [{} for _ in numbers]
+        for position in np.argsort(numbers, kind="stable"):  # neighbours after each other
+            samples[position] = self._sample(int(numbers[position]), key)
         names = samples[0].keys()
         arrays = [name for name in names if isinstance(samples[0][name], np.ndarray) or kind_of(samples[0][name])]
         data: dict[str, Any] = {}
@@ -274,32 +299,85 @@ class RecordingWindows:
             data[name] = self._as_kind(together)
         return SampleSet(data, len(samples))
 
-    def _located(self, row: int) -> tuple[int, int]:
-        """The number of the piece that holds a row, and the number of the window in it."""
-        piece = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        return piece, row - self._pieces[piece].row
+    def located(self, row: int, key: tuple[int, int] = (0, 0)) -> tuple[int, dict[str, Place], str | None]:
+        """The number of the recording that a row is of, where the window lies in each column, and its event.
 
-    def _sample(self, number: int, window: int) -> dict[str, Any]:
-        piece = self._pieces[number]
-        recording = self.recordings[piece.recording]
+        Args:
+            row: before any choice.
+            key: seed and epoch.
+        """
+        number = int(np.searchsorted(self._first_rows, row, side="right")) - 1
+        window = row - int(self._first_rows[number])
+        places = self._places[number]
+        draw = draw_of(*key, row) if any(isinstance(one, Drawn) for one in places.values()) else 0.0
+        event = next((text for one in places.values() if (text := one.event(window)) is not None), None)
+        return number, {name: one.at(window, draw) for name, one in places.items()}, event
+
+    def _sample(self, row: int, key: tuple[int, int]) -> dict[str, Any]:
+        number, places, event = self.located(row, key)
+        recording = self.recordings[number]
         sample: dict[str, Any] = {}
-        start = 0
-        for position, (name, plan) in enumerate(self._plan(recording).items()):
-            framing = framing_of(plan.cut)
-            begin = window * framing.hop
+        for name, plan in self._plan(recording).items():
+            segment, begin, end, missing = places[name]
             try:
-                chain = self._chain(piece, name)
-                x = chain.read(begin, min(begin + framing.length, chain.length))
-                sample[name] = _cut(x, plan.cut, framing)
+                x = self._chain(number, segment, name).read(begin, end)
+                sample[name] = _cut(x, plan.cut, missing)
             except BridgeflowError as error:
                 error.recording = error.recording or recording.id
                 if error.place == "$":
                     at_place(error, place([name]))
                 raise
-            if position == 0:
-                first = recording.columns[name].segments[piece.segment][0]
-                start = begin if not first else first + begin
-        return {**sample, "recording": recording.id, "start": start, **self._labels(recording)}
+        start, since, until, fs = self.times(number, places)
+        sample |= {"recording": recording.id, "start": start}
+        if event is not None:
+            sample["event"] = event
+        sample |= self._labels(recording)
+        for stage in self._labelling:
+            sample[stage.name] = np.asarray(label_of(stage, self.events(number), since, until, fs))
+        return sample
+
+    def times(self, number: int, places: Mapping[str, Place]) -> tuple[int, float, float, float]:
+        """The first sample of a window as it was recorded, its begin and end in seconds, and its rate.
+
+        Args:
+            number: of the recording.
+            places: where the window lies in each column; the first counts.
+        """
+        name = next(iter(places))
+        segment, begin, end, _ = places[name]
+        column = self.recordings[number].columns[name]
+        fs = self._chain(number, segment, name).spec.fs or column.fs
+        start, onset = column.segments[segment][0], _onset(column, segment)
+        return start + round(begin * column.fs / fs), onset + begin / fs, onset + end / fs, fs
+
+    def rows_of(self, recordings: Iterable[int]) -> Any:
+        """The rows of these recordings, as they are counted here, in order."""
+        chosen = np.arange(self._first_rows[-1]) if self._chosen is None else self._chosen
+        of = np.searchsorted(self._first_rows, chosen, side="right") - 1
+        return np.flatnonzero(np.isin(of, np.fromiter(recordings, np.int64)))
+
+    def where(self, row: int) -> tuple[int, dict[str, Place]]:
+        """The number of the recording that a row is of, and where the window lies in each column.
+
+        Raises:
+            ValueError: windows are drawn at random.
+        """
+        if any(isinstance(one, Drawn) for one in self._places[0].values()):
+            raise ValueError("windows of RandomWindow lie elsewhere in each epoch; choose among recordings instead")
+        number, places, _ = self.located(row if self._chosen is None else int(self._chosen[row]))
+        return number, places
+
+    def events(self, number: int) -> Events:
+        """The events of a recording, kept for the last few."""
+        if number not in self._kept_events:
+            if len(self._kept_events) > 64:
+                self._kept_events.clear()
+            self._kept_events[number] = events_of(self.recordings[number])
+        return self._kept_events[number]
+
+    @cached_property
+    def _kept_events(self) -> dict[int, Events]:
+        return {}
 
     def _labels(self, recording: RecordingLike) -> dict[str, Any]:
         """Numbers as arrays, all else as it is."""
@@ -314,16 +392,16 @@ class RecordingWindows:
     def _chains(self) -> Chains:
         return Chains(16 * self._options[1])
 
-    def _chain(self, piece: Piece, name: str) -> Stretches:
-        """The column of a recording after its continuous stages."""
+    def _chain(self, number: int, segment: int, name: str) -> Stretches:
+        """A segment of a column of a recording after its continuous stages."""
 
         def make() -> tuple[Stretches, int]:
-            recording = self.recordings[piece.recording]
+            recording = self.recordings[number]
             column, plan = recording.columns[name], self._plan(recording)[name]
-            first = Recorded(column, column.segments[piece.segment], f"{recording.id}, {name}")
+            first = Recorded(column, column.segments[segment], f"{recording.id}, {name}")
             return build(first, plan.stages, self._settings, name, recording.id)
 
-        return self._chains.get((piece.recording, piece.segment, name), make)
+        return self._chains.get((number, segment, name), make)
 
     @cached_property
     def _numeric(self) -> frozenset[str]:
@@ -341,13 +419,20 @@ class RecordingWindows:
         return to_numpy(x)
 
 
-def framing_of(cut: Cut) -> Framing:
-    """Where a stage cuts."""
-    return cut.live.framing
+def _samples(cut: Any, fs: float | None) -> int | None:
+    """Samples of a window; `None` where each has its own."""
+    if isinstance(cut, RecordingCut):
+        return cut.window_samples(fs or 1.0)
+    return int(cut.framing(fs).length)
 
 
-def _time_after(plan: ColumnPlan, spec: ArraySpec, name: str, recording: str) -> int:
-    """Samples of a column after its continuous stages."""
+def _onset(column: Any, segment: int) -> float:
+    """Seconds from the recording's start to a segment."""
+    return float(column.onsets[segment])
+
+
+def _after(plan: ColumnPlan, spec: ArraySpec, name: str, recording: str) -> ArraySpec:
+    """A column after its continuous stages."""
     for label, stage in plan.stages:
         try:
             spec = spec_after(stage, spec)
@@ -355,16 +440,15 @@ def _time_after(plan: ColumnPlan, spec: ArraySpec, name: str, recording: str) ->
             error.stage, error.recording = error.stage or label, recording
             at_place(error, place([name]))
             raise
-    assert spec.time is not None
-    return spec.time
+    return spec
 
 
-def _cut(x: Any, cut: Cut, framing: Framing) -> Any:
+def _cut(x: Any, cut: Any, missing: int) -> Any:
     """One window, completed where it lies at the end; or its label."""
+    samples = int(x.shape[-1])
     if isinstance(cut, WindowLabels):
-        return cut.live(x)[..., 0]
-    missing = framing.length - int(x.shape[-1])
-    return framing.completed(x, missing) if missing else x
+        return labels_of_frames(x, samples, rule=cut.rule)[..., 0]
+    return Framing(samples + missing, 1, cut.pad).completed(x, missing) if missing else x
 
 
 def _stacked(values: list[Any]) -> Any | None:

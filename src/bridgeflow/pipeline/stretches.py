@@ -31,6 +31,7 @@ class RecordedColumn(Protocol):
     dtype: Any
     length: int
     segments: tuple[tuple[int, int], ...]
+    onsets: tuple[float, ...]
 
     def read(self, start: int, stop: int) -> Any:
         """The samples from `start` to `stop`, [channels, stop - start]."""

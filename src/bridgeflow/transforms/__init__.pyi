@@ -7,6 +7,10 @@ from .clone import Clone as Clone
 from .detach import Detach as Detach
 from .peak_rate import PeakRate as PeakRate
 from .plan import Plan as Plan
+from .recording_windows import EventLabels as EventLabels
+from .recording_windows import EventWindow as EventWindow
+from .recording_windows import RandomWindow as RandomWindow
+from .recording_windows import WholeRecording as WholeRecording
 from .registry import register as register
 from .resample import Decimate as Decimate
 from .resample import Resample as Resample
@@ -35,12 +39,15 @@ __all__ = [
     "Detach",
     "Detrend",
     "Envelope",
+    "EventLabels",
+    "EventWindow",
     "Hilbert",
     "Istft",
     "LeafTransform",
     "MedianFilter",
     "PeakRate",
     "Plan",
+    "RandomWindow",
     "Resample",
     "SavgolFilter",
     "Scale",
@@ -55,6 +62,7 @@ __all__ = [
     "ToTensor",
     "Transform",
     "Welch",
+    "WholeRecording",
     "Window",
     "WindowLabels",
     "register",

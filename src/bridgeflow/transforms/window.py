@@ -7,10 +7,12 @@ from fractions import Fraction
 from functools import cached_property
 from typing import ClassVar
 
+from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Length
 from bridgeflow.signal.framing import Framing, LabelRule, Leftover, LiveFrames, LiveLabels
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.along_time import Order
+from bridgeflow.transforms.durations import parse_duration, samples_of
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
@@ -25,8 +27,9 @@ class Window(LiveTransform):
     Window i begins at sample `i * hop`. Labels go with `WindowLabels` of the same length, hop and pad.
 
     Args:
-        length: samples of a window.
-        hop: samples from the start of one window to the start of the next; `None` for `length`: side by side.
+        length: samples of a window; or a duration as text (`"2 s"`, `"250 ms"`), for recordings, which know their rate.
+        hop: samples, or a duration, from the start of one window to the start of the next; `None` for `length`: side by
+            side.
         pad: what becomes of samples at the end that are in no whole window: `"drop"`; or one window more is completed
             with `"zeros"`, with their last one (`"edge"`), or with themselves mirrored (`"reflect"`).
         first: put the axis of windows first, `[windows, ..., length]`, rather than before the last: examples of one
@@ -49,15 +52,22 @@ class Window(LiveTransform):
 
     cuts: ClassVar[bool] = True
 
-    length: Length
-    hop: Length | None = None
+    length: Length | str
+    hop: Length | str | None = None
     pad: Leftover = "drop"
     first: bool = False
 
     @cached_property
     def live(self) -> LiveFrames:
         """What cuts."""
-        return LiveFrames(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.first)
+        return LiveFrames(self.framing(None), self.first)
+
+    def __post_init__(self) -> None:
+        _check_lengths(self)
+
+    def framing(self, fs: float | None) -> Framing:
+        """Where windows lie in data of this rate; `None` where it is not known, which durations need."""
+        return _framing(self, fs)
 
     along_time: ClassVar[bool] = True
 
@@ -78,7 +88,7 @@ class Window(LiveTransform):
     @property
     def rate_factor(self) -> Fraction:
         """Windows that come out for a sample that goes in."""
-        return Fraction(1, self.length if self.hop is None else self.hop)
+        return Fraction(1, self.live.framing.hop)
 
     def result_order(self, ndim: int, made: int) -> Order:
         """Windows and their samples where time was; or the windows first."""
@@ -132,17 +142,43 @@ class WindowLabels(LiveTransform):
     reads_numbers: ClassVar[bool] = False
     reads_text: ClassVar[bool] = True
 
-    length: Length
-    hop: Length | None = None
+    length: Length | str
+    hop: Length | str | None = None
     pad: Leftover = "drop"
     rule: LabelRule = "majority"
 
     @cached_property
     def live(self) -> LiveLabels:
         """What asks the labels."""
-        return LiveLabels(Framing(self.length, self.length if self.hop is None else self.hop, self.pad), self.rule)
+        return LiveLabels(self.framing(None), self.rule)
+
+    def __post_init__(self) -> None:
+        parse_word(self.rule, LabelRule, field="rule")
+        _check_lengths(self)
+
+    def framing(self, fs: float | None) -> Framing:
+        """Where windows lie in labels of this rate; `None` where it is not known, which durations need."""
+        return _framing(self, fs)
 
     @property
     def rate_factor(self) -> Fraction:
         """Labels that come out for one that goes in."""
-        return Fraction(1, self.length if self.hop is None else self.hop)
+        return Fraction(1, self.live.framing.hop)
+
+
+def _check_lengths(stage: Window | WindowLabels) -> None:
+    """Refuse lengths that are none; durations wait for the rate of the data."""
+    for name in ("length", "hop"):
+        value = getattr(stage, name)
+        if isinstance(value, str):
+            parse_duration(value, field=f"{type(stage).__name__}: {name}")
+    if not any(isinstance(value, str) for value in (stage.length, stage.hop)):
+        stage.live  # noqa: B018  refused here, when made, or never
+    parse_word(stage.pad, Leftover, field="pad")
+
+
+def _framing(stage: Window | WindowLabels, fs: float | None) -> Framing:
+    name = type(stage).__name__
+    length = samples_of(stage.length, fs, field=f"{name}: length") if isinstance(stage.length, str) else stage.length
+    hop = length if stage.hop is None else stage.hop
+    return Framing(length, samples_of(hop, fs, field=f"{name}: hop") if isinstance(hop, str) else hop, stage.pad)
