@@ -2,7 +2,7 @@
 
     python examples/one_buffer_two_sides.py
 
-`to_tensor` shares the memory of a writable array. `SharedView` promises it: one buffer, three faces.
+`to_tensor` shares the memory of a writable array. `SharedView` promises it: one buffer, three views.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def main() -> None:
     signal += 1
     assert tensor[0] == 2.0
 
-    faces = share(np.zeros((2, 3)))
-    faces.tensor[0] = torch.tensor([1.0, 2.0, 3.0])
-    faces.numpy[1] = 10.0
-    print("Arrow:", faces.arrow.storage.flatten().to_pylist())
-    assert faces.arrow.storage.flatten().to_pylist() == [1.0, 2.0, 3.0, 10.0, 10.0, 10.0]
+    buffer = share(np.zeros((2, 3)))
+    buffer.tensor[0] = torch.tensor([1.0, 2.0, 3.0])
+    buffer.numpy[1] = 10.0
+    print("Arrow:", buffer.arrow.storage.flatten().to_pylist())
+    assert buffer.arrow.storage.flatten().to_pylist() == [1.0, 2.0, 3.0, 10.0, 10.0, 10.0]
 
     sample = SharedView(keys=("ecg",))({"ecg": signal, "label": "N"})
     sample["ecg"].tensor.zero_()

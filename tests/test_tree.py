@@ -222,7 +222,7 @@ class TestKeys:
 
     @pytest.mark.parametrize("key", ["label", "lab*", "**.label"])
     def test_that_name_no_array_are_refused(self, key: str):
-        with pytest.raises(NoRoute, match=r"\$\.label: keys='.*' selects a str, which is no array"):
+        with pytest.raises(NoRoute, match=r"\$\.label: keys='.*' selects a str, which is not an array"):
             doubled(DATA, (key,))
 
     def test_that_name_a_container_without_arrays_are_refused(self):

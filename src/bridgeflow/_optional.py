@@ -14,7 +14,7 @@ _EXTRAS = {"matplotlib": "plot", "ml_dtypes": "ml-dtypes", "PIL": "images"}
 
 
 _COMPLETE: dict[str, ModuleType] = {}
-"""Modules whose import is known to have ended."""
+"""Modules whose import has ended."""
 
 
 def loaded(name: str) -> ModuleType | None:
@@ -51,5 +51,5 @@ def require(name: str, *, needed_for: str) -> ModuleType:
     except Exception as error:  # a broken binary package can raise anything, torchvision a RuntimeError
         root = name.partition(".")[0]
         remedy = f"pip install 'bridgeflow[{_EXTRAS[root]}]'" if root in _EXTRAS else f"pip install {root}"
-        found = "is not installed" if isinstance(error, ModuleNotFoundError) else f"fails to import ({error})"
-        raise MissingDependency(f"{needed_for} needs {name}, which {found}; {remedy}", name=name) from error
+        problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"fails to import ({error})"
+        raise MissingDependency(f"{needed_for} needs {name}, which {problem}; {remedy}", name=name) from error

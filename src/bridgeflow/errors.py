@@ -101,7 +101,7 @@ class StageId(NamedTuple):
 class BridgeflowError(Exception):
     """The root of all errors that BridgeFlow raises on purpose.
 
-    Attributes, each set where it is known:
+    Attributes, each set where it applies:
         place: where in the data it happened.
         stage: in which stage of a composition.
         recording: in which of several recordings.
@@ -137,7 +137,7 @@ _COMPARED, _LONGEST_COMPARED = 1_000, 200
 
 
 class _CrossingError(BridgeflowError):
-    """A crossing that cannot be made: `place` (where), `reason` (a word of `policy.Reason`), `detail`, `remedy`."""
+    """A crossing that is not possible: `place` (where), `reason` (a word of `policy.Reason`), `detail`, `remedy`."""
 
     def __init__(self, reason: Reason, detail: str, remedy: str, *, place: str = "$") -> None:
         self.place = place
@@ -253,13 +253,13 @@ class OutOfSharedMemory(BridgeflowError, MemoryError):
                 f"{self.handles:,} handles were sent to other processes and not opened by any; open or drop them, or "
                 "raise the limit of open files (ulimit -n), of which they may take a quarter"
             )
-        wanted = f"{self.needed:,} bytes of shared memory" if self.needed else "a handle of shared memory"
+        memory = f"{self.needed:,} bytes of shared memory" if self.needed else "a handle of shared memory"
         left = "" if self.available is None else f", of which about {self.available:,} are left"
         if self.errno in (errno.EMFILE, errno.ENFILE):
-            return f"{wanted}: no file descriptor is left; drop arrays that share memory, or raise ulimit -n"
+            return f"{memory}: no file descriptor is left; drop arrays that share memory, or raise ulimit -n"
         if self.errno == errno.EFBIG:
-            return f"{wanted}: larger than files may be here; ask for less, or raise ulimit -f"
-        return f"{wanted}{left}: {os.strerror(self.errno)}; ask for less: smaller batches, fewer slots"
+            return f"{memory}: larger than files may be here; ask for less, or raise ulimit -f"
+        return f"{memory}{left}: {os.strerror(self.errno)}; ask for less: smaller batches, fewer slots"
 
     def __reduce__(self) -> tuple[object, ...]:
         return _out_of_shared_memory, (self.needed, self.errno, self.available, self.handles)
@@ -270,7 +270,7 @@ def _out_of_shared_memory(needed: int, number: int, available: int | None, handl
 
 
 class StaleHandle(BridgeflowError, ConnectionError):
-    """A handle of shared memory leads nowhere any more: its sender has ended or has given up keeping the memory."""
+    """A handle of shared memory leads nowhere any more: its sender has ended or no longer keeps the memory."""
 
 
 class Unsupported(BridgeflowError, NotImplementedError):
@@ -356,17 +356,17 @@ def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:
     >>> nearest("x", ["Scale", "Cast"])
     "known: 'Cast', 'Scale'"
     """
-    known = sorted(set(words))
+    candidates = sorted(set(words))
     close: list[str] = []
     if len(word) <= _LONGEST_COMPARED:  # difflib takes time that grows with the square of the length
-        alike = [one for one in known if len(word) <= 3 * len(one) and len(one) <= 3 * len(word)]
+        alike = [one for one in candidates if len(word) <= 3 * len(one) and len(one) <= 3 * len(word)]
         close = get_close_matches(word, alike[:_COMPARED], n=count)
     if close:
         return f"did you mean {' or '.join(map(quoted, close))}?"
-    if not known:
+    if not candidates:
         return "there are none"
-    shown = ", ".join(map(quoted, known[:12]))
-    return f"known: {shown}" + (f" and {len(known) - 12} more" if len(known) > 12 else "")
+    shown = ", ".join(map(quoted, candidates[:12]))
+    return f"known: {shown}" + (f" and {len(candidates) - 12} more" if len(candidates) > 12 else "")
 
 
 def refuse_arguments(unknown: Iterable[str], cls: type) -> None:
@@ -376,12 +376,12 @@ def refuse_arguments(unknown: Iterable[str], cls: type) -> None:
         TypeError: there is one; names the argument of that name in PyTorch, or the nearest.
     """
     for name in unknown:
-        known = [one for one in signature(cls).parameters if one != "unknown"]
-        longer = [one for one in known if name in one.split("_")]
+        arguments = [one for one in signature(cls).parameters if one != "unknown"]
+        longer = [one for one in arguments if name in one.split("_")]
         if name == "pin_memory":
             hint = "device= a GPU stages batches in pinned memory"
         else:
-            hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, known)
+            hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, arguments)
         raise TypeError(f"{cls.__name__}: no argument is called {quoted(name)}; {hint}")
 
 
@@ -395,6 +395,6 @@ def quoted(value: object) -> str:
 
 
 def at_place(error: _Error, place: str) -> _Error:
-    """Put `place` in front of where an error happened, once, at the public door that knows the path."""
+    """Put `place` in front of where an error happened, once, in the public function that knows the path."""
     error.place = place + error.place.removeprefix("$")
     return error

@@ -118,10 +118,10 @@ def parse_word(value: object, alias: object, *, field: str) -> str:
     >>> parse_word("pad", Ragged, field="ragged")
     'pad'
     """
-    known = words(alias)
-    if isinstance(value, str) and value in known:
+    allowed = words(alias)
+    if isinstance(value, str) and value in allowed:
         return value
-    raise ValueError(f"{field} must be one of {', '.join(map(repr, known))}, got {value!r}")
+    raise ValueError(f"{field} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def parse_integer(value: Any, *, field: str, least: int) -> int:

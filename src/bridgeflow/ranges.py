@@ -113,7 +113,7 @@ Length: TypeAlias = Annotated[int, Range(1, (1 << 31) - 1)]
 """How many samples, or steps of as many; more is compared with the data by `hold`."""
 
 Count: TypeAlias = Annotated[int, Range(1, 1 << 20)]
-"""How many of what is made when the transform is made: taps, samples of a window."""
+"""How many elements of what a transform derives when it is constructed: taps, samples of a window."""
 
 Natural: TypeAlias = Annotated[int, Range(0, (1 << 31) - 1)]
 """A number of samples that may be none."""
@@ -213,7 +213,7 @@ def refuse_outside(hints: Mapping[str, Any], values: object, *, what: str) -> No
 
 
 def most_elements(data: int) -> int:
-    """How many elements a result or a work array for data of so many may have.
+    """How many elements a result or a work array may have, for data of `data` elements.
 
     Padding to a thousand times the data, or to 2**24 elements, can be meant; more is a mistake that would take all
     memory.
@@ -221,14 +221,14 @@ def most_elements(data: int) -> int:
     return max(_LEAST_LIMIT, _RATIO * data)
 
 
-def hold(elements: float, data: int, *, what: str, **given: Any) -> None:
+def hold(elements: float, data: int, *, what: str, **values: Any) -> None:
     """Refuse what would make too much of the data, before memory is asked for.
 
     Args:
         elements: how many the result, or a work array, would have.
         data: how many there are.
         what: the caller's name, for errors.
-        given: the field that says so, with its value.
+        values: the field that says so, with its value.
 
     Raises:
         ConfigError: more than `most_elements`.
@@ -240,12 +240,12 @@ def hold(elements: float, data: int, *, what: str, **given: Any) -> None:
     most = most_elements(data)
     if elements <= most:
         return
-    names = " and ".join(given)
-    said = ", ".join(f"{name}={number_text(value)}" for name, value in given.items())
+    names = " and ".join(values)
+    said = ", ".join(f"{name}={number_text(value)}" for name, value in values.items())
     many = f"{float(elements):.3g}" if elements < _LARGEST else "endlessly many"
     raise ConfigError(
         f"{what}: {said} takes arrays of {many} elements for data of {data}, at most {most}; lower {names}",
-        field=next(iter(given), None),
+        field=next(iter(values), None),
     )
 
 
@@ -286,7 +286,7 @@ def power_is_beyond(base: float, exponent: int) -> bool:
 
 
 def longest_window(samples: int) -> int:
-    """How long a window over so many samples may be: one reaches over the data from either end, and no further."""
+    """How long a window over `samples` may be: one reaches over the data from either end, and no further."""
     return max(2 * samples + 1, 1 << 12)
 
 

@@ -16,7 +16,7 @@ from bridgeflow.policy import Action, Kind, Reason
 __all__ = ["ArraySpec", "Exchange", "Shape"]
 
 Shape = tuple[int | None, ...]
-"""Lengths along each axis; `None` where a length is not known before the data is seen."""
+"""Lengths along each axis; `None` where a length depends on the data."""
 
 _ITEMSIZE_EXTRA = {
     "bool": 1,
@@ -78,9 +78,9 @@ class ArraySpec:
         return self.fresh(shape=(*self.shape[:-1], time))
 
     def fresh(self, **changes: object) -> ArraySpec:
-        """The same in newly made memory: C order, writable, no flags; `changes` as for `dataclasses.replace`."""
-        anew: dict[str, Any] = {"strides": None, "writable": True, "flags": frozenset(), "nbytes": None, **changes}
-        changed = replace(self, **anew)
+        """The same in new memory: C order, writable, no flags; `changes` as for `dataclasses.replace`."""
+        fields: dict[str, Any] = {"strides": None, "writable": True, "flags": frozenset(), "nbytes": None, **changes}
+        changed = replace(self, **fields)
         return replace(changed, nbytes=changed.expected_nbytes()) if changed.nbytes is None else changed
 
     def expected_nbytes(self) -> int | None:
@@ -93,7 +93,7 @@ class ArraySpec:
     def admits(self, other: ArraySpec) -> bool:
         """Whether a value described by `other` keeps the promise that `self` makes.
 
-        Kind, dtype, device and known lengths must agree. What a promise leaves open (`None`), a deed may fill.
+        Kind, dtype, device and lengths must agree; lengths that the promise leaves open (`None`) may be any.
 
         >>> promise = ArraySpec(kind="numpy", dtype="float32", shape=(2, None))
         >>> promise.admits(ArraySpec(kind="numpy", dtype="float32", shape=(2, 100)))

@@ -26,7 +26,7 @@ NAT = -(2**63)
 
 
 def values(x: Any) -> Any:
-    """An array's elements as nested Python lists: numbers as numbers, instants as ticks, nulls as None."""
+    """An array's elements as nested Python lists: numbers as numbers, datetimes as ticks, nulls as None."""
     if isinstance(x, torch.Tensor):
         return _of_torch(x)
     if isinstance(x, np.ma.MaskedArray):

@@ -26,7 +26,7 @@ OUT_OF_TORCH = (bf.to_numpy, bf.to_arrow)
 
 
 class Foreign:
-    """An array of some other library: all that is known of it is DLPack."""
+    """An array of some other library: all that it offers is DLPack."""
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -246,7 +246,7 @@ def scenario_nulls_of_a_structs_parent() -> None:
 
 def scenario_offsets_that_point_outside() -> None:
     for offsets in ([0, 2, 2**28], [0, 3, 1], [-1, 2, 3]):
-        memory = np.array([0, 1, 3], np.int32)  # what pyarrow checks when the array is made ...
+        memory = np.array([0, 1, 3], np.int32)  # what pyarrow checks when the array is created ...
         buffers = [None, pa.py_buffer(memory)]
         column = pa.Array.from_buffers(pa.list_(pa.float64()), 2, buffers, children=[pa.array([1.0, 2.0, 3.0])])
         memory[:] = offsets  # ... and what a damaged file holds
@@ -335,14 +335,14 @@ def scenario_complex_numbers_off_their_alignment() -> None:
         (column, values_.ravel()),
         (column[5:], values_.ravel()[5:]),
     )
-    for source, wanted in sources:
-        wanted = np.asarray(wanted)
+    for source, expected in sources:
+        expected = np.asarray(expected)
         for options in ({}, {"copy": "always"}, {"writable": False}):
             tensor = bf.to_tensor(source, **options)
             assert tensor.data_ptr() % 16 == 0
-            assert tensor.tolist() == wanted.tolist()
-            assert tensor.sum().item() == wanted.sum()
-            assert tensor.clone().tolist() == wanted.tolist()
+            assert tensor.tolist() == expected.tolist()
+            assert tensor.sum().item() == expected.sum()
+            assert tensor.clone().tolist() == expected.tolist()
         with pytest.raises(CopyRefused):
             bf.to_tensor(source, copy="never", writable=False)
     for source in (x, frozen, column):
@@ -355,8 +355,8 @@ def scenario_complex_numbers_off_their_alignment() -> None:
         assert [step.action for step in bf.SharedView().explain(source).exchanges].count("copy") == 1
     lists = pa.LargeListArray.from_arrays(pa.array([0, 3, 64], pa.int64()), column)
     for ragged in ("list", "jagged", "pad"):
-        made = bf.to_tensor(lists, ragged=ragged, writable=False)
-        rows = made.values if ragged == "pad" else made if ragged == "list" else list(made.unbind())
+        result = bf.to_tensor(lists, ragged=ragged, writable=False)
+        rows = result.values if ragged == "pad" else result if ragged == "list" else list(result.unbind())
         assert rows[0][:3].tolist() == values_.ravel()[:3].tolist()
         assert rows[1].sum().item() == values_.ravel()[3:].sum()
 
@@ -412,12 +412,12 @@ def scenario_writes_to_read_only_maps() -> None:
 
 
 def scenario_sharing_what_others_look_at() -> None:
-    faces = bf.share(torch.arange(100_000.0))
-    expected = faces.numpy.copy()
-    faces.tensor.share_memory_()
+    buffer = bf.share(torch.arange(100_000.0))
+    expected = buffer.numpy.copy()
+    buffer.tensor.share_memory_()
     churn()
-    assert np.array_equal(faces.numpy, expected)
-    assert np.array_equal(bf.to_numpy(faces.arrow), expected)
+    assert np.array_equal(buffer.numpy, expected)
+    assert np.array_equal(bf.to_numpy(buffer.arrow), expected)
 
 
 def file_digest(path: str) -> str:

@@ -23,7 +23,7 @@ SIZES = (7, 1_000, 1_000_000)
 
 
 def outlives(make: Callable[[int], Any], *crossings: Callable[[Any], Any]) -> None:
-    """The end of the chain of crossings holds the values 0, 1, 2, ... after everything before it is gone."""
+    """The end of the chain of crossings holds the values 0, 1, 2, ... after everything before it is deleted."""
     for size in SIZES:
         x = make(size)
         for crossing in crossings:

@@ -1,4 +1,4 @@
-"""Hand-made foreign arrays: objects that speak DLPack or Arrow's capsule protocol and nothing else."""
+"""Foreign arrays for the tests: objects that implement DLPack or Arrow's capsule protocol and nothing else."""
 
 from __future__ import annotations
 

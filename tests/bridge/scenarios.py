@@ -61,10 +61,10 @@ def in_a_child(scenario: Callable[[], None]) -> str:
                 os._exit(status)
         _, status = os.waitpid(child, 0)
         report.seek(0)
-        told = report.read()
+        text = report.read()
     if os.WIFSIGNALED(status):
         return f"killed by {signal.Signals(os.WTERMSIG(status)).name}"
-    return told or ("" if status == 0 else f"exit status {os.waitstatus_to_exitcode(status)}")
+    return text or ("" if status == 0 else f"exit status {os.waitstatus_to_exitcode(status)}")
 
 
 if __name__ == "__main__":

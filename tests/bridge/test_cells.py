@@ -27,10 +27,10 @@ from tests.bridge.cells import CASES, CELLS, Case, Cell
 
 @pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 def test_cell(cell: Cell):
-    """Every question to every deed of the cell; all that fail are told, with the traceback of the first."""
+    """Every question to every outcome of the cell; all failures are listed, with the traceback of the first."""
     failures: list[tuple[str, Exception]] = []
     for case in cell.cases():
-        for question in REFUSALS if case.deed.action == "refuse" else QUESTIONS:
+        for question in REFUSALS if case.outcome.action == "refuse" else QUESTIONS:
             try:
                 question(case)
             except Exception as error:
@@ -48,13 +48,13 @@ def are_the_values_right(case: Case) -> None:
     result = case.convert(x)
     if expected is not None:
         assert (isinstance(result, list) and not result) or answers.dtype(result) == case.dtype(x)
-        found = answers.values(result)
-        assert answers.same(found, expected), f"{found} is not {expected}"
+        actual = answers.values(result)
+        assert answers.same(actual, expected), f"{actual} is not {expected}"
 
 
 def is_it_a_view_exactly_when_the_table_says_so(case: Case) -> None:
     plan = plan_of(case)
-    assert (plan.action, plan.reason) == (case.deed.action, case.deed.reason)
+    assert (plan.action, plan.reason) == (case.outcome.action, case.outcome.reason)
     x = case.make()
     result = case.convert(x)
     if not case.cell.once:
@@ -63,11 +63,11 @@ def is_it_a_view_exactly_when_the_table_says_so(case: Case) -> None:
 
 def does_never_share_or_say_why_not(case: Case) -> None:
     x = case.make()
-    if case.deed.action == "view":
+    if case.outcome.action == "view":
         result = case.convert(x, copy="never")
         assert case.cell.once or answers.inside(result, x)
         return
-    reason = case.deed.reason
+    reason = case.outcome.reason
     with pytest.raises(CopyRefused) as refusal:
         case.convert(x, copy=False)
     assert refusal.value.reason == reason
@@ -96,7 +96,7 @@ def does_the_deed_keep_the_promise(case: Case) -> None:
         return
     done = describe(result)
     assert plan.target.admits(done), f"{plan.target} does not admit {done}"
-    if case.deed.target == "numpy":
+    if case.outcome.target == "numpy":
         assert plan.target.writable == done.writable
     if plan.action == "view":
         assert plan.nbytes == 0
@@ -115,17 +115,17 @@ def do_fast_path_and_table_agree(case: Case) -> None:
     if fast is x:
         assert not record.exchanges
     else:
-        made = record.exchanges[0]  # of the mask, where there is one, comes another
-        assert (made.action, made.reason) == (case.deed.action, case.deed.reason)
-        assert (made.nbytes == 0) == (case.deed.action == "view" or size_of(slow) == 0)
+        exchange = record.exchanges[0]  # of the mask, where there is one, comes another
+        assert (exchange.action, exchange.reason) == (case.outcome.action, case.outcome.reason)
+        assert (exchange.nbytes == 0) == (case.outcome.action == "view" or size_of(slow) == 0)
 
 
 def is_it_refused_by_name(case: Case) -> None:
-    for copy in ("auto", "always") if case.deed.late else ("auto", "never", "always"):
+    for copy in ("auto", "always") if case.outcome.late else ("auto", "never", "always"):
         with pytest.raises(NoRoute) as refusal:
             case.convert(case.make(), copy=copy)
-        assert refusal.value.reason == case.deed.reason
-        assert re.fullmatch(rf"\$: .+ \[{case.deed.reason}\]; .+", str(refusal.value))
+        assert refusal.value.reason == case.outcome.reason
+        assert re.fullmatch(rf"\$: .+ \[{case.outcome.reason}\]; .+", str(refusal.value))
 
 
 QUESTIONS = (
@@ -140,7 +140,7 @@ REFUSALS = (is_it_refused_by_name,)
 
 
 def plan_of(case: Case, **options: Any) -> Route:
-    return route(describe(case.make()), case.deed.target, **{**case.options, **options})
+    return route(describe(case.make()), case.outcome.target, **{**case.options, **options})
 
 
 def main_of(result: Any) -> Any:
@@ -158,7 +158,7 @@ def facts(x: Any, case: Case) -> Any:
     """What must be alike in two results: type, description, and for a view the address."""
     if isinstance(x, list):
         return [facts(row, case) for row in x]
-    return type(x), describe(x), answers.payload(x) if case.deed.action == "view" else None
+    return type(x), describe(x), answers.payload(x) if case.outcome.action == "view" else None
 
 
 # --- the cells cover the table, and the libraries ---------------------------------------------------------------------
@@ -170,8 +170,8 @@ def rules_met(case: Case) -> Iterator[Rule]:
         spec = describe(case.make())
     except NoRoute:  # the array itself is damaged
         return
-    options = options_of(case.deed.target, case.options)
-    yield from walk(spec, case.deed.target, options)
+    options = options_of(case.outcome.target, case.options)
+    yield from walk(spec, case.outcome.target, options)
 
 
 def walk(spec: ArraySpec, target: Any, options: Any) -> Iterator[Rule]:
@@ -230,19 +230,19 @@ def test_every_copy_and_refusal_has_a_reason_of_the_list(pair: Any):
 
 
 def test_every_dtype_of_torch_has_a_cell():
-    known = {str(kind) for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
+    dtypes = {str(kind) for kind in vars(torch).values() if isinstance(kind, torch.dtype)}
     met = {f"torch.{describe(case.make()).dtype}" for case in CASES if case.cell.name.startswith("torch-")}
-    assert known - met == set()
+    assert dtypes - met == set()
 
 
 def test_every_type_of_arrow_has_a_cell():
-    known = {name for name in vars(pa.lib) if name.startswith("Type_")} - {
+    names = {name for name in vars(pa.lib) if name.startswith("Type_")} - {
         "Type_INTERVAL_MONTHS",
         "Type_INTERVAL_DAY_TIME",
     }
     arrays = [case.make() for case in CASES if case.cell.name.startswith("arrow-")]
     met = {x.type.id for x in arrays}
-    assert {name for name in known if getattr(pa.lib, name) not in met} == set()
+    assert {name for name in names if getattr(pa.lib, name) not in met} == set()
 
 
 def test_every_kind_of_numpy_dtype_has_a_cell():

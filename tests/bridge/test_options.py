@@ -44,9 +44,9 @@ WRONG: list[tuple[Any, Any, dict[str, Any], str]] = [
 def test_a_wrong_word_is_told_the_right_ones(function: Any, x: Any, options: dict[str, Any], words: str):
     with pytest.raises(ValueError, match=re.escape(words)) as error:
         function(x, **options)
-    ((name, given),) = options.items()
+    ((name, value),) = options.items()
     assert name in str(error.value)
-    assert repr(given) in str(error.value)
+    assert repr(value) in str(error.value)
 
 
 def test_the_array_api_s_words_mean_the_same():

@@ -1,4 +1,4 @@
-"""`share()`: one buffer, three faces, guaranteed."""
+"""`share()`: one buffer, three views, guaranteed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHARED_AS_THEY_ARE = {
     "numpy-bool": lambda: counts("i4") > 2,
     "numpy-bool-2d": lambda: counts("i4", 2, 3) > 2,
     "numpy-bfloat16": lambda: counts().astype(ml_dtypes.bfloat16),
-    "numpy-instants": lambda: counts("i8").view("M8[ns]"),
+    "numpy-datetimes": lambda: counts("i8").view("M8[ns]"),
     "numpy-read-only": lambda: frozen(counts()),
     "numpy-empty": lambda: np.empty((0, 3), "f4"),
     "arrow": lambda: pa.array([1.0, 2.0]),
@@ -47,8 +47,8 @@ COPIED_ONCE = {
     "torch-conj": lambda: torch.tensor([1 + 2j]).conj(),
     "torch-bfloat16": lambda: torch.arange(6.0).bfloat16(),
     "torch-grad": lambda: torch.ones(3, requires_grad=True),
-    "behind-numpy": lambda: torch.arange(6.0).numpy()[1:],
-    "behind-dlpack": lambda: np.from_dlpack(torch.arange(6.0)),
+    "through-numpy": lambda: torch.arange(6.0).numpy()[1:],
+    "through-dlpack": lambda: np.from_dlpack(torch.arange(6.0)),
     "strided": lambda: counts("f4", 3, 4)[:, ::2],
     "backwards": lambda: counts()[::-1],
     "big-endian": lambda: counts(">f4"),
@@ -66,18 +66,18 @@ NO_FACES = {
 }
 
 
-def one_memory(faces: Shared) -> None:
-    spans = [answers.payload(face) for face in (faces.numpy, faces.tensor, faces.arrow)]
+def one_memory(buffer: Shared) -> None:
+    spans = [answers.payload(view) for view in (buffer.numpy, buffer.tensor, buffer.arrow)]
     assert spans[0] == spans[1] == spans[2]
 
 
 @pytest.mark.parametrize("name", SHARED_AS_THEY_ARE)
 def test_three_faces_on_the_memory_given(name: str):
     x = SHARED_AS_THEY_ARE[name]()
-    faces = share(x, copy="never")
-    one_memory(faces)
-    assert answers.inside(faces.numpy, x)
-    assert faces.writable == faces.numpy.flags.writeable
+    buffer = share(x, copy="never")
+    one_memory(buffer)
+    assert answers.inside(buffer.numpy, x)
+    assert buffer.writable == buffer.numpy.flags.writeable
     one_memory(share(x))
     own = share(x, copy="always")
     one_memory(own)
@@ -88,9 +88,9 @@ def test_three_faces_on_the_memory_given(name: str):
 def test_what_others_may_move_or_arrow_cannot_hold_is_copied_once(name: str):
     x = COPIED_ONCE[name]()
     with trace() as record:
-        faces = share(x)
-    one_memory(faces)
-    assert answers.apart(faces.numpy, x)
+        buffer = share(x)
+    one_memory(buffer)
+    assert answers.apart(buffer.numpy, x)
     assert len([exchange for exchange in record if exchange.action == "copy"]) == 1
     with pytest.raises(CopyRefused, match='copy="never"'):
         share(x, copy="never")
@@ -106,11 +106,11 @@ def test_what_has_no_face_is_refused(name: str):
 
 def test_a_write_to_one_face_is_seen_by_all():
     x = counts()
-    faces = share(x)
-    faces.tensor[1] = 50
-    faces.numpy[2] = 60
-    assert x[1] == faces.arrow[1].as_py() == 50
-    assert x[2] == faces.arrow[2].as_py() == faces.tensor[2] == 60
+    buffer = share(x)
+    buffer.tensor[1] = 50
+    buffer.numpy[2] = 60
+    assert x[1] == buffer.arrow[1].as_py() == 50
+    assert x[2] == buffer.arrow[2].as_py() == buffer.tensor[2] == 60
 
 
 def test_writable_is_honoured_by_the_numpy_and_arrow_faces():
@@ -119,7 +119,7 @@ def test_writable_is_honoured_by_the_numpy_and_arrow_faces():
     assert answers.inside(closed.numpy, x)
     with pytest.raises(ValueError, match="read-only"):
         closed.numpy[0] = 1
-    assert x.flags.writeable  # the array given stays as it is
+    assert x.flags.writeable  # the input stays as it is
     assert not closed.arrow.buffers()[1].is_mutable
     assert not share(x).arrow.buffers()[1].is_mutable
 
@@ -135,39 +135,39 @@ def test_read_only_memory_is_copied_only_to_be_written_to():
 
 
 def test_moving_the_tensor_leaves_the_other_faces_in_place():
-    """`share_memory_` moves torch's storage; this memory is NumPy's, which the faces hold."""
-    faces = share(torch.arange(1000.0))
-    before = faces.numpy.copy()
-    faces.tensor.share_memory_()
-    del faces.__dict__["tensor"]
+    """`share_memory_` moves torch's storage; this memory is NumPy's, which the buffer holds."""
+    buffer = share(torch.arange(1000.0))
+    before = buffer.numpy.copy()
+    buffer.tensor.share_memory_()
+    del buffer.__dict__["tensor"]
     churn = [np.full(1000, 9.0, "f4") for _ in range(50)]
-    assert (faces.numpy == before).all()
-    assert faces.arrow.to_pylist() == before.tolist()
+    assert (buffer.numpy == before).all()
+    assert buffer.arrow.to_pylist() == before.tolist()
     assert len(churn) == 50
 
 
 @pytest.mark.parametrize("code", ["f4", "i8", "c8", "?"])
 @pytest.mark.parametrize("writable", [True, False])
 def test_pickling_keeps_values_and_writability(code: str, writable: bool):
-    faces = share(counts("i4", 2, 3).astype(code), writable=writable)
-    for again in (pickle.loads(pickle.dumps(faces)), copy.deepcopy(faces)):
+    buffer = share(counts("i4", 2, 3).astype(code), writable=writable)
+    for again in (pickle.loads(pickle.dumps(buffer)), copy.deepcopy(buffer)):
         one_memory(again)
         assert again.writable == again.numpy.flags.writeable == writable
-        assert (again.numpy == faces.numpy).all()
-        assert answers.apart(again.numpy, faces.numpy)
+        assert (again.numpy == buffer.numpy).all()
+        assert answers.apart(again.numpy, buffer.numpy)
 
 
 def test_a_shared_buffer_is_read_by_whoever_speaks_dlpack():
-    faces = share(counts())
-    assert np.from_dlpack(faces).ctypes.data == faces.numpy.ctypes.data
-    assert torch.from_dlpack(faces).data_ptr() == faces.numpy.ctypes.data
+    buffer = share(counts())
+    assert np.from_dlpack(buffer).ctypes.data == buffer.numpy.ctypes.data
+    assert torch.from_dlpack(buffer).data_ptr() == buffer.numpy.ctypes.data
 
 
 def test_faces_outlive_the_source_and_each_other():
-    def face(name: str) -> Any:
+    def view(name: str) -> Any:
         return getattr(share(np.arange(100_000.0)), name)
 
-    kept = {name: face(name) for name in ("numpy", "tensor", "arrow")}
+    kept = {name: view(name) for name in ("numpy", "tensor", "arrow")}
     churn = [ctypes.create_string_buffer(b"\xff" * 800_000) for _ in range(20)]
     assert kept["numpy"][-1] == kept["tensor"][-1] == kept["arrow"][-1].as_py() == 99_999
     assert churn

@@ -26,7 +26,7 @@ from tests.memory.company import threads_that_compute
 def _the_thread_that_answers_runs():
     """The first handle that a process sends starts it; then counts stay equal."""
     pickle.dumps(Segment(1))
-    handles._desk.expire(0)
+    handles._server.expire(0)
 
 
 KINDS: dict[str, Any] = {
@@ -37,7 +37,7 @@ KINDS: dict[str, Any] = {
     "bfloat16": lambda: np.arange(3).astype(ml_dtypes.bfloat16),
     "bool": lambda: np.array([True, False]),
     "complex": lambda: np.array([1 + 2j, 3]),
-    "instants": lambda: np.arange(3).astype("M8[ns]"),
+    "datetimes": lambda: np.arange(3).astype("M8[ns]"),
     "empty": lambda: np.empty((0, 3), "f4"),
     "torch": lambda: torch.arange(6.0).reshape(2, 3),
     "torch-grad": lambda: torch.ones(3, requires_grad=True),
@@ -49,8 +49,8 @@ KINDS: dict[str, Any] = {
 }
 
 
-def one_memory(faces: Shared) -> None:
-    spans = [answers.payload(face) for face in (faces.numpy, faces.tensor, faces.arrow)]
+def one_memory(buffer: Shared) -> None:
+    spans = [answers.payload(view) for view in (buffer.numpy, buffer.tensor, buffer.arrow)]
     assert spans[0] == spans[1] == spans[2]
 
 
@@ -58,39 +58,39 @@ def one_memory(faces: Shared) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_every_kind_is_copied_once_and_arrives(name: str, writable: bool | None):
     x = KINDS[name]()
-    wanted = share(x).numpy
+    expected = share(x).numpy
     before = census()
     with trace() as record:
-        faces = share(x, across="process", writable=writable)
+        buffer = share(x, across="process", writable=writable)
     assert sum(exchange.action == "copy" for exchange in record) <= 1 + (name in ("torch-bfloat16", "torch-conj"))
-    received = pickle.loads(pickle.dumps(faces))
-    for one in (faces, received):
+    received = pickle.loads(pickle.dumps(buffer))
+    for one in (buffer, received):
         one_memory(one)
-        assert one.numpy.tolist() == wanted.tolist()
-        assert one.numpy.dtype == wanted.dtype.newbyteorder("=")
+        assert one.numpy.tolist() == expected.tolist()
+        assert one.numpy.dtype == expected.dtype.newbyteorder("=")
         assert one.writable == one.numpy.flags.writeable == (writable is not False)
         assert one.across == "process"
-    del faces, received, one, record
+    del buffer, received, one, record
     assert census() == before
 
 
 def test_what_a_writable_one_is_written_reaches_everybody():
-    faces = share(np.zeros((2, 3)), across="process")
-    received = pickle.loads(pickle.dumps(faces))
+    buffer = share(np.zeros((2, 3)), across="process")
+    received = pickle.loads(pickle.dumps(buffer))
     received.tensor[0, 1] = 5
-    faces.numpy[1, 2] = 6
-    assert faces.tensor[0, 1] == 5
+    buffer.numpy[1, 2] = 6
+    assert buffer.tensor[0, 1] == 5
     assert received.arrow.storage.flatten().to_pylist() == [0, 5, 0, 0, 0, 6]
 
 
 def test_a_stray_write_to_a_read_only_one_reaches_nobody():
     """Neither the sender's nor the receiver's; and it is no crash."""
-    faces = share(np.zeros(3), across="process", writable=False)
-    received = pickle.loads(pickle.dumps(faces))
+    buffer = share(np.zeros(3), across="process", writable=False)
+    received = pickle.loads(pickle.dumps(buffer))
     again = pickle.loads(pickle.dumps(received))
     received.tensor[0] = 5
-    faces.tensor[1] = 6
-    assert [each.numpy.tolist() for each in (faces, received, again)] == [[0, 6, 0], [5, 0, 0], [0, 0, 0]]
+    buffer.tensor[1] = 6
+    assert [each.numpy.tolist() for each in (buffer, received, again)] == [[0, 6, 0], [5, 0, 0], [0, 0, 0]]
     with pytest.raises(ValueError, match="read-only"):
         received.numpy[0] = 1
 
@@ -100,9 +100,9 @@ class TestWhatIsInSharedMemoryAlready:
         x = share(np.zeros((4, 5)), across="process").numpy
         for part in (x, x[1:3], x[2]):
             with trace() as record:
-                faces = share(part, across="process", copy="never")
+                buffer = share(part, across="process", copy="never")
             assert not record.total_bytes
-            pickle.loads(pickle.dumps(faces)).numpy[0] = 7
+            pickle.loads(pickle.dumps(buffer)).numpy[0] = 7
             assert (part[0] == 7).all()
         x[:] = 0
         own = share(x, across="process", copy="always")
@@ -155,16 +155,16 @@ def test_what_has_no_face_is_refused_and_leaves_nothing(x: Any):
 
 
 def test_a_deep_copy_is_memory_of_its_own():
-    faces = share(np.zeros(3), across="process")
-    copied = copy.deepcopy(faces)
+    buffer = share(np.zeros(3), across="process")
+    copied = copy.deepcopy(buffer)
     copied.numpy[:] = 1
-    assert not faces.numpy.any()
+    assert not buffer.numpy.any()
     assert copied.across == "process"
 
 
-def echo(line: Connection, faces: Shared) -> None:
-    """Write to what was given and to what comes, and send some back."""
-    faces.numpy[0] += 1
+def echo(line: Connection, buffer: Shared) -> None:
+    """Write to the argument and to what comes, and send some back."""
+    buffer.numpy[0] += 1
     line.send(None)
     received = line.recv()
     received.tensor[-1] = 50
@@ -176,17 +176,17 @@ def echo(line: Connection, faces: Shared) -> None:
 def test_processes_of_every_kind_while_threads_of_torch_and_arrow_run(method: str):
     context = multiprocessing.get_context(method)
     mine, theirs = context.Pipe()
-    faces = share(np.zeros(1000), across="process")
-    worker = context.Process(target=echo, args=(theirs, faces), daemon=True)
+    buffer = share(np.zeros(1000), across="process")
+    worker = context.Process(target=echo, args=(theirs, buffer), daemon=True)
     with threads_that_compute(), mine:
         try:
             worker.start()
             theirs.close()
             assert mine.recv() is None
-            assert faces.numpy[0] == 1
-            mine.send(faces)
+            assert buffer.numpy[0] == 1
+            mine.send(buffer)
             mine_again, theirs_new = mine.recv()
-            assert faces.numpy[-1] == mine_again.numpy[-1] == 50
+            assert buffer.numpy[-1] == mine_again.numpy[-1] == 50
             assert theirs_new.numpy.tolist() == [3.0] * 5
             mine.send(None)
             worker.join(30)

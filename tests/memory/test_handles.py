@@ -1,4 +1,4 @@
-"""Handles: a segment goes to other processes in a few bytes; what nobody fetches does not pile up."""
+"""Handles: a segment goes to other processes in a few bytes; what is never fetched does not pile up."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CONTEXTS = ("fork", "spawn", "forkserver")
 @pytest.fixture(autouse=True)
 def _nothing_waits():
     """Each test finds the thread that answers, which the first handle starts, and leaves nothing with it."""
-    pickle.dumps(made(0))
-    handles._desk.expire(0)
+    pickle.dumps(filled(0))
+    handles._server.expire(0)
     yield
-    handles._desk.expire(0)
+    handles._server.expire(0)
     assert handles.waiting() == 0
 
 
-def made(value: int, size: int = 10_000) -> Segment:
+def filled(value: int, size: int = 10_000) -> Segment:
     segment = Segment(size)
     segment.array((size,), "u1")[:] = value
     return segment
@@ -42,17 +42,17 @@ def first(segment: Segment) -> int:
     return int(segment.array((1,), "u1")[0])
 
 
-def answer(line: Connection, given: Segment | None) -> None:
-    """A process that adds one to every segment it receives, and sends segments of its own making."""
-    if given is not None:
-        given.array((1,), "u1")[0] += 1
-        line.send(first(given))
+def answer(line: Connection, segment: Segment | None) -> None:
+    """A process that adds one to every segment it receives, and sends segments of its own."""
+    if segment is not None:
+        segment.array((1,), "u1")[0] += 1
+        line.send(first(segment))
     while True:
         received = line.recv()
         if received is None:
             return
         if isinstance(received, int):
-            line.send(made(received))  # the only reference is on its way
+            line.send(filled(received))  # the only reference is on its way
         else:
             received.array((1,), "u1")[0] += 1
             line.send(os.getpid())
@@ -62,7 +62,7 @@ def answer(line: Connection, given: Segment | None) -> None:
 def test_to_and_from_processes_of_every_kind(method: str):
     context = multiprocessing.get_context(method)
     mine, theirs = context.Pipe()
-    segment = made(7)
+    segment = filled(7)
     worker = context.Process(target=answer, args=(theirs, segment), daemon=True)
     worker.start()
     theirs.close()
@@ -71,7 +71,7 @@ def test_to_and_from_processes_of_every_kind(method: str):
     mine.send(segment)  # through a pipe
     assert mine.recv() == worker.pid
     assert first(segment) == 9
-    mine.send(made(1))  # dropped here before it is opened there
+    mine.send(filled(1))  # dropped here before it is opened there
     assert mine.recv() == worker.pid
     mine.send(42)
     assert first(mine.recv()) == 42
@@ -87,7 +87,7 @@ def test_through_a_queue_after_the_sender_dropped_it():
     queue = context.Queue()
     before = census()
     for value in range(5):
-        queue.put(made(value))
+        queue.put(filled(value))
     assert eventually(lambda: handles.waiting() == 5)
     assert [first(queue.get()) for _ in range(5)] == list(range(5))
     assert handles.waiting() == 0
@@ -106,7 +106,7 @@ def test_the_size_of_a_pickle_does_not_depend_on_the_size_of_the_memory():
 
 
 def test_a_handle_stays_good_as_long_as_the_sender_keeps_the_memory():
-    segment = made(3)
+    segment = filled(3)
     sent = pickle.dumps(segment)
     for _ in range(3):
         assert first(pickle.loads(sent)) == 3
@@ -120,14 +120,14 @@ def test_a_handle_stays_good_as_long_as_the_sender_keeps_the_memory():
 
 
 def test_one_pickle_of_dropped_memory_can_be_opened_once():
-    sent = pickle.dumps(made(3))
+    sent = pickle.dumps(filled(3))
     assert first(pickle.loads(sent)) == 3
     with pytest.raises(StaleHandle, match="keep a reference in the sender"):
         pickle.loads(sent)
 
 
 def test_private_access_goes_with_the_handle():
-    segment = made(3)
+    segment = filled(3)
     received = pickle.loads(pickle.dumps(segment.private()))
     received.array((1,), "u1")[0] = 9
     assert (first(segment), first(received)) == (3, 9)
@@ -136,11 +136,11 @@ def test_private_access_goes_with_the_handle():
 class TestWhatNobodyFetches:
     def test_is_given_up_after_a_while(self):
         before = census().memfds
-        sent = pickle.dumps(made(1))
+        sent = pickle.dumps(filled(1))
         assert census().memfds == before + 1
-        handles._desk.expire(3600)
+        handles._server.expire(3600)
         assert handles.waiting() == 1
-        handles._desk.expire(0)
+        handles._server.expire(0)
         assert census().memfds == before
         with pytest.raises(StaleHandle):
             pickle.loads(sent)
@@ -149,11 +149,11 @@ class TestWhatNobodyFetches:
         monkeypatch.setattr(handles, "limit", lambda: 10)
         before = census().memfds
         for _ in range(10):
-            pickle.dumps(made(1))
+            pickle.dumps(filled(1))
         with pytest.raises(OutOfSharedMemory, match="10 handles were sent"):
-            pickle.dumps(made(1))
+            pickle.dumps(filled(1))
         monkeypatch.setattr(handles, "_NOT_DROPPED_BEFORE", 0.0)  # now they are old enough to make room
-        sent = pickle.dumps(made(2))
+        sent = pickle.dumps(filled(2))
         assert handles.waiting() == 1
         assert first(pickle.loads(sent)) == 2
         assert census().memfds == before
@@ -167,7 +167,7 @@ class TestWhatNobodyFetches:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     def test_pickling_one_segment_often_keeps_it_once(self):
-        segment = made(1)
+        segment = filled(1)
         before = census()
         for _ in range(1000):
             pickle.dumps(segment)
@@ -181,17 +181,17 @@ def in_a_child(action: Callable[[], Any]) -> Any:
     worker = multiprocessing.get_context("fork").Process(target=lambda: theirs.send(action()))
     worker.start()
     theirs.close()
-    given = mine.recv()
+    segment = mine.recv()
     worker.join(20)
     mine.close()
-    return given
+    return segment
 
 
 def test_a_forked_child_answers_for_itself():
     """It sends what it inherited by its own thread, and keeps nothing that the parent has on its way."""
-    segment = made(5)
-    kept = pickle.dumps(made(6))
-    waiting, listeners = in_a_child(lambda: (handles.waiting(), handles._desk._listener is None))
+    segment = filled(5)
+    kept = pickle.dumps(filled(6))
+    waiting, listeners = in_a_child(lambda: (handles.waiting(), handles._server._listener is None))
     assert (waiting, listeners) == (0, True)
 
     def opened_by_a_grandchild() -> tuple[int, int]:
@@ -203,7 +203,7 @@ def test_a_forked_child_answers_for_itself():
 
 def test_a_sender_that_has_ended_is_named():
     mine, theirs = multiprocessing.Pipe(duplex=False)
-    worker = multiprocessing.get_context("fork").Process(target=lambda: theirs.send_bytes(pickle.dumps(made(1))))
+    worker = multiprocessing.get_context("fork").Process(target=lambda: theirs.send_bytes(pickle.dumps(filled(1))))
     worker.start()
     sent = mine.recv_bytes()
     worker.join(20)
@@ -212,23 +212,23 @@ def test_a_sender_that_has_ended_is_named():
 
 
 def test_who_does_not_know_the_token_gets_nothing():
-    segment = made(1)
+    segment = filled(1)
     pickle.dumps(segment)
     with socket.socket(socket.AF_UNIX) as line:
-        line.connect(handles._desk.address)
+        line.connect(handles._server.address)
         line.sendall(b"x" * 16)
         assert socket.recv_fds(line, 1, 1)[:2] == (b"\0", [])
     with socket.socket(socket.AF_UNIX) as line:
-        line.connect(handles._desk.address)  # and goes without a word
+        line.connect(handles._server.address)  # and closes without sending anything
     assert first(pickle.loads(pickle.dumps(segment))) == 1
 
 
 def test_who_calls_and_says_nothing_keeps_nobody_waiting():
-    segment = made(4)
+    segment = filled(4)
     kept = pickle.dumps(segment)
     with socket.socket(socket.AF_UNIX) as silent, socket.socket(socket.AF_UNIX) as half_way:
-        silent.connect(handles._desk.address)
-        half_way.connect(handles._desk.address)
+        silent.connect(handles._server.address)
+        half_way.connect(handles._server.address)
         half_way.sendall(b"half")
         assert in_a_child(lambda: first(pickle.loads(kept))) == 4
 
@@ -237,7 +237,7 @@ def test_what_is_no_segment_is_not_mapped():
     """A forged handle may lead to a file that could shrink under our feet."""
     plain = Descriptor(os.memfd_create("bridgeflow"))
     os.ftruncate(plain.fd, 10_000)
-    forged = Segment._over(made(1).mapping, 10_000)
+    forged = Segment._over(filled(1).mapping, 10_000)
     forged.mapping.descriptor = plain
     with pytest.raises(DataError, match="not sealed"):
         pickle.loads(pickle.dumps(forged))
@@ -249,7 +249,7 @@ def test_many_threads_at_once():
     def work(value: int) -> None:
         try:
             for _ in range(50):
-                assert first(pickle.loads(pickle.dumps(made(value)))) == value
+                assert first(pickle.loads(pickle.dumps(filled(value)))) == value
         except BaseException as error:
             failures.append(error)
 
@@ -286,7 +286,7 @@ def test_no_descriptor_is_left_to_open_the_memory():
 
     worker = context.Process(target=starve, daemon=True)
     worker.start()
-    sent = made(1)
+    sent = filled(1)
     mine.send_bytes(pickle.dumps(sent))
     assert "no file descriptor is left" in mine.recv()
     worker.join(20)

@@ -1,4 +1,4 @@
-"""Rings: slots that are free again when the last view of their lease dies, and batches made in them."""
+"""Rings: slots that are free again when the last view of their lease dies, and batches written in them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from bridgeflow import memory
 from bridgeflow.errors import BatchTooLarge, NoRoute
-from bridgeflow.memory import Ring, making, pack, unpack
+from bridgeflow.memory import Ring, pack, unpack, writing_batch
 from tests.memory.census import census
 
 Pair = collections.namedtuple("Pair", ["left", "right"])
@@ -126,7 +126,7 @@ class TestLeases:
         assert kept is not None
         kept[:] = 1
         ring.detach(1, slot.used)
-        assert (ring.slot(1).bytes() == 1).all()  # the batch as it was made
+        assert (ring.slot(1).bytes() == 1).all()  # the batch as it was written
         ring.slot(1).bytes()[:] = 2
         assert (kept == 1).all()
         kept[0] = 3
@@ -146,15 +146,15 @@ class TestAllocation:
     def test_arrays_are_cut_from_the_slot_on_cache_lines(self):
         ring = Ring(2, 4096)
         slot = ring.slot(1)
-        with making(slot):
-            made = [memory.empty(n, "u1") for n in (1, 64, 65, 0, 7)]
-        addresses = [x.__array_interface__["data"][0] - slot.address for x in made]
+        with writing_batch(slot):
+            arrays = [memory.empty(n, "u1") for n in (1, 64, 65, 0, 7)]
+        addresses = [x.__array_interface__["data"][0] - slot.address for x in arrays]
         assert addresses == [0, 64, 128, 256, 256]
         assert memory.empty(3).base is None
 
     def test_what_does_not_fit_is_elsewhere(self):
         slot = Ring(1, 4096).slot(0)
-        with making(slot):
+        with writing_batch(slot):
             inside, outside = memory.empty(4000, "u1"), memory.empty(4000, "u1")
             objects = memory.empty(2, object)
         assert inside.base is not None
@@ -163,12 +163,12 @@ class TestAllocation:
 
     def test_other_threads_do_not_write_to_the_slot(self):
         slot = Ring(1, 4096).slot(0)
-        made: list[Any] = []
-        with making(slot):
-            thread = threading.Thread(target=lambda: made.append(memory.empty(3)))
+        arrays: list[Any] = []
+        with writing_batch(slot):
+            thread = threading.Thread(target=lambda: arrays.append(memory.empty(3)))
             thread.start()
             thread.join()
-        assert made[0].base is None
+        assert arrays[0].base is None
 
 
 BATCHES: dict[str, Callable[[], Any]] = {
@@ -181,7 +181,7 @@ BATCHES: dict[str, Callable[[], Any]] = {
     "scalar": lambda: np.array(5.0),
     "empty": lambda: np.empty((0, 3), "int16"),
     "big-endian": lambda: np.arange(4).astype(">i4"),
-    "instants": lambda: np.arange(4).astype("M8[ns]"),
+    "datetimes": lambda: np.arange(4).astype("M8[ns]"),
     "records": lambda: np.zeros(3, [("a", "i4"), ("b", "f8")]),
     "objects": lambda: np.array([None, "a"], object),
     "masked": lambda: np.ma.array([1, 2], mask=[False, True]),
@@ -203,17 +203,17 @@ BATCHES: dict[str, Callable[[], Any]] = {
 }
 
 
-def same(seen: Any, wanted: Any) -> bool:
-    if isinstance(wanted, torch.Tensor):
-        equal = torch.equal(seen.to_dense().resolve_conj().float(), wanted.to_dense().resolve_conj().float())
+def same(seen: Any, expected: Any) -> bool:
+    if isinstance(expected, torch.Tensor):
+        equal = torch.equal(seen.to_dense().resolve_conj().float(), expected.to_dense().resolve_conj().float())
         return equal and (type(seen), seen.dtype, seen.requires_grad) == (
-            type(wanted),
-            wanted.dtype,
-            wanted.requires_grad,
+            type(expected),
+            expected.dtype,
+            expected.requires_grad,
         )
-    if isinstance(wanted, np.ndarray):
-        return type(seen) is type(wanted) and seen.dtype == wanted.dtype and seen.tolist() == wanted.tolist()
-    return bool(seen.equals(wanted)) if hasattr(wanted, "equals") else bool(seen == wanted)
+    if isinstance(expected, np.ndarray):
+        return type(seen) is type(expected) and seen.dtype == expected.dtype and seen.tolist() == expected.tolist()
+    return bool(seen.equals(expected)) if hasattr(expected, "equals") else bool(seen == expected)
 
 
 @pytest.mark.filterwarnings("ignore:Casting complex values")
@@ -221,18 +221,18 @@ class TestHandingOver:
     @pytest.mark.parametrize("name", BATCHES)
     def test_every_kind_of_leaf_arrives_as_it_was(self, name: str):
         ring = Ring(1, 1 << 16)
-        wanted = BATCHES[name]()
-        seen = handed_over(wanted, ring)
-        assert same(seen, wanted)
-        nested = BATCHES["plain"]() | {"list": [wanted, (wanted, "x")], "pair": Pair(wanted, 1)}
+        expected = BATCHES[name]()
+        seen = handed_over(expected, ring)
+        assert same(seen, expected)
+        nested = BATCHES["plain"]() | {"list": [expected, (expected, "x")], "pair": Pair(expected, 1)}
         del seen
         seen = handed_over(nested, ring)
         assert isinstance(seen["pair"], Pair)
-        assert same(seen["pair"].left, wanted)
-        assert same(seen["list"][1][0], wanted)
+        assert same(seen["pair"].left, expected)
+        assert same(seen["list"][1][0], expected)
         assert (seen["id"], seen["pair"].right) == ("a", 1)
         del seen
-        assert ring.free == 1  # nothing was left behind that holds the slot
+        assert ring.free == 1  # nothing remains that holds the slot
 
     def test_arrays_may_be_written_to_and_are_not_copied(self):
         ring = Ring(1, 4096)
@@ -245,14 +245,14 @@ class TestHandingOver:
 
     def test_the_order_of_axes_in_memory_is_kept(self):
         ring = Ring(1, 1 << 16)
-        wanted = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
-        assert handed_over(wanted, ring).is_contiguous(memory_format=torch.channels_last)
+        expected = torch.randn(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+        assert handed_over(expected, ring).is_contiguous(memory_format=torch.channels_last)
         assert handed_over(np.asfortranarray(np.ones((3, 4))), Ring(1, 4096)).flags.f_contiguous
 
     def test_what_was_made_in_the_slot_stays_where_it_is(self):
         ring = Ring(1, 1 << 16)
         slot = ring.slot(ring.take() or 0)
-        with making(slot):
+        with writing_batch(slot):
             x = memory.empty((4, 6), "float32")
             x[:] = np.arange(24).reshape(4, 6)
             between = memory.empty(1000, "u1")
@@ -270,7 +270,7 @@ class TestHandingOver:
     def test_gaps_too_small_for_the_rest_are_closed(self):
         ring = Ring(1, 4096)
         slot = ring.slot(ring.take() or 0)
-        with making(slot):
+        with writing_batch(slot):
             first, middle, last = (memory.empty(1024, "u1") for _ in range(3))
         first[:], middle[:], last[:] = 1, 2, 3
         seen = unpack(pack([last, np.full(2048, 4, "u1"), middle], slot), ring.lease(0).bytes())
@@ -298,17 +298,17 @@ class TestHandingOver:
         slot = ring.slot(ring.take() or 0)
         rng = np.random.default_rng(len(shapes))
         batch: list[Any] = []
-        with making(slot):
+        with writing_batch(slot):
             for length, dtype, here, kept in shapes:
                 x = memory.empty(length, dtype) if here else np.empty(length, dtype)
                 x[:] = rng.integers(0, 200, length)
                 if kept:
                     batch.append(x)
-        wanted = [x.copy() for x in batch]
-        needed = sum(-(-x.nbytes // 64) * 64 for x in wanted)
+        expected = [x.copy() for x in batch]
+        needed = sum(-(-x.nbytes // 64) * 64 for x in expected)
         if needed > 4096 + 64:
             with pytest.raises(BatchTooLarge):
                 pack(batch, slot)
         elif needed <= 4096:
             seen = unpack(pack(batch, slot), ring.lease(0).bytes())
-            assert all(np.array_equal(x, y) for x, y in zip(seen, wanted, strict=True))
+            assert all(np.array_equal(x, y) for x, y in zip(seen, expected, strict=True))

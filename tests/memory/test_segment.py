@@ -1,4 +1,4 @@
-"""Segments: memory without a name, whole when made, gone with the last who looks at it."""
+"""Segments: memory without a name, whole when created, freed with the last process that maps it."""
 
 from __future__ import annotations
 
@@ -81,9 +81,9 @@ class TestArrays:
     def test_the_segment_of_an_array(self):
         segment = Segment(4096)
         x = segment.array((10, 4), "int64", offset=64)[2:]
-        found = segment_of(x)
-        assert found is not None
-        again, offset = found
+        place = segment_of(x)
+        assert place is not None
+        again, offset = place
         assert offset == 64 + 2 * 32
         again.array((1,), "int64", offset)[0] = 5
         assert x[0, 0] == 5
@@ -95,7 +95,7 @@ class TestPrivate:
         segment = Segment(8192)
         x, own = segment.array((2048,), "float32"), segment.private().array((2048,), "float32")
         x[:] = 1
-        assert own[0] == 1  # a page that nobody has written to here shows what others write
+        assert own[0] == 1  # a page that was not written to here shows what others write
         own[0] = 9
         assert (x[0], own[0]) == (1, 9)
 
@@ -158,7 +158,7 @@ class TestRefusals:
     )
     def test_limits_of_the_process(self, which: str, value: str, size: int, words: str):
         """Run where the limit is of the child alone."""
-        told = in_a_fresh_process(f"""
+        output = in_a_fresh_process(f"""
 import resource
 from bridgeflow.errors import OutOfSharedMemory
 from bridgeflow.memory import Segment
@@ -173,7 +173,7 @@ except OutOfSharedMemory as refusal:
 kept.clear()
 Segment(10)
 """)
-        assert words in told
+        assert words in output
 
     def test_nothing_is_left_open_after_a_refusal(self):
         before = census()

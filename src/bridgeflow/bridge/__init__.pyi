@@ -4,12 +4,12 @@ from .api import route as route
 from .api import to_arrow as to_arrow
 from .api import to_numpy as to_numpy
 from .api import to_tensor as to_tensor
+from .dtypes import has_numpy_dtype as has_numpy_dtype
 from .inputs import describe as describe
 from .kinds import kind_of as kind_of
 from .routes import table as table
 from .rules import Route as Route
 from .rules import Rule as Rule
-from .shapes import has_numpy_dtype as has_numpy_dtype
 from .shapes import shape_of as shape_of
 from .shapes import strided as strided
 from .shared import Shared as Shared

@@ -175,7 +175,7 @@ def to_numpy(
             see.
         bfloat16: what bfloat16 and float8, which NumPy lacks, become: `"float32"` (exact, a copy), `"ml_dtypes"` (a
             view), `"uint16"` (the bits as unsigned integers, a view), or `"error"`.
-        nulls: what Arrow nulls and masked elements become: `"error"`, `"nan"` (NaT for instants), a number to fill
+        nulls: what Arrow nulls and masked elements become: `"error"`, `"nan"` (NaT for datetimes), a number to fill
             in, or `"mask"`, which returns `Masked(values, mask)`.
         ragged: what Arrow lists become: `"error"` unless all rows have one length, `"pad"` for `Padded(values,
             lengths)`, `"list"` for one view per row.
@@ -258,7 +258,7 @@ def to_tensor(
             write: shares, without a warning.
 
     Returns:
-        The tensor; `Masked`, `Padded` or a list where asked for. Instants arrive as int64 ticks. A tensor stays the
+        The tensor; `Masked`, `Padded` or a list where asked for. Datetimes arrive as int64 ticks. A tensor stays the
         object it is unless `device` or `copy` ask for more; it keeps its graph.
 
     Raises:
@@ -268,7 +268,7 @@ def to_tensor(
 
     >>> import numpy as np
     >>> x = np.zeros(3)
-    >>> to_tensor(x)[0] = 7  # one memory, two faces
+    >>> to_tensor(x)[0] = 7  # one memory, two views
     >>> x
     array([7., 0., 0.])
     """

@@ -89,7 +89,7 @@ class _Element:
     encoding: str = ""
 
     @property
-    def known(self) -> bool:
+    def supported(self) -> bool:
         """Whether NumPy (or torch, by its bits) can hold it."""
         return (
             self.dtype in SHARED_DTYPES or self.dtype in CARRIED or self.dtype.startswith(("datetime64", "timedelta64"))
@@ -100,7 +100,7 @@ def element_of(kind: pa.DataType) -> _Element:
     """What the values of a (non-list) Arrow type are in NumPy's words."""
     try:
         return _element_of(kind)
-    except TypeError:  # somebody's own extension type, somewhere inside: those need not be hashable
+    except TypeError:  # a user's extension type, somewhere inside: those need not be hashable
         return _other(kind)
 
 
@@ -135,7 +135,7 @@ def _element_of(kind: pa.DataType) -> _Element:
     if not isinstance(kind, (pa.DictionaryType, pa.RunEndEncodedType, pa.FixedSizeListType, pa.FixedShapeTensorType)):
         return _other(kind)
     below = _element_of(kind.value_type)
-    if not below.known or below.encoding or below.permutation:
+    if not below.supported or below.encoding or below.permutation:
         return _other(kind)
     if types.is_dictionary(kind):
         return replace(below, encoding="dictionary")
@@ -177,7 +177,7 @@ def describe_arrow(x: Any) -> ArraySpec:
     layout, dtype = name or element.encoding or element.layout, element.dtype
     if layout != element.layout:
         flags |= {element.layout} & {"narrow", "bit-packed"}
-    if name and (not element.known or element.encoding or element.permutation):
+    if name and (not element.supported or element.encoding or element.permutation):
         dtype, inner = str(x.type), ()  # lists of text and the like: values of their own, without an inner axis
     elif name:
         length = _common_length(chunks)
@@ -188,14 +188,14 @@ def describe_arrow(x: Any) -> ArraySpec:
     elif element.permutation:
         flags.add("permuted" if _is_involution(element.permutation) else "ambiguous-permutation")
         inner = tuple(element.inner[axis] for axis in element.permutation)
-    if layout in LISTS or element.known:
+    if layout in LISTS or element.supported:
         flags |= {"child-nulls"} if any(_inner_nulls(chunk) for chunk in chunks) else set()
     if dtype in COMPLEX and any(_misaligned(chunk, np.dtype(dtype).itemsize) for chunk in chunks):
         flags.add("unaligned")
     if pa.types.is_timestamp(x.type) and x.type.tz:
         flags.add("timezone")
     rows = sum(int(_placed(chunk)[1][-1]) for chunk in chunks) if name else len(x)
-    nbytes = np.dtype(element.stored).itemsize * rows * prod(element.inner) if element.known else x.nbytes
+    nbytes = np.dtype(element.stored).itemsize * rows * prod(element.inner) if element.supported else x.nbytes
     return ArraySpec(
         kind="arrow",
         dtype=dtype,
@@ -345,7 +345,7 @@ def rows_of(x: pa.Array) -> tuple[pa.Array, Any]:
 
 
 def _placed(x: pa.Array) -> tuple[Any, Any]:
-    """Where the rows of a list array lie in its values (the first position if they lie one behind the other, else all
+    """Where the rows of a list array lie in its values (the first position if they follow each other, else all
     positions in turn), and their offsets from 0. pyarrow's cast from list views to lists loses rows: this does not.
     """
     if not len(x):

@@ -55,7 +55,7 @@ _TIMES = {f"{base}[{unit}]" for base in ("datetime64", "timedelta64") for unit i
 
 
 def _in_order(x: pa.Array, _spec: ArraySpec, _options: Options) -> pa.Array:
-    """A list view as a list, its rows gathered one behind the other."""
+    """A list view as a list, its rows gathered in order."""
     values, offsets = rows_of(x)
     return pa.LargeListArray.from_arrays(pa.array(offsets), values, mask=x.is_null() if x.null_count else None)
 
@@ -68,7 +68,7 @@ def _plain_view(x: pa.Array) -> Any:
 
 
 def _tensor_view(x: pa.Array) -> Any:
-    """A tensor array as an ndarray, unless it has nulls at any depth, axes out of order, or values that are no plain
+    """A tensor array as an ndarray, unless it has nulls at any depth, axes out of order, or values other than plain
     numbers.
     """
     element = element_of(x.type)
@@ -174,7 +174,7 @@ ARROW_TO_NUMPY = (
     copies(
         "list-view",
         "the rows of the list view overlap, or lie in another order; they are gathered",
-        "make a list of it, where it is made (pyarrow's cast from list views loses rows)",
+        "build a list instead of a list view (pyarrow's cast from one to the other loses rows)",
         when=lambda s, o: "scattered" in s.flags and "ragged" not in s.flags,
         reason="layout",
         then=without("scattered", layout="large_list"),
@@ -214,7 +214,7 @@ ARROW_TO_NUMPY = (
     ),
     views(
         "share",
-        "the same memory, read-only unless it is the caller's own (instants in UTC, without their time zone)",
+        "the same memory, read-only unless it is the caller's own (datetimes in UTC, without their time zone)",
         when=is_kind("arrow"),
         then=_decoded,
         apply=lambda x, s, o: raw(x, s),
@@ -315,7 +315,7 @@ def _fresh(spec: ArraySpec, _options: Options) -> ArraySpec:
 
 
 def _own_array(x: Any, _spec: ArraySpec, _options: Options) -> pa.Array:
-    """The array in buffers of its own. Concatenating writes them anew, but for the text that string views point at."""
+    """The array in buffers of its own. Concatenating copies all but the text that string views refer to."""
     taken = {buffer.address for buffer in x.buffers() if buffer is not None and buffer.size}
     own = pa.concat_arrays([x])
     if taken.isdisjoint(buffer.address for buffer in own.buffers() if buffer is not None):
@@ -364,8 +364,8 @@ NUMPY_TO_ARROW = (
     ),
     copies(
         "non-contiguous",
-        "Arrow's values lie one behind the other, these do not",
-        "np.ascontiguousarray(x) once, where it is made",
+        "Arrow's values are contiguous, these are not",
+        "np.ascontiguousarray(x) once, where it is created",
         when=lambda s, o: s.kind == "numpy" and ("non-contiguous" in s.flags or "overlap" in s.flags),
         then=_fresh,
         apply=_own_values,

@@ -36,7 +36,7 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...], item: int) -> int:
     Axes are taken from the smallest step to the largest; each must step over all that the smaller ones span.
     Exact for everything that slicing, transposing, expanding and windowing produce; errs on the side of "overlaps".
     """
-    if len(shape) == 2:  # the everyday case, without a sort
+    if len(shape) == 2:  # the common case, without a sort
         (rows, columns), (outer, inner) = shape, strides
         if rows > 1 and columns > 1:
             if outer < 0 or inner < 0:

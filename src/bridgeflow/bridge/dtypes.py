@@ -15,6 +15,7 @@ __all__ = [
     "HALF_TYPES",
     "SHARED_DTYPES",
     "fill_value",
+    "has_numpy_dtype",
 ]
 
 SHARED_DTYPES = frozenset({"bool"}) | frozenset(
@@ -45,14 +46,14 @@ def fill_value(dtype: str, fill: Nulls | float) -> Any:
     >>> fill_value("float32", "nan"), fill_value("uint8", 7), fill_value("uint8", 300)
     (array(nan, dtype=float32), array(7, dtype=uint8), None)
     """
-    instant = dtype.startswith(("datetime64", "timedelta64"))
+    is_time = dtype.startswith(("datetime64", "timedelta64"))
     if fill == "mask":
         return np.zeros((), HALF_TYPES.get(dtype, dtype))
     if fill == "nan":
-        if instant:
+        if is_time:
             return np.array("NaT", dtype)
         return np.array(np.nan, dtype) if dtype.startswith(("float", "complex")) and dtype not in CARRIED else None
-    if isinstance(fill, str) or instant or dtype not in SHARED_DTYPES:
+    if isinstance(fill, str) or is_time or dtype not in SHARED_DTYPES:
         return None
     try:
         with np.errstate(all="ignore"):
@@ -62,3 +63,8 @@ def fill_value(dtype: str, fill: Nulls | float) -> Any:
     if value.dtype.kind in "fc":  # rounding is what floats do; an overflow to infinity is not
         return value if np.isfinite(value) or not isfinite(fill) else None
     return value if value.item() == fill else None
+
+
+def has_numpy_dtype(dtype: str) -> bool:
+    """Whether NumPy has an element type of this name, rather than torch alone."""
+    return not dtype.startswith(("bfloat16", "float8_", "complex32"))

@@ -93,7 +93,7 @@ def import_dlpack(x: Any) -> Any:
 
     Raises:
         NoRoute: a used or foreign capsule; a producer that refuses; negative strides in a type that NumPy lacks; a type
-            that nobody here knows.
+            that neither NumPy nor torch has.
     """
     if hasattr(x, "__bridgeflow_array__"):
         return x.__bridgeflow_array__()
@@ -123,13 +123,13 @@ def _import_into_torch(x: Any) -> Any:
         raise NoRoute(
             "negative-stride",
             "the DLPack array has negative strides, on which torch aborts the process",
-            "copy it where it is made",
+            "copy it where it is created",
         )
     try:
         return torch.utils.dlpack.from_dlpack(capsule)
     except (BufferError, RuntimeError) as error:
         raise NoRoute(
-            "dtype", f"neither NumPy nor torch can hold the DLPack array ({error})", "convert it where it is made"
+            "dtype", f"neither NumPy nor torch can hold the DLPack array ({error})", "convert it where it is created"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""What the crossings are given: described, and received as one of the kinds that the table of routes knows."""
+"""The inputs of the crossings: described, and received as one of the kinds in the table of routes."""
 
 from __future__ import annotations
 

@@ -89,13 +89,13 @@ UNALIGNED = refuse(
 TORCH_TO_NUMPY = (
     refuse(
         "functional",
-        "the tensor is a torch.func wrapper (vmap, grad, jvp, functionalize): there is no one array behind it",
+        "the tensor is a torch.func wrapper (vmap, grad, jvp, functionalize): it stands for no single array",
         "leave the transformed function first, and convert its result",
     ),
     refuse(
         "no-data",
         "the tensor has no data (meta, fake, uninitialised, or a wrapper subclass)",
-        "materialise it first: make it on a real device, or take a wrapper's inner tensor (DTensor.to_local())",
+        "materialise it first: create it on a real device, or take a wrapper's inner tensor (DTensor.to_local())",
         when=lambda s, o: "no-data" in s.flags or s.device == "meta",
     ),
     refuse(
@@ -175,14 +175,14 @@ TORCH_TO_NUMPY = (
     copies(
         "conj",
         "the conj bit says that the memory holds the conjugates of the values",
-        "resolve_conj() it once, where it is made",
+        "call resolve_conj() once, where the tensor is created",
         reason="conj-bit",
         apply=_resolved,
     ),
     copies(
         "neg",
         "the neg bit says that the memory holds the values with the other sign",
-        "resolve_neg() it once, where it is made",
+        "call resolve_neg() once, where the tensor is created",
         reason="neg-bit",
         apply=_resolved,
     ),
@@ -269,7 +269,7 @@ def _fits(spec: ArraySpec, options: Options) -> bool:
 
 
 def _as_tensor(x: Any) -> torch.Tensor:
-    """The same memory as a tensor; the rules have made sure that it can be.
+    """The same memory as a tensor; the rules have checked that it can be.
 
     `from_numpy` warns of read-only arrays (once per process), which DLPack does not. Both refuse negative and odd
     strides even on axes of length 1.
@@ -329,8 +329,8 @@ _MASKED = (
 
 BEYOND = refuse(
     "beyond",
-    "the strides lead beyond any memory there can be: the array was made by as_strided() from wrong numbers",
-    "make it with slicing, or sliding_window_view()",
+    "the strides lead beyond all memory: as_strided() was called with wrong numbers",
+    "create it by slicing, or by sliding_window_view()",
     reason="layout",
 )
 BYTE_ORDER = copies(
@@ -342,7 +342,7 @@ BYTE_ORDER = copies(
 )
 SCALAR = copies(
     "scalar",
-    "a NumPy scalar is a value, not memory: a 0-d array is made of it",
+    "a NumPy scalar is a value, not memory: it becomes a 0-d array",
     reason="zero-dim",
 )
 
@@ -358,7 +358,7 @@ NUMPY_TO_TORCH = (
     ),
     BYTE_ORDER,
     views(
-        "instants",
+        "datetimes",
         "torch has no dates: the int64 ticks of {spec.dtype}, NaT being the smallest",
         when=lambda s, o: s.dtype.startswith(("datetime64", "timedelta64")),
         then=lambda s, o: replace(s, dtype="int64"),
@@ -372,7 +372,7 @@ NUMPY_TO_TORCH = (
     ),
     copies(
         "negative-stride",
-        "the array has negative strides and torch has none",
+        "torch does not support the negative strides of the array",
         'pass copy="auto", or np.ascontiguousarray(x)',
     ),
     copies(
@@ -475,7 +475,7 @@ def _to_meta(spec: ArraySpec, options: Options) -> bool:
 
 
 def _by_torch(function: Callable[[torch.Tensor], torch.Tensor], t: torch.Tensor, spec: ArraySpec) -> torch.Tensor:
-    """A copy or a move, refused where torch has none for the element type or layout."""
+    """A copy or a move, refused where torch does not support its element type or layout."""
     try:
         return function(t)
     except RuntimeError as error:
@@ -489,7 +489,7 @@ FINISH_TORCH = (
     refuse(
         "no-data",
         "the tensor has no data (meta, or uninitialised) that could be copied",
-        "materialise it first: make it on a real device, torch.empty_like(t, device='cpu')",
+        "materialise it first: create it on a real device, torch.empty_like(t, device='cpu')",
         when=lambda s, o: _reads(s, o) and (s.shape == (None,) or (s.device == "meta" and _moves(s, o))),
     ),
     replace(EMPTY_STORAGE, when=lambda s, o: "empty-storage" in s.flags and _reads(s, o)),

@@ -93,7 +93,7 @@ def _signed(dtype: torch.dtype) -> torch.dtype:
 
 _SHARED_OFFSETS: WeakValueDictionary[tuple[str, bool, bytes], Any] = WeakValueDictionary()
 """Offsets in use: torch adds two jagged tensors only if they hold the same offsets object, so columns with equal rows
-get one. Those made in inference mode are kept apart: autograd refuses to save them.
+get one. Those of inference mode are kept apart: autograd refuses to save them.
 """
 
 
@@ -178,7 +178,7 @@ ROWS = (
 
 
 def _pads(spec: ArraySpec, options: Options) -> bool:
-    """Whether the element type holds the fill; instants take ticks, bfloat16 and float8 what is nearest."""
+    """Whether the element type holds the fill; datetimes take ticks, bfloat16 and float8 what is nearest."""
     if spec.dtype in CARRIED:
         return True
     if spec.dtype.startswith(("datetime64", "timedelta64")):
@@ -199,7 +199,7 @@ GATHER = (
     copies(
         "holes",
         "the jagged rows have holes between them; they are gathered",
-        ".contiguous() it once, where it is made",
+        "call .contiguous() once, where the tensor is created",
         reason="layout",
         then=lambda s, o: replace(s, nbytes=None),
         apply=same,
@@ -214,14 +214,14 @@ GATHER = (
     copies(
         "list-view",
         "the rows of the list view overlap, or lie in another order; they are gathered",
-        "make a list of it, where it is made (pyarrow's cast from list views loses rows)",
+        "build a list instead of a list view (pyarrow's cast from one to the other loses rows)",
         when=has("scattered"),
         reason="layout",
         then=unchanged,
         apply=same,
     ),
 )
-"""What has to be done, before the values cross, to have the rows one behind the other."""
+"""Rules that bring the rows into order, without gaps, before the values cross."""
 
 
 def _jagged_rows(t: Any) -> Rows:

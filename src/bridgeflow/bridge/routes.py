@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache, lru_cache
 
 from bridgeflow.bridge import array_like, half, images, numpy_torch
-from bridgeflow.bridge.dtypes import CARRIED
+from bridgeflow.bridge.dtypes import has_numpy_dtype
 from bridgeflow.bridge.rules import LISTS, Options, Route, Rule, Target, fold
 from bridgeflow.errors import CopyRefused
 from bridgeflow.policy import Kind
@@ -64,7 +64,7 @@ def received(spec: ArraySpec) -> ArraySpec:
     if spec.kind == "capsule":
         return replace(spec, kind="arrow")
     if spec.kind == "dlpack":
-        return replace(spec, kind="torch" if spec.dtype in CARRIED or spec.device != "cpu" else "numpy")
+        return replace(spec, kind="numpy" if has_numpy_dtype(spec.dtype) and spec.device == "cpu" else "torch")
     if spec.kind == "buffer":
         return replace(spec, kind="numpy")
     return spec

@@ -61,7 +61,7 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What the caller asked for, parsed once at the door; every field has the meaning documented on `to_numpy`."""
+    """What the caller asked for, checked on entry; every field has the meaning documented on `to_numpy`."""
 
     copy: Copy = "auto"
     grad: Grad = "detach"
@@ -92,8 +92,8 @@ def parse_options(**raw: Any) -> Options:
         try:
             parse_word(nulls, Nulls, field="nulls")
         except ValueError:
-            known = ", ".join(map(repr, words(Nulls)))
-            raise ValueError(f"nulls must be one of {known}, or a number to fill in, got {nulls!r}") from None
+            allowed = ", ".join(map(repr, words(Nulls)))
+            raise ValueError(f"nulls must be one of {allowed}, or a number to fill in, got {nulls!r}") from None
     return Options(**raw)
 
 
@@ -145,7 +145,7 @@ class Rule:
 def refuse(name: str, says: str, remedy: str, *, when: When | None = None, reason: Reason | None = None) -> Rule:
     """A rule that raises `NoRoute`.
 
-    Here and in `views` and `copies`, `when` is the flag called `name`, and `reason` is `name`, unless they are given.
+    Here and in `views` and `copies`, `when` is the flag called `name`, and `reason` is `name`, unless passed.
     """
     why = reason or cast(Reason, name)
     return Rule(name=name, when=when or has(name), action="refuse", reason=why, says=says, remedy=remedy)
@@ -213,7 +213,7 @@ class Step:
 
     @property
     def nbytes(self) -> int | None:
-        """Bytes that this step writes anew."""
+        """Bytes that this step writes."""
         return 0 if self.rule.action == "view" else self.after.nbytes
 
 
@@ -249,7 +249,7 @@ class Route:
 
     @property
     def nbytes(self) -> int | None:
-        """Bytes newly written, over all steps; `None` where a length is not known yet."""
+        """Bytes newly written, over all steps; `None` where a length is unknown."""
         sizes = [step.nbytes for step in self.steps]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from bridgeflow.bridge.api import to_numpy, to_tensor
+from bridgeflow.bridge.dtypes import has_numpy_dtype
 from bridgeflow.bridge.inputs import describe
 from bridgeflow.bridge.kinds import kind_of
 
-__all__ = ["has_numpy_dtype", "shape_of", "strided"]
+__all__ = ["shape_of", "strided"]
 
 
 def shape_of(x: Any) -> tuple[int | None, ...]:
@@ -40,8 +41,3 @@ def strided(x: Any) -> Any:
     if kind_of(x) in ("numpy", "torch"):
         return x
     return to_numpy(x) if has_numpy_dtype(describe(x).dtype) else to_tensor(x, writable=False)
-
-
-def has_numpy_dtype(dtype: str) -> bool:
-    """Whether NumPy has an element type of this name, rather than torch alone."""
-    return not dtype.startswith(("bfloat16", "float8_", "complex32"))

@@ -1,4 +1,4 @@
-"""`share(x)`: one buffer with three faces, all over the same memory, guaranteed."""
+"""`share(x)`: one buffer with three views, all over the same memory, guaranteed."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Shared:
     owns when it shares it with another process (`share_memory_()`, queues, DataLoader workers), and every view that
     NumPy or Arrow holds then dangles.
 
-    `writable` is honoured by the NumPy face (`flags.writeable`) and the Arrow face (whose buffers are never mutable);
+    `writable` is honoured by the NumPy view (`flags.writeable`) and the Arrow view (whose buffers are never mutable);
     torch has no read-only tensors, so the tensor of a read-only buffer is there on your promise not to write to it.
 
     `across="process"`: the buffer stands in anonymous shared memory, and a pickle holds a handle of it instead of the
-    bytes. Whoever receives a writable one shares the memory. One that is not writable is mapped copy-on-write, here as
-    there: a stray write through the tensor harms nobody else.
+    bytes. The process that receives a writable one shares the memory. One that is not writable is mapped copy-on-write
+    on both sides: a stray write through the tensor is seen by no other process.
     """
 
     numpy: np.ndarray[Any, Any]
@@ -47,13 +47,13 @@ class Shared:
 
     @cached_property
     def tensor(self) -> torch.Tensor:
-        """The torch face, `[...]` as the NumPy one, on the CPU."""
+        """The torch view, `[...]` as the NumPy one, on the CPU."""
         tensor: torch.Tensor = to_tensor(self.numpy, copy="never", writable=self.writable)
         return tensor
 
     @cached_property
     def arrow(self) -> pa.Array:
-        """The Arrow face: a primitive array for one axis, tensors of `[B, ...]` for more."""
+        """The Arrow view: a primitive array for one axis, tensors of `[B, ...]` for more."""
         return to_arrow(_frozen(self.numpy), copy="never")
 
     def __bridgeflow_array__(self) -> Any:
@@ -103,11 +103,11 @@ def _reopened(segment: Segment, offset: int, shape: tuple[int, ...], dtype: Any,
 
 
 def check_owner(spec: ArraySpec, policy: Copy, *, lent: bool = False) -> None:
-    """Refuse to share memory that another library owns and may move; `lent` if an ndarray is known to look at it."""
+    """Refuse to share memory that another library owns and may move; `lent` if an ndarray is a view of it."""
     if (lent or spec.kind in ("torch", "dlpack")) and policy == "never":
         raise CopyRefused(
             "torch-owned",
-            'copy="never", but torch may move the memory of its tensors, under the feet of the other faces',
+            'copy="never", but torch may move the memory of its tensors, which would invalidate the other views',
             'pass copy="auto", or allocate with NumPy and wrap it: share(np.empty(...)).tensor',
         )
 
@@ -115,27 +115,27 @@ def check_owner(spec: ArraySpec, policy: Copy, *, lent: bool = False) -> None:
 def share(
     x: Any, *, copy: Copy | bool | None = "auto", writable: bool | None = None, across: Across = "thread"
 ) -> Shared:
-    """One buffer with three faces, `.tensor`, `.numpy` and `.arrow`, all over the same memory.
+    """One buffer with three views, `.tensor`, `.numpy` and `.arrow`, all over the same memory.
 
     Args:
         x: any array that the bridge carries, of one axis or more. An ndarray in C order and an Arrow array are shared
-            as they are; what torch owns (also behind `t.numpy()` or DLPack) is copied once into memory that torch will
+            as they are; what torch owns (also through `t.numpy()` or DLPack) is copied once into memory that torch will
             not move; strided and byte-swapped memory is copied once into C order.
         copy: `"auto"`, `"never"` (the buffer of `x` itself, or `CopyRefused`) or `"always"`.
-        writable: `None` keeps what the memory is; `True` copies read-only memory; `False` marks the faces read-only.
+        writable: `None` keeps what the memory is; `True` copies read-only memory; `False` marks the views read-only.
         across: `"process"` copies `x` once into anonymous shared memory, unless it stands there already; the result
             pickles as a handle of constant size, for processes of this machine and user.
 
     Raises:
-        CopyRefused: `copy="never"`, and the three faces cannot stand on the memory of `x`.
-        NoRoute: one of the faces does not exist for the value (text, sparse, 0-d, ...).
+        CopyRefused: `copy="never"`, and the memory of `x` does not serve all three views.
+        NoRoute: one of the views does not exist for the value (text, sparse, 0-d, ...).
         OutOfSharedMemory: `across="process"`, and that much memory, or a file descriptor for it, cannot be had.
 
     >>> import numpy as np
     >>> x = np.zeros(3)
-    >>> faces = share(x)
-    >>> faces.tensor[1] = 5
-    >>> x, faces.arrow[1].as_py()
+    >>> buffer = share(x)
+    >>> buffer.tensor[1] = 5
+    >>> x, buffer.arrow[1].as_py()
     (array([0., 5., 0.]), 5.0)
 
     >>> import pickle
@@ -160,7 +160,7 @@ def share(
         _ = shared.tensor, shared.arrow
     except CopyRefused as refusal:
         detail = refusal.detail.removeprefix('copy="never", but ')
-        raise NoRoute(refusal.reason, f"no memory serves all three faces: {detail}", refusal.remedy) from None
+        raise NoRoute(refusal.reason, f"no memory serves all three views: {detail}", refusal.remedy) from None
     return shared
 
 
@@ -183,26 +183,26 @@ def _between_threads(x: Any, spec: ArraySpec, policy: Copy, writable: bool | Non
 def _between_processes(x: Any, policy: Copy, writable: bool | None) -> Any:
     place = None if policy == "always" else _place_in_segment(x, writable)
     if place is not None:
-        segment, offset, wanted = *place, x
+        segment, offset, source = *place, x
     else:
         if policy == "never":
             raise _owned_by_the_process()
         require_shared_memory('share(across="process")', 'across="thread" does without')
-        wanted = to_numpy(x, bfloat16="ml_dtypes")
-        native = wanted.dtype.newbyteorder("=")
-        segment, offset = Segment(wanted.size * native.itemsize), 0
-        segment.array(wanted.shape, native)[...] = wanted
+        source = to_numpy(x, bfloat16="ml_dtypes")
+        native = source.dtype.newbyteorder("=")
+        segment, offset = Segment(source.size * native.itemsize), 0
+        segment.array(source.shape, native)[...] = source
         if ACTIVE:
-            record(into_segment(describe(wanted)))
+            record(into_segment(describe(source)))
     if writable is False and segment.access == "shared":
         segment = segment.private()
-    array = segment.array(wanted.shape, wanted.dtype.newbyteorder("="), offset)
+    array = segment.array(source.shape, source.dtype.newbyteorder("="), offset)
     closed = writable is False or (place is not None and not x.flags.writeable)
     return _frozen(array) if closed else array
 
 
 def _place_in_segment(x: Any, writable: bool | None) -> tuple[Segment, int] | None:
-    """Where in a segment `x` stands; `None` for other memory, and for such as what is asked for cannot stand on."""
+    """Where in a segment `x` stands; `None` for other memory, and where it does not fit the request."""
     place = segment_of(x) if type(x) is np.ndarray else None
     if place is None or not (x.flags.c_contiguous and x.dtype.isnative):
         return None

@@ -1,4 +1,4 @@
-"""`trace()`: a record of every crossing made while it is open."""
+"""`trace()`: a record of every crossing while it is open."""
 
 from __future__ import annotations
 
@@ -15,24 +15,23 @@ from bridgeflow.spec import Exchange
 __all__ = ["ACTIVE", "Trace", "at", "record", "trace"]
 
 ACTIVE: list[Trace] = []
-"""Open traces, of all threads: a loader's threads convert on behalf of whoever traces. Empty costs a crossing one
-look.
+"""Open traces, of all threads: a loader's threads convert for the thread that traces.
 """
 
 _lock = threading.Lock()
 _HERE: ContextVar[tuple[str, StageId | None]] = ContextVar("bridgeflow_here", default=("$", None))
-"""The place in the data and the stage that are being worked on: leaf code does not know them, who traverses does."""
+"""The place in the data and the stage at work: set by the code that traverses, and unknown to that of the leaves."""
 
 
 class Trace:
-    """The Exchanges made while the trace was open; prints as a table, and as HTML in a notebook."""
+    """The Exchanges of crossings while the trace was open; prints as a table, and as HTML in a notebook."""
 
     def __init__(self) -> None:
         self.exchanges: list[Exchange] = []
 
     @property
     def total_bytes(self) -> int:
-        """Bytes written anew by all crossings together."""
+        """Bytes that all crossings together have written."""
         return sum(exchange.nbytes or 0 for exchange in self.exchanges)
 
     def __len__(self) -> int:
@@ -93,7 +92,7 @@ def record(exchange: Exchange) -> None:
 
 @contextmanager
 def at(place: str, stage: StageId | None = None) -> Iterator[None]:
-    """Crossings made until the block ends, in this context, are recorded at that place and stage."""
+    """Crossings in this context are recorded, until the block ends, at that place and stage."""
     token = _HERE.set((place, stage or _HERE.get()[1]))
     try:
         yield
@@ -103,7 +102,7 @@ def at(place: str, stage: StageId | None = None) -> Iterator[None]:
 
 @contextmanager
 def trace() -> Iterator[Trace]:
-    """Record every crossing made until the block ends, in any thread of this process.
+    """Record every crossing in any thread of this process, until the block ends.
 
     >>> import numpy as np
     >>> with trace() as t:

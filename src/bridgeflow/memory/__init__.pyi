@@ -9,7 +9,7 @@ from .ring import Ring as Ring
 from .ring import Slot as Slot
 from .ring import empty as empty
 from .ring import in_slot as in_slot
-from .ring import making as making
+from .ring import writing_batch as writing_batch
 from .segment import Segment as Segment
 from .segment import require_shared_memory as require_shared_memory
 from .segment import segment_of as segment_of
@@ -24,10 +24,10 @@ __all__ = [
     "Slot",
     "empty",
     "in_slot",
-    "making",
     "pack",
     "require_shared_memory",
     "segment_of",
     "trim",
     "unpack",
+    "writing_batch",
 ]

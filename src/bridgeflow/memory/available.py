@@ -14,8 +14,8 @@ def available() -> int | None:
 
     `None` where the system does not tell.
     """
-    known = [number for number in (_of_the_machine(), *_of_the_groups()) if number is not None]
-    return min(known) if known else None
+    limits = [number for number in (_of_the_machine(), *_of_the_groups()) if number is not None]
+    return min(limits) if limits else None
 
 
 def _of_the_machine() -> int | None:

@@ -2,10 +2,10 @@
 
 While `multiprocessing` starts a process, the descriptor travels as its other arguments do. At any other time (queues,
 pipes, DataLoader workers) the pickle holds an address and a token, and a thread of the sender hands the descriptor to
-whoever of the same user comes with the token. So the pickle is small whatever it stands for, and the sender may drop
-its own reference before the receiver has looked.
+any process of the same user that presents the token. So the pickle is small whatever it stands for, and the sender may
+drop its own reference before the receiver has looked.
 
-What was sent and never fetched must not stay for ever: such a descriptor is kept for `KEPT_SECONDS` at most, and
+What was sent and never fetched must not stay forever: such a descriptor is kept for `KEPT_SECONDS` at most, and
 `limit()` of them at most. As long as the sender refers to the memory itself, its handles stay good anyway.
 """
 
@@ -35,7 +35,7 @@ KEPT_SECONDS: Final = 600.0
 """How long a descriptor that the sender has dropped waits to be fetched."""
 
 _NOT_DROPPED_BEFORE: Final = 60.0
-"""Where there are too many, those that have waited this long go first; younger ones are not given up."""
+"""Where there are too many, those that have waited this long go first; younger ones are kept."""
 
 _PATIENCE: Final = 30.0
 """Seconds for one exchange between two processes; a stopped process must not stop the other."""
@@ -63,7 +63,7 @@ def hand_over(descriptor: Descriptor) -> Handle:
     """
     if get_spawning_popen() is not None:
         return _Inherited(reduction.DupFd(descriptor.fd))
-    return _desk.offer(descriptor)
+    return _server.offer(descriptor)
 
 
 def limit() -> int:
@@ -74,7 +74,7 @@ def limit() -> int:
 
 def waiting() -> int:
     """How many descriptors this process keeps for handles that were sent and not opened."""
-    return len(_desk.waiting)
+    return len(_server.waiting)
 
 
 class _Inherited(NamedTuple):
@@ -88,7 +88,7 @@ class _Inherited(NamedTuple):
         return Descriptor(fd)
 
 
-class _Ticket(NamedTuple):
+class _SocketHandle(NamedTuple):
     """Where to fetch a descriptor, and the token that proves that one may."""
 
     pid: int
@@ -96,20 +96,20 @@ class _Ticket(NamedTuple):
     token: bytes
 
     def open(self) -> Descriptor:
-        if _desk.address == self.address:
-            found = _desk.find(self.token)
-            if found is None:
+        if _server.address == self.address:
+            descriptor = _server.find(self.token)
+            if descriptor is None:
                 raise StaleHandle(_gone(self.pid))
-            _desk.fetched(self.token)
-            return found
+            _server.fetched(self.token)
+            return descriptor
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
                 line.settimeout(_PATIENCE)
                 line.connect(self.address)
                 line.sendall(self.token)
                 answer, fds, _, _ = socket.recv_fds(line, 1, 1, socket.MSG_CMSG_CLOEXEC)
-                found = Descriptor(fds[0]) if fds else None
-                if found is not None:
+                descriptor = Descriptor(fds[0]) if fds else None
+                if descriptor is not None:
                     line.sendall(_GOT_IT)
         except ConnectionError as error:
             raise StaleHandle(f"{_gone(self.pid)} ({error})") from error
@@ -117,8 +117,8 @@ class _Ticket(NamedTuple):
             raise StaleHandle(f"process {self.pid}, which sent a handle, does not answer; is it stopped?") from error
         except OSError as error:
             raise OutOfSharedMemory(needed=0, number=error.errno or errno.EMFILE, available=None) from error
-        if found is not None:
-            return found
+        if descriptor is not None:
+            return descriptor
         if answer == _HERE_IT_IS:  # the kernel drops what finds no place in the table of open files
             raise OutOfSharedMemory(needed=0, number=errno.EMFILE, available=None)
         raise StaleHandle(_gone(self.pid))
@@ -141,8 +141,8 @@ class _Offer:
         self.since = 0.0
 
 
-class _Desk:
-    """Where this process hands out descriptors. One for each process: a forked child begins with an empty one."""
+class _DescriptorServer:
+    """The server from which this process hands out descriptors: one per process, empty in a forked child."""
 
     def __init__(self) -> None:
         # Reentrant, because the garbage collector may drop a descriptor, and so come back here, at any moment.
@@ -153,8 +153,8 @@ class _Desk:
         self._listener: socket.socket | None = None
         self.address = b""
 
-    def offer(self, descriptor: Descriptor) -> _Ticket:
-        """A ticket for the descriptor, which is kept until as many tickets have been used as were made."""
+    def offer(self, descriptor: Descriptor) -> _SocketHandle:
+        """A handle of the descriptor, which is kept until all of its handles have been opened."""
         with self._lock:
             address = self.address or self._listen()
             token = self._tokens.get(descriptor)
@@ -170,16 +170,16 @@ class _Desk:
             offer.since = time.monotonic()
             self.waiting.pop(token, None)
             self.waiting[token] = offer
-            return _Ticket(os.getpid(), address, token)
+            return _SocketHandle(os.getpid(), address, token)
 
     def find(self, token: bytes) -> Descriptor | None:
-        """The descriptor behind a token."""
+        """The descriptor of a token."""
         with self._lock:
             offer = self._offers.get(token)
             return None if offer is None else offer.descriptor()
 
     def fetched(self, token: bytes) -> None:
-        """One ticket has been used; the last of those sent ends the keeping."""
+        """One handle has been opened; the descriptor is kept until the last is."""
         with self._lock:
             offer = self.waiting.get(token)
             if offer is not None:
@@ -219,7 +219,7 @@ class _Desk:
             offer.sent = 0
 
     def _listen(self) -> bytes:
-        """Begin to answer, at an abstract address: no file, and gone with the process."""
+        """Begin to answer, at an abstract address: without a file, for the life of the process."""
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(b"\0bridgeflow-" + secrets.token_hex(8).encode())
@@ -234,7 +234,7 @@ class _Desk:
         return self.address
 
     def _serve(self, listener: socket.socket) -> None:
-        """Answer whoever calls, many at a time, so that one who is stopped in the midst of it keeps nobody waiting."""
+        """Answer many callers at a time, so that one which is stopped halfway does not block the others."""
         selector = selectors.PollSelector()
         selector.register(listener, selectors.EVENT_READ)
         calls: dict[socket.socket, _Call] = {}
@@ -256,7 +256,7 @@ class _Desk:
             self.expire(KEPT_SECONDS)
 
     def _advance(self, call: _Call) -> bool:
-        """One step of an exchange: a token is answered with its descriptor, and that with a word of thanks."""
+        """One step of an exchange: a token is answered with its descriptor, and the receipt is awaited."""
         try:
             said = call.line.recv(_TOKEN_NBYTES)
             if call.token:
@@ -271,11 +271,11 @@ class _Desk:
             call.token = said
             return False
         except OSError:
-            return True  # the other side has gone
+            return True  # the other side has closed
 
 
 class _Call:
-    """Somebody who asks for a descriptor, and the token that was answered."""
+    """A caller that asks for a descriptor, and the token that was answered."""
 
     def __init__(self, line: socket.socket) -> None:
         self.line = line
@@ -285,11 +285,11 @@ class _Call:
 
 
 def _accepted(listener: socket.socket) -> _Call | None:
-    """Who calls, if it is a process of this user."""
+    """The caller, if it is a process of this user."""
     try:
         line, _ = listener.accept()
     except OSError:
-        time.sleep(0.01)  # out of descriptors, perhaps: who calls will be answered when some are free again
+        time.sleep(0.01)  # out of descriptors, perhaps: the caller is answered when some are free again
         return None
     _, user, _ = _PEER.unpack(line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
     if user not in (os.geteuid(), 0):
@@ -299,13 +299,13 @@ def _accepted(listener: socket.socket) -> _Call | None:
     return _Call(line)
 
 
-_desk = _Desk()
+_server = _DescriptorServer()
 
 
-def _begin_anew() -> None:
-    global _desk
-    _desk.close()
-    _desk = _Desk()
+def _reset() -> None:
+    global _server
+    _server.close()
+    _server = _DescriptorServer()
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_reset)

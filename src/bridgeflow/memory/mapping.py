@@ -92,7 +92,7 @@ class Mapping:
 
 
 class Descriptor:
-    """A file descriptor that is closed when nobody refers to it any more."""
+    """A file descriptor that is closed with the last reference to it."""
 
     def __init__(self, fd: int) -> None:
         self.fd = fd

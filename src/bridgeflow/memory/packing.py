@@ -1,8 +1,8 @@
 """A batch as arrays in a slot and a small pickle beside them.
 
-The pickle holds the structure and everything that is no array; each array or CPU tensor is a number in it, and a
+The pickle holds the structure and everything but the arrays; each array or CPU tensor is a number in it, and a
 `Piece` says where in the slot it lies. What pickles out-of-band (Arrow's buffers, for one) goes into the slot as well.
-Arrays that were made there (`memory.empty`) stay where they are.
+Arrays that were allocated there (`memory.empty`) stay where they are.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def pack(batch: Any, slot: Slot) -> Packed:
     Args:
         batch: any nesting of containers. Strided tensors on the CPU and ndarrays of plain dtypes go into the slot, with
             the order of their axes in memory; everything else is pickled.
-        slot: where the batch has been made.
+        slot: where the batch was assembled.
 
     Raises:
         BatchTooLarge: its arrays need more than the slot has.
@@ -155,7 +155,7 @@ def _is_plain(x: torch.Tensor) -> bool:
 def _carried(x: torch.Tensor) -> tuple[_Array, str, bool]:
     """A tensor's memory as an ndarray, torch's name for its dtype, and whether it is a leaf that collects a gradient.
 
-    Negative strides, conjugate and negative bits have no counterpart in strides, so these are written anew.
+    Negative strides, conjugate and negative bits have no counterpart in strides, so these are copied.
     """
     if x.grad_fn is not None:
         raise NoRoute(
@@ -227,7 +227,7 @@ def _place_in_order(arrays: Sequence[_Array], slot: Slot) -> tuple[list[Piece], 
 
 
 def _fill(gaps: list[tuple[int, int]], nbytes: int) -> int | None:
-    """The start of so many bytes in the first gap that holds them, which becomes smaller."""
+    """The start of `nbytes` in the first gap that holds them, which becomes smaller."""
     for number, (low, high) in enumerate(gaps):
         start = _aligned(low)
         if start + nbytes <= high:

@@ -1,8 +1,8 @@
 """Memory that is used again: where a large result has lain, the next of its size is put.
 
 The kernel finds, clears and maps every new page when it is first written to, which takes as long as filtering it. A
-pipeline makes results of the same few sizes over and over, so what nobody holds any more is kept, up to `KEPT_NBYTES`,
-and handed out again: to any thread of this process, and to no other process.
+pipeline allocates results of the same few sizes again and again, so memory without a holder is kept, up to
+`KEPT_NBYTES`, and handed out again: to any thread of this process, and to no other process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WORTH_WHILE: Final = 1 << 18
 
 
 def fresh(nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """So many writable bytes of any content, which are the caller's until the last array over them is gone.
+    """`nbytes` writable bytes of any content, which are the caller's until the last array over them dies.
 
     >>> first = fresh(1 << 20)
     >>> address = first.ctypes.data
@@ -53,10 +53,10 @@ def _allocated(nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 class _Kept:
-    """Blocks that wait to be used again, by size; behind the others the size that came back last.
+    """Blocks that wait to be used again, by size; last the size that came back last.
 
     A block may come back at any moment, even while another is being taken (the garbage collector runs in whichever
-    thread allocates). So nothing waits for the lock: whoever does not get it does without.
+    thread allocates). So no caller waits for the lock: without it, it does without kept blocks.
     """
 
     def __init__(self, most: int) -> None:
@@ -120,7 +120,7 @@ os.register_at_fork(after_in_child=_kept.begin)
 
 
 class _Lease:
-    """A block in use; the arrays over it hold it, and with the last of them it is given back."""
+    """A block in use; the arrays over it hold it, and with the last of them it is returned."""
 
     __slots__ = ("__array_interface__", "_block")
 
@@ -128,5 +128,5 @@ class _Lease:
         self._block = block
         self.__array_interface__ = block.__array_interface__
 
-    def __del__(self, give: Callable[[Any], None] = _kept.give) -> None:  # at the very end globals are gone
+    def __del__(self, give: Callable[[Any], None] = _kept.give) -> None:  # at interpreter exit the globals are cleared
         give(self._block)

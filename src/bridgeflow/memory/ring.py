@@ -1,4 +1,4 @@
-"""A ring of slots: one segment, cut up, in which batches are made by some processes and used by another.
+"""A ring of slots: one segment, cut up, in which some processes write batches and another reads them.
 
 Nothing is locked between processes. One process, the coordinator, knows who may use which slot: it takes a free slot,
 tells a worker to write there, and leases what was written to its own consumer. The slot is free again when the last
@@ -23,7 +23,7 @@ import numpy.typing as npt
 from bridgeflow.memory.mapping import Mapping
 from bridgeflow.memory.segment import Segment
 
-__all__ = ["ALIGNMENT", "Lease", "Ring", "Slot", "empty", "in_slot", "making"]
+__all__ = ["ALIGNMENT", "Lease", "Ring", "Slot", "empty", "in_slot", "writing_batch"]
 
 ALIGNMENT: Final = 64
 """Bytes: a cache line, what vector units and Arrow like."""
@@ -35,7 +35,7 @@ class Ring:
     """Slots of equal size in one segment, and which of them are free.
 
     Pickled, it becomes a ring over the same memory in another process, where `slot()` and `lease()` give the same
-    slots; who may use which is decided where the ring was made.
+    slots; who may use which is decided where the ring was created.
 
     Args:
         slots: how many, at least 1.
@@ -95,7 +95,7 @@ class Ring:
         self._free.append(number)
 
     def lease(self, number: int) -> Lease:
-        """A slot that was taken, for a consumer: it belongs to whoever holds arrays over it, and to nobody else.
+        """A slot that was taken, for a consumer: it belongs to the holders of arrays over it alone.
 
         When the last of them has died the slot is free again. Over a private mapping, what the consumer has written is
         dropped then, so that the next lease shows what the producer writes next.
@@ -110,7 +110,7 @@ class Ring:
         return Slot(self._mappings[number])
 
     def detach(self, number: int, nbytes: int) -> None:
-        """Let arrays over the first `nbytes` of a slot, which somebody here keeps, stand on memory of their own.
+        """Let arrays over the first `nbytes` of a slot, which this process still holds, have memory of their own.
 
         They keep their values, and neither see nor disturb what others do with the slot.
         """
@@ -169,7 +169,7 @@ class Lease(_Part):
 
 
 class Slot(_Part):
-    """A slot while a batch is made in it: arrays are cut from it one behind the other, each on a cache line."""
+    """A slot while a batch is written to it: arrays are cut from it in order, each on a cache line."""
 
     def __init__(self, mapping: Mapping) -> None:
         super().__init__(mapping)
@@ -185,15 +185,15 @@ class Slot(_Part):
             if kind.hasobject or start + needed > self.nbytes:
                 return None
             self.used = start + needed
-        made: np.ndarray[Any, Any] = np.ndarray(tuple(shape), kind, self.bytes(), start)
-        return made
+        array: np.ndarray[Any, Any] = np.ndarray(tuple(shape), kind, self.bytes(), start)
+        return array
 
 
 _MAKING: ContextVar[Slot | None] = ContextVar("bridgeflow_slot", default=None)
 
 
 @contextmanager
-def making(slot: Slot) -> Iterator[None]:
+def writing_batch(slot: Slot) -> Iterator[None]:
     """Until the block ends, `empty()` cuts arrays from this slot, in this thread."""
     token = _MAKING.set(slot)
     try:
@@ -205,19 +205,19 @@ def making(slot: Slot) -> Iterator[None]:
 def empty(shape: int | Sequence[int], dtype: npt.DTypeLike = np.float64) -> np.ndarray[Any, Any]:
     """`np.empty`, in memory that the result of a worker process can be handed over in without a copy.
 
-    In a worker of `bridgeflow.pipeline.WorkerPool`, while it makes a batch, the array lies in the batch's slot of the
-    shared ring as long as there is room; anywhere else this is `np.empty`. Who keeps such an array when its batch has
-    been handed over has it for himself from then on, at the price of a copy.
+    In a worker of `bridgeflow.pipeline.WorkerPool`, while it assembles a batch, the array lies in the batch's slot of
+    the shared ring as long as there is room; anywhere else this is `np.empty`. A process that keeps such an array after
+    its batch was handed over has it for itself from then on, at the price of a copy.
 
     >>> empty((2, 3), "float32").shape
     (2, 3)
     """
     lengths = (shape,) if isinstance(shape, int) else tuple(shape)
-    made = in_slot(lengths, dtype)
-    return np.empty(lengths, dtype) if made is None else made
+    array = in_slot(lengths, dtype)
+    return np.empty(lengths, dtype) if array is None else array
 
 
 def in_slot(shape: Sequence[int], dtype: npt.DTypeLike) -> np.ndarray[Any, Any] | None:
-    """The same where a batch is being made and its slot has room; `None` for the caller to find memory elsewhere."""
+    """The same while a batch is written and its slot has room; `None` for the caller to find memory elsewhere."""
     slot = _MAKING.get()
     return None if slot is None else slot.empty(shape, dtype)

@@ -1,4 +1,4 @@
-"""Anonymous shared memory: allocated in full, sealed, without a name, and gone with the last process that maps it."""
+"""Anonymous shared memory: allocated in full, sealed, without a name, for as long as a process maps it."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ _NEEDED: Final = (
     (socket, ("SO_PEERCRED", "MSG_CMSG_CLOEXEC", "send_fds")),
 )
 _ASKED_FIRST: Final = 1 << 20
-"""From this size on the system is asked how much there is: the kernel does not refuse, it kills somebody."""
+"""From this size on the system is asked how much there is: the kernel does not refuse, it kills a process."""
 
 
 class Segment:
     """A piece of memory that several processes can map.
 
-    It is a memfd: it has no name, so nothing is left behind when processes are killed, and /dev/shm plays no part. Its
-    pages are allocated when it is made and its size is sealed, so that no later access can end in SIGBUS.
+    It is a memfd: it has no name, so nothing remains when processes are killed, and /dev/shm plays no part. Its
+    pages are allocated when it is created and its size is sealed, so that no later access can end in SIGBUS.
 
     Arrays over it keep the mapping; the descriptor is closed and the memory given back when the last of them, and the
-    segment itself, are gone. Pickling sends a handle (see `bridgeflow.memory.handles`), whatever the size. Copying with
-    `copy.deepcopy` makes a segment of its own.
+    segment itself, are deleted. Pickling sends a handle (see `bridgeflow.memory.handles`), whatever the size.
+    `copy.deepcopy` copies the memory.
 
     Args:
         nbytes: size; 0 is allowed.
@@ -103,8 +103,8 @@ class Segment:
             raise DataError(
                 f"{kind}{list(shape)} at offset {offset:,} needs {needed:,} bytes, and the segment has {self.nbytes:,}"
             )
-        made: np.ndarray[Any, Any] = np.ndarray(tuple(shape), kind, self._mapping.bytes(), offset)
-        return made
+        array: np.ndarray[Any, Any] = np.ndarray(tuple(shape), kind, self._mapping.bytes(), offset)
+        return array
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _received, (hand_over(self._mapping.descriptor), self.nbytes, self.access)

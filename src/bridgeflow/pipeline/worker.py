@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from bridgeflow._optional import loaded
 from bridgeflow.errors import WorkerFailed
-from bridgeflow.memory import Packed, Ring, making, pack
+from bridgeflow.memory import Packed, Ring, pack, writing_batch
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seed_globally
 
 __all__ = ["FRAME", "TASK", "Done", "Failed", "Ready", "WorkerConfig", "work"]
@@ -112,7 +112,7 @@ def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ri
     try:
         if is_foreign(fetch):
             seed_globally(BatchKey(seed=0, epoch=0, batch=ticket))
-        with making(slot):
+        with writing_batch(slot):
             answer = Done(ticket, pack(fetch(pickle.loads(task)), slot))
     except BaseException as error:
         answer = _failed(ticket, error)

@@ -110,9 +110,9 @@ def _arrays(data: Any) -> dict[str, Any]:
     return leaves_of(data, is_array)
 
 
-def _assert_same(seen: Any, wanted: Any, tolerance: float = 0.0, what: str = "result") -> None:
+def _assert_same(seen: Any, expected: Any, tolerance: float = 0.0, what: str = "result") -> None:
     """Equal structure, kinds, dtypes, numbers."""
-    mine, theirs = _arrays(seen), _arrays(wanted)
+    mine, theirs = _arrays(seen), _arrays(expected)
     assert list(mine) == list(theirs), f"{what}: arrays at {list(mine)} instead of {list(theirs)}"
     for place, array in mine.items():
         other = theirs[place]
@@ -120,16 +120,18 @@ def _assert_same(seen: Any, wanted: Any, tolerance: float = 0.0, what: str = "re
         _assert_equal(_values(array), _values(other), tolerance, f"{what} at {place}")
 
 
-def _assert_equal(seen: Any, wanted: Any, tolerance: float, what: str) -> None:
-    if isinstance(seen, ArraySpec) or isinstance(wanted, ArraySpec):
-        assert seen == wanted, f"{what}: {seen} instead of {wanted}"
+def _assert_equal(seen: Any, expected: Any, tolerance: float, what: str) -> None:
+    if isinstance(seen, ArraySpec) or isinstance(expected, ArraySpec):
+        assert seen == expected, f"{what}: {seen} instead of {expected}"
         return
-    assert seen.dtype == wanted.dtype, f"{what}: {seen.dtype} instead of {wanted.dtype}"
-    assert seen.shape == wanted.shape, f"{what}: shape {seen.shape} instead of {wanted.shape}"
+    assert seen.dtype == expected.dtype, f"{what}: {seen.dtype} instead of {expected.dtype}"
+    assert seen.shape == expected.shape, f"{what}: shape {seen.shape} instead of {expected.shape}"
     if tolerance and seen.dtype.kind in "fc":
-        np.testing.assert_allclose(seen, wanted, rtol=tolerance, atol=tolerance * float(np.abs(wanted).max(initial=0)))
+        np.testing.assert_allclose(
+            seen, expected, rtol=tolerance, atol=tolerance * float(np.abs(expected).max(initial=0))
+        )
     else:
-        np.testing.assert_array_equal(seen, wanted, err_msg=what)
+        np.testing.assert_array_equal(seen, expected, err_msg=what)
 
 
 def _fingerprint(data: Any) -> dict[str, Any]:
@@ -144,10 +146,10 @@ def _fingerprint(data: Any) -> dict[str, Any]:
 
 def immutable(transform: Transform, sample: Any, tolerance: float) -> None:
     """A frozen dataclass, equal to its copy and hashable, whose repr tells its fields."""
-    assert dataclasses.is_dataclass(transform), "it is no dataclass"
-    twin = pickle.loads(pickle.dumps(transform))
-    assert twin == transform, "a copy is not equal to it"
-    assert hash(twin) == hash(transform), "a copy has another hash"
+    assert dataclasses.is_dataclass(transform), "it is not a dataclass"
+    copied = pickle.loads(pickle.dumps(transform))
+    assert copied == transform, "a copy is not equal to it"
+    assert hash(copied) == hash(transform), "a copy has another hash"
     assert type(transform).__name__ in repr(transform), f"its repr {transform!r} does not name it"
     for field in dataclasses.fields(transform):
         try:
@@ -158,18 +160,18 @@ def immutable(transform: Transform, sample: Any, tolerance: float) -> None:
 
 
 def picklable(transform: Transform, sample: Any, tolerance: float) -> None:
-    """It pickles to a fresh process: its class can be imported, and what it has derived or cached stays behind."""
+    """It pickles to a fresh process: its class can be imported, and what it has derived or cached is not pickled."""
     cls = type(transform)
     module = importlib.import_module(cls.__module__)
-    found: Any = module
+    imported: Any = module
     for name in cls.__qualname__.split("."):
-        found = getattr(found, name, None)
-    assert found is cls, f"{cls.__module__}.{cls.__qualname__} cannot be imported, as a spawned worker will try to"
+        imported = getattr(imported, name, None)
+    assert imported is cls, f"{cls.__module__}.{cls.__qualname__} cannot be imported, as a spawned worker will try to"
     fresh = pickle.loads(pickle.dumps(transform))
     before = pickle.dumps(fresh)
-    wanted = transform(sample)
+    expected = transform(sample)
     assert pickle.dumps(transform) == before, "a call has changed what is pickled"
-    _assert_same(pickle.loads(before)(sample), wanted, what="the unpickled transform's result")
+    _assert_same(pickle.loads(before)(sample), expected, what="the unpickled transform's result")
 
 
 def configurable(transform: Transform, sample: Any, tolerance: float) -> None:
@@ -186,15 +188,15 @@ def configurable(transform: Transform, sample: Any, tolerance: float) -> None:
 
 
 def keeps_promise(transform: Transform, sample: Any, tolerance: float) -> None:
-    """What `out_spec` promises is what comes out, in the structure that `explain` foretells."""
+    """What `out_spec` promises is what comes out, in the structure that `explain` says."""
     promised = transform.explain(sample).result
     if promised is UNKNOWN:
         return
-    made = describe_leaves(transform(sample))
-    promises, deeds = leaves_of(promised, is_spec), leaves_of(made, is_spec)
-    assert list(promises) == list(deeds), f"arrays at {list(deeds)} instead of the promised {list(promises)}"
-    for place, deed in deeds.items():
-        assert promises[place].admits(deed), f"at {place}: {deed} instead of the promised {promises[place]}"
+    actual = describe_leaves(transform(sample))
+    promises, results = leaves_of(promised, is_spec), leaves_of(actual, is_spec)
+    assert list(promises) == list(results), f"arrays at {list(results)} instead of the promised {list(promises)}"
+    for place, spec in results.items():
+        assert promises[place].admits(spec), f"at {place}: {spec} instead of the promised {promises[place]}"
 
 
 def reads_only(transform: Transform, sample: Any, tolerance: float) -> None:
@@ -209,7 +211,7 @@ def reads_only(transform: Transform, sample: Any, tolerance: float) -> None:
     locked = map_leaves(_locked, sample, is_array)
     before = _fingerprint(locked)
     for result in _arrays(transform(locked)).values():
-        _scribble(result)
+        _overwrite(result)
     assert _fingerprint(locked) == before, "a result shares read-only memory, and lets it be written to"
 
 
@@ -219,7 +221,7 @@ def _locked(x: Any) -> Any:
     return x
 
 
-def _scribble(result: Any) -> None:
+def _overwrite(result: Any) -> None:
     torch = loaded("torch")
     if isinstance(result, np.ndarray) and result.flags.writeable:
         result[...] = 1
@@ -246,7 +248,7 @@ def nests(transform: Transform, sample: Any, tolerance: float) -> None:
     if not is_array(alone):
         return
     data = {"one": sample, "more": [sample, (sample, "label")], "id": 3, "nothing": None}
-    made = (_with_keys(transform, ("*",)) if bare.along_time else bare)(data)
+    nested = (_with_keys(transform, ("*",)) if bare.along_time else bare)(data)
     if bare.along_time:
         try:
             bare(data)
@@ -254,11 +256,11 @@ def nests(transform: Transform, sample: Any, tolerance: float) -> None:
             pass
         else:
             raise AssertionError("it works along time, and takes several arrays that keys do not name")
-    _assert_same(made, {"one": alone, "more": [alone, (alone, "label")]}, what="nested result")
-    assert (type(made), type(made["more"]), type(made["more"][1])) == (dict, list, tuple), (
+    _assert_same(nested, {"one": alone, "more": [alone, (alone, "label")]}, what="nested result")
+    assert (type(nested), type(nested["more"]), type(nested["more"][1])) == (dict, list, tuple), (
         "containers changed their type"
     )
-    assert (made["id"], made["nothing"], made["more"][1][1]) == (3, None, "label"), "labels were touched"
+    assert (nested["id"], nested["nothing"], nested["more"][1][1]) == (3, None, "label"), "labels were touched"
     keyed = _with_keys(transform, ("one",))(data)
     _assert_same(keyed["one"], alone, what="selected result")
     assert keyed["more"] is data["more"], "keys=('one',) touched another array"
@@ -269,9 +271,9 @@ def thread_safe(transform: Transform, sample: Any, tolerance: float) -> None:
     fresh = pickle.loads(pickle.dumps(transform))
     with ThreadPoolExecutor(_THREADS) as pool:
         results = list(pool.map(lambda _: fresh(sample), range(_THREADS)))
-    wanted = transform(sample)
+    expected = transform(sample)
     for result in results:
-        _assert_same(result, wanted, what=f"the result in one of {_THREADS} threads")
+        _assert_same(result, expected, what=f"the result in one of {_THREADS} threads")
 
 
 def batches(transform: Transform, sample: Any, tolerance: float) -> None:
@@ -279,7 +281,7 @@ def batches(transform: Transform, sample: Any, tolerance: float) -> None:
     if kind_of(sample) not in ("numpy", "torch") or not sample.shape:
         return
     if getattr(transform, "axis", -1) >= 0:
-        return  # counted from the front, where a batch has one axis more: it is given the samples one by one
+        return  # counted from the front, where a batch has one axis more: such a transform takes the samples one by one
     bare = _for_one_array(transform)
     samples = [sample, sample[..., ::-1].copy() if isinstance(sample, np.ndarray) else sample.flip(-1), sample * 2]
     torch = loaded("torch")

@@ -19,9 +19,9 @@ __all__ = ["SharedView"]
 @register
 @dataclass(frozen=True, kw_only=True)
 class SharedView(LeafTransform):
-    """Arrays as `Shared`: one buffer with the faces `.tensor`, `.numpy` and `.arrow`, all over the same memory.
+    """Arrays as `Shared`: one buffer with the views `.tensor`, `.numpy` and `.arrow`, all over the same memory.
 
-    What is written through one face is read through the others. The memory is NumPy's or Arrow's and is only wrapped by
+    What is written through one view is read through the others. The memory is NumPy's or Arrow's and is only wrapped by
     torch, so nothing that torch does later can move it. Any stage that follows takes a `Shared` as an array (through
     DLPack). It pickles by value; with `across="process"` it stands in anonymous shared memory and pickles as a handle.
 
@@ -30,20 +30,20 @@ class SharedView(LeafTransform):
         copy: `"auto"` copies once what cannot be shared as it is (memory that torch owns or that is not in C order),
             `"never"` raises for it, `"always"` gives memory of its own.
         writable: `None` keeps what the memory is, `True` copies read-only memory, `False` marks the NumPy and Arrow
-            faces read-only (torch has no such mark: do not write to the tensor then).
+            views read-only (torch has no such mark: do not write to the tensor then).
         across: `"process"` copies once into memory that processes share, unless the array stands there already (which
             a plan cannot see). Who receives a read-only one has it copy-on-write.
 
     Raises:
-        CopyRefused: `copy="never"`, and the faces cannot stand on the memory that came in.
-        NoRoute: one of the faces does not exist for the array.
+        CopyRefused: `copy="never"`, and the memory of the input does not serve all views.
+        NoRoute: one of the views does not exist for the array.
         OutOfSharedMemory: `across="process"`, and that much shared memory cannot be had.
 
     >>> import numpy as np
     >>> x = np.zeros(3)
-    >>> faces = SharedView()({"ecg": x})["ecg"]
-    >>> faces.tensor[1] = 5
-    >>> x, faces.arrow[1].as_py()
+    >>> buffer = SharedView()({"ecg": x})["ecg"]
+    >>> buffer.tensor[1] = 5
+    >>> x, buffer.arrow[1].as_py()
     (array([0., 5., 0.]), 5.0)
     """
 
@@ -58,11 +58,11 @@ class SharedView(LeafTransform):
         parse_word(self.across, Across, field="across")
 
     def apply(self, x: Any) -> Any:
-        """The buffer with its faces."""
+        """The buffer with its views."""
         return share(x, copy=self.copy, writable=self.writable, across=self.across)
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
-        """The NumPy face, handed on by DLPack."""
+        """The NumPy view, handed on by DLPack."""
         return replace(self.exchanges(spec)[-1].target, kind="dlpack")
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
@@ -99,4 +99,4 @@ def _require_faces(spec: ArraySpec) -> None:
         route(spec, "arrow", copy="never")
     except CopyRefused as refusal:
         detail = refusal.detail.removeprefix('copy="never", but ')
-        raise NoRoute(refusal.reason, f"no memory serves all three faces: {detail}", refusal.remedy) from None
+        raise NoRoute(refusal.reason, f"no memory serves all three views: {detail}", refusal.remedy) from None

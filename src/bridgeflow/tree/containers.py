@@ -101,7 +101,7 @@ class _Dataclass(NamedTupleNode):
 
 
 def _copied_object(data: Any) -> Any:
-    """Another object of the class with the same attributes, made without running any method of the class.
+    """Another object of the class with the same attributes, without running any method of the class.
 
     What a `cached_property` has worked out is left out: it may follow from an array that is about to be replaced.
     """
@@ -180,8 +180,8 @@ class _Table(Node):
             fields.append(field.with_type(column.type).with_nullable(field.nullable or column.null_count > 0))
         schema = pa.schema(fields, metadata=data.schema.metadata)
         chunked = any(isinstance(column, pa.ChunkedArray) for column in columns.values())
-        made = pa.Table if chunked else self.cls
-        return made.from_arrays(list(columns.values()), schema=schema)
+        cls = pa.Table if chunked else self.cls
+        return cls.from_arrays(list(columns.values()), schema=schema)
 
 
 def node_of(data: object, path: tuple[object, ...], is_array: IsArray) -> Node | None:
@@ -216,7 +216,7 @@ def _is_tensordict(data: Any) -> bool:
 
 
 _FOREIGN = ("zarr", "h5py", "tensordict")
-"""Packages whose objects may be dataclasses by an accident of how they are written: a zarr group is no sample."""
+"""Packages whose objects may be dataclasses by an accident of how they are written: a zarr group is not a sample."""
 
 
 def _is_foreign(cls: type) -> bool:

@@ -82,20 +82,20 @@ def parse_key(key: str) -> tuple[Segment, ...]:
     text = key[1:] if key.startswith("$") else "**" if key == "*" else key
     segments, end = [], 0
     while end < len(text):
-        found = _TOKEN.match(text, end)
-        if found is None:
+        token = _TOKEN.match(text, end)
+        if token is None:
             raise ValueError(
                 f"keys: {key!r} is not a path (character {end + 1}); "
                 "paths look like 'ecg', 'lead.*', 'lead[0]' or '[\"odd.name\"]'"
             )
-        name, index, quoted = found["name"], found["index"], found["json"]
+        name, index, quoted = token["name"], token["index"], token["json"]
         if name is not None:
             segments.append(Segment("deep" if name == "**" else "name", name))
         elif index is not None:
             segments.append(Segment("index", index))
         else:
-            segments.append(Segment("exact", found["quoted"] if quoted is None else json.loads(quoted, strict=False)))
-        end = found.end()
+            segments.append(Segment("exact", token["quoted"] if quoted is None else json.loads(quoted, strict=False)))
+        end = token.end()
     if not segments and key != "$":
         raise ValueError(f"keys: {key!r} is not a path; '$' means everything, as does keys=None")
     return tuple(segments)

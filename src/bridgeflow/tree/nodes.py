@@ -308,10 +308,10 @@ class TupleNode(ListNode):
     def _sealed(self, data: Any, new: list[Any]) -> Any:
         if self.cls is tuple:
             return tuple(new)
-        made = self._rebuild(lambda: getattr(self.cls, "_make", self.cls)(new))
+        rebuilt = self._rebuild(lambda: getattr(self.cls, "_make", self.cls)(new))
         if getattr(data, "__dict__", None):
-            self._rebuild(lambda: vars(made).update(vars(data)))
-        return made
+            self._rebuild(lambda: vars(rebuilt).update(vars(data)))
+        return rebuilt
 
 
 class NamedTupleNode(TupleNode):

@@ -26,10 +26,10 @@ class Recipe:
     __slots__ = ("_root", "places", "put", "take")
 
     take: Callable[[Any], list[Any] | None]
-    """The selected leaves, or `None` where the data has another structure than the recipe was made for."""
+    """The selected leaves, or `None` where the data has another structure than that of the recipe."""
 
     put: Callable[[Any, Sequence[Any]], Any]
-    """Data like the given one with other selected leaves. The given data is not touched."""
+    """The same data with other selected leaves. The input is not changed."""
 
     def __init__(self, root: Node, places: tuple[str, ...]) -> None:
         self._root = root
@@ -71,7 +71,7 @@ class _Compiler:
         self.is_array = is_array
         self.keys = (keys,) if isinstance(keys, str) else tuple(keys or ())
         self.everything = keys is None
-        self.found: dict[int, tuple[object, ...]] = {}  # where a key matched first
+        self.first_match: dict[int, tuple[object, ...]] = {}  # where a key matched first
         self.arrays: set[int] = set()  # keys that have selected an array
         self.paths: list[tuple[object, ...]] = []  # of the selected leaves
 
@@ -90,7 +90,7 @@ class _Compiler:
         """The keys that select this place: those that end here, and those of the containers around it."""
         ended = frozenset(number for number, rest in active if not rest)
         for number in ended:
-            self.found.setdefault(number, path)
+            self.first_match.setdefault(number, path)
         return owners | ended
 
     def container(self, node: Node, data: object, active: list[_Active], owners: frozenset[int]) -> None:
@@ -123,19 +123,19 @@ class _Compiler:
             self.paths.append(path)
             return Leaf(step, type(value), len(self.paths) - 1)
         for number in owned - inherited:
-            what = f"keys={self.keys[number]!r} selects a {type(value).__name__}, which is no array"
+            what = f"keys={self.keys[number]!r} selects a {type(value).__name__}, which is not an array"
             raise NoRoute("unknown", what, "leave it out of keys", place=place(path))
         return Leaf(step, type(value), -1)
 
     def check(self, data: object) -> None:
         """Every key has matched, and has selected an array."""
         for number, key in enumerate(self.keys):
-            if number not in self.found:
-                known = [as_key(path) for path in _paths(data, (), self.is_array)]
-                raise KeyNotFound(f"keys: {key!r} matches nothing in the data; {nearest(key, known)}")
+            if number not in self.first_match:
+                keys = [as_key(path) for path in _paths(data, (), self.is_array)]
+                raise KeyNotFound(f"keys: {key!r} matches nothing in the data; {nearest(key, keys)}")
             if number not in self.arrays:
                 what = f"keys={key!r} selects a container without any array in it"
-                raise NoRoute("unknown", what, "leave it out of keys", place=place(self.found[number]))
+                raise NoRoute("unknown", what, "leave it out of keys", place=place(self.first_match[number]))
 
 
 def _closure(active: Sequence[_Active]) -> Iterator[_Active]:
@@ -175,7 +175,7 @@ def compile_recipe(data: object, is_array: IsArray, keys: Keys = None) -> tuple[
 
     Raises:
         KeyNotFound: a key matches no place.
-        NoRoute: a key matches something that is no array and holds none.
+        NoRoute: a key matches something that neither is an array nor holds one.
         DataError: the nesting is deeper than Python can follow, as when a container holds itself.
 
     >>> recipe, leaves = compile_recipe({"ecg": 1.5, "id": "a"}, lambda leaf: isinstance(leaf, float))

@@ -1,4 +1,4 @@
-"""What a cell of the matrix is: an array, and the deed that each target kind calls for."""
+"""What a cell of the matrix is: an array, and the expected outcome for each target kind."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CONVERT: dict[Target, Callable[..., Any]] = {"numpy": to_numpy, "torch": to_tens
 
 
 @dataclass(frozen=True)
-class Deed:
+class Outcome:
     """What happens under some options: `dtype` and `values` say what comes out where it is not what went in; a `late`
-    refusal is found in the data, when they are looked at.
+    refusal comes from the data, when they are read.
     """
 
     action: Literal["view", "copy", "refuse"]
@@ -29,55 +29,57 @@ class Deed:
     late: bool = False
 
 
-def view(*, dtype: str | None = None, values: Callable[[Any], Any] | None = None, **options: Any) -> Deed:
+def view(*, dtype: str | None = None, values: Callable[[Any], Any] | None = None, **options: Any) -> Outcome:
     """The same memory."""
-    return Deed("view", None, dtype, values, tuple(options.items()))
+    return Outcome("view", None, dtype, values, tuple(options.items()))
 
 
-def copy(reason: str, *, dtype: str | None = None, values: Callable[[Any], Any] | None = None, **options: Any) -> Deed:
+def copy(
+    reason: str, *, dtype: str | None = None, values: Callable[[Any], Any] | None = None, **options: Any
+) -> Outcome:
     """New memory, `CopyRefused` with this reason under copy="never"."""
-    return Deed("copy", reason, dtype, values, tuple(options.items()))
+    return Outcome("copy", reason, dtype, values, tuple(options.items()))
 
 
-def refuse(reason: str, *, late: bool = False, **options: Any) -> Deed:
+def refuse(reason: str, *, late: bool = False, **options: Any) -> Outcome:
     """`NoRoute` with this reason."""
-    return Deed("refuse", reason, None, None, tuple(options.items()), late=late)
+    return Outcome("refuse", reason, None, None, tuple(options.items()), late=late)
 
 
-Deeds = Deed | tuple[Deed, ...]
+Outcomes = Outcome | tuple[Outcome, ...]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One kind of array, made anew at each call of `make`."""
+    """One kind of array, built at each call of `make`."""
 
     name: str
     make: Callable[[], Any]
-    deeds: tuple[Deed, ...]
+    outcomes: tuple[Outcome, ...]
     dtype: str | None = None
     values: Callable[[Any], Any] = answers.values
     once: bool = False
 
     def cases(self) -> Iterator[Case]:
-        for deed in self.deeds:
-            yield Case(self, deed)
+        for outcome in self.outcomes:
+            yield Case(self, outcome)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A cell under one deed: what a single test asks about."""
+    """A cell under one outcome: what a single test asks about."""
 
     cell: Cell
-    deed: Deed
+    outcome: Outcome
 
     @property
     def id(self) -> str:
-        options = [f"{name}={value!r}" for name, value in self.deed.options]
-        return "-".join((self.cell.name, self.deed.target, *options)).replace(" ", "_")
+        options = [f"{name}={value!r}" for name, value in self.outcome.options]
+        return "-".join((self.cell.name, self.outcome.target, *options)).replace(" ", "_")
 
     @property
     def options(self) -> dict[str, Any]:
-        return dict(self.deed.options)
+        return dict(self.outcome.options)
 
     def make(self) -> Any:
         with warnings.catch_warnings():
@@ -85,25 +87,31 @@ class Case:
             return self.cell.make()
 
     def convert(self, x: Any, **options: Any) -> Any:
-        return CONVERT[self.deed.target](x, **{**self.options, **options})
+        return CONVERT[self.outcome.target](x, **{**self.options, **options})
 
     def values(self, x: Any) -> Any:
         """What the result must hold."""
-        return (self.deed.values or self.cell.values)(x)
+        return (self.outcome.values or self.cell.values)(x)
 
     def dtype(self, x: Any) -> str:
         """The element type that the result must have."""
-        return self.deed.dtype or self.cell.dtype or answers.dtype(x)
+        return self.outcome.dtype or self.cell.dtype or answers.dtype(x)
 
 
 def cell(
-    name: str, make: Callable[[], Any], *, numpy: Deeds = (), torch: Deeds = (), arrow: Deeds = (), **about: Any
+    name: str,
+    make: Callable[[], Any],
+    *,
+    numpy: Outcomes = (),
+    torch: Outcomes = (),
+    arrow: Outcomes = (),
+    **about: Any,
 ) -> Cell:
     """A cell from what happens to its array on the way to each kind."""
-    given: dict[Target, Deeds] = {"numpy": numpy, "torch": torch, "arrow": arrow}
-    deeds = [
-        replace(deed, target=target)
-        for target, some in given.items()
-        for deed in ((some,) if isinstance(some, Deed) else some)
+    by_target: dict[Target, Outcomes] = {"numpy": numpy, "torch": torch, "arrow": arrow}
+    outcomes = [
+        replace(outcome, target=target)
+        for target, some in by_target.items()
+        for outcome in ((some,) if isinstance(some, Outcome) else some)
     ]
-    return Cell(name, make, tuple(deeds), **about)
+    return Cell(name, make, tuple(outcomes), **about)

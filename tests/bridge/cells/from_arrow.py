@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tests.bridge import answers
-from tests.bridge.cells.cell import Cell, Deed, cell, copy, refuse, view
+from tests.bridge.cells.cell import Cell, Outcome, cell, copy, refuse, view
 
 NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float16", "float32", "float64")
 INTEGERS = NUMBERS[:8]
@@ -32,8 +32,8 @@ def column(name: str, *values: Any) -> pa.Array:
     return pa.array(values or (1, 2, 3, 4, 5), getattr(pa, name)())
 
 
-def written(reason: str, **about: Any) -> dict[str, Deed]:
-    """Values that have to be written anew for both kinds of array."""
+def written(reason: str, **about: Any) -> dict[str, Outcome]:
+    """Values that have to be copied for both kinds of array."""
     return {"numpy": copy(reason, **about), "torch": copy(reason, **about), "arrow": view()}
 
 
@@ -89,7 +89,7 @@ def numbers() -> list[Cell]:
         cells.append(cell(f"arrow-{name}-slice", lambda make=make: make().slice(1, 3), **READ))
         with_nulls = partial(column, name, 1, None, 3)
         lost = refuse("nulls")
-        policies: tuple[Deed, ...] = (
+        policies: tuple[Outcome, ...] = (
             lost,
             copy("nulls", nulls=7, values=filled(7)),
             copy("nulls", nulls="mask", values=with_mask()),
@@ -144,7 +144,7 @@ def unaligned() -> pa.Array:
     )
 
 
-# --- booleans, instants, decimals, text -------------------------------------------------------------------------------
+# --- booleans, datetimes, decimals, text ------------------------------------------------------------------------------
 
 
 def bool8(*values: Any) -> pa.Array:
@@ -173,7 +173,7 @@ def booleans() -> list[Cell]:
     ]
 
 
-def instants() -> list[Cell]:
+def datetimes() -> list[Cell]:
     cells = []
     nat = answers.NAT
     for unit in ("s", "ms", "us", "ns"):
@@ -597,7 +597,7 @@ def lists() -> list[Cell]:
         )
         sliced = partial(lambda kind: pa.array([[9], *ragged, [8, 8]], kind).slice(1, 3), kind)
         cells.append(cell(f"arrow-{name}-slice", sliced, numpy=how(ragged="list", values=by_row), torch=torch_shares))
-    both = lambda *deeds: {"numpy": deeds, "torch": deeds}  # noqa: E731
+    both = lambda *outcomes: {"numpy": outcomes, "torch": outcomes}  # noqa: E731
     no_rows = refuse("nulls", ragged="pad")
     cells += [
         cell("arrow-list-even-slice", lambda: pa.array([[0, 0], *even]).slice(1, 2), numpy=view(), arrow=view()),
@@ -699,7 +699,7 @@ def lists() -> list[Cell]:
             ),
         ),
         cell(
-            "arrow-list-of-instants",
+            "arrow-list-of-datetimes",
             lambda: pa.array([[1], [2, 3]], pa.list_(pa.timestamp("ns"))),
             numpy=view(ragged="list", dtype="datetime64[ns]", values=lambda x: [[1], [2, 3]]),
             torch=view(ragged="jagged", writable=False, dtype="int64", values=lambda x: [[1], [2, 3]]),
@@ -812,7 +812,7 @@ def hidden_items() -> pa.Array:
 
 
 def damaged(offsets: list[int]) -> pa.Array:
-    """A list array whose offsets were changed behind its back: pyarrow checks them once, when it makes one."""
+    """A list array whose offsets were changed after pyarrow had checked them, which it does once."""
     held = np.array([0, 1, 2, 4], "i4")
     x = pa.Array.from_buffers(pa.list_(pa.float32()), 3, [None, pa.py_buffer(held)], children=[counted(4)])
     held[:] = offsets
@@ -923,7 +923,7 @@ def scalars() -> list[Cell]:
 
 
 def pyarrow_tensors() -> list[Cell]:
-    def made(x: np.ndarray) -> Callable[[], pa.Tensor]:
+    def tensor_of(x: np.ndarray) -> Callable[[], pa.Tensor]:
         return lambda: pa.Tensor.from_numpy(x)
 
     counts = np.arange(12, dtype="f4").reshape(3, 4)
@@ -934,23 +934,23 @@ def pyarrow_tensors() -> list[Cell]:
     overlap = np.lib.stride_tricks.as_strided(np.ones(6, "f4"), (3, 3), (4, 4))
     windows = {"numpy": view(), "torch": (copy("overlap"), view(writable=False)), "arrow": copy("non-contiguous")}
     return [
-        cell("arrow-Tensor", made(counts), **shared),
-        cell("arrow-Tensor-float16", made(counts.astype("f2")), **shared),
-        cell("arrow-Tensor-fortran", made(np.asfortranarray(counts)), **strided),
-        cell("arrow-Tensor-strided", made(counts[:, ::2]), **strided),
-        cell("arrow-Tensor-overlapping", made(overlap), **windows),
-        cell("arrow-Tensor-0d", made(np.array(3.5)), numpy=view(), torch=view(), arrow=copy("zero-dim")),
-        cell("arrow-Tensor-empty", made(np.ones((0, 3), "f4")), **shared),
+        cell("arrow-Tensor", tensor_of(counts), **shared),
+        cell("arrow-Tensor-float16", tensor_of(counts.astype("f2")), **shared),
+        cell("arrow-Tensor-fortran", tensor_of(np.asfortranarray(counts)), **strided),
+        cell("arrow-Tensor-strided", tensor_of(counts[:, ::2]), **strided),
+        cell("arrow-Tensor-overlapping", tensor_of(overlap), **windows),
+        cell("arrow-Tensor-0d", tensor_of(np.array(3.5)), numpy=view(), torch=view(), arrow=copy("zero-dim")),
+        cell("arrow-Tensor-empty", tensor_of(np.ones((0, 3), "f4")), **shared),
         cell(
             "arrow-Tensor-read-only",
-            made(frozen),
+            tensor_of(frozen),
             numpy=(view(), copy("read-only", writable=True)),
             torch=(copy("read-only"), view(writable=False)),
             arrow=view(),
         ),
         cell(
             "arrow-Tensor-mask",
-            made(counts),
+            tensor_of(counts),
             numpy=view(nulls="mask", values=lambda x: [answers.values(x), [[False] * 4] * 3]),
         ),
     ]
@@ -959,7 +959,7 @@ def pyarrow_tensors() -> list[Cell]:
 CELLS = (
     *numbers(),
     *booleans(),
-    *instants(),
+    *datetimes(),
     *without_numbers(),
     *encoded(),
     *tensors(),

@@ -25,14 +25,14 @@ SHARED = {"numpy": view(), "torch": view(), "arrow": view()}
 READ = {"numpy": view(), "torch": (copy("read-only"), view(writable=False)), "arrow": view()}
 
 
-def behind(x: Producer) -> Any:
-    """What the array behind a producer holds."""
+def contents(x: Producer) -> Any:
+    """What the array of a producer holds."""
     return answers.values(x.array)
 
 
-def produced(name: str, array: Callable[[], Any], *, by: type = Producer, **deeds: Any) -> Cell:
+def produced(name: str, array: Callable[[], Any], *, by: type = Producer, **outcomes: Any) -> Cell:
     dtype = answers.dtype(array())
-    return cell(f"dlpack-{name}", lambda: by(array()), dtype=dtype, values=behind, **deeds)
+    return cell(f"dlpack-{name}", lambda: by(array()), dtype=dtype, values=contents, **outcomes)
 
 
 def dlpack() -> list[Cell]:
@@ -40,6 +40,7 @@ def dlpack() -> list[Cell]:
     unknown = refuse("unknown")
     refused = {"numpy": unknown, "torch": unknown, "arrow": unknown}
     carried = {"numpy": copy("dtype", dtype="float32"), "torch": view(), "arrow": view()}
+    widened = copy("dtype", dtype="complex64")
     backwards = {"numpy": view(), "torch": copy("negative-stride"), "arrow": copy("non-contiguous")}
 
     def frozen() -> np.ndarray:
@@ -68,6 +69,15 @@ def dlpack() -> list[Cell]:
         produced("empty", lambda: np.empty((0, 3)), **SHARED),
         produced("bfloat16", partial(filled, "bfloat16", 2, 3), **carried),
         produced("float8", partial(filled, "float8_e5m2", 4), **carried),
+        cell(
+            "dlpack-complex32",
+            lambda: Producer(filled("complex32", 4)),
+            dtype="complex32",
+            values=contents,
+            numpy=widened,
+            torch=view(),
+            arrow=widened,
+        ),
         produced("old", counts, by=OldProducer, **READ),
         produced("old-backwards", lambda: counts()[::-1], by=OldProducer, numpy=view(), torch=copy("negative-stride")),
         produced("old-bfloat16", partial(filled, "bfloat16", 3), by=OldProducer, **carried),
@@ -121,7 +131,7 @@ def dlpack() -> list[Cell]:
 def capsules() -> list[Cell]:
     floats = pa.array([1.0, 2.0, 3.0], pa.float32())
     text = {"numpy": refuse("dtype"), "torch": refuse("dtype")}
-    kept = {"dtype": "float32", "values": behind}
+    kept = {"dtype": "float32", "values": contents}
     many = {"numpy": copy("chunked"), "torch": copy("chunked"), "arrow": copy("chunked")}
     return [
         cell("capsule-array", lambda: ArrayProducer(floats), **READ, **kept),
@@ -245,9 +255,12 @@ def images() -> list[Cell]:
     }
     cells = []
     for mode, dtype in modes.items():
-        deeds = (refuse("layout"), *(copy("decode", layout=layout, values=pixels(layout)) for layout in ("HWC", "CHW")))
+        outcomes = (
+            refuse("layout"),
+            *(copy("decode", layout=layout, values=pixels(layout)) for layout in ("HWC", "CHW")),
+        )
         make = partial(_image, mode)
-        cells.append(cell(f"pil-{mode}", make, numpy=deeds, torch=deeds, arrow=deeds, dtype=dtype))
+        cells.append(cell(f"pil-{mode}", make, numpy=outcomes, torch=outcomes, arrow=outcomes, dtype=dtype))
     for mode in ("P", "PA"):
         cells.append(
             cell(
@@ -277,7 +290,7 @@ def _image(mode: str) -> Image.Image:
     return image
 
 
-def faces() -> list[Cell]:
+def shared_buffers() -> list[Cell]:
     return [
         cell("shared", lambda: share(np.arange(4.0)), **SHARED, dtype="float64", values=lambda s: s.numpy.tolist()),
         cell(
@@ -306,9 +319,9 @@ class Stored:
         return self.array.dtype
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        made = np.array(self.array, dtype)
-        made.flags.writeable = not self.read_only
-        return made
+        values = np.array(self.array, dtype)
+        values.flags.writeable = not self.read_only
+        return values
 
 
 def buffers() -> list[Cell]:
@@ -389,4 +402,4 @@ def array_likes() -> list[Cell]:
     ]
 
 
-CELLS = (*dlpack(), *capsules(), *polars(), *images(), *faces(), *buffers(), *array_likes())
+CELLS = (*dlpack(), *capsules(), *polars(), *images(), *shared_buffers(), *buffers(), *array_likes())

@@ -47,7 +47,7 @@ def dtypes() -> list[Cell]:
         cells.append(cell(f"numpy-{name}", partial(filled, getattr(np, name), 4), **SHARED))
     for name in ("longdouble", "clongdouble"):
         cells.append(cell(f"numpy-{name}", partial(filled, getattr(np, name), 4), **KEPT))
-    return [*cells, *instants(), *carried(), *without_numbers()]
+    return [*cells, *datetimes(), *carried(), *without_numbers()]
 
 
 def ticks(x: np.ndarray) -> Any:
@@ -58,7 +58,7 @@ def days_as_nulls(x: np.ndarray) -> Any:
     return [None if np.isnat(day) else int(day.view("i8")) for day in x]
 
 
-def instants() -> list[Cell]:
+def datetimes() -> list[Cell]:
     as_ticks = view(dtype="int64", values=ticks)
     cells = []
     for base in ("datetime64", "timedelta64"):
@@ -176,12 +176,12 @@ def backwards(name: str, make: Callable[[], np.ndarray]) -> Cell:
 
 
 def read_only(name: str, make: Callable[[], np.ndarray], **other: Any) -> Cell:
-    deeds = {
+    outcomes = {
         "numpy": (view(), view(writable=False), copy("read-only", writable=True)),
         "torch": (copy("read-only"), view(writable=False)),
         "arrow": view(),
     }
-    return cell(f"numpy-{name}", make, **{**deeds, **other})
+    return cell(f"numpy-{name}", make, **{**outcomes, **other})
 
 
 def frozen(x: np.ndarray) -> np.ndarray:
@@ -369,7 +369,7 @@ def masked() -> list[Cell]:
     whole = (lost, lost_to("nan"), lost_to(0.5), lost_to(300), lost_to(float("nan")))
     whole = (*whole, copy("masked", nulls=7, values=filling(7)), copy("masked", nulls="mask", values=with_mask))
     backwards = lambda: half_masked()[::-1]  # noqa: E731
-    both = lambda deed: {"numpy": deed, "torch": deed}  # noqa: E731
+    both = lambda outcome: {"numpy": outcome, "torch": outcome}  # noqa: E731
     nat = -(2**63)
     return [
         cell("numpy-masked", half_masked, **both(policies), arrow=view()),
@@ -384,7 +384,7 @@ def masked() -> list[Cell]:
         cell("numpy-masked-complex", partial(half_masked, "c8"), **both(lost), arrow=lost),
         cell("numpy-masked-2d", partial(half_masked, "f4", (2, 3)), **both(policies), arrow=lost),
         cell(
-            "numpy-masked-instants",
+            "numpy-masked-datetimes",
             lambda: np.ma.array(filled("i8", 3).view("M8[s]"), mask=[0, 1, 0]),
             numpy=(lost, copy("masked", nulls="nan", values=lambda x: [1, nat, 3]), lost_to(0)),
             torch=(lost, copy("masked", nulls="nan", dtype="int64", values=lambda x: [1, nat, 3])),
