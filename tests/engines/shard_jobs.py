@@ -29,5 +29,5 @@ def read(result):
         with open_source(result.path / shard.name) as source:
             assert source.rows == shard.rows
             parts.append(source.read())
-    wide = np.concatenate([part["ecg"].to_numpy_ndarray() for part in parts])
-    return wide, np.concatenate([part["beat"].to_numpy() for part in parts])
+    wide = np.concatenate([part["ecg"] for part in parts])
+    return wide, np.concatenate([part["beat"] for part in parts])

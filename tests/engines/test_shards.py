@@ -141,8 +141,8 @@ def test_a_folder_of_shards_is_a_source(job):
     ecg, beat = read(result)
     with open_source(result.path) as source:
         assert source.rows == result.rows
-        assert np.array_equal(source.read()["beat"].to_numpy(), beat)
-        assert np.array_equal(source.take([source.rows - 1, 0])["ecg"].to_numpy_ndarray(), ecg[[-1, 0]])
+        assert np.array_equal(source.read()["beat"], beat)
+        assert np.array_equal(source.take([source.rows - 1, 0])["ecg"], ecg[[-1, 0]])
 
 
 def test_the_next_job_goes_through_shards_as_if_the_recording_had_never_been_cut(job, tmp_path, data):
@@ -159,7 +159,7 @@ def test_the_next_job_goes_through_shards_as_if_the_recording_had_never_been_cut
     result = run_shards(second)
     assert [(shard.start, shard.end) for shard in result.shards][:2] == [(0, 1700), (1700, 2500)]
     with open_source(result.path) as source:
-        found = source.read()["ecg"].to_numpy()
+        found = source.read()["ecg"]
     whole = Compose([Scale(scale=0.005), replace(NOTCH, keys=None)])
     assert np.array_equal(found, np.concatenate([whole(columns["ecg"]) for columns in data.values()]))
     assert run_shards(second).was_complete

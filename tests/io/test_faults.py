@@ -110,7 +110,8 @@ def read(path, name):
 
 def same(one, other):
     return one[0] == other[0] and all(
-        a.equals(b) if isinstance(a, pa.Array) else a == b for a, b in zip(one[1], other[1], strict=True)
+        a.equals(b) if isinstance(a, pa.Array) and isinstance(b, pa.Array) else a == b
+        for a, b in zip(one[1], other[1], strict=True)
     )
 
 

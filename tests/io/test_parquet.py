@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from bridgeflow.bridge import to_numpy
 from bridgeflow.errors import DataError
 from bridgeflow.io import open_sink, open_source
 
@@ -28,7 +29,7 @@ def test_chunks_start_at_the_row_group_that_holds_them(tmp_path):
     values = np.arange(1000)
     pq.write_table(pa.table({"ecg": values}), tmp_path / "a.parquet", row_group_size=100)
     with open_source(tmp_path / "a.parquet") as source:
-        got = [chunk["ecg"].to_numpy() for chunk in source.chunks(64, start=250, stop=777)]
+        got = [chunk["ecg"] for chunk in source.chunks(64, start=250, stop=777)]
     assert np.array_equal(np.concatenate(got), values[250:777])
 
 
@@ -95,6 +96,13 @@ FOREIGN = {
 }
 
 
+def assert_same(column, expected):
+    if isinstance(column, np.ndarray):
+        np.testing.assert_array_equal(column, to_numpy(expected), strict=True)
+    else:
+        assert column.equals(expected.combine_chunks())
+
+
 @pytest.mark.parametrize("version", ["1.0", "2.0"])
 @pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "brotli", "lz4", "zstd"])
 @pytest.mark.parametrize(
@@ -114,9 +122,10 @@ def test_what_others_write_is_not_taken_for_damaged(tmp_path, version, compressi
     expected = pq.read_table(tmp_path / "a.parquet")
     with open_source(tmp_path / "a.parquet", nulls="keep") as source:
         for name, column in source.read().items():
-            assert column.equals(expected[name].combine_chunks()), name
+            assert_same(column, expected[name])
         rows = source.slice(770, 1600)
-        assert all(rows[name].equals(expected[name].slice(770, 830).combine_chunks()) for name in rows)
+        for name, column in rows.items():
+            assert_same(column, expected[name].slice(770, 830))
 
 
 def test_nulls_by_our_own_look_at_the_footer(tmp_path):

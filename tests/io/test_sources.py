@@ -134,13 +134,13 @@ def test_columns_are_chosen_and_closed_is_closed():
     "array", [pa.array([1.0, 2.0]), pa.chunked_array([[1.0], [2.0]]), Capsule(pa.array([1.0, 2.0]))]
 )
 def test_an_array_without_a_name_is_one_column(array):
-    assert open_source(array).read()["values"].to_pylist() == [1, 2]
-    assert open_source(array, columns=["ecg"]).read()["ecg"].to_pylist() == [1, 2]
+    assert open_source(array).read()["values"].tolist() == [1, 2]
+    assert open_source(array, columns=["ecg"]).read()["ecg"].tolist() == [1, 2]
 
 
 def test_a_column_of_polars_is_one_too():
     polars = pytest.importorskip("polars")
-    assert open_source(polars.Series("ecg", [1.0, 2.0])).read()["values"].to_pylist() == [1, 2]
+    assert open_source(polars.Series("ecg", [1.0, 2.0])).read()["values"].tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(

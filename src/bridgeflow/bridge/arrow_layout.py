@@ -22,7 +22,6 @@ import pyarrow as pa
 
 from bridgeflow.bridge.descriptions import describe_numpy
 from bridgeflow.bridge.dtypes import CARRIED, SHARED_DTYPES
-from bridgeflow.bridge.private import is_private
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, Shape
@@ -200,7 +199,7 @@ def describe_arrow(x: Any) -> ArraySpec:
         kind="arrow",
         dtype=dtype,
         shape=inner if "scalar" in flags else (len(x), *inner),
-        writable=layout == "strided" and len(chunks) == 1 and "scalar" not in flags and _is_writable(x),
+        writable=False,
         flags=frozenset(flags),
         null_count=sum(_null_rows(chunk) for chunk in chunks),
         layout=layout,
@@ -215,12 +214,6 @@ def _misaligned(x: Any, size: int) -> bool:
     *_, bottom = levels(x)
     buffer = bottom.buffers()[1]
     return buffer is not None and (buffer.address + bottom.offset * bottom.type.bit_width // 8) % size != 0
-
-
-def _is_writable(x: Any) -> bool:
-    """Whether the values lie in memory that belongs to the caller alone (see `private`)."""
-    *_, bottom = levels(x)
-    return is_private(bottom.buffers()[1])
 
 
 def _describe_tensor(x: Any) -> ArraySpec:
@@ -371,7 +364,7 @@ def _placed(x: pa.Array) -> tuple[Any, Any]:
 
 def raw(x: pa.Array, spec: ArraySpec) -> Any:
     """The values as an ndarray in the shape of `spec` (a scalar is one row without its axis), nulls read as whatever
-    lies there; a view where Arrow's bytes are NumPy's, read-only unless they are private.
+    lies there; a view where Arrow's bytes are NumPy's, read-only.
     """
     if spec.layout in LISTS:
         values, _ = rows_of(x)
@@ -397,13 +390,13 @@ def raw(x: pa.Array, spec: ArraySpec) -> Any:
 
 
 def bytes_as(dtype: np.dtype[Any], bottom: pa.Array, count: int) -> Any:
-    """`count` values of a primitive array's data buffer, read-only unless that is private; the ndarray holds it."""
+    """`count` values of a primitive array's data buffer, read-only; the ndarray holds it."""
     buffer = bottom.buffers()[1]
     if buffer is None or count == 0:
         values = np.zeros(count, dtype)
     else:
         values = np.frombuffer(buffer, dtype, count=count, offset=bottom.offset * bottom.type.bit_width // 8)
-    values.flags.writeable = is_private(buffer)
+    values.flags.writeable = False
     return values
 
 

@@ -28,7 +28,6 @@ from bridgeflow.bridge.arrow_layout import (
 )
 from bridgeflow.bridge.dtypes import CARRIED, SHARED_DTYPES, fill_value
 from bridgeflow.bridge.numpy_torch import BEYOND, BYTE_ORDER, MASKED_CLEAN
-from bridgeflow.bridge.private import is_private
 from bridgeflow.bridge.rules import (
     Options,
     as_kind,
@@ -62,9 +61,7 @@ def _in_order(x: pa.Array, _spec: ArraySpec, _options: Options) -> pa.Array:
 
 def _plain_view(x: pa.Array) -> Any:
     """A primitive array as an ndarray, unless it has nulls."""
-    if x.null_count:
-        return None
-    return bytes_as(_DTYPES[PRIMITIVES[x.type.id]], x, len(x)) if is_private(x.buffers()[1]) else x.to_numpy()
+    return None if x.null_count else x.to_numpy()
 
 
 def _tensor_view(x: pa.Array) -> Any:
@@ -214,7 +211,7 @@ ARROW_TO_NUMPY = (
     ),
     views(
         "share",
-        "the same memory, read-only unless it is the caller's own (datetimes in UTC, without their time zone)",
+        "the same memory, read-only (datetimes in UTC, without their time zone)",
         when=is_kind("arrow"),
         then=_decoded,
         apply=lambda x, s, o: raw(x, s),

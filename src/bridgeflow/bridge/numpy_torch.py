@@ -490,7 +490,9 @@ FINISH_TORCH = (
         "no-data",
         "the tensor has no data (meta, or uninitialised) that could be copied",
         "materialise it first: create it on a real device, torch.empty_like(t, device='cpu')",
-        when=lambda s, o: _reads(s, o) and (s.shape == (None,) or (s.device == "meta" and _moves(s, o))),
+        when=lambda s, o: (
+            _reads(s, o) and ((s.shape == (None,) and "no-data" in s.flags) or (s.device == "meta" and _moves(s, o)))
+        ),
     ),
     replace(EMPTY_STORAGE, when=lambda s, o: "empty-storage" in s.flags and _reads(s, o)),
     replace(UNALIGNED, when=lambda s, o: s.kind == "torch" and "unaligned" in s.flags and _reads(s, o)),

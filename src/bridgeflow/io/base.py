@@ -1,7 +1,8 @@
 """What a format is: a reader and a writer of columns.
 
-A *column* is an Arrow or NumPy array whose axis 0 is the row. In a recording a row is a time step (`[T]`, `[T, ...]`);
-in a set of examples a row is a whole piece of signal (`[B, T]`). Formats do not care: that is the job's business.
+A *column* is an array whose axis 0 is the row: an ndarray where its values are plain numbers (`io.plain`), else an
+Arrow array. In a recording a row is a time step (`[T]`, `[T, ...]`); in a set of examples a row is a whole piece of
+signal (`[B, T]`). Formats do not distinguish the two; jobs do.
 """
 
 from __future__ import annotations
@@ -13,23 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, NamedTuple, TypeAlias
 
-import numpy as np
-
 from bridgeflow.errors import nearest
 from bridgeflow.io.dtypes import SinkDtype
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
-from bridgeflow.io.options import Compression, Settings, SourceOptions, WriterOptions
+from bridgeflow.io.options import Compression, OpenOptions, Settings, WriterOptions
 from bridgeflow.policy import words
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["Arrays", "Columns", "Format", "Part", "Reader", "Writer", "pick_columns"]
+__all__ = ["Columns", "Format", "Part", "Reader", "Writer", "pick_columns"]
 
 Columns: TypeAlias = dict[str, Any]
-"""Column name to Arrow or NumPy array, all of one length along axis 0."""
-
-Arrays: TypeAlias = "dict[str, np.ndarray[Any, Any]]"
-"""Column name to ndarray, likewise."""
+"""Column name to NumPy or Arrow array, all of one length along axis 0."""
 
 
 class Part(NamedTuple):
@@ -44,8 +40,8 @@ class Part(NamedTuple):
 class Reader(ABC):
     """Reads one format. The methods may raise whatever the format's library raises; `Source` makes a `DataError` of it.
 
-    What `slice`, `take` and `batches` give is the caller's alone where it can be written to: an ndarray, or an Arrow
-    column over private memory (`io.plain`). One reader serves many threads.
+    `specs` say which columns are ndarrays: always the same ones. A column that turns out to have nulls against its spec
+    is an Arrow array, which `Source` refuses. One reader serves many threads.
 
     Attributes:
         rows: number of rows in the file.
@@ -53,11 +49,10 @@ class Reader(ABC):
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
         random_access: whether rows are read without decoding others: `take` costs what it gives.
-        only_numbers: whether nothing but numbers in mapped files is read, so that `slice_arrays` may have an answer.
         file: what is read from.
         parts: the files that several are; empty for one.
         format: the one of all files that several are; `None` where they differ.
-        given: what to open instead of what was given, in another process; `None` for the same.
+        reopened: what to open in another process, where that is not what was opened here; `None` for the same.
     """
 
     rows: int
@@ -65,27 +60,20 @@ class Reader(ABC):
     settings: Settings
     seekable: bool = True
     random_access: bool = False
-    only_numbers: bool = False
     file: Held
     parts: tuple[Part, ...] = ()
     format: Format | None = None
-    given: Any = None
+    reopened: Any = None
 
     @abstractmethod
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
-        """Rows `start` to `stop` of the chosen columns; with `writable=False` they may be memory that all share."""
+        """Rows `start` to `stop` of the chosen columns. With `writable=True` ndarrays are writable and the caller's
+        alone; else they may be memory that all share.
+        """
 
     @abstractmethod
     def take(self, indices: Any) -> Columns:
-        """The rows at `indices` (int64, in range), in that order."""
-
-    def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
-        """See `Source.slice_arrays`; the rows are one or more, and in range."""
-        return None
-
-    def take_arrays(self, indices: Any) -> Arrays | None:
-        """See `Source.take_arrays`; the indices (int64) are one or more, and in range."""
-        return None
+        """The rows at `indices` (int64, in range), in that order; ndarrays are writable and the caller's alone."""
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Rows `start` to `stop`, cut every `rows` rows, in memory that does not grow with the file."""
@@ -140,7 +128,7 @@ class Format:
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     about: str
-    reader: Callable[[int, Path, SourceOptions], Reader]
+    reader: Callable[[int, Path, OpenOptions], Reader]
     writer: type[Writer]
 
 

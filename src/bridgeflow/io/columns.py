@@ -7,21 +7,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from bridgeflow.bridge import describe, to_arrow
+from bridgeflow.bridge.arrow_layout import levels
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error, not_supported
-from bridgeflow.io.plain import row_width
+from bridgeflow.io.plain import numbers
 from bridgeflow.spec import ArraySpec, itemsize
 
-__all__ = ["Regroup", "between", "column_spec", "cut", "group_rows", "require_same", "single", "to_batch"]
+__all__ = ["Nulls", "Regroup", "between", "column_spec", "cut", "group_rows", "require_same", "single", "to_batch"]
 
 EXTENSION_NAME = b"ARROW:extension:name"
 GROUP_BYTES = 8 << 20
@@ -32,13 +33,31 @@ _LONGEST_ROW = (1 << 31) - 1
 """Most values of a row of a fixed shape, whose number Arrow keeps in 32 bits."""
 
 
-def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None, *, values: int | None = None) -> ArraySpec:
-    """What a column is, from its field, with the number of nulls that the file declares (`None` where it does not).
+class Nulls(NamedTuple):
+    """How many rows of a column are null, and how many values within its rows; `None` where that is not known."""
+
+    rows: int | None
+    within: int | None
+
+    @classmethod
+    def of(cls, column: pa.Array | pa.ChunkedArray) -> Nulls:
+        """Those of a column in memory."""
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        counts = [[int(level.null_count) for level in levels(chunk)] for chunk in chunks]
+        return cls(sum(each[0] for each in counts), sum(sum(each[1:]) for each in counts))
+
+
+def column_spec(
+    path: Path, field: pa.Field, rows: int, nulls: Nulls, *, keep_nulls: bool, values: int | None = None
+) -> ArraySpec:
+    """What a column is, from its field and the nulls that the file declares: an ndarray where its type is plain, and
+    it either has no nulls or may have none.
 
     A column of lists is `[rows, None, ...]`: how long its lists are, and whether they are of one length, is known when
     they are read.
 
     Args:
+        keep_nulls: whether nulls are handed on; else they are an error.
         values: how many values all lists of a column of lists hold together, where the file tells it.
 
     Raises:
@@ -48,12 +67,15 @@ def column_spec(path: Path, field: pa.Field, rows: int, nulls: int | None, *, va
     if unknown is not None:
         raise data_error(path, f"unknown extension type {unknown!r}", "store it as a plain type", column=field.name)
     empty = _described(field.type)
-    private = row_width(field.type) is not None and not nulls
+    kind = numbers(field.type)
+    if kind is not None and (not any(nulls) if not keep_nulls else nulls == (0, 0)):
+        array = describe(kind.empty()).fresh(shape=(rows, *kind.inner))
+        return replace(array, null_count=nulls.rows)
     inner, nbytes = empty.shape[1:], None
     if empty.layout in LISTS and inner:
         inner = (None, *inner[1:])
         nbytes = None if values is None else values * (itemsize(empty.dtype) or 0)
-    return replace(empty, shape=(rows, *inner), nbytes=nbytes, null_count=nulls, writable=private)
+    return replace(empty, shape=(rows, *inner), nbytes=nbytes, null_count=nulls.rows)
 
 
 def _described(type: pa.DataType) -> ArraySpec:

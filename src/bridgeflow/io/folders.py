@@ -14,13 +14,13 @@ from weakref import WeakSet
 
 import numpy as np
 
-from bridgeflow.io.base import Arrays, Columns, Part, Reader
+from bridgeflow.io.base import Columns, Part, Reader
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import Roots, data_error, shown
 from bridgeflow.io.listing import recordings
 from bridgeflow.io.mapped import Held
 from bridgeflow.io.options import Settings
-from bridgeflow.io.plain import by_part, gather_from, join
+from bridgeflow.io.plain import by_part, gather_from, join, like
 from bridgeflow.io.records import open_shard, read_manifest
 from bridgeflow.io.source import Source
 from bridgeflow.spec import ArraySpec
@@ -66,7 +66,6 @@ class FolderReader(Reader):
             self.format = part.format if not number or part.format is self.format else None
             self.seekable = self.seekable and part.seekable
             self.random_access = part.random_access and (self.random_access or not number)
-            self.only_numbers = part.only_numbers and (self.only_numbers or not number)
             _require_same(path, files[0], specs[0], files[number], part.specs)
             if listed[number].rows not in (None, part.rows):
                 problem = f"has {part.rows:,} rows, and its folder's manifest says {listed[number].rows:,}"
@@ -76,6 +75,7 @@ class FolderReader(Reader):
         self.rows = bounds[-1]
         self.parts = tuple(map(Part, [one.name for one in listed], files, bounds, bounds[1:]))
         self.specs = {name: _joined([one[name] for one in specs], self.rows) for name in specs[0]}
+        self._arrow = {name: self._no_rows(name, specs) for name, spec in self.specs.items() if spec.kind == "arrow"}
         self.settings = {
             key: value for key, value in settings[0].items() if all(key in s and s[key] == value for s in settings)
         }
@@ -99,6 +99,15 @@ class FolderReader(Reader):
             self._kept.move_to_end(number)
             return source
 
+    def _no_rows(self, name: str, specs: Sequence[dict[str, ArraySpec]]) -> Any:
+        """A column that is an Arrow array in one of the files, without rows."""
+        number = next(number for number, one in enumerate(specs) if one[name].kind == "arrow")
+        return self._part(number).slice(0, 0)[name]
+
+    def _uniform(self, columns: Columns) -> Columns:
+        """The columns of one file, where those are Arrow arrays that are so in any file."""
+        return {**columns, **{name: like(empty, columns[name]) for name, empty in self._arrow.items()}}
+
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """Rows within one file are what that file gives; others are put together, which copies."""
         first = max(int(np.searchsorted(self._bounds, start, "right")) - 1, 0)
@@ -107,27 +116,19 @@ class FolderReader(Reader):
         for number, part in enumerate(self.parts[first:last], first):
             begin, end = max(start, part.start) - part.start, min(stop, part.stop) - part.start
             if begin < end:
-                found.append(self._part(number).slice(begin, end, writable=writable))
-        return self._together(found) if found else self._part(0).slice(0, 0)
-
-    def slice_arrays(self, start: int, stop: int, *, writable: bool) -> Arrays | None:
-        """Rows within one file, as that file gives them."""
-        number = int(np.searchsorted(self._bounds, start, "right")) - 1
-        part = self.parts[number]
-        if stop > part.stop:
-            return None
-        return self._part(number).slice_arrays(start - part.start, stop - part.start, writable=writable)
+                found.append(self._part(number).rows_between(begin, end, writable=writable))
+        return self._together(found or [self._part(0).slice(0, 0)])
 
     def take(self, indices: Any) -> Columns:
         """The rows of each file at once, then all in the order asked for."""
         if not len(indices):
-            return self._part(0).take(indices)
+            return self._together([self._part(0).slice(0, 0)])
         numbers = np.searchsorted(self._bounds, indices, "right") - 1
         local = indices - self._bounds[numbers]
         needed, groups = by_part(numbers)
         if len(needed) == 1:
-            return self._part(needed[0]).take(local)
-        found = [self._part(number).take(local[group]) for number, group in zip(needed, groups, strict=True)]
+            return self._uniform(self._part(needed[0]).rows_at(local))
+        found = [self._part(number).rows_at(local[group]) for number, group in zip(needed, groups, strict=True)]
         every = [np.arange(len(group)) for group in groups]
         return {name: gather_from([one[name] for one in found], every, groups) for name in self.specs}
 
@@ -140,11 +141,12 @@ class FolderReader(Reader):
             while begin < end:
                 if not held and end - begin >= rows:
                     whole = begin + (end - begin) // rows * rows
-                    yield from self._part(number).chunks(rows, start=begin - part.start, stop=whole - part.start)
+                    chunks = self._part(number).chunks(rows, start=begin - part.start, stop=whole - part.start)
+                    yield from map(self._uniform, chunks)
                     begin = whole
                     continue
                 cut = min(end, begin + rows - count)
-                held.append(self._part(number).slice(begin - part.start, cut - part.start))
+                held.append(self._part(number).rows_between(begin - part.start, cut - part.start))
                 begin, count = cut, count + cut - begin
                 if count == rows:
                     yield self._together(held)
@@ -153,7 +155,9 @@ class FolderReader(Reader):
             yield self._together(held)
 
     def _together(self, held: Sequence[Columns]) -> Columns:
-        return held[0] if len(held) == 1 else {name: join([one[name] for one in held]) for name in self.specs}
+        if len(held) > 1:
+            return {name: join([one[name] for one in held]) for name in self.specs}
+        return self._uniform(held[0]) if self._arrow else held[0]
 
     def close(self) -> None:
         """Close all files."""
@@ -200,9 +204,8 @@ def _joined(specs: Sequence[ArraySpec], rows: int) -> ArraySpec:
     counts = [spec.null_count for spec in specs]
     nulls = None if None in counts else sum(count or 0 for count in counts)
     shape = (rows, *specs[0].shape[1:])
-    joined = replace(
-        specs[0], shape=shape, null_count=nulls, writable=all(spec.writable for spec in specs), nbytes=None
-    )
+    arrow = next((spec for spec in specs if spec.kind == "arrow"), specs[0])
+    joined = replace(arrow, shape=shape, null_count=nulls, nbytes=None)
     return replace(joined, nbytes=joined.expected_nbytes() if specs[0].nbytes is not None else None)
 
 

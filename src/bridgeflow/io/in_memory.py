@@ -14,12 +14,12 @@ from bridgeflow.bridge import describe, kind_of, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Reader, pick_columns
-from bridgeflow.io.columns import column_spec
+from bridgeflow.io.columns import Nulls, column_spec
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
-from bridgeflow.io.options import parse_settings
+from bridgeflow.io.options import OpenOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
-from bridgeflow.io.plain import gather, own
+from bridgeflow.io.plain import as_array, gather, numbers
 
 __all__ = ["memory_reader"]
 
@@ -30,42 +30,41 @@ _NARROW = ("bfloat16", "float8_")
 """Floats of torch and ml_dtypes for which NumPy has no type of its own."""
 
 
-def memory_reader(x: Any, path: Path, columns: Sequence[str] | None) -> Reader:
+def memory_reader(x: Any, path: Path, options: OpenOptions) -> Reader:
     """The reader of columns in memory.
 
     Args:
         path: what messages call it.
-        columns: the columns to read; the one name of an array that has none.
+        options: `columns` also gives an array without a name its own.
 
     Raises:
         DataError: neither columns by name nor an Arrow array.
     """
     if isinstance(x, Mapping):
-        return ArraysReader(x, path, columns)
+        return ArraysReader(x, path, options)
     if hasattr(x, "schema") and isinstance(x, (pa.Table, pa.RecordBatch)):
-        return TableReader(x if isinstance(x, pa.Table) else pa.table(x), path, columns)
+        return TableReader(x if isinstance(x, pa.Table) else pa.table(x), path, options)
     if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):
-        table, wanted = _imported(x, columns)
-        return TableReader(table, path, wanted)
+        return TableReader(_imported(x, options.columns), path, options)
     remedy = "give a path, a table, a dict of arrays, or an object with __arrow_c_stream__ or __arrow_c_array__"
     raise data_error(path, f"a {type(x).__name__} has no columns", remedy)
 
 
-def _imported(x: Any, columns: Sequence[str] | None) -> tuple[pa.Table, Sequence[str] | None]:
-    """What a capsule holds, as a table; an array that is no table becomes its one column."""
+def _imported(x: Any, columns: Sequence[str] | None) -> pa.Table:
+    """What a capsule holds, as a table; a single array becomes its one column."""
     if isinstance(x, (pa.Array, pa.ChunkedArray)):
         array = x
     elif hasattr(x, "__arrow_c_stream__"):
         try:
-            return pa.RecordBatchReader.from_stream(x).read_all(), columns
+            return pa.RecordBatchReader.from_stream(x).read_all()
         except (pa.ArrowInvalid, pa.ArrowTypeError):  # a stream of arrays, such as a column of polars
             array = pa.chunked_array(x)
     else:
         array = pa.array(x)
         if pa.types.is_struct(array.type) and not array.null_count:
-            return pa.Table.from_batches([pa.RecordBatch.from_struct_array(array)]), columns
+            return pa.Table.from_batches([pa.RecordBatch.from_struct_array(array)])
     name = columns[0] if columns is not None and len(columns) == 1 else NAME
-    return pa.table({name: array}), columns
+    return pa.table({name: array})
 
 
 class TableReader(PieceReader):
@@ -73,32 +72,32 @@ class TableReader(PieceReader):
 
     random_access = True
 
-    def __init__(self, table: pa.Table, path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, table: pa.Table, path: Path, options: OpenOptions) -> None:
         table.validate(full=True)
-        names = pick_columns(path, columns, table.column_names)
-        self.given = chosen = table.select(names)
+        names = pick_columns(path, options.columns, table.column_names)
+        self.reopened = chosen = table.select(names)
         self._batches = chosen.to_batches()
-        fields = list(chosen.schema)
-        nulls = {name: chosen.column(name).null_count for name in names}
-        self.specs = {field.name: column_spec(path, field, len(table), nulls[field.name]) for field in fields}
         self.settings = parse_settings(path, table.schema.metadata)
-        self._begin(Held(path), fields, [batch.num_rows for batch in self._batches])
+        nulls = {name: Nulls.of(chosen.column(name)) for name in names}
+        rows = [batch.num_rows for batch in self._batches]
+        self._begin(Held(path), list(chosen.schema), rows, nulls, keep_nulls=options.nulls == "keep")
 
     def _load(self, number: int) -> pa.RecordBatch:
         return self._batches[number]
 
 
 class ArraysReader(Reader):
-    """Arrays by name: ndarrays and Arrow arrays stay what they are, all others become ndarrays."""
+    """Arrays by name: what is not an Arrow array becomes an ndarray, and so do Arrow's of plain numbers."""
 
     random_access = True
 
-    def __init__(self, arrays: Mapping[str, Any], path: Path, columns: Sequence[str] | None) -> None:
+    def __init__(self, arrays: Mapping[str, Any], path: Path, options: OpenOptions) -> None:
         if not all(isinstance(name, str) for name in arrays):
             raise data_error(path, "columns are named by text", "give every array such a name")
         self.file = Held(path)
         self.settings = {}
-        self._columns = {name: _array(path, name, arrays[name]) for name in pick_columns(path, columns, list(arrays))}
+        names = pick_columns(path, options.columns, list(arrays))
+        self._columns = {name: _array(path, name, arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in self._columns.items()}
         if len(set(lengths.values())) != 1:
             found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
@@ -108,13 +107,13 @@ class ArraysReader(Reader):
 
     def _spec(self, path: Path, name: str, column: Any) -> Any:
         if isinstance(column, pa.Array):
-            return column_spec(path, pa.field(name, column.type), self.rows, column.null_count)
+            return column_spec(path, pa.field(name, column.type), self.rows, Nulls.of(column), keep_nulls=True)
         return replace(describe(column), writable=True)
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """Views, or where they are to be written to, copies."""
         views = {name: column[start:stop] for name, column in self._columns.items()}
-        return {name: own(view) if writable else _frozen(view) for name, view in views.items()}
+        return {name: _own(view) if writable else _frozen(view) for name, view in views.items()}
 
     def take(self, indices: Any) -> Columns:
         """Copies of the rows."""
@@ -132,7 +131,9 @@ def _array(path: Path, name: str, x: Any) -> Any:
         raise data_error(path, f"has no rows to read: {error}", column=name) from error
     if isinstance(array, pa.Array):
         array.validate(full=True)
-    elif not array.ndim:
+        kind = numbers(array.type)
+        return array if kind is None else as_array(array, kind)
+    if not array.ndim:
         raise data_error(path, "is a single value without rows", "leave it out", column=name)
     return array
 
@@ -141,11 +142,14 @@ def _arrow_or_numpy(x: Any) -> Any:
     if isinstance(x, pa.ChunkedArray):
         return x.combine_chunks()
     if kind_of(x) == "capsule":
-        table, _ = _imported(x, None)
-        return table.column(0).combine_chunks()
+        return _imported(x, None).column(0).combine_chunks()
     if describe(x).dtype.startswith(_NARROW):  # NumPy would have to widen them
         return x if isinstance(x, np.ndarray) else to_arrow(x)
     return to_numpy(x)
+
+
+def _own(column: Any) -> Any:
+    return column.copy() if isinstance(column, np.ndarray) else column
 
 
 def _frozen(column: Any) -> Any:

@@ -1,8 +1,8 @@
-"""A file mapped into memory: one map to look at, shared by all, and private ones to hand out.
+"""A file mapped into memory: one read-only map that all readers share, and private memory to hand out.
 
-What a caller is given must be his alone: he may write to it, and neither the file nor what the next caller is given may
-change. So every piece that is handed out stands on copy-on-write pages of its own, or, where it is small, on a copy,
-which then costs less than the page faults of a new map.
+A caller may write to what it is given, and neither the file nor what the next caller is given may change. So every
+piece that is handed out stands on copy-on-write pages of its own, or, where it is small, on a copy, which then costs
+less than the page faults of a new map.
 
 The maps are the system's own rather than `mmap.mmap`, each of which would hold a file descriptor as long as any array.
 """
@@ -22,10 +22,13 @@ from bridgeflow.io.files import data_error
 from bridgeflow.memory.mapping import NORESERVE, close_own, which_file
 from bridgeflow.memory.reuse import fresh
 
-__all__ = ["COPIED_BELOW", "Held", "HeldFile", "Identity", "MappedFile"]
+__all__ = ["COPIED_BELOW", "WIDEST", "Held", "HeldFile", "Identity", "MappedFile"]
 
 COPIED_BELOW = 4 << 20
 """Bytes below which a copy costs less than a map, whose time goes into page faults: more so if it is written to."""
+
+WIDEST = 1 << 30
+"""Most bytes of a row that is gathered."""
 
 _FAILED = ctypes.c_void_p(-1).value
 
@@ -80,15 +83,12 @@ class Held:
     Attributes:
         path: its name, for messages.
         identity: what it was when it was opened; `None` for what is in memory.
-        reads: whether what is handed out is read into memory rather than mapped: a map of a file that another process
-            makes shorter ends this process when it is looked at, maybe long after.
     """
 
     def __init__(self, path: Path, identity: Any = None) -> None:
         self.path = path
         self.identity = identity
         self.closed = False
-        self.reads = False
 
     @property
     def nbytes(self) -> int | None:
@@ -142,34 +142,56 @@ class MappedFile(HeldFile):
     """A file held open and mapped.
 
     Attributes:
-        data: all its bytes, `[nbytes]` uint8, read-only, for everybody to look at.
+        data: all its bytes, `[nbytes]` uint8, read-only: for what is looked at when the file is opened.
+        reads: whether values are read into memory rather than mapped: a map of a file that another process makes
+            shorter ends this process when it is looked at, maybe long after. The methods raise `DataError` instead.
     """
 
-    def __init__(self, descriptor: int, path: Path) -> None:
+    def __init__(self, descriptor: int, path: Path, *, mapped: bool = True) -> None:
         super().__init__(descriptor, path)
         self.data: Any = np.asarray(_Pages(self.descriptor, 0, self.identity.nbytes, private=False))
+        self.reads = not mapped
+
+    def view(self, start: int, stop: int) -> Any:
+        """The bytes `start` to `stop`, `[stop - start]` uint8, for looking at: those of the map, which all share."""
+        return self.copy(start, stop) if self.reads else self.data[start:stop]
+
+    def copy(self, start: int, stop: int) -> Any:
+        """The same in new memory."""
+        block = fresh(stop - start)
+        if self.reads:
+            self._fill(block, start)
+        else:
+            np.copyto(block, self.data[start:stop])
+        return block
 
     def private(self, start: int, stop: int) -> Any:
-        """The bytes `start` to `stop`, `[stop - start]` uint8, writable, for one caller alone.
-
-        Raises:
-            DataError: with `reads`, the file ends before `stop`.
-        """
-        if self.reads:
-            return self._read(start, stop)
-        if stop - start < COPIED_BELOW:
-            made = fresh(stop - start)
-            np.copyto(made, self.data[start:stop])
-            return made
+        """The same, writable, for one caller alone: copy-on-write pages, or where that is cheaper, a copy."""
+        if self.reads or stop - start < COPIED_BELOW:
+            return self.copy(start, stop)
         first = start - start % mmap.ALLOCATIONGRANULARITY
         return np.asarray(_Pages(self.descriptor, first, stop - first, private=True))[start - first :]
 
-    def _read(self, start: int, stop: int) -> Any:
-        made = fresh(stop - start)
-        view, done = memoryview(made.data), 0
+    def gather(self, width: int, offsets: Any) -> Any:
+        """The `width` bytes that begin at each offset, `[len(offsets)]` of `V<width>`, in new memory."""
+        if not self.reads:
+            return np.ndarray((len(self.data) - width + 1,), f"V{width}", self.data, strides=(1,))[offsets]
+        block = fresh(width * len(offsets))
+        cuts = np.flatnonzero(np.diff(offsets) != width) + 1
+        for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(offsets)], strict=True):
+            if begin < end:
+                self._fill(block[begin * width : end * width], int(offsets[begin]))
+        return np.ndarray((len(offsets),), f"V{width}", block)
+
+    def _fill(self, block: Any, start: int) -> None:
+        """Read so many bytes from byte `start` on.
+
+        Raises:
+            DataError: the file ends before that.
+        """
+        view, done = memoryview(block.data), 0
         while done < len(view):
             count = os.preadv(self.descriptor, [view[done:]], start + done)
             if not count:
                 raise data_error(self.path, "has become shorter since it was opened", "let no job write its inputs")
             done += count
-        return made

@@ -65,10 +65,9 @@ def open_source(
         >>> open_source({"ecg": np.zeros((8, 360)), "label": np.arange(8)}).take([7, 0])["label"]
         array([7, 0])
     """
-    wanted = None if columns is None else tuple(columns)
     options = OpenOptions(
         format=format,
-        columns=wanted,
+        columns=None if columns is None else tuple(columns),
         nulls=nulls,
         normalize=normalize,
         max_nbytes=max_nbytes,
@@ -82,7 +81,7 @@ def open_source(
         path = Path(f"<{type(source).__name__}>")
         if normalize:
             raise data_error(path, "arrays in memory have no full scale", "leave out `normalize`")
-        return Source(source, path, None, options, lambda: memory_reader(source, path, wanted), reopen)
+        return Source(source, path, None, options, lambda: memory_reader(source, path, options), reopen)
     path, absolute = Path(source), os.path.abspath(source)
     if os.path.isdir(path) or has_pattern(path):
         return Source(absolute, path, None, options, lambda: _folder(path, options), reopen)

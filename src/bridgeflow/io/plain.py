@@ -1,133 +1,103 @@
-"""Plain columns: rows of one width, one behind the other, without nulls. What can be cut and gathered as bytes.
+"""Plain columns: numbers, rows of one shape, no nulls. These are ndarrays; all other columns are Arrow arrays.
 
-Numbers, instants, fixed-shape tensors and fixed-size lists of them are plain, as Arrow arrays or as NumPy's. They are
-handed out in memory that belongs to the caller alone. What is not plain (text, ragged rows, nulls) goes through Arrow,
-which takes such memory to be immutable, and so does everybody who reads it.
+Real and complex numbers and booleans of one byte are plain, alone or in fixed-shape tensors and fixed-size lists. Text,
+dates, bits, rows of unequal length and whatever has nulls stay in Arrow, which takes its memory to be immutable: such
+columns are never written to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from bridgeflow.bridge.arrow_layout import element_of, levels
-from bridgeflow.bridge.private import private_buffer
+from bridgeflow.bridge.dtypes import SHARED_DTYPES
 from bridgeflow.io.arrow_take import take
 
-__all__ = [
-    "adopt",
-    "by_part",
-    "gather",
-    "gather_from",
-    "join",
-    "numbers",
-    "over",
-    "own",
-    "row_width",
-    "rows_of",
-]
+__all__ = ["Numbers", "as_array", "by_part", "gather", "gather_from", "join", "like", "numbers", "own"]
 
-_MAX_WIDTH = 1 << 30
+_MOST_AXES = 64
+"""Most axes of an ndarray."""
 
 
-def row_width(type: pa.DataType) -> int | None:
-    """Bytes of a row, for types whose rows can be plain; `None` for all others.
+class Numbers(NamedTuple):
+    """The rows of a plain column: their element type and shape, and the bytes of one."""
 
-    >>> row_width(pa.list_(pa.float32(), 12)), row_width(pa.string()), row_width(pa.bool_())
-    (48, None, None)
+    dtype: np.dtype[Any]
+    inner: tuple[int, ...]
+    width: int
+
+    def empty(self, rows: int = 0) -> Any:
+        """New memory for rows."""
+        return np.empty((rows, *self.inner), self.dtype)
+
+
+def numbers(type: pa.DataType) -> Numbers | None:
+    """What the rows of an Arrow type are as ndarrays whose bytes are Arrow's; `None` for types that are not plain.
+
+    >>> numbers(pa.fixed_shape_tensor(pa.int16(), (2, 3)))
+    Numbers(dtype=dtype('int16'), inner=(2, 3), width=12)
+    >>> numbers(pa.list_(pa.float32())), numbers(pa.date64()), numbers(pa.bool_())
+    (None, None, None)
     """
     try:
-        return _row_width(type)
-    except TypeError:  # somebody's own extension type need not be hashable
+        return _numbers(type)
+    except TypeError:  # an extension type of a user's own need not be hashable
         return None
 
 
 @lru_cache(maxsize=1024)
-def _row_width(type: pa.DataType) -> int | None:
-    if isinstance(type, pa.BaseExtensionType):
-        return _row_width(type.storage_type)
-    if pa.types.is_fixed_size_list(type):
-        inner = _row_width(type.value_type)
-        width = None if inner is None else inner * type.list_size
-        return width if width and width <= _MAX_WIDTH else None
-    is_number = pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_temporal(type)
-    return type.bit_width // 8 if is_number and type.bit_width >= 8 else None
-
-
-def numbers(type: pa.DataType) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
-    """Element type and shape of a row whose bytes, as they lie, are real numbers to NumPy; `None` for all others.
-
-    >>> numbers(pa.fixed_shape_tensor(pa.int16(), (2, 3))), numbers(pa.date64())
-    ((dtype('int16'), (2, 3)), None)
-    """
+def _numbers(type: pa.DataType) -> Numbers | None:
     element = element_of(type)
-    if row_width(type) is None or element.permutation or (element.layout, element.encoding) != ("strided", ""):
+    if element.permutation or (element.layout, element.encoding) != ("strided", ""):
         return None
-    is_real = element.dtype.startswith(("int", "uint", "float")) and element.dtype == element.stored
-    return (np.dtype(element.dtype), element.inner) if is_real else None
+    if element.dtype not in SHARED_DTYPES:
+        return None
+    dtype, inner = np.dtype(element.dtype), element.inner
+    return Numbers(dtype, inner, prod(inner) * dtype.itemsize) if len(inner) < _MOST_AXES else None
 
 
-def rows_of(column: pa.Array) -> Any:
-    """The rows of a plain Arrow column as opaque values, `[rows]` of `V<width>`; `None` for a column that is not."""
-    width = row_width(column.type)
-    if width is None:
-        return None
+def as_array(column: Any, kind: Numbers) -> Any:
+    """The rows of an Arrow column of this kind as an ndarray, a view where values are aligned; the column itself where
+    a row, or a number within one, is null.
+    """
+    if isinstance(column, np.ndarray):
+        return column
     for level in levels(column):
         if level.null_count:
-            return None
+            return column
         bottom = level
     buffer = bottom.buffers()[1]
-    if buffer is None or not len(column):
-        return np.empty(0, f"V{width}")
+    if buffer is None or not len(column) * kind.width:
+        return kind.empty(len(column))
     start = bottom.offset * (bottom.type.bit_width // 8)
-    return np.frombuffer(buffer, f"V{width}", len(column), start)
+    array: np.ndarray = np.ndarray((len(column), *kind.inner), kind.dtype, buffer, start)
+    return array if array.flags.aligned else array.copy()
 
 
-def over(type: pa.DataType, rows: int, memory: Any) -> pa.Array:
-    """The plain column whose bytes `memory` holds (a contiguous ndarray), writable where that is."""
-    buffer = private_buffer(memory) if memory.flags.writeable else pa.py_buffer(memory)
-    return _array(type, rows, buffer)
-
-
-def _array(type: pa.DataType, rows: int, buffer: pa.Buffer) -> pa.Array:
+def _as_arrow(type: pa.DataType, rows: int, buffer: pa.Buffer) -> pa.Array:
+    """The column of a plain type whose bytes these are."""
     if isinstance(type, pa.BaseExtensionType):
-        return pa.ExtensionArray.from_storage(type, _array(type.storage_type, rows, buffer))
+        return pa.ExtensionArray.from_storage(type, _as_arrow(type.storage_type, rows, buffer))
     if pa.types.is_fixed_size_list(type):
-        values = _array(type.value_type, rows * type.list_size, buffer)
+        values = _as_arrow(type.value_type, rows * type.list_size, buffer)
         return pa.Array.from_buffers(type, rows, [None], children=[values])
     return pa.Array.from_buffers(type, rows, [None, buffer])
 
 
-def adopt(column: Any) -> Any:
-    """A column in newly made memory that nobody else will be given, as one that may be written to; a view."""
-    if isinstance(column, np.ndarray):
-        return column if column.flags.writeable else column.copy()
-    rows = rows_of(column)
-    if rows is None:
-        return column
-    return over(column.type, len(column), rows if rows.flags.writeable else rows.copy())
-
-
 def own(column: Any) -> Any:
-    """A column copied into memory for one caller, where it is plain; others stay as they are, immutable."""
-    if isinstance(column, np.ndarray):
-        return column.copy()
-    rows = rows_of(column)
-    return column if rows is None else over(column.type, len(column), rows.copy())
+    """A column for one caller, who may write to it: an ndarray that is not writable is copied; Arrow arrays stay."""
+    return column if not isinstance(column, np.ndarray) or column.flags.writeable else column.copy()
 
 
 def gather(column: Any, indices: Any) -> Any:
-    """The rows at `indices`, in their order, in memory for one caller."""
-    if isinstance(column, np.ndarray):
-        return column[indices]
-    rows = rows_of(column)
-    if rows is None:
-        return take(column, indices)
-    return over(column.type, len(indices), rows[indices])
+    """The rows at `indices`, in their order, in new memory."""
+    return column[indices] if isinstance(column, np.ndarray) else take(column, indices)
 
 
 def by_part(parts: Any) -> tuple[list[int], list[Any]]:
@@ -143,31 +113,28 @@ def by_part(parts: Any) -> tuple[list[int], list[Any]]:
 
 
 def gather_from(columns: Sequence[Any], chosen: Sequence[Any], places: Sequence[Any]) -> Any:
-    """The rows `chosen[i]` of the i-th column at `places[i]`, which fill one column, in memory for one caller."""
+    """The rows `chosen[i]` of the i-th column at `places[i]`, which fill one column, in new memory."""
     count = sum(map(len, places))
-    if isinstance(columns[0], np.ndarray):
+    if all(isinstance(column, np.ndarray) for column in columns):
         array = np.empty((count, *columns[0].shape[1:]), columns[0].dtype)
         for column, rows, place in zip(columns, chosen, places, strict=True):
             array[place] = column[rows]
         return array
-    pieces = [rows_of(column) for column in columns]
-    if any(piece is None for piece in pieces):
-        back = np.empty(count, np.int64)
-        back[np.concatenate(places)] = np.arange(count)
-        return gather(join([gather(column, rows) for column, rows in zip(columns, chosen, strict=True)]), back)
-    made = np.empty(count, pieces[0].dtype)
-    for piece, rows, place in zip(pieces, chosen, places, strict=True):
-        made[place] = piece[rows]
-    return over(columns[0].type, count, made)
+    order = np.empty(count, np.int64)
+    order[np.concatenate(places)] = np.arange(count)
+    return gather(join([gather(column, rows) for column, rows in zip(columns, chosen, strict=True)]), order)
 
 
 def join(columns: Sequence[Any]) -> Any:
-    """Columns of one type, one behind the other, in memory for one caller."""
-    first = columns[0]
-    if isinstance(first, np.ndarray):
-        return np.concatenate(columns)
-    pieces = [rows_of(column) for column in columns]
-    if any(piece is None for piece in pieces):
-        return pa.concat_arrays(columns)
-    rows = np.concatenate(pieces)
-    return over(first.type, len(rows), rows)
+    """Columns of one type, one after the other, in new memory. Where one of them has nulls, so that it is Arrow's, all
+    become Arrow's.
+    """
+    arrow = next((column for column in columns if not isinstance(column, np.ndarray)), None)
+    return np.concatenate(columns) if arrow is None else pa.concat_arrays([like(arrow, column) for column in columns])
+
+
+def like(arrow: pa.Array, column: Any) -> pa.Array:
+    """The rows of an ndarray in the type of an Arrow column of the same numbers; Arrow columns as they are."""
+    if not isinstance(column, np.ndarray):
+        return column
+    return _as_arrow(arrow.type, len(column), pa.py_buffer(np.ascontiguousarray(column)))

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from bridgeflow.bridge import describe
+from bridgeflow.bridge.arrow_layout import null_mask
 from bridgeflow.errors import BridgeflowError, printable
-from bridgeflow.io.base import Arrays, Columns, Format, Part, Reader
+from bridgeflow.io.base import Columns, Format, Part, Reader
 from bridgeflow.io.files import Unsupported, data_error, first_line, not_supported, shown
 from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.policy import parse_word
@@ -39,7 +41,6 @@ class Source:
         settings: what the job that wrote the file stored in it; empty for foreign files.
         seekable: whether reading from a later row costs no more than reading from the first.
         random_access: whether rows are read without decoding others, so that `take` costs what it gives.
-        only_numbers: whether nothing but numbers in mapped files is read, so that `slice_arrays` may have an answer.
     """
 
     def __init__(
@@ -60,14 +61,12 @@ class Source:
         self._keep_nulls = parse_word(options.nulls, ColumnNulls, field="nulls") == "keep"
         with self._typed_errors():
             self._reader = make()
-        self._reader.file.reads = not options.mapped
         self.format = format or self._reader.format
         self.rows = self._reader.rows
         self.settings = self._reader.settings
         self.parts = self._reader.parts or ((Part(path.stem, path, 0, self.rows),) if format else ())
         self.seekable = self._reader.seekable
         self.random_access = self._reader.random_access
-        self.only_numbers = self._reader.only_numbers
         self.fs = self._rate(self.settings.get("fs"))
         self.specs = {name: self._promised(spec) for name, spec in self._reader.specs.items()}
         if not self._keep_nulls and any(spec.null_count for spec in self._reader.specs.values()):
@@ -104,6 +103,10 @@ class Source:
         """
         if not 0 <= start <= stop <= self.rows:
             raise ValueError(f"need 0 <= start <= stop <= {self.rows}, got start={start}, stop={stop}")
+        return self.rows_between(start, stop, writable=writable)
+
+    def rows_between(self, start: int, stop: int, *, writable: bool = True) -> Columns:
+        """`slice`, of row numbers that the caller has checked."""
         self._require_open()
         with self._typed_errors():
             columns = self._reader.slice(start, stop, writable=writable)
@@ -120,44 +123,19 @@ class Source:
             IndexError: an index out of range.
             TypeError: indices that are no integers along one axis.
         """
-        chosen = self._chosen(indices)
-        with self._typed_errors():
-            columns = self._reader.take(chosen)
-        return self._checked(columns, chosen, len(chosen))
-
-    def slice_arrays(self, start: int, stop: int, *, writable: bool = True) -> Arrays | None:
-        """What `slice` gives, as ndarrays, where nothing but numbers in a mapped file is asked for; `None` elsewhere.
-
-        It goes without Arrow arrays, which take several times as long to make as to find their bytes: for many small
-        pieces, such as batches. Rows of two record batches are left to `slice`, which puts them together.
-
-        Args and errors as for `slice`.
-        """
-        if not 0 <= start < stop <= self.rows:
-            return None
-        self._require_open()
-        with self._typed_errors():
-            return self._reader.slice_arrays(start, stop, writable=writable)
-
-    def take_arrays(self, indices: Any) -> Arrays | None:
-        """What `take` gives, as ndarrays, where nothing but numbers in a mapped file is asked for; `None` elsewhere.
-
-        Args and errors as for `take`.
-        """
-        chosen = self._chosen(indices)
-        if not chosen.size:
-            return None
-        with self._typed_errors():
-            return self._reader.take_arrays(chosen)
-
-    def _chosen(self, indices: Any) -> Any:
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or (chosen.dtype.kind not in "iu" and chosen.size):
             raise TypeError(f"indices must be integers along one axis, got {chosen.dtype} of shape {chosen.shape}")
         if chosen.size and not 0 <= chosen.min() <= chosen.max() < self.rows:
             raise IndexError(f"{self.name} has rows 0 to {self.rows - 1}, got {chosen.min()} to {chosen.max()}")
+        return self.rows_at(chosen.astype(np.int64, copy=False))
+
+    def rows_at(self, indices: Any) -> Columns:
+        """`take`, of row numbers (int64 `[n]`) that the caller has checked."""
         self._require_open()
-        return chosen.astype(np.int64, copy=False)
+        with self._typed_errors():
+            columns = self._reader.take(indices)
+        return self._checked(columns, indices, len(indices))
 
     def chunks(self, rows: int, *, start: int = 0, stop: int | None = None) -> Iterator[Columns]:
         """Pieces of exactly `rows` rows (the last one shorter) from row `start` up to `stop`, in constant memory.
@@ -196,8 +174,8 @@ class Source:
         return f"<Source {self.name}: {self.rows:,} rows of {printable(', '.join(self.specs), 200)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        given = self._given if self._reader.given is None else self._reader.given
-        return self._reopen, (given, self._options, self.identity)
+        source = self._given if self._reader.reopened is None else self._reader.reopened
+        return self._reopen, (source, self._options, self.identity)
 
     @property
     def identity(self) -> Any:
@@ -221,30 +199,34 @@ class Source:
             )
 
     def _checked(self, columns: Columns, position: Any, rows: int) -> Columns:
-        """The columns as promised: so many rows, and no nulls unless they are to be kept. `position` is the number of
-        the first row, or of each.
+        """The columns as promised: so many rows, and nulls only where they are kept. `position` is the number of the
+        first row, or of each.
         """
-        for name in self.specs:
-            found = len(columns[name]) if name in columns else 0
-            if found != rows:
-                raise data_error(
-                    self.path,
-                    f"holds {found} rows from row {position} on where its own index says {rows}",
-                    "the file is damaged or cut off",
-                    column=name,
-                )
-            nulls = 0 if self._keep_nulls else getattr(columns[name], "null_count", 0)
-            if nulls:
-                first = columns[name].is_null().to_pylist().index(True)
-                first = position + first if isinstance(position, int) else position[first]
-                nulls = self._reader.specs[name].null_count or nulls
-                raise data_error(
-                    self.path,
-                    f"{nulls} {'null' if nulls == 1 else 'nulls'}, the first in row {first}",
-                    "fill them, or set `nulls: keep` and let a transform say what becomes of them",
-                    column=name,
-                )
+        for name, spec in self.specs.items():
+            column = columns.get(name)
+            if column is None or len(column) != rows:
+                count = 0 if column is None else len(column)
+                problem = f"holds {count} rows from row {position} on where its own index says {rows}"
+                raise data_error(self.path, problem, "the file is damaged or cut off", column=name)
+            if type(column) is not np.ndarray and (spec.kind == "numpy" or not self._keep_nulls):
+                self._refuse_nulls(name, column, position)
         return columns
+
+    def _refuse_nulls(self, name: str, column: Any, position: Any) -> None:
+        """Refuse a column with rows that are null, and one that was promised as plain numbers and has a null."""
+        if isinstance(column, np.ndarray) or not (column.null_count or self.specs[name].kind == "numpy"):
+            return
+        nulls = np.asarray(column.is_null())
+        if self.specs[name].kind == "numpy":
+            nulls = null_mask(column, describe(column)).reshape(len(column), -1).any(axis=1)
+        first = int(nulls.argmax())
+        first = position + first if isinstance(position, int) else position[first]
+        count = self._reader.specs[name].null_count or int(nulls.sum())
+        problem = f"{count} {'null' if count == 1 else 'nulls'}, the first in row {first}"
+        remedy = "fill them, or set `nulls: keep` and let a transform say what becomes of them"
+        if self._keep_nulls:
+            problem, remedy = f"{problem}, where the file declares none", "write the file again"
+        raise data_error(self.path, problem, remedy, column=name)
 
     def _promised(self, spec: ArraySpec) -> ArraySpec:
         """What a column is when it is handed out."""

@@ -9,10 +9,8 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.bridge import Masked, describe, to_numpy, to_tensor
-from bridgeflow.bridge.tracing import ACTIVE
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.io import Source
-from bridgeflow.io.base import Arrays
 from bridgeflow.pipeline.batches import Parts, SampleSet, Values
 from bridgeflow.policy import Nulls
 
@@ -43,19 +41,14 @@ class ColumnFetcher:
         """The rows' columns, before any transform.
 
         Args:
-            rows: their numbers, int64.
+            rows: their numbers, int64, checked.
             read_only: columns that may be given in memory that must not be written to.
         """
         start, stop = int(rows[0]), int(rows[-1]) + 1
         in_a_row = stop - start == len(rows) and bool((rows[1:] > rows[:-1]).all())
         shared = read_only if in_a_row else frozenset()
-        alike = len(shared) in (0, len(self.conversions))
-        if self.source.only_numbers and alike and self.nulls != "mask" and not ACTIVE:
-            source, writable = self.source, not shared
-            arrays = source.slice_arrays(start, stop, writable=writable) if in_a_row else source.take_arrays(rows)
-            if arrays is not None:  # numbers and nothing else: the everyday case, worth a short way
-                return SampleSet(self._as_kind(arrays, writable=writable), len(rows))
-        columns = self.source.slice(start, stop, writable=not shared) if in_a_row else self.source.take(rows)
+        source = self.source
+        columns = source.rows_between(start, stop, writable=not shared) if in_a_row else source.rows_at(rows)
         data: dict[str, Any] = {}
         for name, column in columns.items():
             data[name] = values = self._converted(name, column, rows, writable=name not in shared)
@@ -63,12 +56,6 @@ class ColumnFetcher:
                 data[name], data[f"{name}_mask"] = values
         ragged = any(self.conversions[name] == "lists" and type(data[name]) is Values for name in columns)
         return SampleSet(None, len(rows), Parts(data, len(rows))) if ragged else SampleSet(data, len(rows))
-
-    def _as_kind(self, arrays: Arrays, *, writable: bool) -> dict[str, Any]:
-        """Numbers without nulls, as `_converted` would give them."""
-        if self.kind == "numpy":
-            return arrays
-        return {name: to_tensor(array, writable=writable) for name, array in arrays.items()}
 
     def _converted(self, name: str, column: Any, rows: Any, *, writable: bool) -> Any:
         how = self.conversions[name]
@@ -97,11 +84,13 @@ class ColumnFetcher:
         return Values(self._arrays(column, "list", writable))
 
     def _arrays(self, column: Any, ragged: Literal["error", "list"], writable: bool) -> Any:
+        is_array = type(column) is np.ndarray
+        nulls = "error" if is_array and self.nulls != "mask" else self.nulls  # an ndarray has none
         if self.kind == "torch":
-            return to_tensor(column, nulls=self.nulls, ragged=ragged, writable=writable)
-        if isinstance(column, np.ndarray) and column.dtype.isbuiltin == 2:  # of ml_dtypes: stays as it was given
-            return column
-        return to_numpy(column, nulls=self.nulls, ragged=ragged, writable=True if writable else None)
+            return to_tensor(column, nulls=nulls, ragged=ragged, writable=writable)
+        if is_array and (column.dtype.isbuiltin == 2 or (nulls == "error" and column.flags.writeable >= writable)):
+            return column  # of ml_dtypes, or what `to_numpy` would give
+        return to_numpy(column, nulls=nulls, ragged=ragged, writable=True if writable else None)
 
     @cached_property
     def conversions(self) -> dict[str, Conversion]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -13,69 +13,141 @@ from pyarrow import ipc
 
 from bridgeflow.io.arrow_take import referenced_nbytes
 from bridgeflow.io.base import Columns, Format, Writer, pick_columns
-from bridgeflow.io.columns import Regroup, column_spec, group_rows, to_batch
-from bridgeflow.io.files import not_supported
+from bridgeflow.io.columns import Nulls, Regroup, group_rows, to_batch
+from bridgeflow.io.files import descriptor_path, not_supported
 from bridgeflow.io.formats.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import Compression, SourceOptions, WriterOptions, parse_settings
+from bridgeflow.io.options import Compression, OpenOptions, WriterOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 
 __all__ = ["FORMATS"]
+
+
+class _FileBatches:
+    """The record batches of a file, whose footer lists them.
+
+    Args:
+        data: a buffer, or what pyarrow reads from.
+        fields: positions of the columns that are needed; `[]` for all.
+        keeps: whether a batch that was passed on the way to another costs nothing to keep.
+    """
+
+    messages = staticmethod(file_messages)
+    open = staticmethod(ipc.open_file)
+
+    def __init__(self, data: Any, fields: list[int], *, keeps: bool) -> None:
+        self._reader = self.open(data, options=ipc.IpcReadOptions(included_fields=fields))
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        """Record batch `number`, with at least the columns that are needed."""
+        return self._reader.get_batch(number)
+
+
+class _StreamBatches:
+    """The record batches of a stream, each of which is found after those before it; args as for `_FileBatches`."""
+
+    messages = staticmethod(stream_messages)
+    open = staticmethod(ipc.open_stream)
+
+    def __init__(self, data: Any, fields: list[int], *, keeps: bool) -> None:
+        self._data = data
+        self._options = ipc.IpcReadOptions(included_fields=fields)
+        self._keeps = keeps
+        self._passed: dict[int, pa.RecordBatch] = {}
+        self._rewind()
+
+    def _rewind(self) -> None:
+        if isinstance(self._data, pa.NativeFile):
+            self._data.seek(0)
+        self._position, self._stream = 0, self.open(self._data, options=self._options)
+
+    def batch(self, number: int) -> pa.RecordBatch:
+        """Record batch `number`, with at least the columns that are needed."""
+        if number in self._passed:
+            return self._passed[number]
+        if number < self._position:
+            self._rewind()
+        while True:
+            batch = self._stream.read_next_batch()
+            if self._keeps:
+                self._passed[self._position] = batch
+            self._position += 1
+            if self._position > number:
+                return batch
 
 
 class _IpcReader(PieceReader):
     """What file and stream share: a map of the file, whose messages are checked before pyarrow sees them.
 
     Reading in chunks allocates no more for a long recording than for a short one: the pages are the kernel's to take
-    back, and compressed record batches are decoded one at a time.
+    back, and compressed record batches are decoded one at a time. Where values are to be read rather than mapped, the
+    map only tells where those of plain columns are; all other columns are read a record batch at a time.
     """
 
-    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
-        mapped = MappedFile(descriptor, path)
-        self._data = pa.py_buffer(mapped.data)
-        messages = list(self._messages(memoryview(mapped.data)))
-        schema = self._open(ipc.IpcReadOptions()).schema
+    file: MappedFile
+    _kind: ClassVar[type[_FileBatches | _StreamBatches]]
+
+    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
+        mapped = MappedFile(descriptor, path, mapped=options.mapped)
+        messages = list(self._kind.messages(memoryview(mapped.data)))
+        schema = self._kind.open(pa.py_buffer(mapped.data)).schema
         names = pick_columns(path, options.columns, schema.names)
-        compressed = any(message.compressed for message in messages)
-        # Leaving out columns spares decompression; of an uncompressed file pyarrow would copy what is otherwise mapped.
-        wanted = [schema.get_field_index(name) for name in names] if compressed else []
-        self._options = ipc.IpcReadOptions(included_fields=wanted)
-        self.random_access = not compressed
+        self._fields = {name: schema.get_field_index(name) for name in names}
+        self.random_access = not any(message.compressed for message in messages)
         nulls = _declared_nulls(schema, messages)
         fields = [schema.field(name) for name in names]
-        self._begin(mapped, fields, [message.rows for message in messages if message.is_batch])
-        self.specs = {field.name: column_spec(path, field, self.rows, nulls[field.name]) for field in fields}
+        rows = [message.rows for message in messages if message.is_batch]
+        self._begin(mapped, fields, rows, nulls, keep_nulls=options.nulls == "keep")
         self.settings = parse_settings(path, schema.metadata)
         decoded = sum(message.nbytes for message in messages)
         described = sum(spec.expected_nbytes() or 0 for spec in self.specs.values())
         self._require_small = partial(options.require_small, path, nbytes=len(mapped.data))
         self._require_small(max(decoded, described))
 
-    @abstractmethod
-    def _messages(self, data: memoryview) -> Iterator[Message]:
-        """The messages of the mapped bytes, checked."""
+    def _forget(self) -> None:
+        super()._forget()
+        self._batches: dict[bool, Any] = {}
 
-    @abstractmethod
-    def _open(self, options: Any) -> Any:
-        """pyarrow's reader over the map."""
+    def close(self) -> None:
+        """Let go of the file; arrays that were read stay valid."""
+        super().close()
+        self._batches = {}
 
-    @abstractmethod
-    def _batch(self, number: int) -> pa.RecordBatch:
-        """Record batch `number`, with at least the chosen columns."""
+    def _batch(self, number: int, names: Sequence[str], *, read: bool) -> pa.RecordBatch:
+        """Record batch `number` with these columns, from the map or read into memory."""
+        if read not in self._batches:
+            data = pa.OSFile(descriptor_path(self.file.descriptor)) if read else pa.py_buffer(self.file.data)
+            # Leaving out columns spares decompression; of an uncompressed map pyarrow would copy what is left.
+            fields = [self._fields[name] for name in names] if read or not self.random_access else []
+            self._batches[read] = self._kind(data, fields, keeps=self.random_access and not read)
+        return self._batches[read].batch(number).select(names)
 
     def _load(self, number: int) -> pa.RecordBatch:
-        batch = self._batch(number).select(list(self._types))
-        batch.validate(full=True)
-        self._require_small(sum(map(referenced_nbytes, batch.columns)))
-        return batch
+        located = list(self._offsets) if self.file.reads else []
+        others = [name for name in self._types if name not in located]
+        columns: Columns = {}
+        if located:
+            batch = self._batch(number, located, read=False)
+            batch.validate()
+            columns.update(zip(located, batch.columns, strict=True))
+        if others:
+            batch = self._batch(number, others, read=self.file.reads)
+            batch.validate(full=True)
+            self._require_small(sum(map(referenced_nbytes, batch.columns)))
+            columns.update(zip(others, batch.columns, strict=True))
+        return pa.record_batch(columns)
 
 
-def _declared_nulls(schema: pa.Schema, messages: Sequence[Message]) -> dict[str, int]:
+def _declared_nulls(schema: pa.Schema, messages: Sequence[Message]) -> dict[str, Nulls]:
     """Nulls by column, from the nodes of the record batches: one for a column, followed by those of its children."""
+    batches = [message.nulls for message in messages if message.is_batch]
     counts, node = {}, 0
     for field in schema:
-        counts[field.name] = sum(message.nulls[node] for message in messages if message.is_batch)
-        node += _nodes(field.type)
+        end = node + _nodes(field.type)
+        counts[field.name] = Nulls(
+            sum(nulls[node] for nulls in batches), sum(sum(nulls[node + 1 : end]) for nulls in batches)
+        )
+        node = end
     return counts
 
 
@@ -93,58 +165,19 @@ def _nodes(type: Any) -> int:
 
 
 class FileReader(_IpcReader):
-    """The file format, with a footer that lists the record batches."""
+    """The file format."""
 
-    _reader: Any = None
-
-    def _messages(self, data: memoryview) -> Iterator[Message]:
-        return file_messages(data)
-
-    def _open(self, options: Any) -> Any:
-        return ipc.open_file(self._data, options=options)
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._reader = None
-
-    def _batch(self, number: int) -> pa.RecordBatch:
-        self._reader = self._reader or self._open(self._options)
-        return self._reader.get_batch(number)
+    _kind = _FileBatches
 
 
 class StreamReader(_IpcReader):
-    """The stream format: a later record batch is found behind those before it, and these are kept if that is free."""
+    """The stream format."""
 
-    _position: int
-    _stream: Any
-    _passed: dict[int, pa.RecordBatch]
+    _kind = _StreamBatches
 
-    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         super().__init__(descriptor, path, options)
         self.seekable = self.random_access
-
-    def _messages(self, data: memoryview) -> Iterator[Message]:
-        return stream_messages(data)
-
-    def _open(self, options: Any) -> Any:
-        return ipc.open_stream(self._data, options=options)
-
-    def _forget(self) -> None:
-        super()._forget()
-        self._position, self._stream, self._passed = 0, None, {}
-
-    def _batch(self, number: int) -> pa.RecordBatch:
-        if number in self._passed:
-            return self._passed[number]
-        if self._stream is None or number < self._position:
-            self._position, self._stream = 0, self._open(self._options)
-        while True:
-            batch = self._stream.read_next_batch()
-            if self.random_access:
-                self._passed[self._position] = batch
-            self._position += 1
-            if self._position > number:
-                return batch
 
 
 class _IpcWriter(Writer):

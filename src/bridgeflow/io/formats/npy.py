@@ -17,7 +17,7 @@ from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import Compression, SourceOptions, WriterOptions
+from bridgeflow.io.options import Compression, OpenOptions, WriterOptions
 
 __all__ = ["FORMATS", "MAX_HEADER", "ArrayBytes", "NpyWriter", "npy_header", "require_rows"]
 
@@ -68,20 +68,38 @@ class ArrayBytes:
 
         Bytes that were decoded, and those off the grid of their type, are copied.
         """
-        view = self.array[start:stop]
-        if not view.flags.aligned:
-            return view.copy()
-        if not writable:
-            return view
-        if self._file is None or (self._fortran and len(view) < len(self.array)):
-            return view.copy(order="C")
+        view, file = self.array[start:stop], self._file
+        is_part = self._fortran and len(view) < len(self.array)
+        if file is None or not file.reads:
+            if not writable and view.flags.aligned:
+                return view
+            if file is None or is_part or not view.flags.aligned:
+                return view.copy(order="C")
+        elif is_part:
+            return self.take(np.arange(start, stop))
         begin = self._begin + (0 if self._fortran else start * self.array.strides[0])
-        memory = self._file.private(begin, begin + view.nbytes)
+        memory = file.private(begin, begin + view.nbytes)
         return np.ndarray(view.shape, view.dtype, memory, order="F" if self._fortran else "C")
 
-    def given(self) -> np.ndarray:
-        """The whole array, for one caller alone, of decoded bytes that nobody else has seen; copied where they are off
-        the grid of their type.
+    def take(self, indices: np.ndarray) -> np.ndarray:
+        """Rows in new memory."""
+        file, size = self._file, self.array.itemsize
+        if file is None or not file.reads or not self.array.size:
+            taken: np.ndarray = self.array[indices]
+            return taken
+        if not self._fortran:
+            width = self.array.nbytes // len(self.array)
+            rows = file.gather(width, self._begin + indices * width)
+            return np.ndarray((len(indices), *self.array.shape[1:]), self.array.dtype, rows)
+        rows = np.empty((len(indices), self.array[0].size), self.array.dtype)
+        for number in range(rows.shape[1]):  # each lies in one piece
+            begin = self._begin + number * len(self.array) * size
+            rows[:, number] = file.gather(size, begin + indices * size).view(self.array.dtype)
+        return rows.reshape(len(indices), *self.array.shape[1:], order="F")
+
+    def release(self) -> np.ndarray:
+        """The whole array, for one caller alone, of decoded bytes that no other caller has seen; copied where they are
+        not aligned.
         """
         if not self.array.flags.aligned:
             return self.array.copy()
@@ -124,12 +142,12 @@ class NpyReader(Reader):
     file: MappedFile
     random_access = True
 
-    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         columns = options.columns
         if columns is not None and len(columns) != 1:
             raise data_error(path, f"holds one array, got {len(columns)} names for it", "give it one name")
         self._name = NAME if columns is None else columns[0]
-        self.file = MappedFile(descriptor, path)
+        self.file = MappedFile(descriptor, path, mapped=options.mapped)
         self._bytes = ArrayBytes(self.file.data, path, file=self.file)
         require_rows(path, self._bytes.array.shape)
         options.require_small(path, self._bytes.array.nbytes, len(self.file.data))
@@ -145,7 +163,7 @@ class NpyReader(Reader):
     def take(self, indices: np.ndarray) -> Columns:
         """Rows gathered from the map."""
         self.file.require_unchanged()
-        return {self._name: self._bytes.array[indices]}
+        return {self._name: self._bytes.take(indices)}
 
 
 class NpyWriter(Writer):

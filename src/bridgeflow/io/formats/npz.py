@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from io import BytesIO
@@ -18,7 +19,7 @@ from bridgeflow.io.files import data_error
 from bridgeflow.io.formats.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
 from bridgeflow.io.formats.zip_entries import STORED, Entry, directory, entries, local_header
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import SourceOptions, WriterOptions
+from bridgeflow.io.options import OpenOptions, WriterOptions
 from bridgeflow.memory.reuse import fresh
 
 __all__ = ["FORMATS"]
@@ -42,9 +43,9 @@ class NpzReader(Reader):
 
     file: MappedFile
 
-    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         columns = options.columns
-        self.file = MappedFile(descriptor, path)
+        self.file = MappedFile(descriptor, path, mapped=options.mapped)
         found = {entry.name: entry for entry in entries(memoryview(self.file.data))}
         for name in found:
             if not name.endswith(_SUFFIX) or name == _SUFFIX:
@@ -93,15 +94,16 @@ class NpzReader(Reader):
             raise data_error(self.file.path, f"is {rate} and no sampling rate", "store hertz", column=_RATE)
         return {"fs": rate}
 
-    def _raw(self, entry: Entry) -> np.ndarray:
-        raw: np.ndarray = self.file.data[entry.begin : entry.begin + entry.stored]
-        return raw
+    def _pieces(self, entry: Entry) -> Iterator[Any]:
+        """The bytes of an entry as they lie in the file, piece by piece."""
+        end = entry.begin + entry.stored
+        return (self.file.view(begin, min(begin + _PIECE, end)).data for begin in range(entry.begin, end, _PIECE))
 
     def _head(self, entry: Entry) -> bytes:
-        raw = self._raw(entry)
+        head = next(self._pieces(entry), b"")
         if entry.method == STORED:
-            return raw[: MAX_HEADER + 64].tobytes()
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw.data, MAX_HEADER + 64)
+            return bytes(head[: MAX_HEADER + 64])
+        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(head, MAX_HEADER + 64)
 
     def _array(self, name: str) -> ArrayBytes:
         """The array, its bytes checked the first time. Two threads may do that at once, to the same end."""
@@ -114,29 +116,30 @@ class NpzReader(Reader):
         """The array, in place or decoded, its bytes held against their checksum."""
         entry, file = self._entries[name], self.file
         stored = entry.method == STORED
-        data = self._raw(entry) if stored else self._inflated(name, entry)
-        if zlib.crc32(data.data) != entry.crc:
+        data = file.data[entry.begin : entry.begin + entry.stored] if stored else self._inflated(name, entry)
+        crc = 0
+        for piece in self._pieces(entry) if stored else (data.data,):
+            crc = zlib.crc32(piece, crc)
+        if crc != entry.crc:
             raise data_error(file.path, "its checksum (CRC) does not fit its bytes", "the file is damaged", column=name)
         return ArrayBytes(data, file.path, file=file if stored else None, offset=entry.begin, column=name)
 
     def _inflated(self, name: str, entry: Entry) -> np.ndarray:
         """The decoded bytes, piece by piece into the place where they stay: nothing is held twice."""
-        made = fresh(entry.nbytes)
-        decoder = zlib.decompressobj(-zlib.MAX_WBITS)
-        position, piece = 0, bytes(self._raw(entry).data)
-        while position < entry.nbytes and not decoder.eof:
-            got = decoder.decompress(piece, _INFLATED)
-            piece = decoder.unconsumed_tail
-            if not got and not piece:
+        block, position = fresh(entry.nbytes), 0
+        decoder, pieces = zlib.decompressobj(-zlib.MAX_WBITS), self._pieces(entry)
+        while not decoder.eof:
+            piece = decoder.unconsumed_tail or next(pieces, b"")
+            decoded = decoder.decompress(piece, _INFLATED)
+            fits = (piece or decoded) and position + len(decoded) <= entry.nbytes
+            if not fits:
                 break
-            if position + len(got) > entry.nbytes:
-                break
-            made[position : position + len(got)] = np.frombuffer(got, np.uint8)
-            position += len(got)
-        over = decoder.decompress(piece, 1) if position == entry.nbytes and not decoder.eof else b""
-        if position != entry.nbytes or over or not decoder.eof or decoder.unused_data:
-            raise data_error(self.file.path, "does not become what it declares", "write it again", column=name)
-        return made
+            block[position : position + len(decoded)] = np.frombuffer(decoded, np.uint8)
+            position += len(decoded)
+        else:
+            if position == entry.nbytes and not decoder.unused_data and not next(pieces, b""):
+                return block
+        raise data_error(self.file.path, "does not become what it declares", "write it again", column=name)
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """Views of the map where arrays are stored, else of what was decoded, or copies of it. A large one that is
@@ -148,7 +151,7 @@ class NpzReader(Reader):
             entry = self._entries[name]
             is_large = entry.method != STORED and entry.nbytes > KEPT_BYTES
             if is_large and writable and (start, stop) == (0, spec.shape[0]) and name not in self._arrays:
-                columns[name] = self._checked(name).given()
+                columns[name] = self._checked(name).release()
             else:
                 columns[name] = self._array(name).slice(start, stop, writable=writable)
         return columns
@@ -156,7 +159,7 @@ class NpzReader(Reader):
     def take(self, indices: Any) -> Columns:
         """Rows gathered."""
         self.file.require_unchanged()
-        return {name: self._array(name).array[indices] for name in self.specs}
+        return {name: self._array(name).take(indices) for name in self.specs}
 
 
 class NpzWriter(Writer):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
@@ -16,7 +16,7 @@ from pyarrow import compute
 from bridgeflow.errors import DataError
 from bridgeflow.io.arrow_take import referenced_nbytes
 from bridgeflow.io.base import Columns, Format, Writer, pick_columns
-from bridgeflow.io.columns import Regroup, between, column_spec, cut, group_rows, require_same, single, to_batch
+from bridgeflow.io.columns import Nulls, Regroup, between, cut, group_rows, require_same, single, to_batch
 from bridgeflow.io.files import descriptor_path, not_supported
 from bridgeflow.io.formats.parquet_footer import (
     check_pages,
@@ -29,9 +29,9 @@ from bridgeflow.io.formats.parquet_footer import (
     value_counts,
 )
 from bridgeflow.io.mapped import HeldFile
-from bridgeflow.io.options import Compression, SourceOptions, WriterOptions, parse_settings
+from bridgeflow.io.options import Compression, OpenOptions, WriterOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
-from bridgeflow.io.plain import adopt, gather, join
+from bridgeflow.io.plain import gather, join, own
 
 __all__ = ["FORMATS"]
 
@@ -54,7 +54,7 @@ class ParquetReader(PieceReader):
 
     file: HeldFile
 
-    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         file = HeldFile(descriptor, path)
         self._described = groups_of(require_intact(_from(descriptor), file.identity.nbytes))
         self._checked: set[int] = set()
@@ -64,15 +64,13 @@ class ParquetReader(PieceReader):
         _require_values(path, schema)
         fields = [schema.field(name) for name in pick_columns(path, options.columns, schema.names)]
         groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
-        self._begin(file, fields, [group.num_rows for group in groups])
+        nulls, values = null_counts(self._described or []), value_counts(self._described or [])
+        counts = {field.name: _nulls(field, nulls) for field in fields}
+        rows, keep_nulls = [group.num_rows for group in groups], options.nulls == "keep"
+        self._begin(file, fields, rows, counts, keep_nulls=keep_nulls, values=values)
         self._large = np.array([group.total_byte_size > _LARGE_GROUP for group in groups], bool)
         if self.rows != self._metadata.num_rows:
             raise ValueError(f"{self._metadata.num_rows:,} rows by its footer, {self.rows:,} in its row groups")
-        nulls, values = null_counts(self._described or []), value_counts(self._described or [])
-        self.specs = {
-            field.name: column_spec(path, field, self.rows, nulls.get(field.name), values=values.get(field.name))
-            for field in fields
-        }
         self.settings = parse_settings(path, schema.metadata)
         require_supported(self._described or [], set(self.specs))
         decoded = decoded_nbytes(self._described or [], set(self.specs))
@@ -129,11 +127,11 @@ class ParquetReader(PieceReader):
                 self._check(number)
             with self._open(self.file) as opened:
                 table = opened.read(columns=list(self._types))
-            return {name: adopt(single(table.column(name))) for name in self._types}
+            return {name: own(self._column(name, single(table.column(name)))) for name in self._types}
         if start == stop or not self._large.any():
             return super().slice(start, stop, writable=writable)
         pieces = list(self.batches(_BATCH_ROWS, start, stop))
-        return {name: join([piece[name] for piece in pieces]) for name in self._types}
+        return self._joined(pieces)
 
     def take(self, indices: Any) -> Columns:
         """Decodes the row groups that hold the rows; large ones front to back, piece by piece."""
@@ -158,12 +156,25 @@ class ParquetReader(PieceReader):
         groups = list(range(first - 1, min(last, len(self._bounds) - 1)))
         with self._open(self.file) as opened:
             for piece in cut(between(self._decoded(opened, groups, rows), start - base, stop - base), rows):
-                yield {name: adopt(piece[name]) for name in self._types}
+                yield {name: own(self._column(name, piece[name])) for name in self._types}
 
     def _decoded(self, opened: pq.ParquetFile, groups: Sequence[int], rows: int) -> Iterator[pa.RecordBatch]:
         for number in groups:
             self._check(number)
             yield from opened.iter_batches(min(rows, _BATCH_ROWS), row_groups=[number], columns=list(self._types))
+
+
+def _nulls(field: pa.Field, counts: Mapping[str, int]) -> Nulls:
+    """The nulls of a column, where its statistics tell; those of lists of a fixed length count at any depth."""
+    rows, names = counts.get(field.name), [field.name]
+    type = getattr(field.type, "storage_type", field.type)
+    while pa.types.is_fixed_size_list(type):
+        names += ["list", type.value_field.name]
+        type = type.value_type
+    if len(names) == 1:
+        return Nulls(rows, 0)
+    deep = counts.get(".".join(names))
+    return Nulls(0, 0) if deep == 0 else Nulls(None, deep)
 
 
 def _require_values(path: Path, schema: pa.Schema) -> None:

@@ -17,7 +17,7 @@ from bridgeflow.io.formats import wav_chunks
 from bridgeflow.io.formats.wav_chunks import ENCODINGS, Samples
 from bridgeflow.io.full_scale import to_unit, unit_dtype
 from bridgeflow.io.mapped import MappedFile
-from bridgeflow.io.options import SourceOptions, WriterOptions
+from bridgeflow.io.options import OpenOptions, WriterOptions
 
 __all__ = ["FORMATS"]
 
@@ -36,9 +36,9 @@ class WavReader(Reader):
     file: MappedFile
     random_access = True
 
-    def __init__(self, descriptor: int, path: Path, options: SourceOptions) -> None:
+    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         columns = options.columns
-        self.file = MappedFile(descriptor, path)
+        self.file = MappedFile(descriptor, path, mapped=options.mapped)
         self._samples = found = wav_chunks.parse(memoryview(self.file.data))
         self._names = tuple(columns or (NAME,))
         if len(self._names) not in (1, found.channels) or len(set(self._names)) < len(self._names):
@@ -60,22 +60,19 @@ class WavReader(Reader):
         self.file.require_unchanged()
         begin = self._samples.begin + start * self._samples.frame_bytes
         end = self._samples.begin + stop * self._samples.frame_bytes
-        if self._samples.encoding == "int24":
-            raw = self.file.data[begin:end]
-        elif begin % self._dtype.itemsize:
-            raw = self.file.data[begin:end].copy()
+        if self._samples.encoding != "int24" and begin % self._dtype.itemsize:
+            raw = self.file.copy(begin, end)
         else:
-            private = writable and not self._normalized
-            raw = self.file.private(begin, end) if private else self.file.data[begin:end]
+            is_decoded = self._normalized or self._samples.encoding == "int24"
+            raw = self.file.private(begin, end) if writable and not is_decoded else self.file.view(begin, end)
         return self._columns(self._decoded(raw.reshape(stop - start, self._samples.frame_bytes)), writable)
 
     def take(self, indices: Any) -> Columns:
         """Frames gathered from the map."""
         self.file.require_unchanged()
         frame = self._samples.frame_bytes
-        frames = np.ndarray((self.rows,), f"V{frame}", self.file.data, self._samples.begin)
-        chosen = frames[indices].view(np.uint8).reshape(len(indices), frame)
-        return self._columns(self._decoded(chosen), writable=True)
+        chosen = self.file.gather(frame, self._samples.begin + indices * frame)
+        return self._columns(self._decoded(chosen.view(np.uint8).reshape(len(indices), frame)), writable=True)
 
     def _decoded(self, raw: Any) -> Any:
         """Frames `[n, bytes]` as samples `[n, channels]`."""
