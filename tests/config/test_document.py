@@ -137,7 +137,29 @@ def test_bytes_that_are_no_text():
         error = refusal(data)
         assert "is not UTF-8" in str(error)
         assert (error.line, error.column) == (line, column)
-    assert "U+FEFF" in str(refusal(b"\xef\xbb\xbfa: 1"))
+
+
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.usefixtures("_loader")
+@pytest.mark.parametrize("text", ["a: 1", "# note\na: [1, x]", "µ: {b: null}"])
+def test_a_byte_order_mark_at_the_beginning_is_skipped(text):
+    assert read_document(BOM + text.encode(), "job.yaml") == read_document(text.encode(), "job.yaml")
+
+
+@pytest.mark.usefixtures("_loader")
+@pytest.mark.parametrize(
+    "data", [b"a: @x", b"a: 1\nb: \xff", b"b\xff: 1", "µ\u200b: 1".encode(), b"a: !x 1", b""], ids=range(6)
+)
+def test_places_after_a_byte_order_mark_are_those_that_editors_show(data):
+    with_mark, without = refusal(BOM + data), refusal(data)
+    assert (str(with_mark), with_mark.location) == (str(without), without.location)
+
+
+@pytest.mark.parametrize("data", [BOM + BOM + b"a: 1", b"a: " + BOM + b"1", b"a: 1\n" + BOM], ids=range(3))
+def test_another_byte_order_mark_is_refused(data):
+    assert "U+FEFF" in str(refusal(data))
 
 
 def test_columns_count_characters():

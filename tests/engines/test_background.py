@@ -1,5 +1,6 @@
 """Work in the background: all of it is waited for, its errors arrive, and an interrupt is not held up by it."""
 
+import sys
 import threading
 import time
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridgeflow.bridge import to_tensor, trace
-from bridgeflow.engines.background import Cancelled, CancelToken, MemoryBudget, run_interruptibly, was_left_running
+from bridgeflow.engines.background import Cancelled, CancelToken, MemoryBudget, WorkLeftRunning, run_interruptibly
 
 
 def test_all_works_are_done_side_by_side():
@@ -51,7 +52,7 @@ def test_what_asks_is_told_to_end_and_waited_for():
     with pytest.raises(KeyboardInterrupt) as caught:
         run_interruptibly([works], cancel, tick=interrupt)
     assert ended == [True]
-    assert not was_left_running(caught.value)
+    assert not isinstance(caught.value.__cause__, WorkLeftRunning)
 
 
 def test_what_does_not_ask_is_left_running(monkeypatch):
@@ -64,7 +65,32 @@ def test_what_does_not_ask_is_left_running(monkeypatch):
     with pytest.raises(KeyboardInterrupt) as caught:
         run_interruptibly([lambda: release.wait(10)], CancelToken(), tick=interrupt)
     release.set()
-    assert was_left_running(caught.value)
+    assert isinstance(caught.value.__cause__, WorkLeftRunning)
+
+
+@pytest.mark.parametrize("wait", range(50))
+def test_an_interrupt_at_any_moment_of_the_wait_arrives_as_it_is(wait):
+    """Raised before each line that the waiting thread runs, in its own frames and in those of the standard library."""
+    release, main = threading.Event(), threading.current_thread()
+    lines = iter(range(1_000))
+
+    def interrupt(frame, event, argument):
+        if event == "line" and next(lines, None) == wait:
+            release.set()
+            raise KeyboardInterrupt
+        return interrupt
+
+    def trace_the_wait():
+        assert threading.current_thread() is main
+        sys.settrace(interrupt)
+        sys._getframe(1).f_trace = interrupt
+
+    before = sys.gettrace()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_interruptibly([lambda: release.wait(10)], CancelToken(), tick=trace_the_wait)
+    finally:
+        sys.settrace(before)
 
 
 def test_crossings_in_the_background_are_traced():

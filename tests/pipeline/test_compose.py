@@ -140,7 +140,7 @@ STAGES = st.sampled_from(
         ToTensor(),
         ToArrow(),
         Cast(dtype="float64"),
-        Cast(dtype="int8", overflow="saturate"),
+        Cast(dtype="int8", on_overflow="saturate"),
         Scale(scale=0.5, offset=0.25),
         Clone(),
         Detach(),

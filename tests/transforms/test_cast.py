@@ -66,7 +66,7 @@ def test_values_out_of_range(wrap: Any, source: str, target: str):
         DataError, match=rf"{len(fits) - sum(fits)} of {len(fits)} values have no {target}, the first at"
     ):
         Cast(dtype=target)(wrap(x))
-    saturated = Cast(dtype=target, overflow="saturate")(wrap(x))
+    saturated = Cast(dtype=target, on_overflow="saturate")(wrap(x))
     assert to_numpy(saturated).tolist() == [min(max(value, low), high) for value in whole]
 
 
@@ -85,9 +85,9 @@ def test_what_is_no_number_has_no_integer(wrap: Any, bad: float):
         Cast(dtype="int16")(x)
     if np.isnan(bad):
         with pytest.raises(DataError, match="replace NaN first"):
-            Cast(dtype="int16", overflow="saturate")(x)
+            Cast(dtype="int16", on_overflow="saturate")(x)
     else:
-        assert to_numpy(Cast(dtype="int16", overflow="saturate")(x))[0, 1] == (32767 if bad > 0 else -32768)
+        assert to_numpy(Cast(dtype="int16", on_overflow="saturate")(x))[0, 1] == (32767 if bad > 0 else -32768)
 
 
 @both
@@ -101,9 +101,9 @@ def test_finite_numbers_do_not_become_infinite(wrap: Any, source: str, target: s
     x = wrap(np.array([1.0, largest * 2, -largest * 2, np.inf, np.nan], dtype=source))
     with pytest.raises(DataError, match=rf"2 of 5 values have no {target}, the first at \[1\]"):
         Cast(dtype=target)(x)
-    saturated = to_numpy(Cast(dtype=target, overflow="saturate")(x))
+    saturated = to_numpy(Cast(dtype=target, on_overflow="saturate")(x))
     np.testing.assert_array_equal(saturated, np.array([1, largest, -largest, np.inf, np.nan], dtype=target))
-    assert np.isinf(to_numpy(Cast(dtype=target, overflow="ignore")(x))[1])
+    assert np.isinf(to_numpy(Cast(dtype=target, on_overflow="ignore")(x))[1])
 
 
 @both
@@ -126,7 +126,7 @@ def test_rounding(wrap: Any):
     assert to_numpy(Cast(dtype="int8")(edge)).tolist() == [127]
     with pytest.raises(DataError):
         Cast(dtype="int8", rounding="nearest")(edge)
-    assert to_numpy(Cast(dtype="int8", rounding="nearest", overflow="saturate")(edge)).tolist() == [127]
+    assert to_numpy(Cast(dtype="int8", rounding="nearest", on_overflow="saturate")(edge)).tolist() == [127]
 
 
 @given(ndarrays(dtypes=NUMPY_DTYPES), st.sampled_from(NUMPY_DTYPES))
@@ -192,9 +192,9 @@ def test_gradients_pass_between_floats():
 
 
 def test_meta_tensors_have_a_type_too():
-    for overflow in ("raise", "ignore"):
+    for on_overflow in ("raise", "ignore"):
         for target in DTYPES:
-            made = Cast(dtype=target, overflow=overflow)(torch.ones(3, device="meta"))
+            made = Cast(dtype=target, on_overflow=on_overflow)(torch.ones(3, device="meta"))
             assert (made.dtype, made.device.type) == (getattr(torch, target), "meta")
 
 
@@ -203,11 +203,11 @@ def test_zero_dimensional_arrays_stay_so():
         assert Cast(dtype="int16")(x).shape == ()
         with pytest.raises(DataError, match=r"1 of 1 values have no int8, the first at \[\]: 300.0"):
             Cast(dtype="int8")(x)
-        assert int(Cast(dtype="int8", overflow="saturate")(x)) == 127
+        assert int(Cast(dtype="int8", on_overflow="saturate")(x)) == 127
 
 
 @pytest.mark.parametrize(
-    "fields", [{"dtype": "f4"}, {"dtype": "int8", "overflow": "wrap"}, {"dtype": "int8", "rounding": "up"}]
+    "fields", [{"dtype": "f4"}, {"dtype": "int8", "on_overflow": "wrap"}, {"dtype": "int8", "rounding": "up"}]
 )
 def test_words_are_checked(fields: dict[str, Any]):
     with pytest.raises(ValueError, match="must be one of"):
@@ -221,7 +221,7 @@ def test_on_a_gpu(target: str):
     if target == "uint16":
         with pytest.raises(NoRoute, match="on cuda"):
             Cast(dtype=target)(x)
-        assert Cast(dtype=target, overflow="ignore")(x).device.type == "cuda"
+        assert Cast(dtype=target, on_overflow="ignore")(x).device.type == "cuda"
         return
     made = Cast(dtype=target)(x)
     assert (made.device.type, made.tolist()) == ("cuda", [1.0, 2.0])

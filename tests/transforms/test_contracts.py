@@ -49,7 +49,7 @@ EXAMPLES: dict[str, list[Transform]] = {
         Cast(dtype="float64"),
         Cast(dtype="float32"),
         Cast(dtype="float16"),
-        Cast(dtype="int16", overflow="saturate", rounding="nearest"),
+        Cast(dtype="int16", on_overflow="saturate", rounding="nearest"),
         Cast(dtype="complex64"),
         Cast(dtype="bool"),
     ],

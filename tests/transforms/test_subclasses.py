@@ -25,7 +25,7 @@ POINTWISE: dict[str, Transform] = {
     "Scale to float16": Scale(scale=2.0, dtype="float16"),
     "Cast to float64": Cast(dtype="float64"),
     "Cast to int16": Cast(dtype="int16"),
-    "Cast to float16, saturating": Cast(dtype="float16", overflow="saturate", rounding="nearest"),
+    "Cast to float16, saturating": Cast(dtype="float16", on_overflow="saturate", rounding="nearest"),
     "Cast to itself": Cast(dtype="float32"),
     "Clone": Clone(),
     "Detach": Detach(),

@@ -87,10 +87,10 @@ def run_to_exit(app: typer.Typer) -> None:
 
 
 def _end_if_busy(error: BaseException, code: int) -> None:
-    """End at once where work goes on that nobody may wait for: what is committed stays, the rest was never visible."""
-    from bridgeflow.engines.background import was_left_running
+    """End at once where work was left running: what is committed stays, the rest was never visible."""
+    from bridgeflow.engines.background import WorkLeftRunning
 
-    if was_left_running(error):
+    if isinstance(error.__cause__, WorkLeftRunning):
         flush_streams()
         os._exit(code)
 

@@ -7,6 +7,7 @@ anchors, aliases, merge keys, several documents) is refused, because in a config
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -150,6 +151,7 @@ def _decode(data: bytes, name: str) -> str:
     """The text, if it is UTF-8, of a size, and of characters that can be seen."""
     if len(data) > MAX_BYTES:
         raise _error(name, Mark(1, 1), f"a configuration has at most {MAX_BYTES:,} bytes, got {len(data):,}")
+    data = data.removeprefix(codecs.BOM_UTF8)  # editors on Windows put one there
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -4,34 +4,41 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from threading import Condition, Event, Thread
 from time import monotonic
 from typing import Any, Final
 
 from bridgeflow.io.commit import abandon
 
-__all__ = ["GRACE", "CancelToken", "Cancelled", "MemoryBudget", "run_interruptibly", "was_left_running"]
+__all__ = ["GRACE", "CancelToken", "Cancelled", "MemoryBudget", "WorkLeftRunning", "run_interruptibly"]
 
 GRACE: Final = 1.2
-"""Seconds that work has to end once it was told to, before it is left where it is."""
+"""Seconds that work has to end after it was asked to, before it is left running."""
 
 _TICK: Final = 0.05
-_LEFT: Final = "bridgeflow: work was left running"
 
 
 class Cancelled(Exception):
-    """Raised within work that was told to end; never leaves `run_interruptibly`."""
+    """Raised within work that was asked to end; never leaves `run_interruptibly`."""
+
+
+class WorkLeftRunning(Exception):
+    """The cause (`__cause__`) of what interrupted `run_interruptibly`, where work did not end in time.
+
+    The process should then end without waiting for it.
+    """
 
 
 class CancelToken:
-    """Says to work in progress that it is to end."""
+    """Tells work in progress that it is to end."""
 
     def __init__(self) -> None:
         self._event = Event()
 
     def set(self) -> None:
-        """Tell all who ask."""
+        """Ask all work that checks the token to end."""
         self._event.set()
 
     def check(self) -> None:
@@ -41,10 +48,10 @@ class CancelToken:
 
 
 class MemoryBudget:
-    """A budget that work on several threads shares: who needs more than is left waits for the others.
+    """A budget that work on several threads shares: work that needs more than is left waits for the rest.
 
     Args:
-        nbytes: the budget. Who asks for more than all of it works alone.
+        nbytes: the budget. Work that asks for more than all of it runs alone.
     """
 
     def __init__(self, nbytes: int) -> None:
@@ -54,7 +61,7 @@ class MemoryBudget:
 
     @contextmanager
     def of(self, nbytes: int, check: Callable[[], None]) -> Iterator[None]:
-        """Have so many bytes of it while the block runs; `check` may end the wait by raising."""
+        """Have `nbytes` of it while the block runs; `check` may end the wait by raising."""
         with self._changed:
             while self._users and nbytes > self._left:
                 self._changed.wait(_TICK)
@@ -83,11 +90,13 @@ def run_interruptibly(
     Raises:
         Exception: of the functions that failed, the first one's in their order.
         BaseException: what interrupted the wait (`KeyboardInterrupt`). Work that has not ended after a second is left
-            running, and what it was writing is removed; `was_left_running` then says so, and the process should end
-            without waiting for it.
+            running, and what it was writing is removed; the exception's cause is then a `WorkLeftRunning`.
     """
     errors: list[BaseException | None] = [None] * len(works)
-    ended = [Event() for _ in works]  # Python 3.11 takes a thread for ended whose join() was interrupted
+    # What interrupts the wait may be raised between any two steps of a wait that is written in Python, as those of
+    # Thread, Event and Condition are, and leave their locks wrong; SimpleQueue.get is one step.
+    ended: SimpleQueue[int] = SimpleQueue()
+    waiting = set(range(len(works)))
 
     def run(number: int, work: Callable[[], None]) -> None:
         try:
@@ -98,7 +107,7 @@ def run_interruptibly(
             errors[number] = error
             cancel.set()
         finally:
-            ended[number].set()
+            ended.put(number)
 
     threads = [
         Thread(
@@ -109,23 +118,23 @@ def run_interruptibly(
     try:
         for thread in threads:
             thread.start()
-        for event in ended:
-            while not event.wait(_TICK):
+        while waiting:
+            try:
+                waiting.discard(ended.get(timeout=_TICK))
+            except Empty:
                 if tick is not None:
                     tick()
     except BaseException as error:
         cancel.set()
         end = monotonic() + GRACE
-        begun = [event for thread, event in zip(threads, ended, strict=True) if thread.ident is not None]
-        if not all(event.wait(max(end - monotonic(), 0)) for event in begun):
+        waiting = {number for number in waiting if threads[number].ident is not None}
+        while waiting and end > monotonic():
+            with suppress(Empty):
+                waiting.discard(ended.get(timeout=max(end - monotonic(), 0)))
+        if waiting:
             abandon()
-            error.__notes__ = [*getattr(error, "__notes__", ()), _LEFT]  # type: ignore[attr-defined, unused-ignore]
+            raise error from WorkLeftRunning(f"work did not end within {GRACE:g} s and was left running")
         raise
     failed: Any = next((error for error in errors if error is not None), None)
     if failed is not None:
         raise failed
-
-
-def was_left_running(error: BaseException) -> bool:
-    """Whether work goes on although its `run_interruptibly` was interrupted by this."""
-    return _LEFT in getattr(error, "__notes__", ())

@@ -23,7 +23,7 @@ from bridgeflow.spec import ArraySpec
 __all__ = [
     "Dtype",
     "FloatDtype",
-    "Overflow",
+    "OnOverflow",
     "Rounding",
     "affine",
     "affine_dtype",
@@ -56,7 +56,7 @@ Dtype: TypeAlias = Literal[
 FloatDtype: TypeAlias = Literal["float16", "bfloat16", "float32", "float64"]
 """Element types of scaled data."""
 
-Overflow: TypeAlias = Literal["raise", "saturate", "ignore"]
+OnOverflow: TypeAlias = Literal["raise", "saturate", "ignore"]
 """Values that the new type cannot hold: an error, the nearest it can hold, or whatever the library makes of them."""
 
 Rounding: TypeAlias = Literal["truncate", "nearest"]
@@ -81,7 +81,7 @@ _TORCH_METHODS: Final = {
     "float32": "float",
     "float64": "double",
 }
-SATURATE: Final = 'overflow="saturate" takes the nearest that it can hold'
+SATURATE: Final = 'on_overflow="saturate" takes the nearest that it can hold'
 _WIDER: Final = "take a wider dtype, or a smaller scale"
 _FEW_TORCH_OPS: Final = frozenset({"uint16", "uint32", "uint64"})
 """Types that torch stores, but cannot compare."""
@@ -183,43 +183,43 @@ def _largest(name: str) -> float:
 
 
 def cast(
-    x: Any, dtype: Dtype, *, overflow: Overflow = "raise", rounding: Rounding = "truncate", remedy: str = SATURATE
+    x: Any, dtype: Dtype, *, on_overflow: OnOverflow = "raise", rounding: Rounding = "truncate", remedy: str = SATURATE
 ) -> Any:
     """The values of `x` in another element type; `x` itself where it has that type.
 
     Args:
         x: ndarray or tensor `[...]` of numbers, on any device.
         dtype: the element type wanted.
-        overflow: for values that it cannot hold. Infinities stay infinities, and NaN stays NaN, where the type has
+        on_overflow: for values that it cannot hold. Infinities stay infinities, and NaN stays NaN, where the type has
             them; NaN has no integer, which `"saturate"` cannot mend either.
         rounding: for floats that become integers.
         remedy: what the caller can do about values that do not fit, for the error.
 
     Raises:
-        DataError: values do not fit and `overflow="raise"`; says how many, and the first.
+        DataError: values do not fit and `on_overflow="raise"`; says how many, and the first.
         NoRoute: complex to real, or a type that the library lacks.
 
-    >>> cast(np.array([1.9, -1.9, 200.0]), "int8", overflow="saturate")
+    >>> cast(np.array([1.9, -1.9, 200.0]), "int8", on_overflow="saturate")
     array([  1,  -1, 127], dtype=int8)
     """
-    return caster(dtype, overflow, rounding, remedy)(x)
+    return caster(dtype, on_overflow, rounding, remedy)(x)
 
 
 @lru_cache(maxsize=256)
-def caster(dtype: Dtype, overflow: Overflow, rounding: Rounding, remedy: str = SATURATE) -> Callable[[Any], Any]:
+def caster(dtype: Dtype, on_overflow: OnOverflow, rounding: Rounding, remedy: str = SATURATE) -> Callable[[Any], Any]:
     """`cast` with its options fixed, which decides once for each element type that comes by."""
     known: dict[Any, Callable[[Any], Any]] = {}
 
     def run(x: Any) -> Any:
         way = known.get(x.dtype)
         if way is None:
-            way = known[x.dtype] = _way(x, dtype, overflow, rounding, remedy)
+            way = known[x.dtype] = _way(x, dtype, on_overflow, rounding, remedy)
         return way(x)
 
     return run
 
 
-def _way(x: Any, dtype: Dtype, overflow: Overflow, rounding: Rounding, remedy: str) -> Callable[[Any], Any]:
+def _way(x: Any, dtype: Dtype, on_overflow: OnOverflow, rounding: Rounding, remedy: str) -> Callable[[Any], Any]:
     """How arrays of the library and element type of `x` are cast."""
     source, is_numpy = _name(x), isinstance(x, np.ndarray)
     if source == dtype and (not is_numpy or x.dtype.isnative):
@@ -230,16 +230,18 @@ def _way(x: Any, dtype: Dtype, overflow: Overflow, rounding: Rounding, remedy: s
     plain = _numpy_converter(dtype) if is_numpy else _torch_converter(dtype)
     if rule == "whole" and rounding == "nearest":
         plain = partial(_rounded, plain=plain)
-    if overflow == "ignore" or rule == "free":
+    if on_overflow == "ignore" or rule == "free":
         return plain
     if source.startswith("float8_"):  # torch stores it, and little more
-        return lambda x: cast(x.float(), dtype, overflow=overflow, rounding=rounding, remedy=remedy)
+        return lambda x: cast(x.float(), dtype, on_overflow=on_overflow, rounding=rounding, remedy=remedy)
     if rule == "narrow":
-        return partial(_narrow, plain=plain, dtype=dtype, overflow=overflow, remedy=remedy)
+        return partial(_narrow, plain=plain, dtype=dtype, on_overflow=on_overflow, remedy=remedy)
     if not is_numpy and _FEW_TORCH_OPS & {source, dtype}:
-        return partial(_through_numpy, plain=plain, dtype=dtype, overflow=overflow, rounding=rounding, remedy=remedy)
+        return partial(
+            _through_numpy, plain=plain, dtype=dtype, on_overflow=on_overflow, rounding=rounding, remedy=remedy
+        )
     settle = round if rule == "whole" and rounding == "nearest" else math.trunc
-    return partial(_to_integer, plain=plain, dtype=dtype, overflow=overflow, settle=settle, remedy=remedy)
+    return partial(_to_integer, plain=plain, dtype=dtype, on_overflow=on_overflow, settle=settle, remedy=remedy)
 
 
 def _itself(x: Any) -> Any:
@@ -275,14 +277,14 @@ def _through_numpy(x: Any, plain: Callable[[Any], Any], **options: Any) -> Any:
         return plain(x)
     if x.device.type != "cpu":
         what = f"torch cannot compare {_name(x)} with the range of {options['dtype']} on {x.device}"
-        raise NoRoute("dtype", what, 'pass overflow="ignore", or cast on the CPU')
+        raise NoRoute("dtype", what, 'pass on_overflow="ignore", or cast on the CPU')
     return to_tensor(cast(to_numpy(x), **options))
 
 
-def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, remedy: str) -> Any:
+def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, on_overflow: OnOverflow, remedy: str) -> Any:
     """To a float type with a smaller range."""
     if not isinstance(x, np.ndarray) and x.is_nested:
-        options: dict[str, Any] = {"plain": plain, "dtype": dtype, "overflow": overflow, "remedy": remedy}
+        options: dict[str, Any] = {"plain": plain, "dtype": dtype, "on_overflow": on_overflow, "remedy": remedy}
         return _row_by_row(partial(_narrow, **options), x)
     y = plain(x)
     if _is_finite(y, dtype):
@@ -291,7 +293,7 @@ def _narrow(x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflo
     lost = xp.isinf(y) & xp.isfinite(x)
     if not lost.any():
         return y
-    if overflow == "raise" or dtype in _PART:
+    if on_overflow == "raise" or dtype in _PART:
         _refuse(x, lost, dtype, remedy if dtype not in _PART else "divide by a constant first")
     edge = xp.where(x > 0, _LARGEST[dtype], -_LARGEST[dtype])
     return xp.where(lost, plain(edge), y)
@@ -319,14 +321,19 @@ def _is_finite(y: Any, dtype: Dtype) -> bool:
 
 
 def _to_integer(
-    x: Any, plain: Callable[[Any], Any], dtype: Dtype, overflow: Overflow, settle: Callable[[float], int], remedy: str
+    x: Any,
+    plain: Callable[[Any], Any],
+    dtype: Dtype,
+    on_overflow: OnOverflow,
+    settle: Callable[[float], int],
+    remedy: str,
 ) -> Any:
     """To an integer type that may be too small; `settle` rounds as `plain` does."""
     if not isinstance(x, np.ndarray) and x.is_nested:
         options: dict[str, Any] = {
             "plain": plain,
             "dtype": dtype,
-            "overflow": overflow,
+            "on_overflow": on_overflow,
             "settle": settle,
             "remedy": remedy,
         }
@@ -346,9 +353,9 @@ def _to_integer(
     below, above = whole < low, whole >= float(high + 1) if is_float else whole > high
     missing = xp.isnan(whole) if is_float else None
     lost = below | above if missing is None else below | above | missing
-    if overflow == "raise" or (missing is not None and bool(missing.any())):
+    if on_overflow == "raise" or (missing is not None and bool(missing.any())):
         _refuse(x, lost, dtype, remedy)
-    y = cast(xp.where(lost, xp.zeros_like(whole), whole), dtype, overflow="ignore")
+    y = cast(xp.where(lost, xp.zeros_like(whole), whole), dtype, on_overflow="ignore")
     y[below], y[above] = low, high
     return y
 

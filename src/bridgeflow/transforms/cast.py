@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.arithmetic import Dtype, Overflow, Rounding, cast_rule, caster, elementwise, made_of
+from bridgeflow.transforms.arithmetic import Dtype, OnOverflow, Rounding, cast_rule, caster, elementwise, made_of
 from bridgeflow.transforms.base import LeafTransform
 from bridgeflow.transforms.registry import register
 
@@ -28,10 +28,10 @@ class Cast(LeafTransform):
         keys: paths of the arrays to cast; `None` for all.
         dtype: the element type: `"bool"`, `"int8"` to `"int64"`, `"uint8"` to `"uint64"`, `"float16"`, `"bfloat16"`
             (tensors only), `"float32"`, `"float64"`, `"complex64"`, `"complex128"`.
-        overflow: for values that the type cannot hold (integers out of range, finite floats that would become infinite,
-            NaN and infinities as integers): `"raise"`; `"saturate"` for the nearest value that it can hold (NaN has
-            none and raises); `"ignore"` for whatever NumPy or torch make of them. The first two look at the data, which
-            on a GPU waits for it; `"ignore"` does not, and suits `torch.compile`.
+        on_overflow: for values that the type cannot hold (integers out of range, finite floats that would become
+            infinite, NaN and infinities as integers): `"raise"`; `"saturate"` for the nearest value that it can hold
+            (NaN has none and raises); `"ignore"` for whatever NumPy or torch make of them. The first two look at the
+            data, which on a GPU waits for it; `"ignore"` does not, and suits `torch.compile`.
         rounding: for floats that become integers: `"truncate"` towards zero, or `"nearest"`, halves to the even one.
 
     Raises:
@@ -39,7 +39,7 @@ class Cast(LeafTransform):
         NoRoute: complex to real, elements that are no numbers, or a type that the kind lacks.
 
     >>> import numpy as np
-    >>> Cast(dtype="int16", overflow="saturate")(np.array([1.5, 1e6], "float32"))
+    >>> Cast(dtype="int16", on_overflow="saturate")(np.array([1.5, 1e6], "float32"))
     array([    1, 32767], dtype=int16)
     """
 
@@ -48,21 +48,21 @@ class Cast(LeafTransform):
     pointwise: ClassVar[bool] = True
 
     dtype: Dtype
-    overflow: Overflow = "raise"
+    on_overflow: OnOverflow = "raise"
     rounding: Rounding = "truncate"
 
     def __post_init__(self) -> None:
         parse_word(self.dtype, Dtype, field="Cast: dtype")
-        parse_word(self.overflow, Overflow, field="Cast: overflow")
+        parse_word(self.on_overflow, OnOverflow, field="Cast: on_overflow")
         parse_word(self.rounding, Rounding, field="Cast: rounding")
 
     def apply(self, x: Any) -> Any:
         """The array with its values in `dtype`."""
-        return elementwise(caster(self.dtype, self.overflow, self.rounding), x)
+        return elementwise(caster(self.dtype, self.on_overflow, self.rounding), x)
 
     def leaf_function(self) -> Callable[[Any], Any]:
         """The same with its options bound."""
-        return partial(elementwise, caster(self.dtype, self.overflow, self.rounding))
+        return partial(elementwise, caster(self.dtype, self.on_overflow, self.rounding))
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same in `dtype`."""
