@@ -10,7 +10,16 @@ from bridgeflow.errors import MissingDependency
 
 __all__ = ["being_imported", "loaded", "require"]
 
-_EXTRAS = {"matplotlib": "plot", "ml_dtypes": "ml-dtypes", "PIL": "images"}
+_EXTRAS = {
+    "PIL": "images",
+    "h5py": "hdf5",
+    "matplotlib": "plot",
+    "ml_dtypes": "ml-dtypes",
+    "obspy": "miniseed",
+    "soundfile": "audio",
+    "wfdb": "wfdb",
+    "zarr": "zarr",
+}
 
 
 _COMPLETE: dict[str, ModuleType] = {}

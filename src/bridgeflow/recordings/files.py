@@ -16,6 +16,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.io.files import data_error, plainly, shown
 from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader, reading_errors
 from bridgeflow.recordings.formats import format_of, open_reader
+from bridgeflow.recordings.missing import with_gaps
 
 __all__ = ["FileSource", "open_file"]
 
@@ -109,8 +110,12 @@ def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileS
     """
     identity = _identity(Path(path))
     reader = open_reader(Path(path), options)
+    header = reader.header
+    if options.nulls == "gap":
+        with reading_errors(Path(path), format_of(path, options.format).name):
+            header = with_gaps(reader)
     reader.close()
-    return FileSource(os.path.abspath(path), options, *identity), reader.header
+    return FileSource(os.path.abspath(path), options, *identity), header
 
 
 def _identity(path: Path) -> tuple[int, int]:

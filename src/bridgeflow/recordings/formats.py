@@ -8,22 +8,50 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridgeflow.errors import nearest, quoted
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import data_error, shown
 from bridgeflow.io.recording_file import ReadOptions, RecordingReader, reading_errors
 
 __all__ = ["RecordingFormat", "format_of", "open_reader", "recording_formats"]
 
 
 class RecordingFormat(NamedTuple):
-    """One format: its name, the suffixes that mean it, its module in `io.formats`, and what it is."""
+    """One format: name, suffixes that mean it, module in `io.formats`, what it is, and whether its files say rates."""
 
     name: str
     suffixes: tuple[str, ...]
     module: str
     about: str
+    says_rate: bool = True
 
 
-_FORMATS = (RecordingFormat("edf", (".edf", ".bdf", ".rec"), "edf", "EDF, EDF+, BDF and BDF+, of EEG and sleep"),)
+_CONTAINERS = ("hdf5", "zarr")
+"""Formats that hold arrays by path."""
+
+_ROWS = "whose rows are time steps and whose columns of numbers are channels"
+
+_FORMATS = (
+    RecordingFormat("edf", (".edf", ".bdf", ".rec"), "edf", "EDF, EDF+, BDF and BDF+, of EEG and sleep"),
+    RecordingFormat("wfdb", (".hea",), "wfdb_record", "WFDB records of PhysioNet, by their headers"),
+    RecordingFormat(
+        "audio",
+        (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".w64", ".caf", ".au"),
+        "audio",
+        "FLAC, Ogg Vorbis and Opus, MP3, AIFF and wav",
+    ),
+    RecordingFormat(
+        "hdf5", (".h5", ".hdf5", ".hdf", ".mat"), "hdf5", "an array in HDF5, or in MATLAB's since 7.3", False
+    ),
+    RecordingFormat("zarr", (".zarr",), "zarr_array", "an array in a Zarr folder", False),
+    RecordingFormat("miniseed", (".mseed", ".miniseed", ".ms"), "miniseed", "MiniSEED of seismology"),
+    RecordingFormat("csv", (".csv", ".tsv"), "rows", f"CSV and TSV, {_ROWS}", False),
+    RecordingFormat(
+        "rows",
+        (".parquet", ".arrow", ".feather", ".arrows", ".npy", ".npz"),
+        "rows",
+        f"Parquet, Arrow, npy and npz, {_ROWS}",
+        False,
+    ),
+)
 
 
 def recording_formats() -> dict[str, RecordingFormat]:
@@ -56,9 +84,15 @@ def open_reader(path: Path, options: ReadOptions) -> RecordingReader:
 
     Raises:
         DataError: the file is missing, damaged, cut off or of another format.
+        ValueError: an option that the format does not take.
         MissingDependency: the format's library is not installed.
     """
     form = format_of(path, options.format)
+    if options.fs is not None and form.says_rate:
+        raise ValueError(f"fs: {shown(path)} says its sampling rate; leave fs out")
+    if form.name not in _CONTAINERS and (options.inside is not None or options.time_axis):
+        field = "time_axis" if options.inside is None else "inside"
+        raise ValueError(f"{field}: is for {' and '.join(_CONTAINERS)}, and {shown(path)} is {form.name}; leave it out")
     module = import_module(f"bridgeflow.io.formats.{form.module}")
     with reading_errors(path, form.name):
         reader: RecordingReader = module.open_recording(path, options)

@@ -1,0 +1,86 @@
+"""Audio: FLAC, Ogg Vorbis and Opus, MP3, AIFF, and wav files that our own reader does not read (soundfile)."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from bridgeflow._optional import require
+from bridgeflow.errors import NotSupported
+from bridgeflow.io.files import data_error, open_regular
+from bridgeflow.io.formats.rows import open_rows
+from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Track
+
+__all__ = ["open_recording"]
+
+_DTYPES = {"PCM_16": "int16", "PCM_S8": "int16", "PCM_U8": "int16", "PCM_24": "int32", "PCM_32": "int32"}
+"""What integers are read as, at the top of the type: 24 bits have 8 zero bits below. All else is read as floats."""
+
+_FLOATS = {"DOUBLE": "float64"}
+_MOST_FRAMES = 1 << 40
+_PER_BYTE = 1 << 14
+"""Frames that a byte of a file may become: silence is compressed well, but not without end."""
+
+
+class AudioReader(RecordingReader):
+    """Reads stretches through libsndfile, one at a time."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        soundfile = require("soundfile", needed_for="reading audio")
+        self._path = path
+        self._lock = Lock()
+        nbytes = os.fstat(descriptor).st_size
+        self._file = soundfile.SoundFile(descriptor, closefd=True)
+        self._close = weakref.finalize(self, self._file.close)
+        frames = self._file.frames
+        if not 0 <= frames <= min(_MOST_FRAMES, nbytes * _PER_BYTE):
+            raise data_error(
+                path, f"says {frames:,} frames in {nbytes:,} bytes", "it is damaged, or was never finished"
+            )
+        subtype = self._file.subtype
+        self._dtype = _DTYPES.get(subtype, _FLOATS.get(subtype, "float32"))
+        scale = 2.0 ** (1 - 8 * np.dtype(self._dtype).itemsize) if self._dtype.startswith("int") else 1.0
+        count = self._file.channels
+        self.header = Header(
+            channels=tuple(
+                Channel(
+                    name="audio" if count == 1 else f"audio{number}",
+                    rate=Fraction(self._file.samplerate),
+                    scale=scale,
+                    dtype=self._dtype,
+                )
+                for number in range(count)
+            ),
+            tracks=(Track.whole(frames),) * count,
+            metadata={"format": self._file.format, "subtype": subtype, **self._file.copy_metadata()},
+        )
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """Decode the stretch, and keep the channels."""
+        with self._lock:
+            self._file.seek(start)
+            frames = self._file.read(stop - start, dtype=self._dtype, always_2d=True)
+        if len(frames) != stop - start:
+            problem = f"is cut off: {len(frames):,} of the {stop - start:,} frames from {start:,} on"
+            raise data_error(self._path, problem, "copy it again")
+        return np.ascontiguousarray(frames.T[list(channels)])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._close()
+
+
+def open_recording(path: Path, options: ReadOptions) -> RecordingReader:
+    """The reader of a file: our own of wav files that it reads, soundfile's of all others."""
+    if path.suffix.lower() == ".wav":
+        try:
+            return open_rows(path, options)
+        except NotSupported:
+            pass
+    return AudioReader(path, open_regular(path))

@@ -1,0 +1,55 @@
+"""Arrays in Zarr folders and zip files (zarr 3), by their path inside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bridgeflow._optional import require
+from bridgeflow.errors import listed, nearest
+from bridgeflow.io.files import data_error
+from bridgeflow.io.formats.arrays import array_header, read_channels
+from bridgeflow.io.recording_file import ReadOptions, RecordingReader
+
+__all__ = ["open_recording"]
+
+_MOST_CHUNK = 512 << 20
+
+
+class ZarrReader(RecordingReader):
+    """Reads stretches of one array."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        zarr = require("zarr", needed_for="reading Zarr")
+        if not path.exists():
+            raise data_error(path, "no such file or folder", "check the path")
+        root = zarr.open(str(path), mode="r")
+        self._array = root if isinstance(root, zarr.Array) else _member(zarr, root, path, options.inside)
+        array = self._array
+        if np.prod(array.chunks, dtype=float) * array.dtype.itemsize > _MOST_CHUNK:
+            raise data_error(path, f"has chunks of {array.chunks} values", "write it with smaller ones")
+        self.header, self._axis = array_header(path, array.shape, array.dtype, dict(array.attrs), options)
+
+    def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
+        """The stretch of the array."""
+        return read_channels(self._array, self._axis, channels, start, stop)
+
+
+def open_recording(path: Path, options: ReadOptions) -> ZarrReader:
+    """The reader of the array at `inside`, of the only one, or of the root."""
+    return ZarrReader(path, options)
+
+
+def _member(zarr: Any, root: Any, path: Path, inside: str | None) -> Any:
+    arrays = {name: one for name, one in root.members(max_depth=None) if isinstance(one, zarr.Array)}
+    if inside is None:
+        if len(arrays) != 1:
+            raise data_error(path, f"has {len(arrays)} arrays: {listed(arrays)}", "name one with `inside`")
+        return next(iter(arrays.values()))
+    name = inside.strip("/")
+    if name not in arrays:
+        raise data_error(path, f"has no array {inside!r}", nearest(name, arrays))
+    return arrays[name]
