@@ -17,9 +17,12 @@ import torch
 
 from bridgeflow import (
     Cast,
+    Clone,
     Compose,
+    Detach,
     Istft,
     LeafTransform,
+    Resample,
     Scale,
     SharedView,
     SignalFilter,
@@ -397,3 +400,45 @@ def test_any_transform_may_be_given(files: dict[str, Path]):
             raise NotImplementedError
 
     assert_samples_are_batches(SignalDataset(files["ecg"], Whole()))
+
+
+class TestReadOnlyMemory:
+    """Rows in a row are handed out as the map of the file where every stage only reads, which each stage says."""
+
+    @pytest.fixture
+    def path(self, tmp_path):
+        path = tmp_path / "a.arrow"
+        with open_sink(path) as sink:
+            sink.write({"ecg": np.arange(32.0).reshape(4, 8)})
+        return path
+
+    @pytest.mark.parametrize("cls", [Cast, Clone, Detach, Resample, SignalFilter, Stft, ToNumpy, ToTensor, Window])
+    def test_transforms_of_ours_read_only(self, cls):
+        assert cls.reads_only is True
+
+    @pytest.mark.parametrize("inplace", [False, True])
+    def test_scale_reads_only_unless_in_place(self, path, inplace):
+        scale = Scale(scale=2.0, inplace=inplace)
+        assert scale.reads_only == (not inplace)
+        dataset = SignalDataset(path, Compose([scale, Clone()]))
+        for _ in range(2):
+            assert dataset.batch(slice(1, 3))["ecg"][0].tolist() == np.arange(16.0, 32.0, 2.0).tolist()
+
+    @pytest.mark.parametrize("declared", [False, True])
+    def test_a_transform_of_a_users_own_says_it(self, path, declared):
+        seen = []
+
+        class Doubled(LeafTransform):
+            pointwise = True
+            reads_only = declared
+
+            def apply(self, x):
+                seen.append(x.flags.writeable)
+                return x * 2
+
+            def out_spec(self, spec):
+                return spec.fresh()
+
+        dataset = SignalDataset(path, Doubled(), kind="numpy")
+        assert dataset.batch(slice(0, 2))["ecg"].tolist() == (2 * np.arange(16.0).reshape(2, 8)).tolist()
+        assert seen[-1] == (not declared)

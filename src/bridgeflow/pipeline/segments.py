@@ -90,8 +90,8 @@ class SegmentedTransform:
     def replaced(self, columns: Mapping[str, Any]) -> frozenset[str]:
         """The columns that the transform is sure to replace by new arrays, without writing to what it is given.
 
-        They may be handed to it in memory that must not be written to, which costs nothing. Our own transforms only
-        read, and their plan tells copies from views; of others nothing is known.
+        They may be handed to it in memory that must not be written to, which costs nothing: its stages only read, and
+        their plan tells copies from views.
 
         Args:
             columns: what is given, described.
@@ -153,14 +153,14 @@ class Segment:
         function: all of them, as one function of a sample or batch.
         takes_batches: whether the function may be given a batch, if it `fits`.
         foreign: whether the stages are callables of others, which may draw from the global generators.
-        reads_only: whether the stages are ours, whose contract is never to write to what they are given.
+        reads_only: whether no stage writes to what it is given.
     """
 
     def __init__(self, stages: tuple[tuple[StageId | None, Any], ...], takes_batches: bool, foreign: bool) -> None:
         self.stages = stages
         self.takes_batches = takes_batches
         self.foreign = foreign
-        self.reads_only = takes_batches and all(type(one).__module__.startswith("bridgeflow.") for _, one in stages)
+        self.reads_only = takes_batches and all(stage.reads_only for _, stage in stages)
         self.function: Callable[[Any], Any] = (
             Runner([Stage(label, one) for label, one in stages])
             if takes_batches

@@ -36,6 +36,7 @@ class TimeTransform(LeafTransform):
     """
 
     reads_numbers: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     axis: Axis = -1
 

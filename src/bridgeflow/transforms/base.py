@@ -273,6 +273,13 @@ class LeafTransform(Transform):
         fields.refuse_outside(self)
 
     @property
+    def reads_only(self) -> bool:
+        """Whether `apply` is sure never to write to the array that it is given, so that this may be memory that must
+        not be written to, such as the map of a file. A subclass may say it as a class attribute: `reads_only = True`.
+        """
+        return False
+
+    @property
     def core_ndim(self) -> int | None:
         """0 for pointwise transforms; one that looks along an axis has to say so itself."""
         return 0 if self.pointwise else None

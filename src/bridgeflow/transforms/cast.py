@@ -46,6 +46,7 @@ class Cast(LeafTransform):
     reads_numbers: ClassVar[bool] = True
 
     pointwise: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     dtype: Dtype
     on_overflow: OnOverflow = "raise"

@@ -38,6 +38,7 @@ class Clone(LeafTransform):
     """
 
     pointwise: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     def apply(self, x: Any) -> Any:
         """The clone."""

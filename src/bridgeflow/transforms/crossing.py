@@ -24,6 +24,7 @@ class CrossingTransform(LeafTransform):
     """A bridge function as a transform; the fields of a subclass, `keys` aside, are the options of the function."""
 
     pointwise: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
     target: ClassVar[Target]
     convert: ClassVar[Callable[..., Any]]
 

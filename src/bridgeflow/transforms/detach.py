@@ -27,6 +27,7 @@ class Detach(LeafTransform):
     """
 
     pointwise: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     def apply(self, x: Any) -> Any:
         """The array without a graph."""

@@ -38,6 +38,7 @@ class RecordingCut(LeafTransform):
     """
 
     along_time: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     def window_samples(self, fs: float) -> int | None:
         """Samples of a window at this rate; `None` where each has its own."""

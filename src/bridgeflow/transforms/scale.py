@@ -58,6 +58,11 @@ class Scale(LeafTransform):
     dtype: FloatDtype | None = None
     inplace: bool = False
 
+    @property
+    def reads_only(self) -> bool:
+        """Unless `inplace`."""
+        return not self.inplace
+
     def __post_init__(self) -> None:
         for name in ("scale", "offset"):
             value = getattr(self, name)

@@ -48,6 +48,7 @@ class SharedView(LeafTransform):
     """
 
     pointwise: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     copy: Copy = "auto"
     writable: bool | None = None

@@ -40,6 +40,7 @@ class ToDevice(LeafTransform):
     """
 
     pointwise: ClassVar[bool] = True
+    reads_only: ClassVar[bool] = True
 
     device: str
     non_blocking: bool = False
