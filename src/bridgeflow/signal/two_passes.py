@@ -54,7 +54,15 @@ class TwoPasses:
     @cached_property
     def work(self) -> np.dtype[Any]:
         """The dtype of the recursion, and of what goes from pass to pass."""
-        return Pass(self.filter.precision).work_dtype(self.dtype)
+        return self._inner.work_dtype(self.dtype)
+
+    @cached_property
+    def _input(self) -> Pass:
+        return Pass(self.filter.precision, self.filter.scale, self.filter.offset)
+
+    @cached_property
+    def _inner(self) -> Pass:
+        return Pass(self.filter.precision)
 
     @cached_property
     def _sections(self) -> Array:
@@ -124,12 +132,12 @@ class TwoPasses:
         return gaps.refuse(x, None, dirty, what="sosfiltfilt", position=position) if dirty.any() else None
 
     def _units(self, x: Array) -> Array:
-        return Pass(self.filter.precision, self.filter.scale, self.filter.offset).units(x, self.work)
+        return self._input.units(x, self.work)
 
     def _from_rest(self, x: Array) -> Array:
-        state: Array = steady_states(self._steady, x, Pass(self.filter.precision))
+        state: Array = steady_states(self._steady, x, self._inner)
         return state
 
     def _pass(self, x: Array, state: Array) -> tuple[Array, Array]:
-        y, after = self._engine.sosfilt(self._sections, x, state, Pass(self.filter.precision))
+        y, after = self._engine.sosfilt(self._sections, x, state, self._inner)
         return y, after

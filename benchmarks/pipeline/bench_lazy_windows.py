@@ -1,0 +1,117 @@
+"""Shuffled batches of windows out of zero-phase filtered 16-bit recordings, against filtering the recordings in order.
+
+A batch is 64 windows `[8, 1024]` out of 4 recordings of 500,000 samples; the states of both passes are at hand, and the
+cache is too small to hold more than a batch. Times are seconds per 512 windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import Race, benchmark, need, within
+
+CHANNELS, TIME, SAMPLES, RECORDINGS, BATCH, WINDOWS = 8, 1024, 500_000, 4, 64, 512
+BAND = {"design": "butter", "btype": "bandpass", "cutoff": (1.0, 40.0), "order": 4, "fs": 250.0, "mode": "zero_phase"}
+
+
+@cache
+def signals() -> list[np.ndarray[Any, Any]]:
+    """The recordings."""
+    rng = np.random.default_rng(0)
+    return [rng.integers(-3000, 3000, (CHANNELS, SAMPLES)).astype("int16") for _ in range(RECORDINGS)]
+
+
+def lazy_windows() -> Callable[[], float]:
+    """Seconds for shuffled windows from a loader."""
+    from bridgeflow import Compose, Loader, Recording, SignalDataset, SignalFilter, Window
+
+    recordings = [Recording.from_arrays(x, fs=250, id=f"r{n}") for n, x in enumerate(signals())]
+    pipeline = Compose([SignalFilter(**BAND), Window(length=TIME)])
+    dataset = SignalDataset(recordings, pipeline, cache_nbytes=1 << 22)
+    loader = Loader(dataset, BATCH, shuffle=True)
+    for _ in loader:  # the states of all recordings
+        pass
+
+    def run() -> float:
+        batches = iter(loader)
+        next(batches)
+        start = perf_counter()
+        for _ in range(WINDOWS // BATCH):
+            next(batches)
+        return perf_counter() - start
+
+    return run
+
+
+def sequential() -> Callable[[], float]:
+    """Seconds in which a whole recording is filtered, for as many windows."""
+    from bridgeflow import SignalFilter
+
+    stage = SignalFilter(**BAND)
+
+    def run() -> float:
+        start = perf_counter()
+        stage(signals()[0])
+        return (perf_counter() - start) * WINDOWS / (SAMPLES / TIME)
+
+    return run
+
+
+def scipy_whole() -> Callable[[], float]:
+    """The same by SciPy."""
+    import scipy.signal
+
+    sos = scipy.signal.butter(4, BAND["cutoff"], "bandpass", fs=250, output="sos")
+
+    def run() -> float:
+        start = perf_counter()
+        scipy.signal.sosfiltfilt(sos, signals()[0])
+        return (perf_counter() - start) * WINDOWS / (SAMPLES / TIME)
+
+    return run
+
+
+def braindecode_unfiltered() -> Callable[[], float]:
+    """braindecode's lazily loaded windows, which cannot be filtered, in a DataLoader."""
+    braindecode, mne = need("braindecode"), need("mne")
+    from torch.utils.data import DataLoader
+
+    info = mne.create_info(CHANNELS, 250.0, "eeg")
+    raws = [mne.io.RawArray(x * 1e-6, info, verbose=False) for x in signals()]
+    datasets = braindecode.datasets.BaseConcatDataset([braindecode.datasets.BaseDataset(raw) for raw in raws])
+    windows = braindecode.preprocessing.create_fixed_length_windows(
+        datasets, window_size_samples=TIME, window_stride_samples=TIME, drop_last_window=True, preload=False
+    )
+    loader = DataLoader(windows, BATCH, shuffle=True)
+
+    def run() -> float:
+        batches = iter(loader)
+        next(batches)
+        start = perf_counter()
+        for _ in range(WINDOWS // BATCH):
+            next(batches)
+        return perf_counter() - start
+
+    return run
+
+
+@benchmark("shuffled windows [8, 1024] of 16-bit recordings, zero phase, 512 of them")
+def shuffled_windows() -> Race:
+    peers = {"our filter over the whole, in order": sequential(), "scipy.signal.sosfiltfilt, in order": scipy_whole()}
+    try:
+        peers["braindecode, unfiltered"] = braindecode_unfiltered()
+    except ImportError:
+        pass
+    return Race(
+        ours=lazy_windows(),
+        peers=peers,
+        targets={"our filter over the whole, in order": within(4)},
+        threads=1,
+        self_timed=True,
+        rounds=3,
+    )
