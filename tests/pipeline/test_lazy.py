@@ -348,6 +348,17 @@ def test_it_pickles_without_what_it_computed():
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[17]["signal"], x)
 
 
+def test_recordings_that_were_dropped_leave_nothing_behind():
+    """States of a few recordings fit; the chains of the others are made again, and never take another's blocks."""
+    arrays = [noise(2, 3000, seed=seed) for seed in range(40)]
+    stages = Compose([STAGES["zero phase"], Detrend(), Window(length=100)])
+    dataset = SignalDataset(of_arrays(*arrays), stages, kind="numpy", whole="cache", state_nbytes=1)
+    wholes = [Compose(stages.stages[:2])(x) for x in arrays]
+    for row in np.random.default_rng(0).integers(0, len(dataset), 300).tolist():
+        number, window = divmod(row, 30)
+        assert equal(dataset[row]["signal"], wholes[number][:, 100 * window : 100 * window + 100])
+
+
 def test_the_grid_keeps_to_its_budget():
     assert grid_step(10_000_000, 1000, 1 << 20) * (1 << 20) >= 10_000_000 * 1000
     recordings = of_arrays(noise(2, 200_000))

@@ -82,7 +82,7 @@ class Carried(Stretches):
             if ahead > block:
                 parts += self._computed(block, ahead)
             else:
-                parts.append(self._cache.get((id(self), block)))
+                parts.append(self._cache.get((self.number, block)))
                 ahead = block + 1
                 if parts[-1] is None:  # has just been dropped by another thread
                     parts[-1:] = self._computed(block, ahead)
@@ -121,7 +121,7 @@ class Carried(Stretches):
     def _uncached(self, block: int, stop: int) -> int:
         """The block after those, from this one on, that have to be computed for results before `stop`."""
         first = block
-        while block < self._blocks and self._cache.get((id(self), block)) is None:
+        while block < self._blocks and self._cache.get((self.number, block)) is None:
             block += 1
             if block >= len(self._places) or self._places[block] >= stop:
                 break
@@ -153,7 +153,9 @@ class Carried(Stretches):
             rest = self._stage.flush(state)
             parts.append(y if rest is None else joined([y, rest], -1))
         for number, part in enumerate(parts):
-            self._cache.put((id(self), block + number), part.copy() if isinstance(part, np.ndarray) else part.clone())
+            self._cache.put(
+                (self.number, block + number), part.copy() if isinstance(part, np.ndarray) else part.clone()
+            )
         return parts
 
 
@@ -189,7 +191,7 @@ class Returning(Stretches):
                 if self._states is None:
                     self._states = self._pass_over()
         first, end = start // self._grid, max(-(-stop // self._grid), start // self._grid + 1)
-        parts: list[Any] = [self._cache.get((id(self), block)) for block in range(first, end)]
+        parts: list[Any] = [self._cache.get((self.number, block)) for block in range(first, end)]
         block = 0
         while block < len(parts):
             if parts[block] is not None:
@@ -211,7 +213,7 @@ class Returning(Stretches):
         y, _ = self._passes.backwards(forward, back[end - 1])
         parts = [y[..., n * self._grid : (n + 1) * self._grid] for n in range(end - block)]
         for number, part in enumerate(parts):
-            self._cache.put((id(self), block + number), part.copy())
+            self._cache.put((self.number, block + number), part.copy())
         return parts
 
     def _pass_over(self) -> tuple[Any, Any]:

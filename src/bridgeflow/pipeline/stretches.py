@@ -12,6 +12,8 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import replace
+from functools import cached_property
+from itertools import count
 from typing import Any, Protocol
 
 import numpy as np
@@ -69,6 +71,9 @@ class StretchCache:
                 self._nbytes -= int(oldest.nbytes)
 
 
+_NUMBERS = count()
+
+
 class Stretches(ABC):
     """A signal [channels, time] of which any stretch can be had.
 
@@ -79,6 +84,11 @@ class Stretches(ABC):
 
     spec: ArraySpec
     state_nbytes: int = 0
+
+    @cached_property
+    def number(self) -> int:
+        """Its own in this process, under which the cache keeps its stretches: an `id` may be another's later."""
+        return next(_NUMBERS)
 
     @property
     def length(self) -> int:
@@ -165,10 +175,10 @@ class Whole(Stretches):
 
     def read(self, start: int, stop: int) -> Any:
         """The stretch of the whole."""
-        y = self._cache.get(id(self))
+        y = self._cache.get(self.number)
         if y is None:
             with self._lock:
-                y = self._cache.get(id(self))
+                y = self._cache.get(self.number)
                 if y is None:
                     y = self._stage.apply(self._source.read(0, self._source.length))
                     if int(y.nbytes) > self._cache.max_nbytes:
@@ -176,5 +186,5 @@ class Whole(Stretches):
                             f"{type(self._stage).__name__} needs the whole recording, {int(y.nbytes):,} bytes, more "
                             f"than cache_nbytes={self._cache.max_nbytes:,}; raise it, or put the stage after Window"
                         )
-                    self._cache.put(id(self), y)
+                    self._cache.put(self.number, y)
         return y[..., start:stop]
