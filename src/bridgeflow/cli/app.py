@@ -332,6 +332,34 @@ def list_(
 
 
 @app.command()
+def info(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of recordings.", show_default=False)],
+    format: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option(help="Name of their format; by default what the suffix says.", show_default=False),
+    ] = None,
+    fs: Annotated[
+        Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option(help="Sampling rate in Hz, for files that do not say it.", show_default=False),
+    ] = None,
+    inside: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option(help="Path of the array inside HDF5 and Zarr files.", show_default=False),
+    ] = None,
+    time_axis: Annotated[int, typer.Option(help="The axis of time in arrays of HDF5 and Zarr files.")] = 0,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Say what recordings hold, one line each: channels, rates, units, length, events, gaps."""
+    with reporting_errors(as_json, debug):
+        from bridgeflow.cli.info import recording_facts, recording_line
+
+        options = {"format": format, "fs": fs, "inside": inside, "time_axis": time_axis}
+        facts = [recording_facts(file, options) for file in files]
+        say(as_json, {"recordings": facts}, [recording_line(one) for one in facts])
+
+
+@app.command()
 def schema(debug: Debug = False) -> None:
     """Print the JSON Schema of a configuration, for editors that complete and check."""
     with reporting_errors(True, debug):
