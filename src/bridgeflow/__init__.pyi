@@ -35,20 +35,36 @@ from .recordings import Recording as Recording
 from .recordings import Recordings as Recordings
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
+from .transforms import AddNoise as AddNoise
+from .transforms import BandStop as BandStop
+from .transforms import BaselineWander as BaselineWander
 from .transforms import Cast as Cast
+from .transforms import ChannelDropout as ChannelDropout
+from .transforms import ChannelShuffle as ChannelShuffle
+from .transforms import ChannelSymmetry as ChannelSymmetry
+from .transforms import Clip as Clip
 from .transforms import Clone as Clone
 from .transforms import Decimate as Decimate
 from .transforms import Detach as Detach
 from .transforms import Detrend as Detrend
+from .transforms import DropSamples as DropSamples
 from .transforms import Envelope as Envelope
 from .transforms import EventLabels as EventLabels
 from .transforms import EventWindow as EventWindow
+from .transforms import FrequencyMask as FrequencyMask
+from .transforms import Gain as Gain
 from .transforms import Hilbert as Hilbert
 from .transforms import Istft as Istft
 from .transforms import LeafTransform as LeafTransform
+from .transforms import MainsInterference as MainsInterference
 from .transforms import MedianFilter as MedianFilter
+from .transforms import OneOf as OneOf
 from .transforms import PeakRate as PeakRate
 from .transforms import Plan as Plan
+from .transforms import Polarity as Polarity
+from .transforms import Quantize as Quantize
+from .transforms import RandomApply as RandomApply
+from .transforms import RandomCrop as RandomCrop
 from .transforms import RandomWindow as RandomWindow
 from .transforms import Resample as Resample
 from .transforms import SavgolFilter as SavgolFilter
@@ -56,8 +72,13 @@ from .transforms import Scale as Scale
 from .transforms import Scipy as Scipy
 from .transforms import SharedView as SharedView
 from .transforms import SignalFilter as SignalFilter
+from .transforms import SomeOf as SomeOf
 from .transforms import Spectrogram as Spectrogram
+from .transforms import Speed as Speed
 from .transforms import Stft as Stft
+from .transforms import TimeMask as TimeMask
+from .transforms import TimeReverse as TimeReverse
+from .transforms import TimeShift as TimeShift
 from .transforms import ToArrow as ToArrow
 from .transforms import ToDevice as ToDevice
 from .transforms import ToNumpy as ToNumpy
@@ -70,12 +91,19 @@ from .transforms import WindowLabels as WindowLabels
 from .transforms import register as register
 
 __all__ = [
+    "AddNoise",
     "ArraySpec",
+    "BandStop",
+    "BaselineWander",
     "Batch",
     "BridgeflowError",
     "Cast",
     "Channel",
+    "ChannelDropout",
+    "ChannelShuffle",
+    "ChannelSymmetry",
     "Chunk",
+    "Clip",
     "Clone",
     "Compose",
     "ConfigError",
@@ -84,20 +112,29 @@ __all__ = [
     "Decimate",
     "Detach",
     "Detrend",
+    "DropSamples",
     "Envelope",
     "EventLabels",
     "EventWindow",
     "Exchange",
+    "FrequencyMask",
+    "Gain",
     "Hilbert",
     "Istft",
     "KeyNotFound",
     "LeafTransform",
     "Loader",
+    "MainsInterference",
     "Masked",
     "MedianFilter",
     "NoRoute",
+    "OneOf",
     "PeakRate",
     "Plan",
+    "Polarity",
+    "Quantize",
+    "RandomApply",
+    "RandomCrop",
     "RandomWindow",
     "Recording",
     "Recordings",
@@ -109,9 +146,14 @@ __all__ = [
     "SharedView",
     "SignalDataset",
     "SignalFilter",
+    "SomeOf",
     "Spectrogram",
+    "Speed",
     "Stft",
     "Streams",
+    "TimeMask",
+    "TimeReverse",
+    "TimeShift",
     "ToArrow",
     "ToDevice",
     "ToNumpy",

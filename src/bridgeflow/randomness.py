@@ -78,7 +78,7 @@ class Generators(Sequence[np.random.Generator]):
         self.rows = rows
         self.asked = False
         self._made: list[np.random.Generator | None] = [None] * len(rows)
-        self._whole: tuple[Generators, int] | None = None
+        self._origin: tuple[Generators, Sequence[int]] | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -92,9 +92,9 @@ class Generators(Sequence[np.random.Generator]):
             return [self[each] for each in range(*number.indices(len(self)))]
         made = self._made[number]
         if made is None:
-            if self._whole is not None:
-                batch, place = self._whole
-                made = batch[place]
+            if self._origin is not None:
+                batch, places = self._origin
+                made = batch[places[number]]
             else:
                 made = np.random.Generator(philox(self._seed, self._epoch, row=int(self.rows[number])))
             self._made[number] = made
@@ -127,9 +127,16 @@ class Generators(Sequence[np.random.Generator]):
 
     def one(self, number: int) -> Generators:
         """The same generators, of one sample alone; they go on where they are."""
-        alone = Generators(self._seed, self._epoch, [self.rows[number]], batched=False)
-        alone._whole = (self, number)
-        return alone
+        return self._part([number], batched=False)
+
+    def some(self, numbers: Sequence[int]) -> Generators:
+        """The same generators, of a batch of some of the samples; they go on where they are."""
+        return self._part(numbers, batched=True)
+
+    def _part(self, numbers: Sequence[int], *, batched: bool) -> Generators:
+        part = Generators(self._seed, self._epoch, [self.rows[number] for number in numbers], batched=batched)
+        part._origin = (self, numbers)
+        return part
 
 
 _CURRENT: ContextVar[Generators] = ContextVar("bridgeflow_generators")

@@ -101,7 +101,7 @@ def spellings(transform):
         yield {name: None}
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_what_check_accepts_is_valid(validator, folder, name):
     accepted = 0
     for transform in EXAMPLES[name]:
@@ -170,7 +170,7 @@ def type_is_right(name, field, value):
     return True
 
 
-@pytest.mark.parametrize("name", [name for name in registry.names() if name not in {"Compose", "Scipy"}])
+@pytest.mark.parametrize("name", sorted(set(registry.names()) - {"Compose", "Scipy", "RandomApply", "OneOf", "SomeOf"}))
 def test_types_are_valid_where_check_accepts_them(name):
     schema = config_schema()
     for field, one in schema["$defs"][name]["properties"].items():

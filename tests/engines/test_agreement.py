@@ -114,7 +114,7 @@ SHOWN_BY_DATA_ALONE = {"ragged lists", "lists with a null", "lists with a null i
 """Columns of which a plan may not know what a run meets: lengths of lists, and nulls that no statistics count."""
 
 STAGES = [
-    (name, transform.to_config()) for name in registry.names() if name != "Compose" for transform in EXAMPLES[name]
+    (name, transform.to_config()) for name in sorted(EXAMPLES) if name != "Compose" for transform in EXAMPLES[name]
 ]
 
 

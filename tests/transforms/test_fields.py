@@ -17,6 +17,7 @@ from bridgeflow import Compose
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal import Butter, Cheby1, Firwin, Notch
 from bridgeflow.transforms import Cast, Scale, SignalFilter, ToTensor, Transform, Welch, Window, registry
+from tests.transforms.augmentations import AUGMENTATIONS
 from tests.transforms.test_contracts import EXAMPLES
 
 
@@ -53,7 +54,13 @@ def dressed(value: Any) -> Iterator[Any]:
             yield np.array(value)
 
 
-TRANSFORMS = [one for name in registry.names() for one in EXAMPLES[name] if not isinstance(one, Compose)]
+TRANSFORMS = [
+    one
+    for examples in (EXAMPLES, AUGMENTATIONS)
+    for name in sorted(examples)
+    for one in examples[name]
+    if not isinstance(one, Compose)
+]
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda one: type(one).__name__)

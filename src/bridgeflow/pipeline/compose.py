@@ -103,6 +103,25 @@ class Compose(Transform):
             return opened(data, self.row[0][1], self.row[0][0])
         return data
 
+    # --- augmentation ---
+
+    @property
+    def random(self) -> bool:
+        """Whether any of the transforms is random; of plain callables nothing is known."""
+        return any(isinstance(stage, Transform) and stage.random for stage in self.stages)
+
+    def eval(self) -> Compose:
+        """The same pipeline for evaluation, without its augmentations.
+
+        `RandomCrop` stays, and takes the middle. Plain callables stay as they are.
+
+        >>> from bridgeflow import Gain, Scale
+        >>> Compose([Gain(db=(-6, 6)), Scale(scale=2.0)]).eval() == Compose([Scale(scale=2.0)])
+        True
+        """
+        stages = [stage.eval() if isinstance(stage, Transform) else stage for stage in self.stages]
+        return Compose([stage for stage in stages if stage is not None])
+
     # --- configuration ---
 
     def to_config(self) -> dict[str, Any]:

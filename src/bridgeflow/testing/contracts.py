@@ -21,6 +21,7 @@ import numpy as np
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import describe, kind_of, like, to_numpy
 from bridgeflow.errors import CannotStream, ConfigError, NoRoute
+from bridgeflow.randomness import seeded
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, describe_leaves, is_spec
@@ -76,13 +77,19 @@ def _default_samples(transform: Transform) -> list[Any]:
     refusals: list[str] = []
     for sample in (noise, torch.from_numpy(noise.copy())):
         try:
-            bare(copy.copy(sample) if isinstance(sample, np.ndarray) else sample.clone())
+            _run(bare, copy.copy(sample) if isinstance(sample, np.ndarray) else sample.clone())
         except NoRoute as error:
             refusals.append(str(error))
         else:
             samples.append(sample)
     assert samples, f"{type(transform).__name__} takes neither ndarrays nor tensors: {'; '.join(refusals)}"
     return samples
+
+
+def _run(transform: Transform, data: Any, rows: int | range = 0) -> Any:
+    """The result for a sample, or for a batch of rows, whose random numbers are those of its rows."""
+    with seeded(0, rows=rows):
+        return transform(data)
 
 
 def _for_one_array(transform: Transform) -> Transform:
@@ -169,9 +176,9 @@ def picklable(transform: Transform, sample: Any, tolerance: float) -> None:
     assert imported is cls, f"{cls.__module__}.{cls.__qualname__} cannot be imported, as a spawned worker will try to"
     fresh = pickle.loads(pickle.dumps(transform))
     before = pickle.dumps(fresh)
-    expected = transform(sample)
+    expected = _run(transform, sample)
     assert pickle.dumps(transform) == before, "a call has changed what is pickled"
-    _assert_same(pickle.loads(before)(sample), expected, what="the unpickled transform's result")
+    _assert_same(_run(pickle.loads(before), sample), expected, what="the unpickled transform's result")
 
 
 def configurable(transform: Transform, sample: Any, tolerance: float) -> None:
@@ -192,7 +199,7 @@ def keeps_promise(transform: Transform, sample: Any, tolerance: float) -> None:
     promised = transform.explain(sample).result
     if promised is UNKNOWN:
         return
-    actual = describe_leaves(transform(sample))
+    actual = describe_leaves(_run(transform, sample))
     promises, results = leaves_of(promised, is_spec), leaves_of(actual, is_spec)
     assert list(promises) == list(results), f"arrays at {list(results)} instead of the promised {list(promises)}"
     for place, spec in results.items():
@@ -202,7 +209,7 @@ def keeps_promise(transform: Transform, sample: Any, tolerance: float) -> None:
 def reads_only(transform: Transform, sample: Any, tolerance: float) -> None:
     """The input is as it was, even after every result over read-only memory has been written to."""
     before = _fingerprint(sample)
-    transform(sample)
+    _run(transform, sample)
     assert _fingerprint(sample) == before, "the input was modified"
     if {kind_of(array) for array in _arrays(sample).values()} != {"numpy"}:
         return
@@ -210,7 +217,7 @@ def reads_only(transform: Transform, sample: Any, tolerance: float) -> None:
         return  # the caller has promised not to write
     locked = map_leaves(_locked, sample, is_array)
     before = _fingerprint(locked)
-    for result in _arrays(transform(locked)).values():
+    for result in _arrays(_run(transform, locked)).values():
         _overwrite(result)
     assert _fingerprint(locked) == before, "a result shares read-only memory, and lets it be written to"
 
@@ -232,8 +239,8 @@ def _overwrite(result: Any) -> None:
 def repeatable(transform: Transform, sample: Any, tolerance: float) -> None:
     """The same call gives the same result; the first one, which learns the structure, too."""
     fresh = pickle.loads(pickle.dumps(transform))
-    first = fresh(sample)
-    _assert_same(fresh(sample), first, what="the second result")
+    first = _run(fresh, sample)
+    _assert_same(_run(fresh, sample), first, what="the second result")
 
 
 def nests(transform: Transform, sample: Any, tolerance: float) -> None:
@@ -244,24 +251,27 @@ def nests(transform: Transform, sample: Any, tolerance: float) -> None:
     if not isinstance(transform, LeafTransform) or not is_array(sample):
         return
     bare = _with_keys(transform, None)
-    alone = bare(sample)
+    alone = _run(bare, sample)
     if not is_array(alone):
         return
     data = {"one": sample, "more": [sample, (sample, "label")], "id": 3, "nothing": None}
-    nested = (_with_keys(transform, ("*",)) if bare.along_time else bare)(data)
+    nested = _run(_with_keys(transform, ("*",)) if bare.along_time else bare, data)
     if bare.along_time:
         try:
-            bare(data)
+            _run(bare, data)
         except ConfigError:
             pass
         else:
             raise AssertionError("it works along time, and takes several arrays that keys do not name")
-    _assert_same(nested, {"one": alone, "more": [alone, (alone, "label")]}, what="nested result")
+    if transform.random:  # each array has draws of its own
+        _assert_same(nested["one"], alone, what="nested result")
+    else:
+        _assert_same(nested, {"one": alone, "more": [alone, (alone, "label")]}, what="nested result")
     assert (type(nested), type(nested["more"]), type(nested["more"][1])) == (dict, list, tuple), (
         "containers changed their type"
     )
     assert (nested["id"], nested["nothing"], nested["more"][1][1]) == (3, None, "label"), "labels were touched"
-    keyed = _with_keys(transform, ("one",))(data)
+    keyed = _run(_with_keys(transform, ("one",)), data)
     _assert_same(keyed["one"], alone, what="selected result")
     assert keyed["more"] is data["more"], "keys=('one',) touched another array"
 
@@ -270,8 +280,8 @@ def thread_safe(transform: Transform, sample: Any, tolerance: float) -> None:
     """One object in many threads at once gives each the result that it gives alone."""
     fresh = pickle.loads(pickle.dumps(transform))
     with ThreadPoolExecutor(_THREADS) as pool:
-        results = list(pool.map(lambda _: fresh(sample), range(_THREADS)))
-    expected = transform(sample)
+        results = list(pool.map(lambda _: _run(fresh, sample), range(_THREADS)))
+    expected = _run(transform, sample)
     for result in results:
         _assert_same(result, expected, what=f"the result in one of {_THREADS} threads")
 
@@ -286,8 +296,8 @@ def batches(transform: Transform, sample: Any, tolerance: float) -> None:
     samples = [sample, sample[..., ::-1].copy() if isinstance(sample, np.ndarray) else sample.flip(-1), sample * 2]
     torch = loaded("torch")
     stack: Callable[[Any], Any] = np.stack if isinstance(sample, np.ndarray) or torch is None else torch.stack
-    together = _values(bare(stack(samples)))
-    apart = [_values(bare(one)) for one in samples]
+    together = _values(_run(bare, stack(samples), range(len(samples))))
+    apart = [_values(_run(bare, one, row)) for row, one in enumerate(samples)]
     if isinstance(together, ArraySpec):
         return
     _assert_equal(together, np.stack(apart), tolerance, "the batch")
@@ -306,7 +316,7 @@ def streams(transform: Transform, sample: Any, tolerance: float) -> None:
         except CannotStream:
             return
         raise AssertionError("it does not stream, and init_state() does not raise CannotStream")
-    whole = bare(sample)
+    whole = _run(bare, sample)
     if isinstance(_values(whole), ArraySpec):
         return
     axis = range(spec.ndim)[bare.time_axis]

@@ -1,5 +1,26 @@
 from .analytic import Envelope as Envelope
 from .analytic import Hilbert as Hilbert
+from .augment.amplitude import Clip as Clip
+from .augment.amplitude import Gain as Gain
+from .augment.amplitude import Polarity as Polarity
+from .augment.amplitude import Quantize as Quantize
+from .augment.channels import ChannelDropout as ChannelDropout
+from .augment.channels import ChannelShuffle as ChannelShuffle
+from .augment.channels import ChannelSymmetry as ChannelSymmetry
+from .augment.choices import OneOf as OneOf
+from .augment.choices import RandomApply as RandomApply
+from .augment.choices import SomeOf as SomeOf
+from .augment.masks import BandStop as BandStop
+from .augment.masks import DropSamples as DropSamples
+from .augment.masks import FrequencyMask as FrequencyMask
+from .augment.masks import TimeMask as TimeMask
+from .augment.noise import AddNoise as AddNoise
+from .augment.noise import BaselineWander as BaselineWander
+from .augment.noise import MainsInterference as MainsInterference
+from .augment.shifts import RandomCrop as RandomCrop
+from .augment.shifts import Speed as Speed
+from .augment.shifts import TimeReverse as TimeReverse
+from .augment.shifts import TimeShift as TimeShift
 from .base import LeafTransform as LeafTransform
 from .base import Transform as Transform
 from .cast import Cast as Cast
@@ -33,20 +54,36 @@ from .window import Window as Window
 from .window import WindowLabels as WindowLabels
 
 __all__ = [
+    "AddNoise",
+    "BandStop",
+    "BaselineWander",
     "Cast",
+    "ChannelDropout",
+    "ChannelShuffle",
+    "ChannelSymmetry",
+    "Clip",
     "Clone",
     "Decimate",
     "Detach",
     "Detrend",
+    "DropSamples",
     "Envelope",
     "EventLabels",
     "EventWindow",
+    "FrequencyMask",
+    "Gain",
     "Hilbert",
     "Istft",
     "LeafTransform",
+    "MainsInterference",
     "MedianFilter",
+    "OneOf",
     "PeakRate",
     "Plan",
+    "Polarity",
+    "Quantize",
+    "RandomApply",
+    "RandomCrop",
     "RandomWindow",
     "Resample",
     "SavgolFilter",
@@ -54,8 +91,13 @@ __all__ = [
     "Scipy",
     "SharedView",
     "SignalFilter",
+    "SomeOf",
     "Spectrogram",
+    "Speed",
     "Stft",
+    "TimeMask",
+    "TimeReverse",
+    "TimeShift",
     "ToArrow",
     "ToDevice",
     "ToNumpy",

@@ -164,6 +164,20 @@ class Transform(ABC):
         """
         return None
 
+    # --- augmentation ---
+
+    @property
+    def random(self) -> bool:
+        """Whether results depend on random numbers, from `bridgeflow.generators()`, as those of an augmentation do.
+
+        A subclass may say it as a class attribute: `random = True`.
+        """
+        return False
+
+    def eval(self) -> Transform | None:
+        """What is left of it in evaluation: itself, or `None` (no transform, to a `SignalDataset`) if it is random."""
+        return None if self.random else self
+
     # --- streaming ---
 
     @property

@@ -1,0 +1,47 @@
+from .amplitude import Clip as Clip
+from .amplitude import Gain as Gain
+from .amplitude import Polarity as Polarity
+from .amplitude import Quantize as Quantize
+from .base import Augmentation as Augmentation
+from .channels import ChannelDropout as ChannelDropout
+from .channels import ChannelShuffle as ChannelShuffle
+from .channels import ChannelSymmetry as ChannelSymmetry
+from .choices import OneOf as OneOf
+from .choices import RandomApply as RandomApply
+from .choices import SomeOf as SomeOf
+from .masks import BandStop as BandStop
+from .masks import DropSamples as DropSamples
+from .masks import FrequencyMask as FrequencyMask
+from .masks import TimeMask as TimeMask
+from .noise import AddNoise as AddNoise
+from .noise import BaselineWander as BaselineWander
+from .noise import MainsInterference as MainsInterference
+from .shifts import RandomCrop as RandomCrop
+from .shifts import Speed as Speed
+from .shifts import TimeReverse as TimeReverse
+from .shifts import TimeShift as TimeShift
+
+__all__ = [
+    "AddNoise",
+    "Augmentation",
+    "BandStop",
+    "BaselineWander",
+    "ChannelDropout",
+    "ChannelShuffle",
+    "ChannelSymmetry",
+    "Clip",
+    "DropSamples",
+    "FrequencyMask",
+    "Gain",
+    "MainsInterference",
+    "OneOf",
+    "Polarity",
+    "Quantize",
+    "RandomApply",
+    "RandomCrop",
+    "SomeOf",
+    "Speed",
+    "TimeMask",
+    "TimeReverse",
+    "TimeShift",
+]

@@ -1,0 +1,69 @@
+"""Every augmentation, with its options, for samples of two channels or more."""
+
+from __future__ import annotations
+
+from bridgeflow import (
+    AddNoise,
+    BandStop,
+    BaselineWander,
+    ChannelDropout,
+    ChannelShuffle,
+    ChannelSymmetry,
+    Clip,
+    DropSamples,
+    FrequencyMask,
+    Gain,
+    MainsInterference,
+    OneOf,
+    Polarity,
+    Quantize,
+    RandomApply,
+    RandomCrop,
+    Scale,
+    SomeOf,
+    Speed,
+    TimeMask,
+    TimeReverse,
+    TimeShift,
+    Transform,
+)
+
+AUGMENTATIONS: dict[str, list[Transform]] = {
+    "AddNoise": [
+        AddNoise(snr_db=(5.0, 30.0)),
+        AddNoise(snr_db=10.0, color="pink", per_channel=True),
+        AddNoise(snr_db=(0.0, 20.0), color="brown", p=0.5),
+    ],
+    "BandStop": [BandStop(fs=100.0, center=(5.0, 40.0), width=(2.0, 8.0)), BandStop(fs=100.0, center=20.0, width=4.0)],
+    "BaselineWander": [BaselineWander(fs=100.0, amplitude=(0.1, 1.0)), BaselineWander(fs=100.0, amplitude=1.0, p=0.5)],
+    "ChannelDropout": [ChannelDropout(rate=0.5), ChannelDropout(rate=0.2, p=0.5)],
+    "ChannelShuffle": [ChannelShuffle(), ChannelShuffle(p=0.5)],
+    "ChannelSymmetry": [ChannelSymmetry(pairs=((0, 1),)), ChannelSymmetry(pairs=((1, 0),), p=1.0)],
+    "Clip": [Clip(at=(0.2, 0.8)), Clip(at=0.5, p=0.5)],
+    "DropSamples": [DropSamples(rate=0.3, packet=4), DropSamples(rate=0.3, packet=3, fill="hold")],
+    "FrequencyMask": [FrequencyMask(width=(0, 2)), FrequencyMask(width=1, count=2, p=0.5)],
+    "Gain": [Gain(db=(-6.0, 6.0)), Gain(db=3.0, p=0.5), Gain(db=3.0, p=0.0)],
+    "MainsInterference": [
+        MainsInterference(fs=500.0, amplitude=(0.1, 1.0)),
+        MainsInterference(fs=500.0, amplitude=1.0, frequency=(59.5, 60.5), harmonics=3),
+    ],
+    "OneOf": [
+        OneOf(transforms=(Gain(db=6.0), Polarity(), TimeShift(max_shift=5))),
+        OneOf(transforms=(TimeReverse(), TimeShift(max_shift=5, mode="zero")), weights=(1.0, 3.0), p=0.7),
+    ],
+    "Polarity": [Polarity(), Polarity(p=1.0)],
+    "Quantize": [Quantize(bits=(3, 8)), Quantize(bits=4, p=0.5)],
+    "RandomApply": [
+        RandomApply(transforms=(AddNoise(snr_db=(5.0, 30.0)), Scale(scale=2.0))),
+        RandomApply(transforms=(TimeMask(length=5), OneOf(transforms=(TimeReverse(), ChannelShuffle()))), p=0.7),
+    ],
+    "RandomCrop": [RandomCrop(length=7), RandomCrop(length=20, p=0.5), RandomCrop(length=20, p=0.0)],
+    "SomeOf": [
+        SomeOf(transforms=(Gain(db=(-6.0, 6.0)), Polarity(p=1.0), Clip(at=0.5)), n=2),
+        SomeOf(transforms=(TimeReverse(p=1.0), TimeMask(length=3), DropSamples(rate=0.1)), n=(0, 3), p=0.9),
+    ],
+    "Speed": [Speed(), Speed(factors=(0.8, 1.25), p=0.5)],
+    "TimeMask": [TimeMask(length=(0, 10)), TimeMask(length=5, count=3, p=0.5)],
+    "TimeReverse": [TimeReverse(), TimeReverse(p=1.0)],
+    "TimeShift": [TimeShift(max_shift=9), TimeShift(max_shift=9, mode="zero"), TimeShift(max_shift=90, mode="reflect")],
+}
