@@ -1,3 +1,3 @@
-"""The version, where every room can read it: whatever writes files says in them what wrote them."""
+"""The version, which every file that is written names."""
 
 __version__ = "0.1.0"

@@ -131,14 +131,16 @@ _SOLE_CHUNK = views(
     apply=lambda x, s, o: sole_chunk(x),
 )
 
+_TENSOR = views(
+    "tensor",
+    "pyarrow.Tensor: the same memory",
+    when=lambda s, o: s.layout == "tensor" and s.dtype in SHARED_DTYPES,
+    then=lambda s, o: as_kind(s, "numpy", layout="strided"),
+    apply=lambda x, s, o: x.to_numpy(),
+)
+
 ARROW_TO_NUMPY = (
-    views(
-        "tensor",
-        "pyarrow.Tensor: the same memory",
-        when=lambda s, o: s.layout == "tensor" and s.dtype in SHARED_DTYPES,
-        then=lambda s, o: as_kind(s, "numpy", layout="strided"),
-        apply=lambda x, s, o: x.to_numpy(),
-    ),
+    _TENSOR,
     refuse(
         "dtype",
         "arrays have no counterpart of Arrow's {spec.dtype}",
@@ -391,13 +393,7 @@ NUMPY_TO_ARROW = (
 )
 
 ARROW_TO_ARROW = (
-    views(
-        "tensor",
-        "pyarrow.Tensor: the same memory as a fixed-shape tensor array",
-        when=lambda s, o: s.layout == "tensor" and s.dtype in SHARED_DTYPES,
-        then=lambda s, o: as_kind(s, "numpy", layout="strided"),
-        apply=lambda x, s, o: x.to_numpy(),
-    ),
+    _TENSOR,
     *NUMPY_TO_ARROW,
     _CHUNKED,
     _SOLE_CHUNK,

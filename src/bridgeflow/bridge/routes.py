@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache, lru_cache
 
-from bridgeflow.bridge import array_like, half, images, numpy_torch
+from bridgeflow.bridge import array_like, finish, half, images, numpy_torch
 from bridgeflow.bridge.dtypes import has_numpy_dtype
 from bridgeflow.bridge.rules import LISTS, Options, Route, Rule, Target, fold
 from bridgeflow.errors import CopyRefused
@@ -35,7 +35,7 @@ def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
         "array_like": array_like.ARRAY_LIKE_TO_NUMPY,
     }
     if source == target == "torch":
-        return numpy_torch.FINISH_TORCH
+        return finish.FINISH_TORCH
     if "arrow" in {source, target}:
         from bridgeflow.bridge import arrow_numpy
 
@@ -46,8 +46,8 @@ def rules(source: Kind, target: Target) -> tuple[Rule, ...]:
         into_numpy["arrow"] = arrow_numpy.ARROW_TO_NUMPY
     if target == "torch":
         before = () if source == "numpy" else into_numpy[source]
-        return before + numpy_torch.NUMPY_TO_TORCH + numpy_torch.FINISH_TORCH
-    return into_numpy[source] + half.HALF_TO_NUMPY + numpy_torch.FINISH_NUMPY
+        return before + numpy_torch.NUMPY_TO_TORCH + finish.FINISH_TORCH
+    return into_numpy[source] + half.HALF_TO_NUMPY + finish.FINISH_NUMPY
 
 
 def table() -> dict[tuple[Kind, Target], tuple[Rule, ...]]:

@@ -45,13 +45,7 @@ class TensorDictNode(DictNode):
     def take(self, data: Any, out: list[Any]) -> bool:
         if type(data) is not self.cls or (self.size is not None and len(list(data.keys())) != self.size):
             return False
-        for step, cls, index in self.leaves:
-            value = data.get(step, ABSENT)
-            if type(value) is not cls:
-                return False
-            if index >= 0:
-                out[index] = value
-        return all(child.take(data.get(step, ABSENT), out) for step, child in self.nodes)
+        return self._take(data.get, out)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         new = self._rebuild(lambda: data.clone(recurse=False))
@@ -83,13 +77,7 @@ class _Dataclass(NamedTupleNode):
     def take(self, data: Any, out: list[Any]) -> bool:
         if type(data) is not self.cls:
             return False
-        for step, cls, index in self.leaves:
-            value = getattr(data, step, ABSENT)
-            if type(value) is not cls:
-                return False
-            if index >= 0:
-                out[index] = value
-        return all(child.take(getattr(data, step, ABSENT), out) for step, child in self.nodes)
+        return self._take(partial(getattr, data), out)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         if beside:
@@ -147,15 +135,7 @@ class _Table(Node):
         names = data.schema.names
         if self.size is not None and len(names) != self.size:
             return False
-        for step, cls, index in self.leaves:
-            if names.count(step) != 1:
-                return False
-            value = data.column(step)
-            if type(value) is not cls:
-                return False
-            if index >= 0:
-                out[index] = value
-        return True
+        return self._take(lambda step, absent: data.column(step) if names.count(step) == 1 else absent, out)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         columns = dict(zip(data.schema.names, data.columns, strict=True))

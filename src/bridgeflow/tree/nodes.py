@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from bridgeflow.errors import DataError, at_place
@@ -115,6 +116,16 @@ class Node(ABC):
         """How the one child that matters is taken and put, if there is one alone, and it is a leaf."""
         return None
 
+    def _take(self, get: Callable[[Any, Any], Any], out: list[Any]) -> bool:
+        """`take` of the children that `get(step, default)` gives."""
+        for step, cls, index in self.leaves:
+            value = get(step, ABSENT)
+            if type(value) is not cls:
+                return False
+            if index >= 0:
+                out[index] = value
+        return not self.nodes or all(child.take(get(step, ABSENT), out) for step, child in self.nodes)
+
     def _new(self, data: Any, values: Sequence[Any], beside: Beside) -> Iterator[tuple[Any, Any]]:
         for step, index in self.written:
             yield step, values[index]
@@ -166,14 +177,7 @@ class DictNode(Node):
     def take(self, data: Any, out: list[Any]) -> bool:
         if type(data) is not self.cls or (self.size is not None and len(data) != self.size):
             return False
-        get = data.get
-        for step, cls, index in self.leaves:
-            value = get(step, ABSENT)
-            if type(value) is not cls:
-                return False
-            if index >= 0:
-                out[index] = value
-        return all(child.take(get(step, ABSENT), out) for step, child in self.nodes) if self.nodes else True
+        return self._take(data.get, out)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         new = self._copied(data)
@@ -325,13 +329,7 @@ class NamedTupleNode(TupleNode):
     def take(self, data: Any, out: list[Any]) -> bool:
         if type(data) is not self.cls:
             return False
-        for step, cls, index in self.leaves:
-            value = getattr(data, step)
-            if type(value) is not cls:
-                return False
-            if index >= 0:
-                out[index] = value
-        return all(child.take(getattr(data, step), out) for step, child in self.nodes)
+        return self._take(partial(getattr, data), out)
 
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         if beside:
