@@ -57,6 +57,18 @@ reveal_type(signal.savgol_filter(x, 5, 2))  # ndarray
 reveal_type(signal.fftconvolve(t, t))  # Tensor
 reveal_type(signal.welch(x)[1])  # ndarray
 
+reveal_type(low(x))  # ndarray
+reveal_type(low(t))  # Tensor
+reveal_type(low({"ecg": x}))  # dict
+reveal_type(low(anything))  # Any
+reveal_type(bf.Scale(scale=2.0)(t))  # Tensor
+reveal_type(bf.Resample(from_hz=4, to_hz=2)(x))  # ndarray
+reveal_type(bf.ToTensor()(x))  # Tensor
+reveal_type(bf.ToNumpy(copy="never")(t))  # ndarray
+reveal_type(bf.ToTensor()({"ecg": x, "label": 1}))  # dict
+reveal_type(bf.ToArrow()(x))  # Any
+reveal_type(bf.Compose([low])(x))  # Any
+
 bf.to_numpy([1.0, 2.0])
 signal.sosfilt(sos, [1.0, 2.0])
 signal.sosfilt(sos, anything)

@@ -14,7 +14,7 @@ from bridgeflow.ranges import Axis
 from bridgeflow.signal._axes import axis_of, is_in_place, parse_axis, permuted
 from bridgeflow.signal._input import require_strided
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import SameKindTransform
 
 __all__ = ["TimeTransform"]
 
@@ -23,7 +23,7 @@ Order = Sequence[int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeTransform(LeafTransform):
+class TimeTransform(SameKindTransform):
     """A transform of arrays along one axis, time; all other axes are rows, each treated alone.
 
     A subclass says what it does to rows [..., time]: `transform_rows` and `rows_spec`; `rows_exchanges` where the

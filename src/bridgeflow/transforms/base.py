@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from inspect import get_annotations
-from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar, overload
 
 from bridgeflow._plain import plain_parameter
 from bridgeflow.bridge import route
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, StageId
+from bridgeflow.signal._typing import SameKind
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
 from bridgeflow.transforms.plan import Plan, assumed, describe_leaves, opened_specs, select_specs
@@ -29,7 +30,7 @@ from bridgeflow.tree import parse_keys
 if TYPE_CHECKING:
     from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 
-__all__ = ["LeafTransform", "Transform", "is_leafwise"]
+__all__ = ["LeafTransform", "SameKindTransform", "Transform", "is_leafwise"]
 
 _Self = TypeVar("_Self", bound="Transform")
 
@@ -433,6 +434,21 @@ class LeafTransform(Transform):
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """Transform the selected arrays of a sample or batch; containers keep their type, the input stays as it is."""
         return self._runner((data, *more) if more else data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SameKindTransform(LeafTransform):
+    """A transform of arrays that stay what they are: an ndarray of an ndarray, a tensor of a tensor."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, data: SameKind, /) -> SameKind: ...
+        @overload
+        def __call__(self, data: dict[str, Any], /) -> dict[str, Any]: ...
+        @overload
+        def __call__(self, data: Any, /, *more: Any) -> Any: ...
+        def __call__(self, data: Any, /, *more: Any) -> Any: ...
 
 
 def is_leafwise(stage: object) -> TypeGuard[LeafTransform]:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.arithmetic import Dtype, OnOverflow, Rounding, cast_rule, caster, elementwise, made_of
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Cast"]
@@ -18,7 +18,7 @@ __all__ = ["Cast"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Cast(LeafTransform):
+class Cast(SameKindTransform):
     """Arrays in another element type, kind in = kind out; what does not fit is an error unless you say otherwise.
 
     Values that fit are converted as `ndarray.astype` and `Tensor.to` do it. Arrays that have the type already stay the

@@ -9,7 +9,7 @@ from bridgeflow.bridge import describe, kind_of, to_arrow
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import NoRoute
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Clone"]
@@ -17,7 +17,7 @@ __all__ = ["Clone"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Clone(LeafTransform):
+class Clone(SameKindTransform):
     """Arrays in memory of their own: same kind, writable (except Arrow's), and editing them leaves the source alone.
 
     Tensors keep their graph, as `Tensor.clone()` does; `Detach` cuts it. NumPy subclasses (masked arrays) stay

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, overload
 
 from bridgeflow.bridge import route
 from bridgeflow.bridge.rules import Target, parse_options
@@ -14,14 +14,31 @@ from bridgeflow.policy import parse_copy
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
 
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
 __all__ = ["CrossingTransform"]
+
+_Array = TypeVar("_Array")
+"""What arrays become."""
 
 _LISTS = ("list", "large_list", "list_view", "large_list_view", "jagged", "nested")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CrossingTransform(LeafTransform):
+class CrossingTransform(LeafTransform, Generic[_Array]):
     """A bridge function as a transform; the fields of a subclass, `keys` aside, are the options of the function."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __call__(self, data: np.ndarray[Any, Any] | torch.Tensor, /) -> _Array: ...
+        @overload
+        def __call__(self, data: dict[str, Any], /) -> dict[str, Any]: ...
+        @overload
+        def __call__(self, data: Any, /, *more: Any) -> Any: ...
+        def __call__(self, data: Any, /, *more: Any) -> Any: ...
 
     pointwise: ClassVar[bool] = True
     reads_only: ClassVar[bool] = True

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from bridgeflow.bridge import kind_of
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Detach"]
@@ -15,7 +15,7 @@ __all__ = ["Detach"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Detach(LeafTransform):
+class Detach(SameKindTransform):
     """Tensors without their graph, as views of the same memory; arrays of other kinds have none and stay as they are.
 
     Args:

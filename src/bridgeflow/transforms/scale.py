@@ -14,7 +14,7 @@ from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.arithmetic import FloatDtype, affine, affine_dtype, elementwise, made_of
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["Scale"]
@@ -22,7 +22,7 @@ __all__ = ["Scale"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Scale(LeafTransform):
+class Scale(SameKindTransform):
     """`scale * x + offset` for every sample: counts of a converter to physical units, kind in = kind out.
 
     The same meaning as `scale_factor` and `add_offset` in NetCDF, slope and intercept in DICOM, and `scale=`, `offset=`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bridgeflow.bridge import to_arrow
 from bridgeflow.bridge.rules import Target
@@ -16,7 +16,7 @@ __all__ = ["ToArrow"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ToArrow(CrossingTransform):
+class ToArrow(CrossingTransform[Any]):
     """Arrays as Arrow arrays over the same memory wherever that can be.
 
     One axis becomes a primitive array, `[B, ...]` a `FixedShapeTensorArray` of B rows, a 0-d value a scalar. Arrow

@@ -12,7 +12,7 @@ from bridgeflow.bridge.devices import available_device
 from bridgeflow.bridge.tracing import ACTIVE, record
 from bridgeflow.errors import ConfigError, NoRoute
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
 __all__ = ["ToDevice"]
@@ -20,7 +20,7 @@ __all__ = ["ToDevice"]
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ToDevice(LeafTransform):
+class ToDevice(SameKindTransform):
     """Tensors on another device; those that are there already stay the objects they are.
 
     The graph of a tensor that requires grad is kept. Arrays of other kinds have no device: put `ToTensor` before.

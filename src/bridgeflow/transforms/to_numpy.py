@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from bridgeflow.bridge import to_numpy
 from bridgeflow.bridge.rules import Target
@@ -12,12 +12,17 @@ from bridgeflow.ranges import Fill
 from bridgeflow.transforms.crossing import CrossingTransform
 from bridgeflow.transforms.registry import register
 
+if TYPE_CHECKING:
+    import numpy as np
+
 __all__ = ["ToNumpy"]
+
+_Result: TypeAlias = "np.ndarray[Any, Any]"
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ToNumpy(CrossingTransform):
+class ToNumpy(CrossingTransform[_Result]):
     """Arrays as ndarrays: views of the same memory wherever that can be, dtypes kept.
 
     Args:

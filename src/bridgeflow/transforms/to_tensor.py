@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from bridgeflow.bridge import to_tensor
 from bridgeflow.bridge.rules import Target
@@ -12,12 +12,17 @@ from bridgeflow.ranges import Fill
 from bridgeflow.transforms.crossing import CrossingTransform
 from bridgeflow.transforms.registry import register
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = ["ToTensor"]
+
+_Result: TypeAlias = "torch.Tensor"
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ToTensor(CrossingTransform):
+class ToTensor(CrossingTransform[_Result]):
     """Arrays as tensors: views of the same memory wherever that can be, dtypes kept, values never rescaled.
 
     torchvision's `ToTensor` is another thing: it divides 8-bit values by 255, turns `[H, W, C]` into `[C, H, W]`,
