@@ -442,3 +442,43 @@ class TestReadOnlyMemory:
         dataset = SignalDataset(path, Doubled(), kind="numpy")
         assert dataset.batch(slice(0, 2))["ecg"].tolist() == (2 * np.arange(16.0).reshape(2, 8)).tolist()
         assert seen[-1] == (not declared)
+
+
+SWAPPED = {
+    "float32": np.arange(6, dtype=">f4").reshape(3, 2),
+    "complex64": np.arange(6, dtype=">c8").reshape(3, 2),
+    "int16": np.arange(3, dtype=">i2"),
+    "datetime64[s]": np.array(["2020-01-01", "2021-01-01", "2022-01-01"], ">M8[s]"),
+    "text": np.array(["a", "b", "c"], ">U1"),
+    "record": np.array([(1.0,), (2.0,), (3.0,)], [("a", ">f4")]),
+}
+
+
+@pytest.mark.parametrize("transform", [None, Clone(keys="x"), lambda sample: sample], ids=["none", "own", "plain"])
+@pytest.mark.parametrize("name", SWAPPED)
+def test_columns_of_swapped_bytes_are_native_in_samples_and_batches(name: str, transform: Any):
+    column = SWAPPED[name]
+    dataset = SignalDataset({"x": column}, transform, kind="numpy")
+    expected = column.astype(column.dtype.newbyteorder("="))[:2]
+    for batch in (dataset.batch([0, 1]), dataset.batch([1, 0]), collate([dataset[0], dataset[1]]), dataset.batch([0])):
+        assert batch["x"].dtype.isnative
+        assert batch["x"].dtype == expected.dtype
+    assert (
+        dataset.batch([0, 1])["x"].tobytes() == collate([dataset[0], dataset[1]])["x"].tobytes() == expected.tobytes()
+    )
+    assert dataset[1]["x"].dtype == expected.dtype
+
+
+@pytest.mark.filterwarnings("ignore:ComplexHalf support:UserWarning")
+@pytest.mark.parametrize("kind", ["torch", "numpy"])
+@pytest.mark.parametrize("dtype", [torch.complex32, torch.complex64, torch.complex128, torch.float16, torch.bfloat16])
+def test_element_types_of_tensors_stay_or_are_refused(kind: Any, dtype: torch.dtype):
+    column = torch.zeros(3, 2, dtype=dtype)
+    if dtype is torch.complex32:
+        with pytest.raises(DataError, match=r"column 'x': .*neither NumPy nor Arrow has complex32 .*torch\.complex64"):
+            SignalDataset({"x": column}, kind=kind)
+        return
+    dataset = SignalDataset({"x": column}, kind=kind)
+    for values in (dataset.batch([0, 1])["x"], dataset[0]["x"]):
+        widened = torch.float32 if kind == "numpy" and dtype is torch.bfloat16 else dtype
+        assert torch.as_tensor(values).dtype == widened

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from bridgeflow.bridge import describe, kind_of, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import at
-from bridgeflow.errors import BridgeflowError, StageId
+from bridgeflow.errors import BridgeflowError, NoRoute, StageId
 from bridgeflow.io.base import Columns, Reader, pick_columns
 from bridgeflow.io.columns import Nulls, column_spec
 from bridgeflow.io.files import data_error
@@ -143,7 +143,10 @@ def _arrow_or_numpy(x: Any) -> Any:
         return x.combine_chunks()
     if kind_of(x) == "capsule":
         return _imported(x, None).column(0).combine_chunks()
-    if describe(x).dtype.startswith(_NARROW):  # NumPy would have to widen them
+    dtype = describe(x).dtype
+    if dtype == "complex32":
+        raise NoRoute("dtype", "neither NumPy nor Arrow has complex32", "pass x.to(torch.complex64): equal values")
+    if dtype.startswith(_NARROW):  # NumPy would have to widen them
         return x if isinstance(x, np.ndarray) else to_arrow(x)
     return to_numpy(x)
 

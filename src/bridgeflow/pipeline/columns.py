@@ -88,6 +88,8 @@ class ColumnFetcher:
         nulls = "error" if is_array and self.nulls != "mask" else self.nulls  # an ndarray has none
         if self.kind == "torch":
             return to_tensor(column, nulls=nulls, ragged=ragged, writable=writable)
+        if is_array and not column.dtype.isnative:  # samples and batches have the byte order that stacking gives
+            column = column.astype(column.dtype.newbyteorder("="))
         if is_array and (column.dtype.isbuiltin == 2 or (nulls == "error" and column.flags.writeable >= writable)):
             return column  # of ml_dtypes, or what `to_numpy` would give
         return to_numpy(column, nulls=nulls, ragged=ragged, writable=True if writable else None)

@@ -43,7 +43,8 @@ class SignalDataset:
     the file is `[8, 1024]` in a sample; one number per row is a tensor without axes, so name the signals with `keys` in
     a transform that works along an axis. Lists are rows of their own length. Text, structures and whatever else has no
     place in an array are plain Python values, and lists of them in a batch. Memory is yours to write to, and is shared
-    with neither the file nor another batch; where nothing has to be converted, it is a view of the mapped file.
+    with neither the file nor another batch; where nothing has to be converted, it is a view of the mapped file. Element
+    types stay as they are, in this machine's byte order; complex32, which neither NumPy nor Arrow has, is refused.
 
     Batch and samples have equal numbers, bit for bit on a CPU.
 
