@@ -348,8 +348,8 @@ def test_it_pickles_without_what_it_computed():
     assert torch.equal(pickle.loads(pickle.dumps(dataset))[17]["signal"], x)
 
 
-def test_recordings_that_were_dropped_leave_nothing_behind():
-    """States of a few recordings fit; the chains of the others are made again, and never take another's blocks."""
+def test_recordings_that_were_dropped_leave_no_blocks():
+    """States of a few recordings fit; the chains of the others are built again, and never take another's blocks."""
     arrays = [noise(2, 3000, seed=seed) for seed in range(40)]
     stages = Compose([STAGES["zero phase"], Detrend(), Window(length=100)])
     dataset = SignalDataset(of_arrays(*arrays), stages, kind="numpy", whole="cache", state_nbytes=1)

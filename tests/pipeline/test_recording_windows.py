@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -80,10 +81,26 @@ def test_windows_around_events(stages):
         assert (dataset[row]["event"], dataset[row]["start"]) == (text, round((onset - 0.2) * 100))
 
 
-def test_events_behind_a_gap_lie_where_time_says():
+def test_events_after_a_gap_lie_where_time_says():
     one = recording(2000, segments={"signal": [(0, 1000), (1000, 2000)]}, events=[(12.0, 1.0, "beat")])
     dataset = SignalDataset([one], EventWindow(event="beat", start=0, stop=1))
     assert dataset[0]["start"] == 1200
+
+
+def test_recordings_of_different_rates_come_to_one():
+    rates = (250, 500.0, Fraction(1000, 3))
+    recordings = [Recording.from_arrays(noise(2, 5000), fs=fs, id=str(fs)) for fs in rates]
+    dataset = SignalDataset(recordings, Compose([Resample(to_hz=100), BAND, Window(length="2 s")]), kind="numpy")
+    row = 0
+    for source, fs in zip(recordings, ("250", "500", "1000/3"), strict=True):
+        whole = BAND(Resample(from_hz=fs, to_hz=100)(source.columns["signal"].read(0, 5000)))
+        for begin in range(0, whole.shape[-1] - 199, 200):
+            assert np.array_equal(dataset[row]["signal"], whole[:, begin : begin + 200])
+            row += 1
+    assert row == len(dataset)
+    with pytest.raises(ConfigError, match="from_hz is needed"):
+        Resample(to_hz=100)(noise(2, 100))
+    assert not Resample(to_hz=100).streams
 
 
 def test_random_windows_belong_to_rows_and_epochs():

@@ -42,8 +42,9 @@ class ChainSettings:
 
 def spec_after(stage: LeafTransform, spec: ArraySpec) -> ArraySpec:
     """What a continuous stage makes of a whole recording [channels, time]."""
-    made = stage.out_spec(spec)
-    return made if made.fs is not None or spec.fs is None else made.fresh(fs=spec.fs * float(stage.rate_factor))
+    stage = stage.at_rate(spec.fs)
+    result = stage.out_spec(spec)
+    return result if result.fs is not None or spec.fs is None else result.fresh(fs=spec.fs * float(stage.rate_factor))
 
 
 def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) -> Stretches:
@@ -52,6 +53,7 @@ def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) 
     Raises:
         CannotStream: the stage needs the whole recording, and that is refused.
     """
+    stage = stage.at_rate(source.spec.fs)
     spec, ndim = spec_after(stage, source.spec), source.spec.ndim
     core = stage.core_axes(ndim)
     if core is not None and ndim - 1 not in core:

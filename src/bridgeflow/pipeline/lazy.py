@@ -176,9 +176,9 @@ class RecordingWindows:
             for name, plan in self._plan(recording).items()
         }
         if len({len(one) for one in places.values()}) > 1:
-            told = ", ".join(f"{name} {len(one)}" for name, one in places.items())
+            counts = ", ".join(f"{name} {len(one)}" for name, one in places.items())
             raise DataError(
-                f"{recording.id}: columns are cut into different numbers of windows ({told}); "
+                f"{recording.id}: columns are cut into different numbers of windows ({counts}); "
                 "give lengths and hops of the same duration"
             )
         return places
@@ -188,7 +188,7 @@ class RecordingWindows:
         between two gaps.
         """
         column = recording.columns[name]
-        found = []
+        segments = []
         for number, (first, end) in enumerate(column.segments):
             spec = Recorded(column, (first, end), name).spec
             try:
@@ -197,8 +197,8 @@ class RecordingWindows:
                 if len(column.segments) == 1:
                     raise
                 spec = spec.with_time(0)
-            found.append(Segment(spec.time or 0, spec.fs or column.fs, _onset(column, number)))
-        return found
+            segments.append(Segment(spec.time or 0, spec.fs or column.fs, _onset(column, number)))
+        return segments
 
     def _plan(self, recording: RecordingLike) -> dict[str, ColumnPlan]:
         """What happens to each column of a recording."""
@@ -264,14 +264,14 @@ class RecordingWindows:
 
     def digest(self) -> str:
         """What tells these windows from others: recordings, their lengths, and the stages up to the windows."""
-        told = hashlib.sha256(repr((self._row[: self.stages], self.rows)).encode())
+        digest = hashlib.sha256(repr((self._row[: self.stages], self.rows)).encode())
         for number in range(len(self.recordings)):
             recording = self.recordings[number]
             lengths = {name: column.segments for name, column in recording.columns.items()}
-            told.update(repr((recording.id, lengths, len(next(iter(self._places[number].values()))))).encode())
+            digest.update(repr((recording.id, lengths, len(next(iter(self._places[number].values()))))).encode())
         if self._chosen is not None:
-            told.update(self._chosen.tobytes())
-        return told.hexdigest()[:32]
+            digest.update(self._chosen.tobytes())
+        return digest.hexdigest()[:32]
 
     def fetch(self, rows: Any, key: tuple[int, int] = (0, 0)) -> SampleSet:
         """The windows of these rows, before the stages that see one window.

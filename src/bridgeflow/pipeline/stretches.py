@@ -116,8 +116,8 @@ class Recorded(Stretches):
         """The samples themselves."""
         x = self._column.read(self._first + start, self._first + stop)
         if tuple(x.shape) != (*self.spec.shape[:-1], stop - start):
-            wanted = [*self.spec.shape[:-1], stop - start]
-            raise DataError(f"{self._place}: samples {start} to {stop} must be {wanted}, got {list(x.shape)}")
+            shape = [*self.spec.shape[:-1], stop - start]
+            raise DataError(f"{self._place}: samples {start} to {stop} must be {shape}, got {list(x.shape)}")
         return x
 
 

@@ -96,16 +96,16 @@ class AtEvents(NamedTuple):
     @classmethod
     def of(cls, cut: EventWindow, segments: Sequence[Segment], events: Events) -> AtEvents:
         """Those of the events that match, as far as they lie in a segment."""
-        length, found = cut.window_samples(segments[0].fs if segments else 1.0), []
+        length, matches = cut.window_samples(segments[0].fs if segments else 1.0), []
         for onset, text in zip(events.onsets, events.texts, strict=True):
             if not any(fnmatchcase(text, pattern) for pattern in cut.event):
                 continue
             for number, (samples, fs, before) in enumerate(segments):
                 begin = round((onset + cut.start - before) * fs)
                 if begin >= 0 and begin + length <= samples:
-                    found.append((number, begin, text))
+                    matches.append((number, begin, text))
                     break
-        numbers, begins, texts = zip(*found, strict=True) if found else ((), (), ())
+        numbers, begins, texts = zip(*matches, strict=True) if matches else ((), (), ())
         return cls(length, np.array(numbers, np.int32), np.array(begins, np.int64), tuple(texts))
 
     def __len__(self) -> int:

@@ -349,6 +349,10 @@ class LeafTransform(Transform):
         """
         return Reach(0, 0) if self.pointwise else None
 
+    def at_rate(self, fs: float | None) -> LeafTransform:
+        """The transform for recordings of this rate: itself, unless a rate was left to them."""
+        return self
+
     @property
     def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
         """A recursive filter that runs forwards and backwards, and the distance of the samples that are kept of it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -36,6 +36,11 @@ __all__ = ["Decimate", "Resample"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
+_NO_RATE: Final = "from_hz is needed for data that do not know their sampling rate, and only recordings do; give it"
+
+_FINEST_RATE: Final = 1_000_000
+"""The largest denominator of a rate that recordings have as a float."""
+
 
 @register
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +53,8 @@ class Resample(GapTransform, LiveTransform):
 
     Args:
         from_hz: sampling rate of the data in Hz: a number, or a fraction as text, `"1000/3"`. Where the data know
-            theirs, it must be this one.
-        to_hz: sampling rate wanted, likewise.
+            theirs, it must be this one; `None` for recordings, each of which knows its own.
+        to_hz: sampling rate of the result, likewise.
         window: of the anti-alias filter: a name that `scipy.signal.get_window` knows, name and parameters, or the taps
             at the common multiple of both rates.
         padtype: how a recording goes on beyond its ends, as for `resample_poly`; `"constant"` and `"edge"` stream.
@@ -69,7 +74,7 @@ class Resample(GapTransform, LiveTransform):
     (2, 48000)
     """
 
-    from_hz: Rate
+    from_hz: Rate | None = None
     to_hz: Rate
     window: str | tuple[str | Finite, ...] = ("kaiser", 5.0)
     padtype: Extension = "constant"
@@ -77,28 +82,53 @@ class Resample(GapTransform, LiveTransform):
     nonfinite: Gaps = "raise"
 
     def __post_init__(self) -> None:
-        self.live.prepare()
+        if self.from_hz is None:
+            parse_rate(self.to_hz, field="to_hz")
+        else:
+            self.live.prepare()
+
+    @property
+    def _ratio(self) -> tuple[int, int]:
+        if self.from_hz is None:
+            raise ConfigError(f"Resample: {_NO_RATE}", field="from_hz")
+        return rate_ratio(self.from_hz, self.to_hz)
+
+    def at_rate(self, fs: float | None) -> Resample:
+        """The same for data of this rate, where none was said."""
+        if self.from_hz is not None or fs is None:
+            return self
+        return replace(self, from_hz=str(Fraction(fs).limit_denominator(_FINEST_RATE)))
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Choices that need samples which have not come yet, and a rate that is not known."""
+        return f"Resample: {_NO_RATE}" if self.from_hz is None else super().stream_obstacle
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input, at most."""
+        return 0 if self.from_hz is None else super().latency
 
     @cached_property
     def live(self) -> Resampler:
         """The resampler at work."""
-        up, down = rate_ratio(self.from_hz, self.to_hz)
+        up, down = self._ratio
         return Resampler(up=up, down=down, window=self.window, padtype=self.padtype, cval=self.cval)
 
     @property
     def rate_factor(self) -> Fraction:
         """Samples that come out for one that goes in."""
-        return Fraction(*rate_ratio(self.from_hz, self.to_hz))
+        return Fraction(*self._ratio)
 
     def sources(self, first: int, count: int) -> tuple[Array, Array]:
         """The samples around the instant of each place, and those passed over since the place before."""
-        up, down = rate_ratio(self.from_hz, self.to_hz)
+        up, down = self._ratio
         centre = 0 if self.live.plan is None else self.live.plan.centre
         return places_of(first, count, up, down, centre)
 
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Another length in new memory, at the rate wanted; integers and booleans as float64."""
-        if spec.fs is not None and parse_rate(spec.fs, field="fs") != parse_rate(self.from_hz, field="from_hz"):
+        if spec.fs is not None and self.from_hz is not None and spec.fs != float(parse_rate(self.from_hz, field="fs")):
             raise ConfigError(f"Resample: from_hz={self.from_hz!r}, but the data have {spec.fs:g} Hz", field="from_hz")
         return replace(self.live.out_spec(spec), fs=float(parse_rate(self.to_hz, field="to_hz")))
 
