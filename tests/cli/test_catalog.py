@@ -12,7 +12,7 @@ from bridgeflow import __version__
 from bridgeflow.cli.app import app
 from bridgeflow.cli.catalog import describe
 from bridgeflow.io import all_formats
-from bridgeflow.signal.scipy_call import FUNCTIONS
+from bridgeflow.signal.scipy_list import FUNCTIONS
 from bridgeflow.transforms import registry
 
 

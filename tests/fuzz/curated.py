@@ -107,7 +107,7 @@ def values_of(hint: Any) -> list[Any]:
 
 def calls(function: str) -> Iterator[Call]:
     """Every option alone with all data, every pair of options with some."""
-    from bridgeflow.signal.scipy_call import FUNCTIONS
+    from bridgeflow.signal.scipy_list import FUNCTIONS
     from tests.fuzz.stages import CALLS
 
     if function in NAMED:
@@ -239,7 +239,8 @@ def shortly(call: Call) -> str:
 @cache
 def _runner(function: str) -> Callable[[Any, dict[str, Any]], object]:
     from bridgeflow import signal as named
-    from bridgeflow.signal.scipy_call import FUNCTIONS, ScipyCall
+    from bridgeflow.signal.scipy_call import ScipyCall
+    from bridgeflow.signal.scipy_list import FUNCTIONS
 
     if function not in NAMED:
         FUNCTIONS[function].find()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bridgeflow.signal.scipy_call import FUNCTIONS
+from bridgeflow.signal.scipy_list import FUNCTIONS
 from tests.fuzz.odd_values import VALUES
 
 Stage = dict[str, Any]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bridgeflow.signal.scipy_call import FUNCTIONS
+from bridgeflow.signal.scipy_list import FUNCTIONS
 from tests.fuzz.curated import fuzz
 
 

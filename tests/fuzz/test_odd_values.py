@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import pytest
 
 from bridgeflow.ranges import Range
-from bridgeflow.signal.scipy_call import FUNCTIONS
+from bridgeflow.signal.scipy_list import FUNCTIONS
 from bridgeflow.transforms import fields, registry
 from tests.fuzz.odd_values import outcomes
 from tests.fuzz.stages import CALLS, STAGES, stages

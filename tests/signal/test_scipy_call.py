@@ -19,7 +19,9 @@ from bridgeflow import signal
 from bridgeflow.bridge import describe, to_arrow, to_numpy
 from bridgeflow.errors import ConfigError, DataError, NoRoute
 from bridgeflow.ranges import Length, NonNegative
-from bridgeflow.signal.scipy_call import FUNCTIONS, Option, ScipyCall
+from bridgeflow.signal.scipy_call import ScipyCall
+from bridgeflow.signal.scipy_list import FUNCTIONS
+from bridgeflow.signal.scipy_options import Option
 
 # Options for each function, the required ones at least.
 CASES: dict[str, list[dict[str, Any]]] = {

@@ -149,3 +149,11 @@ def test_factors_are_finite_numbers(fields: dict[str, Any]):
 def test_a_dtype_is_a_float():
     with pytest.raises(ValueError, match="Scale: dtype must be one of 'float16'"):
         Scale(dtype="int16")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "complex64"])
+@pytest.mark.parametrize("scale", [1e300, 1e38, -1e300])
+def test_what_overflows_is_infinite_as_in_torch(dtype, scale):
+    x = np.array([0, 1, 1e4]).astype(dtype) if dtype == "int16" else np.array([0, 1, 1e30]).astype(dtype)
+    y = Scale(scale=scale, offset=scale)(x)
+    np.testing.assert_array_equal(y, Scale(scale=scale, offset=scale)(torch.from_numpy(x)).numpy())

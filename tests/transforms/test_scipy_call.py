@@ -11,9 +11,10 @@ import scipy.signal
 import torch
 
 from bridgeflow import Compose, Scipy, Transform, Window
+from bridgeflow.bridge import describe
 from bridgeflow.config.load import parse_job
-from bridgeflow.errors import CannotStream, ConfigError
-from bridgeflow.signal.scipy_call import FUNCTIONS
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError
+from bridgeflow.signal.scipy_list import FUNCTIONS
 from bridgeflow.testing import check_transform
 
 ALL = [
@@ -119,3 +120,38 @@ def test_obstacles():
         ALL[0].init_state(None)
     with pytest.raises(CannotStream, match="cut windows first"):
         ALL[6].init_state(None)
+
+
+def _outcome(run):
+    try:
+        return tuple(run().shape)
+    except BridgeflowError:
+        return "refused"
+
+
+@pytest.mark.parametrize("samples", [1, 4, 9, 10, 26, 27, 28, 60])
+@pytest.mark.parametrize(
+    ("function", "options"),
+    [
+        ("signal.filtfilt", {"b": (0.5,), "a": (1.0, -0.5)}),
+        ("signal.filtfilt", {"b": (1.0, 0.5, 0.2), "a": (1.0,), "padtype": None}),
+        ("signal.filtfilt", {"b": (0.5,), "a": (1.0, -0.5), "padtype": "even", "padlen": 4}),
+        ("signal.filtfilt", {"b": (0.5,), "a": (1.0, -0.5), "method": "gust", "irlen": 20}),
+        ("signal.filtfilt", {"b": (1.0,), "a": (1.0, -1.0), "method": "gust"}),
+        ("signal.decimate", {"q": 13}),
+        ("signal.decimate", {"q": 1 << 20}),
+        ("signal.decimate", {"q": 2, "n": 3}),
+        ("signal.decimate", {"q": 2, "n": 3, "zero_phase": False}),
+        ("signal.decimate", {"q": 2, "n": 8, "ftype": "fir"}),
+    ],
+    ids=str,
+)
+def test_what_is_planned_is_what_runs(function, options, samples):
+    transform, x = Scipy(function, **options), np.random.default_rng(0).standard_normal((2, samples))
+    assert _outcome(lambda: transform.out_spec(describe(x))) == _outcome(lambda: transform(x))
+
+
+@pytest.mark.parametrize(("b", "a"), [((1.0,), (1.0, -1.0)), ((1.0,), (2.0,)), ((1.0,), (1.0, 0.0, -1.0))])
+def test_filtfilt_without_a_steady_state_is_refused_when_built(b, a):
+    with pytest.raises(ConfigError, match="state to start from"):
+        Scipy("signal.filtfilt", b=b, a=a)

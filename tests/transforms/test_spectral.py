@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -128,3 +129,17 @@ def test_data_that_do_not_fit():
         Welch(nperseg=16)(noise(5))
     with pytest.raises(DataError, match="9 frequencies, slices"):
         Istft(**SAME).out_spec(describe(noise(5, 7)))
+
+
+@pytest.mark.parametrize("slices", [0, 1, 2, 3, 10])
+@pytest.mark.parametrize("k1", [None, 1, 8, 9, 100])
+@pytest.mark.parametrize("hop", [4, 8])
+def test_istft_plans_what_it_runs(slices, k1, hop):
+    transform, x = Istft(fs=100.0, hop=hop, nperseg=16, k1=k1), np.ones((9, slices), complex)
+    try:
+        planned = tuple(transform.out_spec(describe(x)).shape)
+    except DataError as error:
+        with pytest.raises(DataError, match=re.escape(str(error))):
+            transform(x)
+    else:
+        assert transform(x).shape == planned

@@ -23,7 +23,7 @@ def describe(name: str) -> dict[str, Any]:
     ['keys']
     """
     from bridgeflow.io import all_formats
-    from bridgeflow.signal.scipy_call import FUNCTIONS
+    from bridgeflow.signal.scipy_list import FUNCTIONS
     from bridgeflow.transforms import registry
 
     if name in registry.names():
@@ -37,7 +37,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def _transform(name: str) -> dict[str, Any]:
-    from bridgeflow.signal.scipy_call import FUNCTIONS
+    from bridgeflow.signal.scipy_list import FUNCTIONS
     from bridgeflow.transforms import registry
 
     cls = registry.lookup(name)
@@ -73,7 +73,7 @@ def _format(name: str) -> dict[str, Any]:
 
 def _function(name: str) -> dict[str, Any]:
     from bridgeflow.ranges import range_words
-    from bridgeflow.signal.scipy_call import FUNCTIONS
+    from bridgeflow.signal.scipy_list import FUNCTIONS
     from bridgeflow.transforms.fields import hint_schema
 
     entry = FUNCTIONS[name]

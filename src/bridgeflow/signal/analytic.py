@@ -14,6 +14,7 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import words
 from bridgeflow.ranges import hold, whole_number
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._chunks import count, count_rows, join
 from bridgeflow.signal._input import prepare
@@ -34,6 +35,7 @@ Residual: TypeAlias = Literal["lowpass", "all"]
 def hilbert(x: SameKind, N: int | None = ..., axis: int = ...) -> SameKind: ...
 @overload
 def hilbert(x: Any, N: int | None = ..., axis: int = ...) -> Any: ...
+@names_arguments
 def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
     """The analytic signal along one axis, as `scipy.signal.hilbert` gives it: x, and its quadrature as imaginary part.
 
@@ -93,6 +95,7 @@ def envelope(
     residual: Residual | None = ...,
     axis: int = ...,
 ) -> Any: ...
+@names_arguments
 def envelope(
     z: Any,
     bp_in: Band = (1, None),

@@ -339,7 +339,7 @@ def zero_phase_delay(taps: NDArray[np.float64]) -> int:
 
 def steady_state(taps: NDArray[np.float64], x: Any, settings: Pass) -> Any:
     """The state [..., n - 1] of rows that have seen the first sample of x [..., T], T > 0, forever."""
-    ones = np.ascontiguousarray(np.cumsum(taps[:0:-1])[::-1])
+    ones = np.cumsum(taps[:0:-1])[::-1].copy()
     first = x[..., :1]
     units = _units(first, settings)
     if isinstance(x, np.ndarray):
@@ -502,6 +502,8 @@ def _state_time_last(zi: Any, data: Prepared, taps: int) -> Any:
     state = zi if kind_of(zi) == "torch" and kind_of(data.source) == "torch" else as_ndarray(zi)
     rows, axis = list(data.values.shape[:-1]), data.axis % data.values.ndim
     expected = (*rows[:axis], taps - 1, *rows[axis:])
+    if isinstance(state, np.ndarray) and state.dtype.kind not in "fciub":
+        raise DataError(f"fir_filter: zi must hold numbers, got {state.dtype}")
     if tuple(state.shape) != expected:
         shape = (*rows[:axis], int(data.values.shape[-1]), *rows[axis:])
         raise DataError(

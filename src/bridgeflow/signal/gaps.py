@@ -9,6 +9,7 @@ the end of a chunk is held back, which is at most `max_gap` samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -88,6 +89,8 @@ def all_finite(x: Any) -> bool:
     if isinstance(x, np.ndarray):
         if x.dtype.kind not in "fc" or not x.size:
             return True
+        if x.dtype.char in "fdFD" and x.flags.c_contiguous and isfinite(np.vdot(x, x).real):
+            return True  # a third of the time of a sum where the data are few
         with np.errstate(invalid="ignore", over="ignore"):
             total = x.sum(dtype=np.float32 if x.dtype.char == "e" else None)
         return bool(np.isfinite(total)) or bool(np.isfinite(x).all())

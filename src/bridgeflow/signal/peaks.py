@@ -10,6 +10,7 @@ from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite, NonNegative, Rate, Seconds, problem
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._axes import time_last
 from bridgeflow.signal._input import read_array
 from bridgeflow.signal._typing import SameKind
@@ -42,6 +43,7 @@ def peak_rate(
     by: RateBy = ...,
     axis: int = ...,
 ) -> Any: ...
+@names_arguments
 def peak_rate(
     x: Any,
     fs: float,

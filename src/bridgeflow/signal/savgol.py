@@ -15,6 +15,7 @@ import numpy as np
 from bridgeflow.errors import CannotStream, ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._numbers import as_number
@@ -61,6 +62,7 @@ def savgol_filter(
     mode: Ends = ...,
     cval: float = ...,
 ) -> Any: ...
+@names_arguments
 def savgol_filter(
     x: Any,
     window_length: int,

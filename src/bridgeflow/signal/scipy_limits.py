@@ -7,7 +7,7 @@ for hours. Each is refused by name here, before SciPy is called, and when a plan
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import gcd
+from math import fsum, gcd
 from typing import Any, Final, TypeAlias
 
 from bridgeflow.errors import ConfigError, DataError
@@ -170,8 +170,33 @@ def _interpolated(options: Options, time: int) -> None:
         )
 
 
+def _padded(samples: Callable[[Options], int]) -> Callable[[Options, int], None]:
+    """Rows that are continued beyond their ends must be longer than the padding."""
+
+    def refuse(options: Options, time: int) -> None:
+        if time <= (edge := samples(options)):
+            raise DataError(f"Scipy: rows must be longer than their padding of {edge} samples, got {time} samples")
+
+    return refuse
+
+
+def _filtfilt_padding(options: Options) -> int:
+    if options.get("method", "pad") != "pad" or options.get("padtype", "odd") is None:
+        return 0
+    padlen = options.get("padlen")
+    return 3 * max(len(options["a"]), len(options["b"])) if padlen is None else int(padlen)
+
+
+def _decimate_padding(options: Options) -> int:
+    if options.get("ftype", "iir") != "iir" or not options.get("zero_phase", True):
+        return 0
+    return 3 * (1 + (8 if options.get("n") is None else int(options["n"])))
+
+
 _WITH: Final[Mapping[str, Callable[[Options, int], None]]] = {
     "ndimage.gaussian_filter1d": _gaussian,
+    "signal.decimate": _padded(_decimate_padding),
+    "signal.filtfilt": _padded(_filtfilt_padding),
     "signal.resample_poly": _two_samples("padtype", "reflect", "antireflect", "smooth", "line"),
     "signal.savgol_filter": _interpolated,
     "signal.upfirdn": _two_samples("mode", "reflect", "antireflect", "smooth", "line"),
@@ -198,6 +223,15 @@ def _rank(options: Options) -> None:
 def _denominator(options: Options) -> None:
     if not options["a"][0]:
         raise ConfigError(f"Scipy: a must begin with a number other than 0, got {options['a']!r}")
+
+
+def _steady_state(options: Options) -> None:
+    if options.get("method", "pad") != "pad":
+        return
+    if max(len(options["a"]), len(options["b"])) < 2:
+        raise ConfigError("Scipy: b and a are one number each, which has no state to start from; use a gain instead")
+    if fsum(options["a"]) == 0:
+        raise ConfigError(f"Scipy: a has a pole at 1 and no steady state to start from, got {options['a']!r}")
 
 
 def _polynomial(options: Options) -> None:
@@ -256,7 +290,7 @@ _TOGETHER: Final[Mapping[str, tuple[Callable[[Options], None], ...]]] = {
     "ndimage.rank_filter": (_origin, _rank),
     "ndimage.uniform_filter1d": (_origin,),
     "signal.decimate": (_order_of("iir", 100), _cut_of),
-    "signal.filtfilt": (_denominator,),
+    "signal.filtfilt": (_denominator, _steady_state),
     "signal.lfilter": (_denominator,),
     "signal.periodogram": (_window,),
     "signal.resample": (_window,),

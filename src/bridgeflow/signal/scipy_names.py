@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_numpy
-from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest
+from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest, printable
 from bridgeflow.signal._input import needs_gradient, refuse_table
 from bridgeflow.signal._scipy_fixes import FIXED
 
@@ -80,7 +80,8 @@ NOT_HERE: Final[Mapping[str, str]] = {
 """Names that stay SciPy's alone, each with the reason."""
 
 _OF_INPUT: Final = frozenset(
-    {ValueError, IndexError, AttributeError, OverflowError, ZeroDivisionError, RuntimeError, NotImplementedError}
+    {ValueError, IndexError, KeyError, AttributeError, OverflowError, ZeroDivisionError}
+    | {RuntimeError, NotImplementedError}
 )
 """What SciPy raises for input that it does not take; classes below these say more, and stay."""
 
@@ -145,12 +146,28 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
         raise
     except TypeError as error:
         inspect.signature(function).bind(*args, **options)  # an argument that is missing stays Python's own error
-        raise NoRoute("dtype", f"{name}: {error}", f"see what scipy.signal.{name} takes") from error
-    except (ValueError, IndexError, AttributeError, ArithmeticError, RuntimeError) as error:
+        detail = f"{name}: {_suspects(function, args, options)}{error}"
+        raise NoRoute("dtype", detail, f"see what scipy.signal.{name} takes") from error
+    except (ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
         if type(error) not in _OF_INPUT:
             raise
         raise DataError(f"{name}: {error}") from error
     return result if reader.template is None else _given_back(result, reader.template)
+
+
+def _suspects(function: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
+    """The arguments that are neither numbers nor arrays, among which is the one that SciPy does not take."""
+    parameters = inspect.signature(function).parameters
+    given = inspect.signature(function).bind(*args, **options).arguments
+    odd = [
+        f"{name}={printable(repr(value), 40)}"
+        for name, value in given.items()
+        if not isinstance(value, (int, float, complex, np.generic))
+        and kind_of(value) is None
+        and not callable(value)
+        and not (isinstance(value, str) and isinstance(parameters[name].default, str))
+    ]
+    return f"with {', '.join(odd)}, " if odd else ""
 
 
 @functools.cache

@@ -97,6 +97,8 @@ def _steady(b: Tensor, a: Tensor) -> Tensor:
 def _run(b: Tensor, a: Tensor, x: Tensor, zi: Tensor | None) -> tuple[Tensor, Tensor]:
     """Rows [..., T] in double precision, and the state before, to y and the state after."""
     order, samples = len(b) - 1, int(x.shape[-1])
+    if x.is_meta:
+        return torch.empty_like(x), x.new_empty((*x.shape[:-1], order))
     driven = b[0] * x
     for k in range(1, min(order, samples - 1) + 1):
         driven = driven + b[k] * torch.nn.functional.pad(x[..., : samples - k], (k, 0))

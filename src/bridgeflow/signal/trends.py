@@ -11,6 +11,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._typing import SameKind
 
@@ -28,6 +29,7 @@ def detrend(
 def detrend(
     data: Any, axis: int = ..., type: Trend = ..., bp: int | Sequence[int] = ..., overwrite_data: bool = ...
 ) -> Any: ...
+@names_arguments
 def detrend(
     data: Any, axis: int = -1, type: Trend = "linear", bp: int | Sequence[int] = 0, overwrite_data: bool = False
 ) -> Any:

@@ -441,9 +441,10 @@ def affine(x: Any, scale: float, offset: float, *, dtype: FloatDtype | None = No
     if inplace:
         _check_inplace(x, source, result, work)
     if isinstance(x, np.ndarray):
-        y = np.asanyarray(np.multiply(x, scale, dtype=np.dtype(work), out=x if inplace else None))
-        if offset:
-            np.add(y, offset, out=y)
+        with np.errstate(over="ignore", invalid="ignore"):  # torch says nothing of them either
+            y = np.asanyarray(np.multiply(x, scale, dtype=np.dtype(work), out=x if inplace else None))
+            if offset:
+                np.add(y, offset, out=y)
     else:
         torch = require("torch", needed_for="a tensor")
         y = x.to(getattr(torch, work))

@@ -9,7 +9,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import Gaps
-from bridgeflow.signal.scipy_call import FUNCTIONS, ScipyCall
+from bridgeflow.signal.scipy_call import ScipyCall
+from bridgeflow.signal.scipy_list import FUNCTIONS
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import fields
 from bridgeflow.transforms.gaps import GapTransform
@@ -32,7 +33,7 @@ class Scipy(GapTransform):
     """A function of `scipy.signal`, `scipy.ndimage`, `scipy.fft` or `scipy.stats`, along the last axis of signals.
 
     Args:
-        function: its name in `bridgeflow.signal.scipy_call.FUNCTIONS`, a closed list: `"signal.medfilt"`.
+        function: its name in `bridgeflow.signal.scipy_list.FUNCTIONS`, a closed list: `"signal.medfilt"`.
         keys: which arrays; `None` for all.
         axis: of time.
         nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`. What they do in SciPy depends on

@@ -11,6 +11,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, whole_number
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._chunks import count, count_rows
 from bridgeflow.signal._input import as_ndarray, prepare
@@ -45,6 +46,7 @@ def resample(
     window: str | float | tuple[Any, ...] | Array | Sequence[float] | Callable[[Array], Any] | None = ...,
     domain: Domain = ...,
 ) -> Any: ...
+@names_arguments
 def resample(
     x: Any,
     num: int,
@@ -93,16 +95,14 @@ def resample(
     result = rows.restore_new(time_where_it_was(y, axis))
     if t is None:
         return result
+    places = np.arange(num) * samples / num
     try:
-        first, second = t[0], t[1]
+        first, step = t[0], t[1] - t[0]
     except (TypeError, IndexError, KeyError) as error:
         raise DataError(
-            f"resample: t must hold the times of the samples, at least two, got {type(t).__name__}"
+            f"resample: t must hold the times of the samples, at least two numbers, got {type(t).__name__}"
         ) from error
-    places = np.arange(num) * samples / num
-    if kind_of(t) == "torch":
-        return result, first + (second - first) * first.new_tensor(places.tolist())
-    return result, first + (second - first) * places
+    return result, first + step * (first.new_tensor(places.tolist()) if kind_of(t) == "torch" else places)
 
 
 def _weights(window: Any, samples: int) -> Array | None:

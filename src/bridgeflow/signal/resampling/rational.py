@@ -13,6 +13,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import number_text, whole_number
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._input import as_ndarray, prepare, read_array, restore
 from bridgeflow.signal._typing import SameKind
@@ -51,6 +52,7 @@ def resample_poly(
     padtype: Extension = ...,
     cval: float | None = ...,
 ) -> Any: ...
+@names_arguments
 def resample_poly(
     x: Any,
     up: int,
@@ -126,6 +128,7 @@ def decimate(
     *,
     nonfinite: Nonfinite = ...,
 ) -> Any: ...
+@names_arguments
 def decimate(
     x: Any,
     q: int,

@@ -237,7 +237,7 @@ def periodogram(
         )
     options: dict[str, Any] = {"detrend": detrend, "return_onesided": return_onesided, "scaling": scaling}
     f, power = welch(rows.values, fs, chosen, samples, 0, size, axis=-1, **options)
-    return frequencies(f, x), rows.restore_new(time_where_it_was(power, axis))
+    return (f if rows.is_tensor else frequencies(f, x)), rows.restore_new(time_where_it_was(power, axis))
 
 
 class _Pair(NamedTuple):

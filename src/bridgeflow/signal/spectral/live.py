@@ -165,7 +165,7 @@ class LiveIstft:
             raise ConfigError(
                 f"istft: this transform has slices at {self.sft.fs / self.sft.hop:g} Hz, the data say {spec.fs:g} Hz"
             )
-        time = None if spec.time is None else self.sft.samples(spec.time) if self.k1 is None else self.k1
+        time = None if spec.time is None else self.sft.end_of(spec.time, 0, self.k1)
         return made.fresh(shape=(*spec.shape[:-2], time), fs=self.sft.fs)
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
+from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._axes import parse_axis
 from bridgeflow.signal._input import Prepared, as_ndarray, prepare
 from bridgeflow.signal._numbers import as_rate, as_size, undivided
@@ -42,6 +43,7 @@ StftScaling: TypeAlias = Literal["spectrum", "psd"]
 _EXTENSIONS = {"even": "reflect", "odd": "antireflect", "constant": "edge", "zeros": "constant"}
 
 
+@names_arguments
 def spectrogram(
     x: Any,
     fs: float = 1.0,
@@ -102,6 +104,7 @@ def spectrogram(
     return _closed(x, rows, sft, (begins + len(weights) / 2) / float(fs), spectra)
 
 
+@names_arguments
 def stft(
     x: Any,
     fs: float = 1.0,
@@ -158,6 +161,7 @@ def stft(
     return _closed(x, rows, sft, times if boundary is None else times - (length / 2) / fs, spectra)
 
 
+@names_arguments
 def istft(
     Zxx: Any,
     fs: float = 1.0,

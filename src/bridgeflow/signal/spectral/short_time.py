@@ -376,21 +376,30 @@ class ShortTimeFFT:
         bins, slices = int(spectra.shape[-2]), int(spectra.shape[-1])
         if bins != self.f_pts:
             raise DataError(f"istft: S.shape[f_axis]={bins} must be equal to self.f_pts={self.f_pts}!")
-        least = self.m_num - self.m_num_mid
-        if slices < self.p_num(least):
-            raise DataError(f"istft: S.shape[t_axis]={slices} needs to have at least {self.p_num(least)} slices!")
-        behind = self.samples(slices)
-        k1 = behind if k1 is None else k1
-        if not self.k_min <= k0 < k1 <= behind:
-            raise DataError(f"istft: (k_min={self.k_min}) <= (k0={k0}) < (k1={k1}) <= (k_max={behind}) is false!")
-        if k1 - k0 < least:
-            raise DataError(
-                f"istft: (k1={k1}) - (k0={k0}) = {k1 - k0} has to be at least the half the window length {least}!"
-            )
+        k1 = self.end_of(slices, k0, k1)
         whole = self.overlapped(spectra, None)
         start = self.p_min * self.hop - self.m_num_mid
         x = whole[..., k0 - start : k1 - start]
         return rows.restore_new(moved(x, -1, f_axis % ndim if f_axis % ndim < ndim - 1 else t_axis % ndim))
+
+    def end_of(self, slices: int, k0: int, k1: int | None) -> int:
+        """One after the last sample that `istft` gives of `slices` slices.
+
+        Raises:
+            DataError: too few slices, samples that do not exist.
+        """
+        least = self.m_num - self.m_num_mid
+        if slices < self.p_num(least):
+            raise DataError(f"istft: S.shape[t_axis]={slices} needs to have at least {self.p_num(least)} slices!")
+        end = self.samples(slices)
+        k1 = end if k1 is None else k1
+        if not self.k_min <= k0 < k1 <= end:
+            raise DataError(f"istft: (k_min={self.k_min}) <= (k0={k0}) < (k1={k1}) <= (k_max={end}) is false!")
+        if k1 - k0 < least:
+            raise DataError(
+                f"istft: (k1={k1}) - (k0={k0}) = {k1 - k0} has to be at least the half the window length {least}!"
+            )
+        return k1
 
     def samples(self, slices: int) -> int:
         """How many samples, from sample 0 on, that many slices from `p_min` on reach."""
