@@ -1,4 +1,4 @@
-"""A band-pass that nobody knows is learned from what goes in and what comes out.
+"""Learn an unknown band-pass from its input and output.
 
     python examples/learn_a_filter.py [PICTURE.png]
 

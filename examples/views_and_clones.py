@@ -3,7 +3,7 @@
     python examples/views_and_clones.py
 
 A view is the same memory: an edit shows everywhere. A clone is memory of its own. Read-only memory is copied before
-anybody may write to it, unless you promise not to.
+it is given out for writing, unless you promise not to write.
 """
 
 from __future__ import annotations

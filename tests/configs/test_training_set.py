@@ -21,7 +21,7 @@ def windows(result):
     for shard in result.shards:
         with open_source(result.path / shard.name) as source:
             assert source.fs == 250
-            parts.append(source.read()["ecg"].to_numpy_ndarray())
+            parts.append(source.read()["ecg"])
     return np.concatenate(parts)
 
 
