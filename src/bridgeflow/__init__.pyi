@@ -33,6 +33,7 @@ from .randomness import generators as generators
 from .randomness import seeded as seeded
 from .recordings import Recording as Recording
 from .recordings import Recordings as Recordings
+from .recordings import Regrid as Regrid
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import AddNoise as AddNoise
@@ -138,6 +139,7 @@ __all__ = [
     "RandomWindow",
     "Recording",
     "Recordings",
+    "Regrid",
     "Resample",
     "SavgolFilter",
     "Scale",
