@@ -93,7 +93,7 @@ for work in (filters, conversions, buffers_within_one_process, datasets, loaders
 """
 
 REFUSED = """
-from bridgeflow.errors import Unsupported
+from bridgeflow.errors import UnsupportedSystem
 for name, call in {
     "Loader: num_workers=1": lambda: bf.Loader(bf.SignalDataset(examples), 2, num_workers=1),
     "WorkerPool": lambda: bf.WorkerPool(abs, num_workers=1, slot_nbytes=100),
@@ -105,7 +105,7 @@ for name, call in {
     try:
         call()
         print(f"FAILED {name}: no error")
-    except Unsupported as error:
+    except UnsupportedSystem as error:
         assert isinstance(error, NotImplementedError)
         for part in (name.strip(), "needs memory that processes share", "os.memfd_create", "; "):
             if part not in str(error):

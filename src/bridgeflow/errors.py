@@ -35,7 +35,7 @@ __all__ = [
     "StageId",
     "StaleHandle",
     "UnstableFilter",
-    "Unsupported",
+    "UnsupportedSystem",
     "WorkerDied",
     "WorkerFailed",
     "at_place",
@@ -177,7 +177,14 @@ class DataError(BridgeflowError, ValueError):
 
 
 class NotSupported(DataError):
-    """A file or column that is whole, of a kind that is not read or written here: a codec, an encoding, a type."""
+    """A file or column that is whole, of a kind that is not read or written here: a codec, an encoding, a type.
+
+    `remedy` says what to do instead, where the message does not.
+    """
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
 
 
 class CannotStream(BridgeflowError, TypeError):
@@ -273,7 +280,7 @@ class StaleHandle(BridgeflowError, ConnectionError):
     """A handle of shared memory leads nowhere any more: its sender has ended or no longer keeps the memory."""
 
 
-class Unsupported(BridgeflowError, NotImplementedError):
+class UnsupportedSystem(BridgeflowError, NotImplementedError):
     """The operating system lacks what this needs; names both, and what does without it."""
 
 

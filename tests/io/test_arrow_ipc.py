@@ -115,3 +115,52 @@ def test_what_is_inside_is_validated_in_full(tmp_path):
             source.read()
         with pytest.raises(DataError, match="cannot be read as arrow_stream"):
             list(source.chunks(2))
+
+
+def big_endian(whole, arrays):
+    """The bytes of an uncompressed file or stream as a writer of the other byte order would have written them: every
+    schema says so, and the values of these arrays are swapped.
+    """
+    changed = bytearray(whole)
+    for array in arrays:
+        place = whole.index(array.tobytes())
+        changed[place : place + array.nbytes] = array.byteswap().tobytes()
+
+    def declare(schema):
+        """Let the table's first field, the byte order, be the 1 that stands somewhere after it."""
+        vtable = schema - struct.unpack_from("<i", changed, schema)[0]
+        one = next(n for n in range(4, 1 << 12, 2) if struct.unpack_from("<h", changed, schema + n)[0] == 1)
+        struct.pack_into("<H", changed, vtable + 4, one)
+
+    def child(table, field):
+        vtable = table - struct.unpack_from("<i", changed, table)[0]
+        place = table + struct.unpack_from("<H", changed, vtable + 4 + 2 * field)[0]
+        return place + struct.unpack_from("<I", changed, place)[0]
+
+    def root(place):
+        return place + struct.unpack_from("<I", changed, place)[0]
+
+    is_file = whole.startswith(b"ARROW1")
+    declare(child(root(8 + (8 if is_file else 0)), 2))
+    if is_file:
+        footer = len(whole) - 10 - struct.unpack_from("<i", changed, len(whole) - 10)[0]
+        declare(child(root(footer), 1))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+@pytest.mark.parametrize("suffix", ["arrow", "arrows"])
+def test_a_file_of_the_other_byte_order_is_read_exactly(tmp_path, suffix, mapped):
+    arrays = {"a": np.arange(1000.0) + 0.25, "b": np.arange(5000, 6000, dtype=np.int16)}
+    batch = pa.record_batch(arrays)
+    path = tmp_path / f"x.{suffix}"
+    with (ipc.new_file if suffix == "arrow" else ipc.new_stream)(path, batch.schema) as writer:
+        writer.write_batch(batch)
+    path.write_bytes(big_endian(path.read_bytes(), arrays.values()))
+    opened = (ipc.open_file if suffix == "arrow" else ipc.open_stream)(path.read_bytes())
+    assert opened.schema.equals(batch.schema)
+    with open_source(path, mapped=mapped) as source:
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(source.read()[name], array, strict=True)
+            np.testing.assert_array_equal(source.slice(3, 9, writable=False)[name], array[3:9], strict=True)
+            np.testing.assert_array_equal(source.take([999, 0])[name], array[[999, 0]], strict=True)

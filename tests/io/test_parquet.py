@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bridgeflow.bridge import to_numpy
-from bridgeflow.errors import DataError
+from bridgeflow.bridge import to_numpy, to_tensor
+from bridgeflow.errors import DataError, NoRoute, NotSupported
 from bridgeflow.io import open_sink, open_source
 
 
@@ -189,3 +189,47 @@ def test_runs_and_categories_of_views_are_written_as_plain_columns(tmp_path, col
         sink.write({"v": column.slice(0, 3)})
         sink.write({"v": column.slice(3)})
     assert pq.read_table(tmp_path / "a.parquet")["v"].to_pylist() == column.to_pylist()
+
+
+@pytest.mark.parametrize("name", ["read", "read_row_group", "iter_batches"])
+def test_nulls_among_lists_of_a_fixed_length_are_called_not_supported(tmp_path, monkeypatch, name):
+    """What pyarrow up to 25 says of them; later ones read them."""
+    column = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float64(), 2))
+    pq.write_table(pa.table({"x": column}), tmp_path / "a.parquet", row_group_size=2)
+
+    def refuse(*args, **kwargs):
+        raise pa.ArrowInvalid("Expected all lists to be of size=2 but index 2 had size=0")
+
+    monkeypatch.setattr(pq.ParquetFile, name, refuse)
+    with open_source(tmp_path / "a.parquet", nulls="keep") as source:
+        reads = {
+            "read": source.read,
+            "read_row_group": lambda: source.slice(0, 2),
+            "iter_batches": lambda: list(source.chunks(1)),
+        }
+        with pytest.raises(NotSupported, match=r"Expected all lists.*not supported"):
+            reads[name]()
+
+
+LISTS_OF_LISTS = {
+    "of one shape": pa.array([[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.0]]]),
+    "ragged": pa.array([[[1.0, 2.0], [3.0]], [[5.0, 6.0]]]),
+}
+
+
+@pytest.mark.parametrize("shape", LISTS_OF_LISTS)
+@pytest.mark.parametrize("suffix", ["parquet", "arrow", "arrows"])
+def test_lists_of_lists_are_kept_and_refused_as_arrays_with_what_works(tmp_path, suffix, shape):
+    column = LISTS_OF_LISTS[shape]
+    with open_sink(tmp_path / f"a.{suffix}") as sink:
+        sink.write({"x": column})
+    with open_source(tmp_path / f"a.{suffix}") as source:
+        read = source.read()["x"]
+        assert read.to_pylist() == column.to_pylist()
+        assert source.take([1])["x"].to_pylist() == column.to_pylist()[1:]
+    for convert in (to_numpy, to_tensor, lambda x: to_tensor(x, ragged="jagged"), lambda x: to_numpy(x, ragged="list")):
+        with pytest.raises(NoRoute, match=r"lists of lists .* are not supported.*cast the column to fixed-size lists"):
+            convert(read)
+    if shape == "of one shape":
+        cast = read.cast(pa.list_(pa.list_(pa.float64(), 2), 2))
+        np.testing.assert_array_equal(to_numpy(cast), column.to_pylist())

@@ -142,6 +142,13 @@ _TENSOR = views(
 ARROW_TO_NUMPY = (
     _TENSOR,
     refuse(
+        "nested-lists",
+        "lists of lists ({spec.dtype}) are not supported, only lists of numbers are",
+        "where all have one shape, cast the column to fixed-size lists: pa.list_(pa.list_(pa.float64(), m), n)",
+        reason="dtype",
+        when=lambda s, o: s.kind == "arrow" and s.dtype.count("list") > 1 and "struct" not in s.dtype,
+    ),
+    refuse(
         "dtype",
         "arrays have no counterpart of Arrow's {spec.dtype}",
         "cast the column to numbers first: a dictionary's indices, a struct's fields, decimals as floats",

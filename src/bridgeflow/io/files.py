@@ -21,7 +21,6 @@ from bridgeflow.errors import DataError, NotSupported, printable
 from bridgeflow.io.output_roots import OutputRoots
 
 __all__ = [
-    "Unsupported",
     "data_error",
     "descriptor_path",
     "first_line",
@@ -51,23 +50,11 @@ def shown(path: str | os.PathLike[str]) -> str:
     return printable(absolute if relative.startswith("..") else relative, 1_000)
 
 
-class Unsupported(ValueError):
-    """What a format's reader raises, which knows no path, over a file that is whole and of a kind not read here.
-
-    Attributes:
-        remedy: what to do.
-    """
-
-    def __init__(self, problem: str, remedy: str = "") -> None:
-        super().__init__(problem)
-        self.remedy = remedy or "the file is whole, and not supported here: convert it"
-
-
 def not_supported(
-    path: str | os.PathLike[str], problem: str, remedy: str, *, column: str | None = None
+    path: str | os.PathLike[str], problem: str, remedy: str = "", *, column: str | None = None
 ) -> NotSupported:
     """As `data_error`, for what is whole and of a kind not read or written here."""
-    return _placed(NotSupported, path, problem, remedy, column)
+    return _placed(NotSupported, path, problem, remedy or "it is whole, and not supported here: convert it", column)
 
 
 def data_error(path: str | os.PathLike[str], problem: str, remedy: str = "", *, column: str | None = None) -> DataError:

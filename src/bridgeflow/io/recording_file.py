@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.errors import BridgeflowError
-from bridgeflow.io.files import Unsupported, data_error, first_line, not_supported
+from bridgeflow.errors import BridgeflowError, NotSupported
+from bridgeflow.io.files import data_error, first_line, not_supported
 from bridgeflow.policy import parse_integer, parse_word
 
 __all__ = [
@@ -202,13 +202,12 @@ def reading_errors(path: Path, format: str) -> Iterator[None]:
     """
     try:
         yield
-    except BridgeflowError:
-        raise
     except Exception as error:  # the libraries raise anything, from AssertionError to struct.error
-        if isinstance(error, OSError) and error.errno:
+        is_unplaced = isinstance(error, NotSupported) and error.file is None
+        if (isinstance(error, BridgeflowError) and not is_unplaced) or (isinstance(error, OSError) and error.errno):
             raise
         problem = f"cannot be read as {format} ({first_line(error)})"
-        if isinstance(error, Unsupported):
+        if isinstance(error, NotSupported):
             raise not_supported(path, problem, error.remedy) from error
         if isinstance(error, MemoryError):
             raise data_error(path, problem, "it needs more memory than there is") from error

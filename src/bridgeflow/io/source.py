@@ -14,9 +14,9 @@ import numpy as np
 
 from bridgeflow.bridge import describe
 from bridgeflow.bridge.arrow_layout import null_mask
-from bridgeflow.errors import BridgeflowError, printable
+from bridgeflow.errors import BridgeflowError, NotSupported, printable
 from bridgeflow.io.base import Columns, Format, Part, Reader
-from bridgeflow.io.files import Unsupported, data_error, first_line, not_supported, shown
+from bridgeflow.io.files import data_error, first_line, not_supported, shown
 from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec
@@ -247,17 +247,16 @@ class Source:
         """
         try:
             yield
-        except BridgeflowError:
-            raise
         except Exception as error:  # pyarrow's errors share no base with those of its file layer, struct or NumPy
-            if isinstance(error, OSError) and error.errno:
+            is_unplaced = isinstance(error, NotSupported) and error.file is None
+            if (isinstance(error, BridgeflowError) and not is_unplaced) or (isinstance(error, OSError) and error.errno):
                 raise
             problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({first_line(error)})"
-            if isinstance(error, Unsupported):
+            if isinstance(error, NotSupported):
                 raise not_supported(self.path, problem, error.remedy) from error
             said = not isinstance(error, TypeError) and _NOT_SUPPORTED.search(str(error))
             if said or isinstance(error, NotImplementedError):
-                raise not_supported(self.path, problem, "it is not supported here: convert it") from error
+                raise not_supported(self.path, problem) from error
             if isinstance(error, MemoryError):
                 raise data_error(self.path, problem, "it needs more memory than there is") from error
             if "offset overflow" in problem:
@@ -268,5 +267,9 @@ class Source:
             raise data_error(self.path, problem, remedy) from error
 
 
-_NOT_SUPPORTED = re.compile(r"not (yet |currently )?(supported|implemented)|unsupported", re.IGNORECASE)
-"""What libraries say of files that are whole, whatever the class of the error."""
+_NOT_SUPPORTED = re.compile(
+    r"not (yet |currently )?(supported|implemented)|unsupported|Expected all lists to be of size", re.IGNORECASE
+)
+"""What libraries say of files that are whole, whatever the class of the error. The last is what pyarrow up to 25 says
+of nulls among lists of a fixed length in Parquet.
+"""

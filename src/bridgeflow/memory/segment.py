@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from bridgeflow.errors import DataError, NoRoute, OutOfSharedMemory, Unsupported
+from bridgeflow.errors import DataError, NoRoute, OutOfSharedMemory, UnsupportedSystem
 from bridgeflow.memory.available import available
 from bridgeflow.memory.handles import Handle, hand_over
 from bridgeflow.memory.mapping import Access, Descriptor, Mapping
@@ -46,7 +46,7 @@ class Segment:
     Raises:
         OutOfSharedMemory: no memory, file descriptor or address space is left; says how much was asked for, and what
             there is.
-        Unsupported: the system has no such memory.
+        UnsupportedSystem: the system has no such memory.
 
     >>> segment = Segment(1 << 20)
     >>> x = segment.array((2, 3), "float32")
@@ -132,11 +132,11 @@ def require_shared_memory(needed_for: str, remedy: str) -> None:
     """Refuse, by its name, what needs memory that processes share, on a system that has none of our kind.
 
     Raises:
-        Unsupported: the system, or the C library that Python was built with, lacks memfd_create or file seals.
+        UnsupportedSystem: the system, or the C library that Python was built with, lacks memfd_create or file seals.
     """
     lacking = [f"{module.__name__}.{name}" for module, names in _NEEDED for name in names if not hasattr(module, name)]
     if lacking:
-        raise Unsupported(
+        raise UnsupportedSystem(
             f"{needed_for}: needs memory that processes share, and this system ({sys.platform}) lacks "
             f"{', '.join(lacking)}; {remedy}"
         )

@@ -77,7 +77,7 @@ class Loader:
     Raises:
         ValueError, TypeError: a number out of its range, an unknown word, something of another type.
         NoRoute: a device that this machine lacks.
-        Unsupported: `num_workers`, on a system without memory that processes share.
+        UnsupportedSystem: `num_workers`, on a system without memory that processes share.
 
     >>> examples = {"ecg": np.zeros((5, 2, 100), "float32"), "label": np.arange(5)}
     >>> loader = Loader(SignalDataset(examples), 2, shuffle=True, seed=1)

@@ -66,7 +66,7 @@ class WorkerPool:
         CannotFork: CUDA is in use here, or several threads are asked for, which forked workers could not use; or this
             is a worker process itself.
         OutOfSharedMemory: the ring cannot be had.
-        Unsupported: the system has no memory that processes share.
+        UnsupportedSystem: the system has no memory that processes share.
 
     >>> import numpy as np
     >>> with WorkerPool(lambda n: {"x": np.full(3, n), "n": n}, num_workers=1, slot_nbytes=4096) as pool:

@@ -23,6 +23,10 @@ from bridgeflow.io.pieces import PieceReader
 __all__ = ["FORMATS"]
 
 
+_READ_WHOLE = 64 << 20
+"""Bytes of a record batch up to which it is read as a whole, if it is not mapped."""
+
+
 class _FileBatches:
     """The record batches of a file, whose footer lists them.
 
@@ -80,8 +84,9 @@ class _IpcReader(PieceReader):
     """What file and stream share: a map of the file, whose messages are checked before pyarrow sees them.
 
     Reading in chunks allocates no more for a long recording than for a short one: the pages are the kernel's to take
-    back, and compressed record batches are decoded one at a time. Where values are to be read rather than mapped, the
-    map only tells where those of plain columns are; all other columns are read a record batch at a time.
+    back, and compressed record batches are decoded one at a time. Where values are to be read rather than mapped, they
+    are read a record batch at a time; of large ones the map tells where those of plain columns are, which are read as
+    far as they are asked for.
     """
 
     file: MappedFile
@@ -98,6 +103,7 @@ class _IpcReader(PieceReader):
         fields = [schema.field(name) for name in names]
         rows = [message.rows for message in messages if message.is_batch]
         self._begin(mapped, fields, rows, nulls, keep_nulls=options.nulls == "keep")
+        self._nbytes = [message.nbytes for message in messages if message.is_batch]
         self.settings = parse_settings(path, schema.metadata)
         decoded = sum(message.nbytes for message in messages)
         described = sum(spec.expected_nbytes() or 0 for spec in self.specs.values())
@@ -106,7 +112,7 @@ class _IpcReader(PieceReader):
 
     def _forget(self) -> None:
         super()._forget()
-        self._batches: dict[bool, Any] = {}
+        self._batches: dict[tuple[bool, int], Any] = {}
 
     def close(self) -> None:
         """Let go of the file; arrays that were read stay valid."""
@@ -115,15 +121,16 @@ class _IpcReader(PieceReader):
 
     def _batch(self, number: int, names: Sequence[str], *, read: bool) -> pa.RecordBatch:
         """Record batch `number` with these columns, from the map or read into memory."""
-        if read not in self._batches:
+        key = read, len(names)
+        if key not in self._batches:
             data = pa.OSFile(descriptor_path(self.file.descriptor)) if read else pa.py_buffer(self.file.data)
             # Leaving out columns spares decompression; of an uncompressed map pyarrow would copy what is left.
             fields = [self._fields[name] for name in names] if read or not self.random_access else []
-            self._batches[read] = self._kind(data, fields, keeps=self.random_access and not read)
-        return self._batches[read].batch(number).select(names)
+            self._batches[key] = self._kind(data, fields, keeps=self.random_access and not read)
+        return self._batches[key].batch(number).select(names)
 
     def _load(self, number: int) -> pa.RecordBatch:
-        located = list(self._offsets) if self.file.reads else []
+        located = list(self._offsets) if self.file.reads and self._nbytes[number] > _READ_WHOLE else []
         others = [name for name in self._types if name not in located]
         columns: Columns = {}
         if located:

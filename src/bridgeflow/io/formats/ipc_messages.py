@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridgeflow.io.files import Unsupported
+from bridgeflow.errors import NotSupported
 
 __all__ = ["MAX_BATCH_BYTES", "Message", "file_messages", "stream_messages"]
 
@@ -121,7 +121,7 @@ def _message(data: memoryview, start: int) -> Message:
     if start < 0 or start % 8 or data[start : start + 4] != END_MARK[:4]:
         if _is_legacy(data, start):
             said = "its messages are those of Arrow before version 0.15"
-            raise Unsupported(said, "this is not supported: write it again without use_legacy_format")
+            raise NotSupported(said, "this is not supported: write it again without use_legacy_format")
         raise ValueError(f"no message at byte {start}")
     size = struct.unpack_from("<i", data, start + 4)[0]
     body = start + 8 + size

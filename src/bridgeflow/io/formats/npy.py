@@ -49,7 +49,8 @@ class ArrayBytes:
         offset: int = 0,
         column: str | None = None,
     ) -> None:
-        head = BytesIO(data[: MAX_HEADER + 64].tobytes())
+        start = data[: MAX_HEADER + 64]
+        head = BytesIO((start if file is None else file.view(offset, offset + len(start))).tobytes())
         shape, fortran, dtype = npy_header(head, path, column)
         begin = head.tell()
         expected, found = prod(shape) * dtype.itemsize, len(data) - begin

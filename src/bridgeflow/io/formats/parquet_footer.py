@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO, TypeAlias
 
-from bridgeflow.io.files import Unsupported
+from bridgeflow.errors import NotSupported
 
 __all__ = [
     "Groups",
@@ -88,7 +88,7 @@ def groups_of(footer: bytes) -> Groups | None:
         return None
     described = _Compact(footer).struct()
     if 8 in described or 9 in described:
-        raise Unsupported("its columns are encrypted", "encryption is not supported: write it without")
+        raise NotSupported("its columns are encrypted", "encryption is not supported: write it without")
     groups: Groups = described.get(4, [])
     return groups
 
@@ -97,7 +97,7 @@ def require_supported(groups: Groups, wanted: set[str]) -> None:
     """Refuse codecs and encodings that pyarrow does not have, of the wanted columns.
 
     Raises:
-        Unsupported: names the column and the codec or encoding.
+        NotSupported: names the column and the codec or encoding.
     """
     for group in groups:
         for chunk in group.get(1, []):
@@ -108,10 +108,12 @@ def require_supported(groups: Groups, wanted: set[str]) -> None:
             codec = described.get(4, 0)
             if not 0 <= codec < len(_CODECS) or codec == _LZO:
                 word = _CODECS[codec] if codec == _LZO else f"codec {codec}"
-                raise Unsupported(f"the column {name!r} is compressed by {word}", "pyarrow does not support this codec")
+                raise NotSupported(
+                    f"the column {name!r} is compressed by {word}", "pyarrow does not support this codec"
+                )
             unknown = [one for one in described.get(2, []) if not 0 <= one < len(_ENCODINGS)]
             if unknown:
-                raise Unsupported(f"the column {name!r} has encoding {unknown[0]}", "pyarrow does not support it")
+                raise NotSupported(f"the column {name!r} has encoding {unknown[0]}", "pyarrow does not support it")
 
 
 _CODECS = ("none", "snappy", "gzip", "LZO", "brotli", "lz4 of Hadoop", "zstd", "lz4")

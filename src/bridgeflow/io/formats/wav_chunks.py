@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow.io.files import Unsupported
+from bridgeflow.errors import NotSupported
 
 __all__ = ["ENCODINGS", "Samples", "header", "left_justified", "parse"]
 
@@ -115,10 +115,10 @@ def _is_name(name: bytes) -> bool:
     return all(0x20 <= byte < 0x7F for byte in name)
 
 
-def _left_open(nbytes: int) -> Unsupported:
+def _left_open(nbytes: int) -> NotSupported:
     """The error about a data chunk without a size: what follows it are its samples, or some of them."""
     said = f"its data chunk says a size of 0 bytes, and {nbytes:,} follow that are no chunks: its size was left open"
-    return Unsupported(
+    return NotSupported(
         said, "it was piped, or its writer did not finish: write it again, or repair it with ffmpeg or sox"
     )
 
@@ -171,7 +171,7 @@ def _encoding(chunk: memoryview) -> tuple[str, int, int]:
     """Encoding, sampling rate and channels, from a fmt chunk whose fields must agree with each other.
 
     Raises:
-        Unsupported: another codec, or PCM of a width that is not read; what follows in the chunk is the codec's own.
+        NotSupported: another codec, or PCM of a width that is not read; what follows in the chunk is the codec's own.
         ValueError: a chunk that contradicts itself.
     """
     if len(chunk) < 16:
@@ -187,7 +187,7 @@ def _encoding(chunk: memoryview) -> tuple[str, int, int]:
         valid, _, tag, tail = struct.unpack_from("<HIH14s", chunk, 18)
         if tail != _GUID_TAIL:
             guid = bytes(chunk[24:40]).hex()
-            raise Unsupported(f"samples of {bits} bits of the subformat {guid}, which is neither PCM nor float")
+            raise NotSupported(f"samples of {bits} bits of the subformat {guid}, which is neither PCM nor float")
         if tag not in (PCM, FLOAT):
             raise _unsupported(bits, _codec(tag))
         if not 0 < valid <= bits:
@@ -212,9 +212,9 @@ def _codec(tag: int) -> str:
     return _CODECS.get(tag, f"format {tag:#06x}")
 
 
-def _unsupported(bits: int, codec: str) -> Unsupported:
+def _unsupported(bits: int, codec: str) -> NotSupported:
     what = f"samples of {bits} bits in {codec}; PCM and float are read"
-    return Unsupported(what, "this codec is not supported: convert it to PCM, for instance with ffmpeg or sox")
+    return NotSupported(what, "this codec is not supported: convert it to PCM, for instance with ffmpeg or sox")
 
 
 def header(samples: Samples) -> bytes:

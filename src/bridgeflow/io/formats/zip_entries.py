@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridgeflow.io.files import Unsupported
+from bridgeflow.errors import NotSupported
 
 __all__ = ["DEFLATED", "MAX_ENTRIES", "STORED", "Entry", "directory", "entries", "local_header"]
 
@@ -87,10 +87,10 @@ _METHODS = {
 def _require_supported(name: bytes, flags: int, method: int, comment: bytes) -> None:
     """Refuse what an archive may be and those of numbers are not."""
     if flags & (_ENCRYPTED | 0x40 | 0x2000):
-        raise Unsupported(f"entry {name!r} is encrypted", _SAVE_AGAIN)
+        raise NotSupported(f"entry {name!r} is encrypted", _SAVE_AGAIN)
     if method not in (STORED, DEFLATED):
         how = f"method {method} ({_METHODS.get(method, 'unknown')})"
-        raise Unsupported(f"entry {name!r} is compressed by {how}; stored and deflated ones are read", _SAVE_AGAIN)
+        raise NotSupported(f"entry {name!r} is compressed by {how}; stored and deflated ones are read", _SAVE_AGAIN)
     if flags & ~(_DESCRIPTOR | _UTF8 | 6) or comment:
         raise ValueError(f"entry {name!r}: flags {flags:#x}, or with a comment")
 
@@ -102,7 +102,7 @@ def _end(data: memoryview) -> tuple[int, int, int]:
         raise ValueError("it does not end with its directory: cut off, or something follows (a comment counts)")
     _, disk, disk_too, here, count, size, start, comment = _END.unpack_from(data, place)
     if disk or disk_too or comment or here != count:
-        raise Unsupported("a part of several, or with a comment", _SAVE_AGAIN)
+        raise NotSupported("a part of several, or with a comment", _SAVE_AGAIN)
     end = place
     if _UNSET in (size, start) or count == _UNSET_SHORT:
         signature, _, end, _ = _LOCATOR.unpack_from(data, place - _LOCATOR.size)
