@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bridgeflow import (
     Compose,
     Decimate,
     Detrend,
+    Gain,
     Loader,
     MedianFilter,
     Resample,
@@ -307,6 +309,8 @@ def test_what_cannot_be_continuous_is_refused_when_made():
         SignalDataset(of_arrays(noise(1, 100)))
     with pytest.raises(ConfigError, match="put it after Window"):
         SignalDataset(of_arrays(noise(1, 100)), Compose([print, Window(length=5)]))
+    with pytest.raises(ConfigError, match="draws random numbers"):
+        SignalDataset(of_arrays(noise(1, 100)), Compose([Gain(db=(-1.0, 1.0)), Window(length=5)]))
     with pytest.raises(ConfigError, match="designed for fs=100"):
         SignalDataset(of_arrays(noise(1, 100), fs=50.0), Compose([STAGES["causal"], Window(length=5)]))
 
@@ -338,6 +342,19 @@ def test_a_loader_goes_on_in_the_middle_of_an_epoch():
     other = Loader(SignalDataset(of_arrays(noise(2, 4000)), dataset.transform), 7, shuffle=True)
     other.load_state_dict(state)
     assert all(map(torch.equal, expected, (batch["signal"] for batch in other)))
+
+
+@pytest.mark.parametrize("name", ["causal", "zero phase", "decimate causal", "median"])
+def test_threads_share_one_recording(name):
+    x = noise(2, 60_000)
+    dataset = SignalDataset(
+        of_arrays(x), Compose([STAGES[name], Window(length=50)]), kind="numpy", cache_nbytes=100_000
+    )
+    whole = STAGES[name](x)
+    rows = np.random.default_rng(0).integers(0, len(dataset), 400).tolist()
+    with ThreadPoolExecutor(8) as threads:
+        for row, sample in zip(rows, threads.map(dataset.__getitem__, rows), strict=True):
+            assert equal(sample["signal"], whole[:, 50 * row : 50 * row + 50])
 
 
 def test_it_pickles_without_what_it_computed():

@@ -223,6 +223,11 @@ class RecordingWindows:
                     f"{label}: stands before the windows, and only transforms of arrays can be computed stretch by "
                     "stretch; put it after Window"
                 )
+            if stage.random:
+                raise ConfigError(
+                    f"{label}: stands before the windows and draws random numbers, which belong to windows; put it "
+                    "after Window"
+                )
             recipe, _ = select_specs(specs, stage, label)
             for name in (places[each] for each in recipe.places):
                 if name in cuts:
