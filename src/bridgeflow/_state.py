@@ -217,13 +217,13 @@ def _unknown(place: str, what: str) -> DataError:
 
 def _find(module: str, name: str, modules: Collection[str]) -> Any:
     """The named tuple or dataclass of this name, if its module is one of those vouched for; `None` otherwise."""
-    found: Any = loaded(module) if module in modules else None
+    cls: Any = loaded(module) if module in modules else None
     for part in name.split("."):
-        found = getattr(found, part, None)
-    is_record = isinstance(found, type) and (
-        (issubclass(found, tuple) and hasattr(found, "_fields")) or dataclasses.is_dataclass(found)
+        cls = getattr(cls, part, None)
+    is_record = isinstance(cls, type) and (
+        (issubclass(cls, tuple) and hasattr(cls, "_fields")) or dataclasses.is_dataclass(cls)
     )
-    return found if is_record and found.__module__ == module else None
+    return cls if is_record and cls.__module__ == module else None
 
 
 # --- arrays ---

@@ -89,7 +89,7 @@ class Samples(Sequence[Any]):
     def __init__(self, count: int, samples: Callable[[], Sequence[Any]], batch: Callable[[], Any]) -> None:
         self._count = count
         self._make = samples
-        self._made: Sequence[Any] | None = None
+        self._taken_apart: Sequence[Any] | None = None
         self._batch = batch
 
     @property
@@ -101,11 +101,11 @@ class Samples(Sequence[Any]):
         return self._count
 
     def __getitem__(self, number: Any) -> Any:
-        if self._made is None:
-            self._made = self._make()
+        if self._taken_apart is None:
+            self._taken_apart = self._make()
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(self._count))]
-        sample = self._made[number]
+        sample = self._taken_apart[number]
         return Sample(sample) if type(sample) is dict else sample
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -244,12 +244,12 @@ def finish(data: Any) -> Any:
     """Structure of arrays and `Values` as a batch."""
     if is_flat(data):
         return Batch({name: _finished(leaf) if type(leaf) is Values else leaf for name, leaf in data.items()})
-    made = map_leaves(_finished, data, lambda leaf: isinstance(leaf, Values))
-    return Batch(made) if type(made) in (dict, Sample) else made
+    batch = map_leaves(_finished, data, lambda leaf: isinstance(leaf, Values))
+    return Batch(batch) if type(batch) in (dict, Sample) else batch
 
 
 def is_flat(data: Any) -> bool:
-    """Whether data is a dict of nothing but arrays and `Values`: the everyday case, worth a short way."""
+    """Whether data is a dict of nothing but arrays and `Values`: the common case, which takes the fast path."""
     torch = loaded("torch")
     plain = {Values, np.ndarray, None if torch is None else torch.Tensor}
     return type(data) is dict and all(type(leaf) in plain for leaf in data.values())
@@ -314,17 +314,17 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
     try:
         return join(rows)
     except (RuntimeError, TypeError, ValueError) as error:
-        told = sorted({f"{row.dtype}{f' on {row.device}' if kind == 'torch' else ''}" for row in rows})
-        raise DataError(f"arrays of {', '.join(told)} make no batch: {error}; convert them alike") from error
+        types = sorted({f"{row.dtype}{f' on {row.device}' if kind == 'torch' else ''}" for row in rows})
+        raise DataError(f"arrays of {', '.join(types)} make no batch: {error}; convert them alike") from error
 
 
 def _padded(row: Any, length: int) -> Any:
     if isinstance(row, np.ndarray):
-        made = np.zeros((*row.shape[:-1], length), row.dtype)
+        padded = np.zeros((*row.shape[:-1], length), row.dtype)
     else:
-        made = row.new_zeros((*row.shape[:-1], length))
-    made[..., : row.shape[-1]] = row
-    return made
+        padded = row.new_zeros((*row.shape[:-1], length))
+    padded[..., : row.shape[-1]] = row
+    return padded
 
 
 def _finished(values: Any) -> Any:

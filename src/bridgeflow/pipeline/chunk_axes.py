@@ -53,7 +53,7 @@ class Course(NamedTuple):
     Args:
         axis: on which they follow each other, where that is known.
         rate: samples there are for one of the input.
-        lag: by how many samples of the input they lag behind.
+        lag: by how many samples of the input they lag.
         is_whole: whether they are whole in time.
     """
 
@@ -64,7 +64,7 @@ class Course(NamedTuple):
 
 
 def _course_after(course: Course, stage: AnyStage) -> Course:
-    """How pieces go on behind a stage."""
+    """How pieces go on after a stage."""
     if course.is_whole or not isinstance(stage, Transform) or (isinstance(stage, LeafTransform) and stage.pointwise):
         return course
     if course.axis not in (None, stage.time_axis):
@@ -127,11 +127,11 @@ def obstacle_at(label: StageId, stage: Transform, spec: Any, axes: Mapping[str, 
     return "; ".join(dict.fromkeys(filter(None, obstacles)))
 
 
-def axes_after(stage: Transform, spec: Any, axes: Mapping[str, int], made: Any) -> dict[str, int]:
-    """The axis of chunks in each array behind the stage."""
-    if made is UNKNOWN:
+def axes_after(stage: Transform, spec: Any, axes: Mapping[str, int], result: Any) -> dict[str, int]:
+    """The axis of chunks in each array after the stage."""
+    if result is UNKNOWN:
         return {}
-    everything, specs = compile_recipe(made, is_spec)
+    everything, specs = compile_recipe(result, is_spec)
     lengths = {place: one.ndim for place, one in zip(everything.places, specs, strict=True)}
     if not isinstance(stage, LeafTransform):
         return {place: max(range(ndim)[stage.stream_axis], 0) if ndim else 0 for place, ndim in lengths.items()}
@@ -143,8 +143,10 @@ def axes_after(stage: Transform, spec: Any, axes: Mapping[str, int], made: Any) 
         for place, one in zip(recipe.places, before, strict=True)
         if lengths.get(place)
     }
-    behind = {**axes, **moved}
+    next_axes = {**axes, **moved}
     for place in lengths:  # what stands beside an array goes with it
-        if place not in behind:
-            behind[place] = max((behind[main] for main in recipe.places if place.startswith(f"{main}_")), default=0)
-    return {place: min(behind[place], max(ndim - 1, 0)) for place, ndim in lengths.items()}
+        if place not in next_axes:
+            next_axes[place] = max(
+                (next_axes[main] for main in recipe.places if place.startswith(f"{main}_")), default=0
+            )
+    return {place: min(next_axes[place], max(ndim - 1, 0)) for place, ndim in lengths.items()}

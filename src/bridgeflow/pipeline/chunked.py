@@ -118,9 +118,9 @@ class ChunkedRun:
             BridgeflowError: what a transform refuses.
         """
         chunk = Chunk(stream=self._name, start=self.position, data=self._layout.opened(columns), last=last)
-        made = self._layout.closed(self._streams.push(chunk), self._axes)
+        results = self._layout.closed(self._streams.push(chunk), self._axes)
         together = {
-            name: joined([self._held[name], part], 0) if name in self._held else part for name, part in made.items()
+            name: joined([self._held[name], part], 0) if name in self._held else part for name, part in results.items()
         }
         lengths = {name: len_along(part, 0) for name, part in together.items()}
         ready = min(lengths.values(), default=0)
@@ -141,24 +141,24 @@ class ChunkedRun:
 
 def different_lengths(lengths: Mapping[str, int]) -> str:
     """The message about columns that cannot stand in one file."""
-    found = ", ".join(f"{name} {length}" for name, length in lengths.items())
+    named = ", ".join(f"{name} {length}" for name, length in lengths.items())
     return (
-        f"the transforms make columns of different lengths ({found}), and a file has one; "
+        f"the transforms make columns of different lengths ({named}), and a file has one; "
         "window or resample them alike, or leave columns out with `columns` of the source"
     )
 
 
 def lengths_of(specs: Any, axes: Mapping[str, int]) -> dict[str, int]:
-    """How many rows each column will have, of those of which that is known."""
+    """How many rows each column will have, as far as that is known."""
     if not isinstance(specs, dict):
         return {}
-    found = {}
+    lengths = {}
     for name, spec in specs.items():
         axis = axes.get(place([name]))
         if is_spec(spec) and axis is not None:
             rows = spec.shape[axis] if spec.shape else 1
-            found.update({} if rows is None else {name: rows})
-    return found
+            lengths.update({} if rows is None else {name: rows})
+    return lengths
 
 
 def require_columns(result: Any, is_column: Callable[[Any], bool]) -> None:

@@ -217,9 +217,9 @@ class Compose(Transform):
     def latency(self) -> int:
         """By how many samples the output of a stream lags behind its input, at most.
 
-        Behind a stage that changes the rate, samples count as so many of the input.
+        After a stage that changes the rate, samples are counted in those of the input.
         """
-        return max((math.ceil(behind) for _, _, behind, _ in courses(self.row)), default=0)
+        return max((math.ceil(lag) for _, _, lag, _ in courses(self.row)), default=0)
 
     def _obstacle(self, label: StageId, stage: AnyStage) -> str:
         if isinstance(stage, Transform):
@@ -258,13 +258,13 @@ class Compose(Transform):
                 states.append({place: carried.get(place) for place in recipe.places})
             else:
                 states.append({"$": stage.init_state(spec)})
-            made = stage.plan(spec, label).result
-            axes.append(axes_after(stage, spec, axes[-1], made))
-            spec = made
+            result = stage.plan(spec, label).result
+            axes.append(axes_after(stage, spec, axes[-1], result))
+            spec = result
         return ComposeState(tuple(states), tuple(axes), spec)
 
     def out_axes(self, spec: Any, *, axis: int = -1) -> dict[str, int]:
-        """On which axis, counted from the front, chunks of each array follow each other behind the last stage.
+        """On which axis, counted from the front, chunks of each array follow each other after the last stage.
 
         Args:
             spec, axis: as for `init_state`; whether the stages can stream does not matter. Of what comes out of a plain
@@ -273,9 +273,9 @@ class Compose(Transform):
         axes = first_axes(spec, axis)
         for label, stage in self.row:
             spec, axes, _ = open_specs(label, stage, spec, axes, axis)
-            made = stage.plan(spec, label).result if isinstance(stage, Transform) and spec is not UNKNOWN else UNKNOWN
-            axes = axes_after(stage, spec, axes, made) if isinstance(stage, Transform) else {}
-            spec = made
+            result = stage.plan(spec, label).result if isinstance(stage, Transform) and spec is not UNKNOWN else UNKNOWN
+            axes = axes_after(stage, spec, axes, result) if isinstance(stage, Transform) else {}
+            spec = result
         return axes
 
     def check_time_axis(self, spec: Any) -> None:
@@ -305,9 +305,9 @@ class Compose(Transform):
                         error.stage = label
                         raise at_place(error, place)
                 cut |= set(recipe.places) if stage.cuts else set()
-            made = stage.plan(spec, label).result
-            axes = axes_after(stage, spec, axes, made)
-            spec = made
+            result = stage.plan(spec, label).result
+            axes = axes_after(stage, spec, axes, result)
+            spec = result
 
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
         """One chunk through all stages."""
@@ -331,7 +331,7 @@ class Compose(Transform):
         """What is still to come of each array after the last chunk, in the structure of the data; or `None`."""
         tails: dict[str, Any] = {}
         for number, ((label, stage), states) in enumerate(zip(self.row, state.stages, strict=True)):
-            axes, behind = state.axes[number : number + 2]
+            axes, next_axes = state.axes[number : number + 2]
             for place in states:
                 parts = []
                 if place in tails and isinstance(stage, Transform):
@@ -342,7 +342,7 @@ class Compose(Transform):
                 last = stage.flush(states[place]) if carries and isinstance(stage, Transform) else None
                 parts += [] if last is None else [last]
                 if parts:
-                    main, beside = parts_of(joined(parts, behind.get(place, -1)))
+                    main, beside = parts_of(joined(parts, next_axes.get(place, -1)))
                     tails.update({place: main, **{f"{place}_{suffix}": part for suffix, part in beside.items()}})
         if not tails:
             return None
@@ -355,7 +355,7 @@ class ComposeState(NamedTuple):
 
     Args:
         stages: the states of the stages by place; `None` where a stage carries nothing.
-        axes: before each stage and behind the last, on which axis of each array, counted from the front, chunks follow
+        axes: before each stage and after the last, on which axis of each array, counted from the front, chunks follow
             each other.
         result: the specs of what comes out, which give a flush its structure.
     """

@@ -277,8 +277,8 @@ class SignalDataset:
         if isinstance(self.source, RecordingWindows):
             return self.source.digest()
         columns = {name: [spec.dtype, list(spec.shape[1:])] for name, spec in self.source.specs.items()}
-        told = {"name": os.path.basename(self.source.name), "rows": len(self), "columns": columns}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
+        identity = {"name": os.path.basename(self.source.name), "rows": len(self), "columns": columns}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     def __repr__(self) -> str:
         return f"SignalDataset({self.source!r}, transform={self.transform!r})"

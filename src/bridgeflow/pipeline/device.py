@@ -79,8 +79,8 @@ class _Cuda:
         return self._torch.cuda.Event()
 
     def on(self, stream: Any) -> AbstractContextManager[Any]:
-        made: AbstractContextManager[Any] = self._torch.cuda.stream(stream)
-        return made
+        context: AbstractContextManager[Any] = self._torch.cuda.stream(stream)
+        return context
 
     def current(self) -> Any:
         return self._torch.cuda.current_stream(self._device)
@@ -125,8 +125,7 @@ class PinnedTransfer(Transfer):
                 moved = [tensor.to(self._device, non_blocking=True) for tensor in staged]
                 arrived.record(self._stream)
                 slot.emptied.record(self._stream)
-        made = recipe.put(batch, moved)
-        return Sent(made, moved, arrived)
+        return Sent(recipe.put(batch, moved), moved, arrived)
 
     def receive(self, sent: Sent) -> Any:
         """The batch: what this thread's stream is given from now on waits for the copy."""

@@ -155,14 +155,14 @@ class Job:
             return self._opened(path or self.source.path)
 
     def _opened(self, path: Path) -> Source:
-        wanted = self.source
-        source = open_source(path, **options_of(SourceOptions, wanted), mapped=False, roots=self.roots)
+        settings = self.source
+        source = open_source(path, **options_of(SourceOptions, settings), mapped=False, roots=self.roots)
         if source.rows == 0:
             source.close()
             raise data_error(source.path, "has no rows", "there is nothing to transform")
-        if wanted.fs is not None and source.fs not in (None, wanted.fs):
+        if settings.fs is not None and source.fs not in (None, settings.fs):
             source.close()
-            problem = f"was sampled at {source.fs:g} Hz by its own account, at {wanted.fs:g} Hz by the job's"
+            problem = f"was sampled at {source.fs:g} Hz by its own account, at {settings.fs:g} Hz by the job's"
             with self.locating("source", "fs"):
                 raise data_error(source.path, problem, "correct `fs`, or leave it out")
         return source
@@ -191,12 +191,12 @@ class Job:
             settings: what is stored with the result.
             source: what the results come from, where it is known.
         """
-        wanted = self.sink
+        job_sink = self.sink
         opened = open_sink(
-            path or wanted.path,
-            format=wanted.format,
+            path or job_sink.path,
+            format=job_sink.format,
             overwrite=overwrite,
-            **options_of(SinkOptions, wanted),
+            **options_of(SinkOptions, job_sink),
             settings=settings,
             roots=self.output_roots,
         )
@@ -220,18 +220,18 @@ class Job:
 
     def _require_scale(self, source: Source) -> None:
         """Refuse integers of a file of audio in integers of another full scale, where nothing gives them that."""
-        found = {str(spec.dtype) for spec in source.specs.values()}
-        wanted = self._sink_memory()
+        dtypes = {str(spec.dtype) for spec in source.specs.values()}
+        target = self._sink_memory()
         if (
             source.format is not None
             and source.format.writer.has_full_scale
-            and wanted is not None
+            and target is not None
             and self.sink.normalize is None
-            and "int" in wanted
-            and any("int" in dtype and dtype != wanted for dtype in found)
+            and "int" in target
+            and any("int" in dtype and dtype != target for dtype in dtypes)
             and self._keeps_scale()
         ):
-            problem = f"counts of {' and '.join(sorted(found))} in {self.sink.dtype}, whose full scale is another"
+            problem = f"counts of {' and '.join(sorted(dtypes))} in {self.sink.dtype}, whose full scale is another"
             raise data_error(self.sink.path, problem, SCALE_REMEDY)
 
     def plan(self, source: Source) -> Plan:
@@ -271,12 +271,12 @@ class Job:
 
     def _require_writable(self, plan: Plan, axes: Mapping[str, int], source: Source) -> None:
         """Ask the sink whether it can hold what comes out."""
-        fs, wanted = self.rate(plan), self.sink
+        fs, job_sink = self.rate(plan), self.sink
         require = partial(
             require_writable,
-            wanted.path,
-            format=wanted.format,
-            options=wanted,
+            job_sink.path,
+            format=job_sink.format,
+            options=job_sink,
             settings={} if fs is None else {"fs": fs},
         )
         with self.locating(*self.sink_steps):
@@ -291,7 +291,7 @@ class Job:
                 except BridgeflowError as error:
                     problem = f"{spec.null_count} of its rows are null, which the format cannot hold"
                     remedy = "fill them: put `ToNumpy: {nulls: nan}` after the last transform, or a value for `nan`"
-                    raise data_error(wanted.path, problem, remedy, column=name) from error
+                    raise data_error(job_sink.path, problem, remedy, column=name) from error
 
     def plan_alike(self, source: Source, first: dict[str, str] | None) -> tuple[Plan, dict[str, str]]:
         """The plan for one of many recordings, and what a row of its results is, column by column.
@@ -303,17 +303,17 @@ class Job:
             DataError: a row is something else here, and all shards are to be read as one.
         """
         plan, axes = self._planned(source)
-        made = {}
+        rows = {}
         for name, spec in plan.result.items() if isinstance(plan.result, dict) else ():
             axis = axes.get(place([name]), 0)
             row = [n for number, n in enumerate(spec.shape) if number != axis]
-            made[name] = f"{spec.dtype}{row if row else ''}" + ("" if spec.fs is None else f" at {spec.fs:g} Hz")
-        if first is not None and made != first:
-            here, there = (", ".join(f"{name} {row}" for name, row in one.items()) for one in (made, first))
+            rows[name] = f"{spec.dtype}{row if row else ''}" + ("" if spec.fs is None else f" at {spec.fs:g} Hz")
+        if first is not None and rows != first:
+            here, there = (", ".join(f"{name} {row}" for name, row in one.items()) for one in (rows, first))
             remedy = "bring them to one rate and type, or give them jobs of their own"
             with self.reading():
                 raise data_error(source.path, f"gives {here}, and the first recording {there}", remedy)
-        return plan, made
+        return plan, rows
 
     def specs(self, source: Source) -> dict[str, ArraySpec]:
         """What each column of the source is, with the sampling rate that the job says."""
@@ -417,12 +417,12 @@ class Job:
         Raises:
             DataError: there is no such column, or several to choose from.
         """
-        wanted = self.report.column if self.report else None
-        if wanted is None and len(columns) > 1 and self.report:
+        name = self.report.column if self.report else None
+        if name is None and len(columns) > 1 and self.report:
             raise DataError(f"report: {len(columns)} columns to choose from ({listed(columns)}); name one as `column`")
-        if wanted is not None and wanted not in columns:
-            raise DataError(f"report: no column {quoted(wanted)} comes out; {nearest(wanted, columns)}")
-        return wanted or next(iter(columns))
+        if name is not None and name not in columns:
+            raise DataError(f"report: no column {quoted(name)} comes out; {nearest(name, columns)}")
+        return name or next(iter(columns))
 
     @contextmanager
     def locating(self, *steps: str | int) -> Iterator[None]:

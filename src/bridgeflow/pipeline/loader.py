@@ -180,14 +180,14 @@ class Loader:
         """
         from bridgeflow.pipeline.samplers import BatchSampler
 
-        return self._follower(BatchSampler(self.order, self.epoch, told=self.set_epoch))
+        return self._follower(BatchSampler(self.order, self.epoch, on_set_epoch=self.set_epoch))
 
     @property
     def sampler(self) -> RowSampler:
         """The same rows one by one: where Lightning and others look for `set_epoch`."""
         from bridgeflow.pipeline.samplers import RowSampler
 
-        return self._follower(RowSampler(self.order, self.epoch, told=self.set_epoch))
+        return self._follower(RowSampler(self.order, self.epoch, on_set_epoch=self.set_epoch))
 
     def _follower(self, sampler: _Sampler) -> _Sampler:
         self._samplers.add(sampler)
@@ -361,14 +361,14 @@ class _Sending:
         return self._transfer.send(self._fetch(task))
 
 
-def _shuffle(wanted: object, dataset: SignalDataset) -> Shuffle:
-    if wanted is True:
+def _shuffle(shuffle: object, dataset: SignalDataset) -> Shuffle:
+    if shuffle is True:
         return "exact" if dataset.source.random_access else "windowed"
-    if wanted is False:
+    if shuffle is False:
         return "none"
-    if wanted in ("exact", "windowed"):
-        return wanted
-    raise ValueError(f"shuffle must be True, False, 'exact' or 'windowed', got {wanted!r}")
+    if shuffle in ("exact", "windowed"):
+        return shuffle
+    raise ValueError(f"shuffle must be True, False, 'exact' or 'windowed', got {shuffle!r}")
 
 
 def _row_nbytes(dataset: SignalDataset) -> int:

@@ -34,11 +34,11 @@ def placeholder_columns(result: Mapping[str, ArraySpec], axes: Mapping[str, int]
     Raises:
         DataError: a column is a Python list, which no file holds.
     """
-    given = source.slice(0, 0)
+    columns = source.slice(0, 0)
     shapes = {name: _row(spec, axes.get(place([name]), 0)) for name, spec in result.items()}
     is_long = any(prod(shape) > _LONG_ROW for shape in shapes.values())
     rows = 0 if is_long and all(spec.layout != "jagged" for spec in result.values()) else _ROWS
-    return {name: _stand_in(name, spec, rows, shapes[name], given.get(name)) for name, spec in result.items()}
+    return {name: _stand_in(name, spec, rows, shapes[name], columns.get(name)) for name, spec in result.items()}
 
 
 def with_a_null(column: Any) -> Any:

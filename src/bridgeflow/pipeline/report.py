@@ -79,20 +79,20 @@ def plan_sides(
     """
     stages = transform.stages
     end = next((number for number, one in enumerate(stages, 1) if type(one).__name__ == before), 0) if before else 0
-    found = []
+    measured = []
     for side, upto in (("before", end), ("after", len(stages))):
         passed = Compose(stages[:upto])
-        made = passed.plan(dict(specs)).result
-        if made is UNKNOWN:
+        columns = passed.plan(dict(specs)).result
+        if columns is UNKNOWN:
             return None
         where = f"{name!r} as it is {_after(passed)}"
-        if name not in made:
+        if name not in columns:
             raise DataError(f"report: there is no column {where}; set `before` to a stage after which there is one")
-        spec = made[name]
+        spec = columns[name]
         if not is_spec(spec) or _is_spectrum(passed, specs, name):
             raise DataError(f"report: {where} is not a signal along time; {_REMEDY[side]}")
-        found.append((_require_signal(spec, where, side), spec.time))
-    (before_fs, before_samples), (after_fs, after_samples) = found
+        measured.append((_require_signal(spec, where, side), spec.time))
+    (before_fs, before_samples), (after_fs, after_samples) = measured
     return Sides(
         name=name,
         before_fs=before_fs,

@@ -26,14 +26,14 @@ class _OrderSampler(Sampler[_Item]):
     Args:
         order: which rows, in which batches.
         epoch: of the first pass.
-        told: called with every epoch that is set here, for a loader that shares it.
+        on_set_epoch: called with every epoch that is set here, for a loader that shares it.
     """
 
     _unit = ""
 
-    def __init__(self, order: Order, epoch: int = 0, *, told: Callable[[int], None] | None = None) -> None:
+    def __init__(self, order: Order, epoch: int = 0, *, on_set_epoch: Callable[[int], None] | None = None) -> None:
         self.order = order
-        self._told = told
+        self._on_set_epoch = on_set_epoch
         self._course = Course(len(self), parse_seed(epoch, field="epoch"))
 
     def __len__(self) -> int:
@@ -55,8 +55,8 @@ class _OrderSampler(Sampler[_Item]):
         """Make `epoch` the next pass's, and of the loader that this sampler is of; a restored position in it stays."""
         number = parse_seed(epoch, field="epoch")
         self.follow(number)
-        if self._told is not None:
-            self._told(number)
+        if self._on_set_epoch is not None:
+            self._on_set_epoch(number)
 
     def follow(self, epoch: int) -> None:
         """`set_epoch`, as the loader says it."""
@@ -75,7 +75,7 @@ class _OrderSampler(Sampler[_Item]):
         self._course.set(*parse_state(state, self.order.settings(), len(self), unit=self._unit))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_told": None}
+        return {**self.__dict__, "_on_set_epoch": None}
 
 
 class _Items(Iterator[_Item]):
@@ -125,7 +125,7 @@ class BatchSampler(_OrderSampler["list[int]"]):
     Args:
         order: which rows, in which batches.
         epoch: of the first pass.
-        told: called with every epoch that is set here.
+        on_set_epoch: called with every epoch that is set here.
 
     >>> sampler = BatchSampler(Order(rows=5, batch_size=2))
     >>> list(sampler)
@@ -155,7 +155,7 @@ class BatchSampler(_OrderSampler["list[int]"]):
     @property
     def sampler(self) -> RowSampler:
         """The same rows one by one, from the next pass on; an epoch set there is set here."""
-        return RowSampler(self.order, self.epoch, told=self.set_epoch)
+        return RowSampler(self.order, self.epoch, on_set_epoch=self.set_epoch)
 
 
 class RowSampler(_OrderSampler[int]):
@@ -164,7 +164,7 @@ class RowSampler(_OrderSampler[int]):
     Args:
         order: which rows; its batches play no part, but for `drop_last`.
         epoch: of the first pass.
-        told: called with every epoch that is set here.
+        on_set_epoch: called with every epoch that is set here.
 
     >>> list(RowSampler(Order(rows=5, batch_size=2)))
     [0, 1, 2, 3, 4]

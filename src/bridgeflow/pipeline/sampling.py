@@ -312,8 +312,8 @@ def parse_state(state: object, identity: Mapping[str, Any], length: int, *, unit
     Raises:
         DataError: the state belongs to something else, or is none.
     """
-    told = state if isinstance(state, Mapping) else {}
-    version, epoch, batch, of = (told.get(name) for name in ("version", "epoch", unit, "of"))
+    saved = state if isinstance(state, Mapping) else {}
+    version, epoch, batch, of = (saved.get(name) for name in ("version", "epoch", unit, "of"))
     if version != 1 or type(epoch) is not int or type(batch) is not int or not isinstance(of, Mapping):
         raise DataError(f"load_state_dict: {str(state)[:100]} is no state of a loader; pass what state_dict() gave")
     differing = [name for name, value in identity.items() if of.get(name) != value]

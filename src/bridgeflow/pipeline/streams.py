@@ -168,22 +168,22 @@ def _length(chunk: Chunk, specs: Any, axis: int) -> int:
         if spec.shape
     }
     if len(set(lengths.values())) != 1:
-        found = ", ".join(f"{place} {length}" for place, length in lengths.items()) or "no array"
-        raise DataError(f"stream {chunk.stream!r}: the arrays of a chunk must have one length, got {found}")
+        named = ", ".join(f"{place} {length}" for place, length in lengths.items()) or "no array"
+        raise DataError(f"stream {chunk.stream!r}: the arrays of a chunk must have one length, got {named}")
     return int(next(iter(lengths.values())) or 0)
 
 
 def _together(result: Any, tail: Any, state: ComposeState) -> Any:
-    """What a last chunk gave, and what was still held back behind it."""
+    """What a last chunk gave, and what was still held back."""
     if tail is None:
         return result
     both, parts = compile_recipe(result, is_array)
     rest, tails = compile_recipe(tail, is_array)
     late = dict(zip(rest.places, tails, strict=True))
-    made = []
+    arrays = []
     for place, part in zip(both.places, parts, strict=True):
         axis = state.axes[-1][place]
         pieces = [piece for piece in (part, late.get(place)) if piece is not None]
         pieces = [piece for piece in pieces if len_along(piece, axis)] or pieces[:1]
-        made.append(joined(pieces, axis))
-    return both.put(result, made)
+        arrays.append(joined(pieces, axis))
+    return both.put(result, arrays)

@@ -125,14 +125,14 @@ def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ri
 
 
 def _failed(ticket: int, error: BaseException) -> Failed:
-    """The error as it can cross: what cannot be pickled and read again, or is no `Exception`, is told in words."""
-    told = "".join(traceback.format_exception(error))
+    """The error as it can cross: what cannot be pickled and read again, or is not an `Exception`, as text."""
+    text = "".join(traceback.format_exception(error))
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         with suppress(Exception):  # a class of its own making may raise anything
             pickled = pickle.dumps(error)
             if type(pickle.loads(pickled)) is type(error):
-                return Failed(ticket, pickled, told)
-    return Failed(ticket, pickle.dumps(WorkerFailed(f"{type(error).__name__}: {error}")), told)
+                return Failed(ticket, pickled, text)
+    return Failed(ticket, pickle.dumps(WorkerFailed(f"{type(error).__name__}: {error}")), text)
 
 
 def _signals_of_its_own() -> None:
@@ -169,10 +169,10 @@ def _end_with_the_parent(line: socket.socket, config: WorkerConfig) -> None:
     except (OSError, AttributeError):
         return  # a kernel or Python without such descriptors: the line is closed when the parent ends
     try:
-        gone = line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        has_ended = line.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
     except BlockingIOError:
-        gone = False
-    if gone:  # before it could be watched; its number may be another's by now
+        has_ended = False
+    if has_ended:  # before it could be watched; its number may be another's by now
         os._exit(1)
     threading.Thread(target=_watch, args=(parent,), name="bridgeflow-parent", daemon=True).start()
 

@@ -36,7 +36,7 @@ _GRACE_SECONDS: Final = 0.5
 class Task:
     """A task with its slot, from when it is given to a worker until its batch is handed over."""
 
-    __slots__ = ("attempts", "content", "outcome", "payload", "slot", "ticket", "wanted")
+    __slots__ = ("attempts", "content", "is_needed", "outcome", "payload", "slot", "ticket")
 
     def __init__(self, ticket: int, content: Any, payload: bytes, slot: int) -> None:
         self.ticket = ticket
@@ -44,7 +44,7 @@ class Task:
         self.payload = payload
         self.slot = slot
         self.attempts = 0
-        self.wanted = True
+        self.is_needed = True
         self.outcome: Packed | BaseException | None = None
 
 
@@ -103,9 +103,9 @@ class WorkerProcess:
 
     def ended(self) -> bool:
         """Whether it has died, or has closed its line and will."""
-        return self._closed or self.gone(0)
+        return self._closed or self.ends_within(0)
 
-    def gone(self, seconds: float) -> bool:
+    def ends_within(self, seconds: float) -> bool:
         """Whether it has died, or does within so many seconds."""
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
@@ -121,7 +121,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Make sure that it is dead: from then on it writes to no slot."""
-        if not self.gone(0):
+        if not self.ends_within(0):
             self.signal(signal.SIGKILL)
         self._process.join()
 
@@ -192,7 +192,7 @@ def end_all(workers: list[WorkerProcess], owner: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + _GRACE_SECONDS
         for worker in workers:
-            if not worker.gone(max(0.0, deadline - time.monotonic())):
+            if not worker.ends_within(max(0.0, deadline - time.monotonic())):
                 worker.signal(number)
     for worker in workers:
         worker.reap()

@@ -177,7 +177,7 @@ class WorkerPool:
         finally:
             self._running = False
             for task in order:
-                task.wanted = False
+                task.is_needed = False
                 if isinstance(task.outcome, Packed):
                     self._ring.give(task.slot)
             while self._waiting:
@@ -271,7 +271,7 @@ class WorkerPool:
             self._failed_starts = 0
             return
         task = worker.tasks.popleft()
-        if isinstance(message, Done) and task.wanted:
+        if isinstance(message, Done) and task.is_needed:
             del self._tasks[task.ticket]
             task.outcome = message.packed
             return
@@ -294,7 +294,7 @@ class WorkerPool:
                 task.outcome = worker_died(what, exitcode, task)
                 self._forget(worker.tasks.popleft())
         for task in worker.tasks:
-            if task.wanted:
+            if task.is_needed:
                 self._waiting.append(task)
             else:
                 self._forget(task)

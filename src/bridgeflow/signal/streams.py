@@ -37,7 +37,7 @@ class Streamable(Protocol):
         """The state before the first chunk, from the spec of a chunk."""
 
     def step(self, x: Any, state: Any) -> tuple[Any, Any]:
-        """One chunk: what comes out, and the state behind it."""
+        """One chunk: what comes out, and the state after it."""
 
     def flush(self, state: Any) -> Any | None:
         """What is left when the recording has ended; `None` for nothing."""
@@ -191,9 +191,9 @@ class _Along:
         return x if kind_of(x) == "torch" else np.asarray(to_numpy(x) if kind_of(x) is not None else x)
 
     def _back(self, y: Any, x: Any) -> Any:
-        made = time_where_it_was(self._values(y), self.axis)
-        made = np.ascontiguousarray(made) if isinstance(made, np.ndarray) else made.contiguous()
-        return made if kind_of(x) in {None, "numpy", "torch"} else like(made, x)
+        array = time_where_it_was(self._values(y), self.axis)
+        array = np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array.contiguous()
+        return array if kind_of(x) in {None, "numpy", "torch"} else like(array, x)
 
 
 def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **choices: Any) -> Stream:

@@ -96,7 +96,7 @@ class Transform(ABC):
     # --- configuration ---
 
     def to_config(self) -> dict[str, Any]:
-        """This transform as plain values, every field told: `{"Scale": {"scale": 0.005, ...}}`.
+        """This transform as plain values, with every field: `{"Scale": {"scale": 0.005, ...}}`.
 
         Raises:
             ConfigError: the class is not registered, so that nothing could read the configuration.
@@ -121,10 +121,10 @@ class Transform(ABC):
         ('ecg',)
         """
         name, raw = registry.split_config(config)
-        made = registry.lookup(name)
-        if not issubclass(made, cls):
+        registered = registry.lookup(name)
+        if not issubclass(registered, cls):
             raise ConfigError(f"{name} is no {cls.__name__}")
-        return made.from_fields(raw)
+        return registered.from_fields(raw)
 
     @classmethod
     def field_names(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
@@ -335,8 +335,8 @@ class LeafTransform(Transform):
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """The crossings that `apply` makes on an array described by `spec`: by default one copy, the result."""
-        made = self.out_spec(spec)
-        return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, detail="new values"),)
+        result = self.out_spec(spec)
+        return (Exchange(source=spec, target=result, action="copy", nbytes=result.nbytes, detail="new values"),)
 
     # --- stretches of a recording ---
 
@@ -408,13 +408,13 @@ class LeafTransform(Transform):
         data, reads = opened_specs(data, self, stage)
         recipe, specs = select_specs(data, self, stage)
         steps: list[Exchange] = [dataclasses.replace(read, stage=label) for read in reads]
-        made: list[ArraySpec] = []
+        results: list[ArraySpec] = []
         beside: dict[int, Mapping[str, object]] = {}
         for slot, (place, spec) in enumerate(zip(recipe.places, specs, strict=True)):
             try:
                 if self.reads_numbers:
                     self._require_numbers(spec)
-                made.append(self.out_spec(spec))
+                results.append(self.out_spec(spec))
                 beside[slot] = self.beside_specs(spec)
                 exchanges = self.exchanges(spec)
             except Exception as error:
@@ -422,7 +422,7 @@ class LeafTransform(Transform):
                 raise
             steps += [dataclasses.replace(exchange, place=place, stage=label) for exchange in exchanges]
         obstacles = (self.stream_obstacle,) if self.stream_obstacle else ()
-        return Plan(tuple(steps), recipe.put_beside(data, made, {} if recipe.is_leaf else beside), obstacles)
+        return Plan(tuple(steps), recipe.put_beside(data, results, {} if recipe.is_leaf else beside), obstacles)
 
     def _require_numbers(self, spec: ArraySpec) -> None:
         dtype = spec.dtype

@@ -70,7 +70,7 @@ class Plan:
 
     @property
     def total_bytes(self) -> int | None:
-        """Bytes that will be written anew, over all steps; `None` where some step's size is not known."""
+        """Bytes that will be written, over all steps; `None` where some step's size is not known."""
         sizes = [step.nbytes if isinstance(step, Exchange) else None for step in self.steps]
         return None if None in sizes else sum(size for size in sizes if size is not None)
 
@@ -80,8 +80,8 @@ class Plan:
 
     def summary(self) -> str:
         """The last line: bytes in all, and whether the transform can run chunk by chunk."""
-        known = sum(exchange.nbytes or 0 for exchange in self.exchanges)
-        size = f"{known:,} bytes to be written" + (
+        nbytes = sum(exchange.nbytes or 0 for exchange in self.exchanges)
+        size = f"{nbytes:,} bytes to be written" + (
             "" if self.total_bytes is not None else ", and some that cannot be foreseen"
         )
         return f"{size}; " + (

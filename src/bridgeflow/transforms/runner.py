@@ -357,14 +357,14 @@ def _contents(data: Any) -> str:
     """What stands in the data in place of arrays, in words."""
     if not is_container(data, is_array):
         return ", whose attributes are not looked at"
-    found = {
+    contents = {
         place: type(leaf).__name__
         for place, leaf in leaves_of(data, lambda leaf: not is_container(leaf, is_array)).items()
     }
-    if not found:
+    if not contents:
         return ": it is empty"
-    shown = [f"{place} is a {name}" for place, name in list(found.items())[:4]]
-    return f": {', '.join(shown)}" + (f", and {len(found) - 4} more" if len(found) > 4 else "")
+    shown = [f"{place} is a {name}" for place, name in list(contents.items())[:4]]
+    return f": {', '.join(shown)}" + (f", and {len(contents) - 4} more" if len(contents) > 4 else "")
 
 
 def put_back(recipe: Recipe, data: Any, values: list[Any]) -> Any:

@@ -89,7 +89,7 @@ class SignalFilter(GapTransform, LiveTransform):
             `"causal"`.
         precision: of the recursion, `"float64"` or `"float32"`, whatever the dtype of the data.
         nonfinite: what NaN and infinity do: `"raise"` (names the row and the first sample), `"propagate"`, or
-            `"reset"`: NaN in the gap, a fresh start behind it; the state of a stream counts these gaps;
+            `"reset"`: NaN in the gap, a fresh start after it; the state of a stream counts these gaps;
             `"interpolate"`: gaps of at most `max_gap` samples are filled first, longer ones raise.
         max_gap, keep_gaps: for `"interpolate"`; see `GapTransform`.
         scale: the filter sees `scale * x + offset`: counts become units in the same pass.
@@ -108,8 +108,8 @@ class SignalFilter(GapTransform, LiveTransform):
         UnstableFilter: a pole on or outside the unit circle.
 
     >>> import numpy as np
-    >>> hum = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0, initial="steady")
-    >>> hum(np.ones(4, "float32"))
+    >>> notch = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0, initial="steady")
+    >>> notch(np.ones(4, "float32"))
     array([1., 1., 1., 1.], dtype=float32)
     """
 
@@ -162,16 +162,16 @@ class SignalFilter(GapTransform, LiveTransform):
         for field in fields(self):
             if field.name not in {"keys", "design"}:
                 object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
-        given: list[str] = [name for name in _GIVEN if getattr(self, name) is not None]
-        if len(given) + (self.design not in (None, *given)) > 1:
+        coefficients: list[str] = [name for name in _GIVEN if getattr(self, name) is not None]
+        if len(coefficients) + (self.design not in (None, *coefficients)) > 1:
             raise ConfigError(
-                f"SignalFilter: give one of design, sos, zpk, ba, taps, got {', '.join(['design', *given][-2:])}"
+                f"SignalFilter: give one of design, sos, zpk, ba, taps, got {', '.join(['design', *coefficients][-2:])}"
             )
-        if self.design is None and not given:
+        if self.design is None and not coefficients:
             raise ConfigError(
                 f"SignalFilter: which filter? Give design (one of {', '.join(DESIGNS)}), or sos, zpk, ba, taps"
             )
-        if self.design in _GIVEN and not given:
+        if self.design in _GIVEN and not coefficients:
             raise ConfigError(
                 f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=", field="design"
             )
@@ -190,8 +190,8 @@ class SignalFilter(GapTransform, LiveTransform):
         try:
             self.live  # noqa: B018  refused here, when built, or never
         except BridgeflowError as error:
-            if given and (error.field in _GIVEN[given[0]] or isinstance(error, UnstableFilter)):
-                error.field = given[0]
+            if coefficients and (error.field in _GIVEN[coefficients[0]] or isinstance(error, UnstableFilter)):
+                error.field = coefficients[0]
             raise
 
     @cached_property
