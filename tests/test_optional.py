@@ -1,4 +1,4 @@
-"""A package counts as loaded once its import has ended, whoever imports it."""
+"""A package counts as loaded once its import has ended, whichever thread imports it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_whatever_is_asked_for_may_be_in_the_midst_of_its_import(name: str, monk
     assert loaded(name) is None
 
     class Ours:
-        """A class that nobody has seen before."""
+        """A class that no one has asked about before."""
 
     assert kind_of(Ours()) is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,12 @@ def test_what_is_no_array_is_refused_with_advice(x: Any):
 
 
 META, NIBBLES = torch.zeros(3, device="meta"), torch.zeros(4, dtype=torch.uint8).view(torch.uint4)
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # the layout is a prototype
+    UNPADDABLE = (
+        torch.nested.nested_tensor([torch.ones(()), torch.ones(())]),
+        torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)]).transpose(1, 2),
+    )
 ERRORS: list[tuple[type[BridgeflowError], Any, Any, dict[str, Any]]] = [
     (CopyRefused, to_tensor, np.zeros(3)[::-1], {"copy": "never"}),
     (CopyRefused, to_tensor, A, {"copy": "never"}),
@@ -96,6 +103,7 @@ ERRORS: list[tuple[type[BridgeflowError], Any, Any, dict[str, Any]]] = [
     (NoRoute, to_tensor, torch.nn.UninitializedParameter(), {"copy": "always"}),
     (NoRoute, to_tensor, torch.ones(2, 3).to_mkldnn(), {"device": "meta"}),
     (NoRoute, to_tensor, NIBBLES, {"copy": "always"}),
+    *((NoRoute, to_numpy, nested, {"ragged": "pad"}) for nested in UNPADDABLE),
 ]
 
 

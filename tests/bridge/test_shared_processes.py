@@ -84,7 +84,7 @@ def test_what_a_writable_one_is_written_reaches_everybody():
 
 
 def test_a_stray_write_to_a_read_only_one_reaches_nobody():
-    """Neither the sender's nor the receiver's; and it is no crash."""
+    """Neither the sender nor the receiver sees the other's writes, and neither crashes."""
     buffer = share(np.zeros(3), across="process", writable=False)
     received = pickle.loads(pickle.dumps(buffer))
     again = pickle.loads(pickle.dumps(received))

@@ -19,7 +19,7 @@ from bridgeflow.memory import Segment
 @contextmanager
 def threads_that_compute(count: int = 2) -> Iterator[None]:
     """They have computed before: what torch sets up at its first product (`static` in C++, under a lock of its own)
-    never ends in a child that was forked meanwhile, whoever forks it.
+    never ends in a child that was forked meanwhile, whichever thread forks it.
     """
     stop = threading.Event()
     x, column = torch.randn(300, 300), pa.array(np.random.default_rng(0).standard_normal(50_000))

@@ -130,7 +130,7 @@ def test_garbage_collected_while_a_block_is_taken():
     for _ in range(50):
         Cycle()
     with reuse._kept._lock:
-        gc.collect()  # the blocks are freed, since nobody waits for the lock
+        gc.collect()  # the blocks are freed, since no caller waits for the lock
         assert len(fresh(SIZE)) == SIZE
     assert kept() <= KEPT_NBYTES
 
@@ -152,7 +152,7 @@ def test_a_forked_child_begins_with_nothing():
 
 
 def test_nothing_is_said_when_python_ends():
-    """Arrays that live in modules and cycles are let go of when the library's own globals are gone already."""
+    """Arrays that live in modules and cycles are released when the library's own globals are cleared already."""
     code = """
 import sys, types
 from bridgeflow.memory.reuse import fresh

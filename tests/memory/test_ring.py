@@ -259,7 +259,7 @@ class TestHandingOver:
             batch = {"x": x, "turned": x.T, "every": torch.from_numpy(x)[:, ::2], "other": np.ones(3)}
         packed = pack(batch, slot)
         starts = {piece.start for piece in packed.pieces}
-        assert starts == {0, 128}  # what lay between is no part of the batch: its place is used
+        assert starts == {0, 128}  # what lay between is not part of the batch: its place is used
         seen = unpack(packed, ring.lease(0).bytes())
         for name, array in batch.items():
             assert seen[name].tolist() == array.tolist()

@@ -22,6 +22,7 @@ from bridgeflow.bridge.rules import (
     views,
     without,
 )
+from bridgeflow.errors import NoRoute, printable
 from bridgeflow.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -251,7 +252,11 @@ def _zeros_like(t: torch.Tensor) -> torch.Tensor:
 def _padded(t: torch.Tensor, options: Options) -> torch.Tensor:
     import torch
 
-    padded: torch.Tensor = torch.nested.to_padded_tensor(t, options.pad_value)
+    try:
+        padded: torch.Tensor = torch.nested.to_padded_tensor(t, options.pad_value)
+    except RuntimeError as error:
+        what = f"torch cannot pad this nested tensor ({printable(str(error), 120)})"
+        raise NoRoute("ragged", what, "unbind() it and convert each row") from error
     return padded
 
 

@@ -65,7 +65,7 @@ class _Kept:
 
     def begin(self) -> None:
         """Begin with nothing, as in a forked child: its copy may be in the midst of a change, and its pages, being the
-        parent's too, are no sooner written to than new ones.
+        parent's too, are not faster to write to than new ones.
         """
         self._blocks: OrderedDict[int, list[Any]] = OrderedDict()
         self._nbytes = 0
