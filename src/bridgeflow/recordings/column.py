@@ -30,7 +30,7 @@ class Column:
         rate: sampling rate in Hz, exact.
         length: samples per channel.
         present: whether the recording has each channel; one that it lacks reads as NaN, as 0 where all are integers.
-        units: what `read` gives where it is not told.
+        units: what `read` gives by default.
     """
 
     source: SampleSource

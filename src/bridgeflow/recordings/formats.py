@@ -75,8 +75,10 @@ def format_of(path: str | os.PathLike[str], name: str | None = None) -> Recordin
     for one in formats.values():
         if suffix in one.suffixes:
             return one
-    known = " ".join(suffix for one in formats.values() for suffix in one.suffixes)
-    raise data_error(path, f"the suffix {suffix!r} means no format", f"name it with `format`; suffixes known: {known}")
+    suffixes = " ".join(suffix for one in formats.values() for suffix in one.suffixes)
+    raise data_error(
+        path, f"the suffix {suffix!r} means no format", f"name it with `format`; suffixes known: {suffixes}"
+    )
 
 
 def open_reader(path: Path, options: ReadOptions) -> RecordingReader:

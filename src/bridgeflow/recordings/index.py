@@ -1,4 +1,4 @@
-"""Many recordings as one table: found by a pattern, named by a table, or given as arrays."""
+"""Many recordings as one table: found by a pattern, named by a table, or of arrays in memory."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ class Recordings(Sequence[Recording]):
         nulls: what samples that a file marks as missing become: `"error"`, `"nan"`, or `"gap"` between segments, for
             which the samples are read once now.
         columns: columns of your own, see `with_columns`.
+        missing: what happens where a recording lacks a channel of `columns`, see `pick`.
         units: what is read: `"raw"` numbers of the files, or `"physical"` values.
         threads: how many files are opened at a time; `None` for twice as many as there are processors, at most 16.
-        progress: `True` for a bar on a terminal, or a function that is told how many files of how many are done.
+        progress: `True` for a bar on a terminal, or a function of how many files are done and how many there are.
 
     Raises:
         DataError: no file is there, one is damaged, `group` is not in a path, or two recordings would have one id.
@@ -78,9 +79,9 @@ class Recordings(Sequence[Recording]):
         threads: int | None = None,
         progress: ShowProgress = False,
     ) -> None:
-        given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
-        recordings = tuple(one for one in given if isinstance(one, Recording))
-        named = [one for one in given if not isinstance(one, Recording)]
+        inputs = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        recordings = tuple(one for one in inputs if isinstance(one, Recording))
+        named = [one for one in inputs if not isinstance(one, Recording)]
         if recordings and named:
             raise TypeError("expected recordings or paths, got both; add two indexes with +")
         if not recordings:
@@ -237,9 +238,9 @@ class Recordings(Sequence[Recording]):
         Raises:
             KeyNotFound: no recording has it.
         """
-        known = dict.fromkeys(label for recording in self._recordings for label in recording.labels)
-        if name not in known and self._recordings:
-            raise KeyNotFound(f"no label {quoted(name)}; {nearest(name, known)}")
+        names = dict.fromkeys(label for recording in self._recordings for label in recording.labels)
+        if name not in names and self._recordings:
+            raise KeyNotFound(f"no label {quoted(name)}; {nearest(name, names)}")
         return [recording.labels.get(name) for recording in self._recordings]
 
     @property

@@ -18,8 +18,8 @@ def as_names(names: Names) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def matching(wanted: str, names: Sequence[str], *, recording: str) -> list[int]:
-    """The numbers of the names that a name or a pattern means; none where a pattern or a name matches nothing.
+def matching(pattern: str, names: Sequence[str], *, recording: str) -> list[int]:
+    """The numbers of the names that a name or a pattern means; none where it matches nothing.
 
     >>> matching("Fp*", ["Fp1", "ECG", "Fp2"], recording="s1")
     [0, 2]
@@ -27,21 +27,21 @@ def matching(wanted: str, names: Sequence[str], *, recording: str) -> list[int]:
     Raises:
         DataError: several channels have the one name.
     """
-    exact = [number for number, name in enumerate(names) if name == wanted]
+    exact = [number for number, name in enumerate(names) if name == pattern]
     if len(exact) > 1:
         raise _named(
-            f"{len(exact)} channels are called {quoted(wanted)}; name them by position with pick([...])",
+            f"{len(exact)} channels are called {quoted(pattern)}; a pattern takes them all, one needs its own name",
             recording,
-            wanted,
+            pattern,
         )
-    if exact or not set("*?[") & set(wanted):
+    if exact or not set("*?[") & set(pattern):
         return exact
-    return [number for number, name in enumerate(names) if fnmatchcase(name, wanted)]
+    return [number for number, name in enumerate(names) if fnmatchcase(name, pattern)]
 
 
-def no_channel(wanted: str, names: Sequence[str], recording: str) -> DataError:
+def no_channel(pattern: str, names: Sequence[str], recording: str) -> DataError:
     """That a recording lacks a channel."""
-    return _named(f"no channel matches {quoted(wanted)}; {nearest(wanted, names)}", recording, wanted)
+    return _named(f"no channel matches {quoted(pattern)}; {nearest(pattern, names)}", recording, pattern)
 
 
 def _named(message: str, recording: str, column: str) -> DataError:

@@ -39,9 +39,9 @@ class Recording:
         channels: name, unit, rate and scale of each channel.
         start: when it began, where that is known.
         metadata: what else the file says.
-        labels: what is known from elsewhere: groups from the path, columns of a table.
+        labels: what is known from other places: groups from the path, columns of a table.
         layout: which channels each column consists of, by their numbers.
-        units: what columns read where they are not told: `"raw"` numbers or `"physical"` values.
+        units: what columns read by default: `"raw"` numbers or `"physical"` values.
 
     Example:
         >>> import numpy as np
@@ -243,10 +243,10 @@ class Recording:
         Raises:
             DataError: there is no channel of an old name.
         """
-        known = [channel.name for channel in self.channels]
+        present = [channel.name for channel in self.channels]
         for old in names:
-            if old not in known:
-                raise no_channel(old, known, self.id)
+            if old not in present:
+                raise no_channel(old, present, self.id)
         return replace(self, channels=tuple(replace(one, name=names.get(one.name, one.name)) for one in self.channels))
 
     def with_units(self, units: Units) -> Recording:
@@ -258,15 +258,15 @@ class Recording:
         """The recording with these labels in addition."""
         return replace(self, labels={**self.labels, **labels})
 
-    def _members(self, wanted: tuple[str, ...], missing: Missing) -> tuple[Recording, tuple[int, ...]]:
+    def _members(self, patterns: tuple[str, ...], missing: Missing) -> tuple[Recording, tuple[int, ...]]:
         """The numbers of the channels that are meant, in the recording with those that it lacks added to it."""
         parse_word(missing, Missing, field="missing")
-        if not wanted:
+        if not patterns:
             raise ValueError("expected at least one channel, got none")
         recording = self
         members: list[int] = []
         lacking: list[tuple[int, str]] = []
-        for name in wanted:
+        for name in patterns:
             names = [channel.name for channel in recording.channels]
             numbers = matching(name, names, recording=self.id)
             if not numbers:

@@ -55,7 +55,7 @@ class MemorySource:
         return np.stack([self.arrays[array][row, start:stop] for array, row in places])
 
     def events(self) -> pa.Table:
-        """The events that were given."""
+        """The events, as they came."""
         return self.table
 
 
@@ -77,8 +77,8 @@ def memory_source(
     described: list[Channel] = []
     tracks: list[Track] = []
     columns: dict[str, tuple[int, ...]] = {}
-    for column, given in arrays.items():
-        array = _signal(name, column, given)
+    for column, value in arrays.items():
+        array = _signal(name, column, value)
         names = _names(name, column, channels, arrays, len(array))
         rate = exact_rate(_own(fs, column), field="fs")
         track = _track(name, column, _own(segments, column), array.shape[1], float(rate))
@@ -102,8 +102,8 @@ def memory_source(
     return source, Header(channels=tuple(described), tracks=tuple(tracks)), columns
 
 
-def _signal(name: str, column: str, given: Any) -> np.ndarray:
-    array = to_numpy(given)
+def _signal(name: str, column: str, value: Any) -> np.ndarray:
+    array = to_numpy(value)
     if array.dtype.kind not in "iufc" or array.ndim not in (1, 2):
         expected = "numbers of shape [time] or [channels, time]"
         raise DataError(f"{name}: column {quoted(column)}: expected {expected}, got {array.dtype} {array.shape}")

@@ -93,7 +93,7 @@ def _others(count: int, positions: Indices) -> Indices:
 def _assigned(
     recordings: Recordings, shares: np.ndarray, *, by: str | None, stratify: str | None, seed: int
 ) -> list[Indices]:
-    """Groups given to parts one by one, the largest first, each to the part that then comes closest to its share of
+    """Groups assigned to parts one by one, the largest first, each to the part that then comes closest to its share of
     every class; equally large ones in an order that the seed draws.
     """
     groups = list(range(len(recordings))) if by is None else _values(recordings, by)
@@ -108,17 +108,17 @@ def _assigned(
         counts[group_numbers[group], class_numbers[one]] += 1
     drawn = np.random.Philox(key=parse_integer(seed, field="seed", least=0) % 2**64).random_raw(len(counts))
     order = np.lexsort((drawn, -counts.sum(axis=1)))
-    wanted = shares[:, np.newaxis] * counts.sum(axis=0)
-    have = np.zeros_like(wanted)
+    targets = shares[:, np.newaxis] * counts.sum(axis=0)
+    counted = np.zeros_like(targets)
     members: list[list[int]] = [[] for _ in shares]
     for place, group in enumerate(order):
         empty = [part for part, one in enumerate(members) if not one]
         candidates = empty if len(order) - place <= len(empty) else range(len(shares))
-        lacking = wanted - have
+        lacking = targets - counted
         size = counts[group].sum()
         gain = [float(counts[group] @ lacking[part] + 0.5 * size * lacking[part].sum()) for part in candidates]
         part = candidates[int(np.argmax(gain))]
         members[part].append(int(group))
-        have[part] += counts[group]
+        counted[part] += counts[group]
     numbers = np.array([group_numbers[group] for group in groups])
     return [np.flatnonzero(np.isin(numbers, one)) for one in members]

@@ -73,7 +73,7 @@ class RowsReader(RecordingReader):
 
 
 def rate_of(path: Path, options: ReadOptions, said: float | None) -> Fraction:
-    """The rate that was given, or that the file says.
+    """The rate of the options, or that the file says.
 
     Raises:
         DataError: neither.

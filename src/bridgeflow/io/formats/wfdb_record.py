@@ -187,19 +187,19 @@ class WfdbReader(RecordingReader):
         result = np.empty((len(channels), stop - start), dtype)
         if start == stop:
             return result
-        wanted = list(dict.fromkeys(channels))
+        distinct = list(dict.fromkeys(channels))
         record = self._wfdb.rdrecord(
             self._record,
             sampfrom=first,
             sampto=last,
-            channels=wanted,
+            channels=distinct,
             physical=self._physical,
             smooth_frames=False,
             return_res=64,
         )
         signals = record.e_p_signal if self._physical else record.e_d_signal
         for row, number in enumerate(channels):
-            values = np.asarray(signals[wanted.index(number)])[start - first * each :][: stop - start]
+            values = np.asarray(signals[distinct.index(number)])[start - first * each :][: stop - start]
             code = self._codes[number]
             missing = np.isnan(values) if self._physical else values == code if code is not None else None
             if missing is None or not missing.any():
