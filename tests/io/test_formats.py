@@ -322,7 +322,7 @@ def test_values_are_written_in_the_type_asked_for(tmp_path, name, dtype):
 def test_what_no_type_can_hold(tmp_path, name):
     for values, problem in [
         (np.array([1.0, np.nan]), "1 of the values are NaN"),
-        (np.array([1j, 2]), "no real numbers"),
+        (np.array([1j, 2]), "not real numbers"),
     ]:
         with pytest.raises(DataError, match=f"'ecg': cannot be written as int16: .*{problem}"):
             write(tmp_path / "a", name, {"ecg": values}, dtype="int16", on_overflow="saturate")

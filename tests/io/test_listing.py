@@ -116,7 +116,7 @@ def test_nothing_found(tmp_path):
 
 def test_what_is_no_regular_file_is_an_error_and_not_skipped(tmp_path):
     os.mkfifo(tmp_path / "a.npy")
-    with pytest.raises(DataError, match=r"a\.npy: is no regular file"):
+    with pytest.raises(DataError, match=r"a\.npy: is not a regular file"):
         recordings(tmp_path)
     (tmp_path / "a.npy").unlink()
     (tmp_path / "a.npy").symlink_to(tmp_path / "none")

@@ -181,8 +181,8 @@ HUGE = struct.pack("<I", 1 << 31)
         (both_headers(DEFLATED, 22, 24, struct.pack("<I", 32_897)), "its header promises 32,896 bytes in all"),
         (both_headers(PLAIN, 14, 16, b"\0\0\0\0"), r"'a': its checksum (CRC) does not fit its bytes"),
         (both_headers(DEFLATED, 14, 16, b"\0\0\0\0"), r"'a': its checksum (CRC) does not fit its bytes"),
-        (archive(("a.npy", npy(np.arange(3))), ("a.txt", b"x")), "its entry 'a.txt' is no array"),
-        (archive((".npy", npy(np.arange(3)))), "its entry '.npy' is no array"),
+        (archive(("a.npy", npy(np.arange(3))), ("a.txt", b"x")), "its entry 'a.txt' is not an array"),
+        (archive((".npy", npy(np.arange(3)))), "its entry '.npy' is not an array"),
         (
             archive(("a.npy", npy(np.array([{}]), allow_pickle=True))),
             "'a': holds object elements, not numbers; no pickles",

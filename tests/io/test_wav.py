@@ -247,7 +247,7 @@ def test_what_a_wav_may_be(tmp_path, content):
         (riff(fmt(), DATA, size=1 << 31), "it declares 2,147,483,656 bytes and has"),
         (riff(fmt(), chunk(b"data", BODY.tobytes(), 1 << 31)), "of 2,147,483,648 bytes at byte 36 goes beyond the end"),
         (riff(fmt(), chunk(b"data", BODY.tobytes(), 14)), "goes beyond the end"),
-        (riff(fmt(), chunk(b"data", BODY.tobytes()[:-1])), "11 bytes of samples are no whole number of frames of 2"),
+        (riff(fmt(), chunk(b"data", BODY.tobytes()[:-1])), "11 bytes of samples are not a whole number of frames of 2"),
         (riff(DATA), "a data chunk before the fmt chunk"),
         (riff(fmt()), "it has no data chunk"),
         (riff(chunk(b"LIST", b"")), "it has no fmt chunk"),

@@ -199,7 +199,7 @@ def _width(type: Any) -> int:
 
 
 def _unknown_extension(field: pa.Field) -> str | None:
-    """The name of an extension type that Arrow left as mere metadata because nobody here registered it."""
+    """The name of an extension type that Arrow left as mere metadata because it is not registered here."""
     name = (field.metadata or {}).get(EXTENSION_NAME)
     if name is not None:
         return str(name.decode("utf-8", "replace"))

@@ -2,8 +2,8 @@
 
 The bytes go to a hidden neighbour (`.name.part`), reach the disk (fsync), and only then take their name, in one step.
 Readers see no file or the finished one, whatever kills the writer. The neighbour is locked while it is written, so two
-runs cannot share it; one left by a killed run is written anew. So is one that could not be brought to the disk: what an
-fsync has failed on may be lost although the next one succeeds.
+runs cannot share it; one left by a killed run is written again. So is one that could not be brought to the disk: what
+an fsync has failed on may be lost although the next one succeeds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ JOB_RECORD = "log/job.json"
 """The file in a folder of shards that says whose they are, there from the beginning; sealed."""
 
 LOCK = ".lock"
-"""The file in a folder that its owner holds a lock on; gone when nobody writes there."""
+"""The file in a folder that its owner holds a lock on; removed when no process writes there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +132,7 @@ def abandon() -> None:
 
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: Overwrite) -> None:
-    """Refuse a path that cannot become an output: something is there and may not be replaced, or is no file."""
+    """Refuse a path that cannot become an output: something is there and may not be replaced, or is not a file."""
     if os.path.isdir(path):
         raise data_error(path, "is a folder", "name the file to write")
     if os.path.lexists(path) and not overwrite:
@@ -224,11 +224,11 @@ def _take_name(receipt: Receipt, part: str, folder: int, *, overwrite: Overwrite
 
 
 def _replace_same(receipt: Receipt, part: str, folder: int) -> None:
-    """Put the bytes just brought to the disk in the place of equal ones, of which nobody knows whether they were."""
+    """Put the bytes just brought to the disk in the place of equal ones, which may never have been brought there."""
     found = sha256_of(receipt.path)
     if found != receipt.sha256:
         problem = f"exists already and holds other bytes (SHA-256 {found[:12]}, expected {receipt.sha256[:12]})"
-        raise data_error(receipt.path, problem, "somebody changed it: delete its folder and run the job again")
+        raise data_error(receipt.path, problem, "it was changed: delete its folder and run the job again")
     os.replace(part, receipt.path.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
@@ -286,7 +286,7 @@ def _lock(folder: Path, opened: int) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(lock), os.stat(LOCK, dir_fd=opened, follow_symlinks=False)):
                 return lock
-        except FileNotFoundError:  # its last owner has just gone
+        except FileNotFoundError:  # its last owner has just removed it
             pass
         except BlockingIOError as error:
             owner = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
@@ -341,7 +341,7 @@ def unseal(data: bytes, name: str) -> dict[str, Any]:
         name: what messages call it.
 
     Raises:
-        DataError: it is no such record, cut off, or damaged.
+        DataError: it is not such a record, cut off, or damaged.
     """
     try:
         record = json.loads(data)

@@ -32,14 +32,14 @@ def fit(values: np.ndarray, dtype: SinkDtype) -> Fitted:
 
     Raises:
         ValueError: NaN for an integer type.
-        TypeError: values that are no real numbers.
+        TypeError: values other than real numbers.
 
     >>> fit(np.array([1.5, 40000.0]), "int16")
     Fitted(values=array([    2, 32767], dtype=int16), outside=1, first=1)
     """
     parse_word(dtype, SinkDtype, field="dtype")
     if values.dtype.kind not in "iuf":
-        raise TypeError(f"{values.dtype} values are no real numbers")
+        raise TypeError(f"{values.dtype} values are not real numbers")
     if dtype.startswith("float"):
         return _as_float(values, np.dtype(dtype))
     step = 256 if dtype == "int24" else 1

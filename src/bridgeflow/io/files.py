@@ -2,7 +2,7 @@
 
 A path in a configuration may come from a stranger. It must lead to a regular file beneath one of the folders that the
 caller declared (`roots`), after every symbolic link; and the check holds for the file that is open, not for its name,
-which somebody may point elsewhere in between.
+which another process may point elsewhere in between.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
     Where the block fails, folders that were made are removed again, unless something lies in them by then.
 
     Raises:
-        DataError: the folder is outside the roots, cannot be made, or is no folder.
+        DataError: the folder is outside the roots, cannot be made, or is not a folder.
     """
     folder = os.path.dirname(os.path.abspath(path))
     real = real_path(folder)

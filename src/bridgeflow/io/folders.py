@@ -95,7 +95,7 @@ class FolderReader(Reader):
                     self._identities.append(source.identity)
                 source.require_identity(self._identities[number])
                 while len(self._kept) > KEPT_OPEN:
-                    self._kept.popitem(last=False)  # which closes it once nobody reads from it
+                    self._kept.popitem(last=False)  # which closes it once no caller reads from it
             self._kept.move_to_end(number)
             return source
 

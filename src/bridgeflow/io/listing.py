@@ -106,7 +106,7 @@ def _found(path: str | os.PathLike[str], suffixes: Sequence[str], roots: Roots) 
         first = next(index for index, part in enumerate(parts) if not _SIGNS.isdisjoint(part))
         base = Path(*parts[:first])
         if ".." in parts[first:]:
-            raise data_error(path, "goes back up (..) behind a sign of its pattern", "write the folder out")
+            raise data_error(path, "goes back up (..) after a wildcard of its pattern", "write the folder out")
         _require(path, base, roots)
         return base, list(_Walk(base, path, parts[first:]).matches())
     if not os.path.isdir(real):
@@ -128,7 +128,7 @@ def _recording(base: Path, parts: tuple[str, ...], roots: Roots) -> Recording:
     with plainly(path):
         status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        raise data_error(path, "is no regular file", "leave it out, or name the files")
+        raise data_error(path, "is not a regular file", "leave it out, or name the files")
     name = "_".join((*parts[:-1], Path(parts[-1]).stem))
     return Recording(name, path, status.st_size)
 
@@ -159,7 +159,7 @@ class _Walk:
                     yield (*above, entry.name)
 
     def _reached(self, states: set[int]) -> frozenset[int]:
-        """The states, and those behind each `**`, which may stand for no folder at all."""
+        """The states, and those after each `**`, which may stand for no folder at all."""
         reached = set(states)
         for state in sorted(states):
             while state < len(self._any) and self._any[state]:

@@ -56,7 +56,7 @@ class Identity(NamedTuple):
 
 
 class _Pages:
-    """Pages of a file, unmapped when the last array over them is gone."""
+    """Pages of a file, unmapped when the last array over them is released."""
 
     __slots__ = ("__array_interface__", "__weakref__", "_address", "_length")
 
@@ -120,7 +120,7 @@ class HeldFile(Held):
 
     def require_unchanged(self) -> None:
         """Refuse to read on in a file that is being written: its values are not those that were checked, and reading
-        behind the end of a map whose file became shorter kills the process.
+        beyond the end of a map whose file became shorter kills the process.
 
         Raises:
             DataError: the file is not as it was when it was opened.

@@ -1,7 +1,7 @@
 """Readers of formats that come in pieces (record batches, row groups): rows found across them, pieces kept while used.
 
 A piece of a mapped file costs nothing to keep. One that has to be decoded is kept until a few others were used, so
-that reading on from where the last reader stopped does not decode anew. Readers may be used by many threads.
+that reading on from where the last reader stopped does not decode again. Readers may be used by many threads.
 """
 
 from __future__ import annotations

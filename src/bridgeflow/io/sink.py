@@ -58,8 +58,8 @@ class Sink:
         """Append rows: arrays of one length, with the names and types of the first call.
 
         Raises:
-            DataError: a value that is no array, unequal lengths, columns unlike the first call's, or values that the
-                sink's `dtype` cannot hold.
+            DataError: a value that is not an array, unequal lengths, columns unlike the first call's, or values that
+                the sink's `dtype` cannot hold.
         """
         lengths = {name: self._length(name, column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
@@ -146,7 +146,7 @@ class Sink:
 def writing(
     path: Path, format: Format, options: WriterOptions, *, overwrite: Overwrite, roots: Roots
 ) -> Iterator[Sink]:
-    """The `Sink` of one file, published when the block ends and gone when it fails."""
+    """The `Sink` of one file, published when the block ends and removed when it fails."""
     with publish(path, overwrite=overwrite, roots=roots) as output:
         sink = Sink(path, format, output.file, options)
         try:

@@ -121,7 +121,7 @@ class Source:
         Raises:
             DataError: as for `slice`.
             IndexError: an index out of range.
-            TypeError: indices that are no integers along one axis.
+            TypeError: indices other than integers along one axis.
         """
         chosen = np.asarray(indices)
         if chosen.ndim != 1 or (chosen.dtype.kind not in "iu" and chosen.size):

@@ -29,7 +29,7 @@ MAX_HEADER = 10_000
 
 
 class ArrayBytes:
-    """An array in npy's form: what its header says, held against the bytes that there are.
+    """An array in npy's form: what its header says, compared with the bytes that there are.
 
     Args:
         data: the bytes, header and all, `[n]` uint8.

@@ -1,4 +1,4 @@
-"""npz: several arrays in a zip archive, read strictly: no pickles, no bombs, every checksum held against its bytes."""
+"""npz: several arrays in a zip archive, read strictly: no pickles, no bombs, every checksum compared with its bytes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PIECE, _INFLATED = 1 << 20, 1 << 16
 class NpzReader(Reader):
     """A map of the file. Stored arrays are read in place; deflated ones are decoded whole, and kept, when first used.
 
-    Each entry is held against its checksum then. A single value called `fs` is the sampling rate.
+    Each entry is compared with its checksum then. A single value called `fs` is the sampling rate.
     """
 
     file: MappedFile
@@ -49,7 +49,7 @@ class NpzReader(Reader):
         found = {entry.name: entry for entry in entries(memoryview(self.file.data))}
         for name in found:
             if not name.endswith(_SUFFIX) or name == _SUFFIX:
-                raise data_error(path, f"its entry {name!r} is no array", "np.savez writes arrays alone")
+                raise data_error(path, f"its entry {name!r} is not an array", "np.savez writes arrays alone")
         self._entries = {name.removesuffix(_SUFFIX): entry for name, entry in found.items()}
         self._arrays: dict[str, ArrayBytes] = {}
         self.settings = self._rate()
@@ -113,7 +113,7 @@ class NpzReader(Reader):
         return self._arrays.setdefault(name, self._checked(name))
 
     def _checked(self, name: str) -> ArrayBytes:
-        """The array, in place or decoded, its bytes held against their checksum."""
+        """The array, in place or decoded, its bytes compared with their checksum."""
         entry, file = self._entries[name], self.file
         stored = entry.method == STORED
         data = file.data[entry.begin : entry.begin + entry.stored] if stored else self._inflated(name, entry)
@@ -164,7 +164,7 @@ class NpzReader(Reader):
 
 class NpzWriter(Writer):
     """What `np.savez` writes, each array where it can be mapped. Columns grow in files without a name, and are put one
-    behind the other at the end.
+    after the other at the end.
     """
 
     def __init__(self, file: BinaryIO, path: Path, first: Columns, options: WriterOptions) -> None:

@@ -50,7 +50,7 @@ _THRIFT_LIMIT = 16 << 20
 
 
 class ParquetReader(PieceReader):
-    """Reads through the descriptor, whatever becomes of the name meanwhile; pages are held against their checksums."""
+    """Reads through the descriptor, whatever becomes of the name meanwhile; pages are compared with their checksums."""
 
     file: HeldFile
 

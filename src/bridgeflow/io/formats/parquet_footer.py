@@ -57,7 +57,7 @@ def protect(file: BinaryIO) -> None:
 
 
 def require_intact(read: Callable[[int, int], bytes], nbytes: int) -> bytes:
-    """The footer, held against its checksum where the file has one.
+    """The footer, compared with its checksum where the file has one.
 
     Args:
         read: gives so many bytes from a position on.

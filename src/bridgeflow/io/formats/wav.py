@@ -1,4 +1,4 @@
-"""wav: sampled sound, PCM or float, read strictly and in place, with its sampling rate."""
+"""wav: sampled audio, PCM or float, read strictly and in place, with its sampling rate."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ FORMATS = (
         name="wav",
         suffixes=(".wav", ".wave", ".rf64"),
         magic=(b"RIFF", b"RF64", b"BW64"),
-        about="sampled sound: PCM of 8 to 32 bits or float, RF64 beyond 4 GiB, with its sampling rate",
+        about="sampled audio: PCM of 8 to 32 bits or float, RF64 beyond 4 GiB, with its sampling rate",
         reader=WavReader,
         writer=WavWriter,
     ),

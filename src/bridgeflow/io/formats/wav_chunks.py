@@ -1,4 +1,4 @@
-"""The chunks of a wav file: where the samples are and what they are, every declared size held against the file.
+"""The chunks of a wav file: where the samples are and what they are, every declared size compared with the file.
 
 Layout: Microsoft's "Multiple channel audio data and WAVE files"; RF64 and BW64, whose sizes have 64 bits, are EBU Tech
 3306 and ITU-R BS.2088.
@@ -106,7 +106,7 @@ def parse(data: memoryview) -> Samples:
     found = Samples(encoding=word, rate=rate, channels=channels, frames=0, begin=samples[0])
     frames, rest = divmod(samples[1], found.frame_bytes)
     if rest:
-        raise ValueError(f"{samples[1]:,} bytes of samples are no whole number of frames of {found.frame_bytes}")
+        raise ValueError(f"{samples[1]:,} bytes of samples are not a whole number of frames of {found.frame_bytes}")
     return Samples(encoding=word, rate=rate, channels=channels, frames=frames, begin=samples[0])
 
 
@@ -117,7 +117,7 @@ def _is_name(name: bytes) -> bool:
 
 def _left_open(nbytes: int) -> NotSupported:
     """The error about a data chunk without a size: what follows it are its samples, or some of them."""
-    said = f"its data chunk says a size of 0 bytes, and {nbytes:,} follow that are no chunks: its size was left open"
+    said = f"its data chunk says a size of 0 bytes, and {nbytes:,} follow that are not chunks: its size was left open"
     return NotSupported(
         said, "it was piped, or its writer did not finish: write it again, or repair it with ffmpeg or sox"
     )
@@ -235,9 +235,9 @@ def header(samples: Samples) -> bytes:
     described = struct.pack("<4sIHHIIHH", b"fmt ", 16 + len(extension), *fields) + extension
     if tag == FLOAT:
         described += struct.pack("<4sII", b"fact", 4, min(samples.frames, _UNSET))
-    behind = 12 + _DS64.size + len(described) + 8
-    if behind % _ALIGNED:
-        fill = -(behind + 8) % _ALIGNED
+    begin = 12 + _DS64.size + len(described) + 8
+    if begin % _ALIGNED:
+        fill = -(begin + 8) % _ALIGNED
         described += struct.pack("<4sI", b"JUNK", fill) + bytes(fill)
     data = samples.frames * frame
     riff = 4 + _DS64.size + len(described) + 8 + data + data % 2

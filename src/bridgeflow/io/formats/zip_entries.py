@@ -1,6 +1,6 @@
 """The entries of a zip archive, read so strictly that every byte belongs to exactly one thing, and written so plainly.
 
-Python's zipfile looks for the directory from the end and forgives what stands before, between and behind: entries that
+Python's zipfile looks for the directory from the end and forgives what stands before, between and after: entries that
 overlap (bombs), names that differ, trailing comments. Here the entries follow each other without gaps, from the first
 byte to the directory, which ends the file. Layout: PKWARE's APPNOTE.TXT, sections 4.3 and 4.5.3.
 """
