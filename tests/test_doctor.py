@@ -62,7 +62,7 @@ def test_a_package_that_cannot_be_imported_is_found_out(monkeypatch, tmp_path, n
     monkeypatch.setattr(doctor, "_OPTIONAL", {"matplotlib": ("matplotlib", "pictures")})
     monkeypatch.setattr(doctor, "_native", lambda path: doctor.Finding("native engine", "built"))
     finding = found(name)
-    assert (finding.verdict, said in finding.found) == ("bad", True), finding
+    assert (finding.verdict, said in finding.value) == ("bad", True), finding
     assert finding.remedy.startswith(f"pip install --force-reinstall {name}")
 
 
@@ -75,7 +75,7 @@ def test_an_import_that_hangs_is_found_out(monkeypatch, tmp_path):
 
 def test_the_native_engine_is_there_or_its_absence_has_a_reason():
     finding = found("native engine")
-    assert finding.found.startswith("built, runs with " if native.is_built() else "missing: ")
+    assert finding.value.startswith("built, runs with " if native.is_built() else "missing: ")
     assert native.is_built() or finding.remedy
 
 

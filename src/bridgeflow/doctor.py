@@ -59,10 +59,10 @@ _SMALL_SHM = 64 << 20
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `bridgeflow doctor`: what, the value found, and whether it is fine."""
+    """One line of `bridgeflow doctor`: what, its value, and whether it is fine."""
 
     what: str
-    found: str
+    value: str
     verdict: Verdict = "ok"
     remedy: str = ""
 
@@ -179,10 +179,10 @@ def _cores() -> Finding:
 
     usable = usable_cores()
     threads = torch.get_num_threads()
-    found = f"{usable} usable, torch uses {threads} threads"
+    value = f"{usable} usable, torch uses {threads} threads"
     if threads > usable:
-        return Finding("cores", found, "note", f"set OMP_NUM_THREADS={usable}")
-    return Finding("cores", found)
+        return Finding("cores", value, "note", f"set OMP_NUM_THREADS={usable}")
+    return Finding("cores", value)
 
 
 def _accelerator() -> Finding:
@@ -200,10 +200,10 @@ def _memory() -> Finding:
 
 def _open_files() -> Finding:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    found = f"{soft:,} (may be raised to {hard:,})"
+    value = f"{soft:,} (may be raised to {hard:,})"
     if soft < _FEW_FILES:
-        return Finding("open files", found, "bad", f"workers that share tensors need more: ulimit -n {_FEW_FILES * 4}")
-    return Finding("open files", found)
+        return Finding("open files", value, "bad", f"workers that share tensors need more: ulimit -n {_FEW_FILES * 4}")
+    return Finding("open files", value)
 
 
 def _shared_memory() -> Finding:

@@ -1,4 +1,4 @@
-"""YAML from strangers: what it means, what is refused, where, and how fast."""
+"""YAML of unknown origin: what it means, what is refused, where, and how fast."""
 
 # ruff: noqa: E501  (tables read better unbroken)
 
@@ -98,16 +98,16 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
         ("&" + "a" * 100_000 + " x", 1, 1, "anchors (&aaaa"),
         ("*" + "a" * 100_000, 1, 1, "aliases (*aaaa"),
         ("!" + "a" * 100_000 + " x", 1, 1, "tags (!aaaa"),
-        ("k" * 100_000 + ": 1", None, None, "is no valid YAML"),
+        ("k" * 100_000 + ": 1", None, None, "is not valid YAML"),
         ("? " + "k" * 100_000 + "\n: 1\n? " + "k" * 100_000 + "\n: 2", 3, 3, "stands here a second time"),
         ("a: 9223372036854775808", 1, 4, "is too large"),
         ("a: 1" + "0" * 5000 + ".5", 1, 4, "numbers must be finite"),
-        ("a: [1, 2", None, None, "is no valid YAML"),
-        ("a: b: c", 1, 5, "is no valid YAML"),
-        ("\ta: 1", 1, 1, "is no valid YAML"),
-        ("a: 'x", None, None, "is no valid YAML"),
-        ("a: {b: 1}}", 1, 10, "is no valid YAML"),
-        ("a: @x", 1, 4, "is no valid YAML"),
+        ("a: [1, 2", None, None, "is not valid YAML"),
+        ("a: b: c", 1, 5, "is not valid YAML"),
+        ("\ta: 1", 1, 1, "is not valid YAML"),
+        ("a: 'x", None, None, "is not valid YAML"),
+        ("a: {b: 1}}", 1, 10, "is not valid YAML"),
+        ("a: @x", 1, 4, "is not valid YAML"),
         ("a: \u202ex", 1, 4, "holds the character U+202E, which cannot be seen"),
         ("# ok\na\u200bb: 1", 2, 2, "U+200B"),
         ("a: x\u00a0y", 1, 5, "U+00A0"),

@@ -471,7 +471,7 @@ def test_an_output_lies_in_folders_alone(tmp_path, way, below):
         text = f"version: 1\nsource: {{npz: in.npz}}\ntransforms: []\nsink: {sink}\n"
         if sink == f"{{arrow: {way}/}}":
             continue  # the folder itself, which the job looks at
-        with pytest.raises(ConfigError, match="is no folder"):
+        with pytest.raises(ConfigError, match="is not a folder"):
             parse_job(text.encode(), name="job.yaml", folder=tmp_path, roots=(tmp_path,))
 
 

@@ -64,7 +64,7 @@ OutputRoots = Annotated[
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace existing outputs: files, and folders of shards that a job has made."),
+    typer.Option("--overwrite", help="Replace existing outputs: files, and folders of shards of a job."),
 ]
 Threads = Annotated[
     Optional[int],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
@@ -116,7 +116,7 @@ def run(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Run a job; show progress, then what was done. Where it was stopped, a folder of shards goes on."""
+    """Run a job; show progress, then what was done. A folder of shards continues where it was stopped."""
     with reporting_errors(as_json, debug), terminable():
         job = _load(file, root, output_root, threads)
         if job.sink.shards:
@@ -235,7 +235,7 @@ def verify(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Read a folder of shards again, and hold every byte to the hashes in its manifest."""
+    """Read a folder of shards again, and verify every byte against the hashes in its manifest."""
     with reporting_errors(as_json, debug), terminable():
         from bridgeflow.engines.ledger import verify_shards
 
@@ -276,8 +276,8 @@ def plot_filter(
     """Draw a filter: magnitude, phase, group delay, zeros and poles, impulse response.
 
     The filter is a SignalFilter stage of the job FILE, or is said by that transform's fields as options: --design,
-    --cutoff, --fs, --mode and so on, with values as in a configuration; commas make a list. It is drawn as it is put to
-    work: mode zero_phase squares the gain of a recursive filter and has no delay.
+    --cutoff, --fs, --mode and so on, with values as in a configuration; commas make a list. It is drawn as it is
+    applied: mode zero_phase squares the gain of an IIR filter and has no delay.
     """
     with reporting_errors(as_json, debug):
         from bridgeflow.plots import draw_filter
@@ -379,8 +379,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
         findings = examine()
         marks = {"ok": "", "note": "note: ", "bad": "BAD: "}
         lines = [
-            (one.what, f"{one.found}" + (f"; {marks[one.verdict]}{one.remedy}" if one.remedy else ""))
-            for one in findings
+            (one.what, one.value + (f"; {marks[one.verdict]}{one.remedy}" if one.remedy else "")) for one in findings
         ]
         say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
     if any(one.verdict == "bad" for one in findings):

@@ -32,8 +32,8 @@ def describe(name: str) -> dict[str, Any]:
         return _format(name)
     if name in FUNCTIONS:
         return _function(name)
-    known = nearest(name, [*registry.names(), *all_formats(), *FUNCTIONS])
-    raise ConfigError(f"there is no transform, format or function of that name; {known}")
+    hint = nearest(name, [*registry.names(), *all_formats(), *FUNCTIONS])
+    raise ConfigError(f"there is no transform, format or function of that name; {hint}")
 
 
 def _transform(name: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def arguments_of(doc: str) -> dict[str, str]:
     {'a': 'numbers, finite.', 'b': 'numbers, finite.'}
     """
     lines = inspect.cleandoc(doc).splitlines()
-    found: dict[str, str] = {}
+    arguments: dict[str, str] = {}
     names: list[str] = []
     for line in lines[lines.index("Args:") + 1 :] if "Args:" in lines else []:
         if line and not line.startswith(" "):
@@ -137,10 +137,10 @@ def arguments_of(doc: str) -> dict[str, str]:
         entry = re.match(r" {4}(\w+(?:, \w+)*): (.*)", line)
         if entry:
             names = entry[1].split(", ")
-            found |= dict.fromkeys(names, entry[2].strip())
+            arguments |= dict.fromkeys(names, entry[2].strip())
         elif line.strip():
-            found |= {name: f"{found[name]} {line.strip()}" for name in names}
-    return found
+            arguments |= {name: f"{arguments[name]} {line.strip()}" for name in names}
+    return arguments
 
 
 def entry_lines(entry: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -23,14 +23,14 @@ _LONGEST_LINE = 2_000
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print lines of text, each printable and of a length that somebody reads."""
+    """Print lines of text, each printable and of a length that can be read."""
     stream = sys.stderr if err else sys.stdout
     stream.write("\n".join(printable(line, _LONGEST_LINE) for line in text.split("\n")) + "\n")
     stream.flush()
 
 
 def echo_json(value: Any) -> None:
-    """Print a value as JSON. What a terminal would obey or nobody can see is escaped in JSON's way, so values stay."""
+    """Print a value as JSON. Control sequences and invisible characters are escaped in JSON's way, so values stay."""
     text = json.dumps(_plain(value), indent=2, ensure_ascii=False)
     if not text.replace("\n", "").isprintable():
         text = "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -29,7 +29,7 @@ class _Terminated(BaseException):
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM unwind like an interrupt, so that nothing half-written stays behind."""
+    """Let SIGTERM unwind like an interrupt, so that nothing half-written is left."""
 
     def terminate(number: int, frame: FrameType | None) -> None:
         raise _Terminated
@@ -69,7 +69,7 @@ def run_to_exit(app: typer.Typer) -> None:
         code = INTERRUPTED
         _report(False, False, "interrupted", error)
     except SystemExit as exit:
-        code = SYSTEM if exit.code == 1 else int(exit.code or 0)  # with 1 rich ends where nobody reads its help
+        code = SYSTEM if exit.code == 1 else int(exit.code or 0)  # rich ends with 1 where its help cannot be written
     except OSError as error:  # of help and usage: commands see to their own
         code = SYSTEM
         _report(False, False, _refusal(error), error)
@@ -96,7 +96,7 @@ def _end_if_busy(error: BaseException, code: int) -> None:
 
 
 def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:
-    """Exit code and message; `None` for what is no business of ours (an exit that somebody has decided on)."""
+    """Exit code and message; `None` for an exit that was asked for."""
     match error:
         case KeyboardInterrupt():
             return INTERRUPTED, "interrupted; nothing half-written was left"
@@ -138,7 +138,7 @@ def _report(as_json: bool, debug: bool, message: str, error: BaseException) -> N
     try:
         if debug:
             echo("".join(traceback.format_exception(error)).rstrip(), err=True)
-        if not said and not isinstance(error, BrokenPipeError):  # who closed a pipe has seen enough
+        if not said and not isinstance(error, BrokenPipeError):  # the reader closed the pipe
             echo(f"bridgeflow: {line}", err=True)
     except OSError:
         release_stream(sys.stderr)

@@ -1,4 +1,4 @@
-"""The filter that `bridgeflow plot filter` draws: a stage of a job, or fields given as options."""
+"""The filter that `bridgeflow plot filter` draws: a stage of a job, or fields as options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["chosen_filter"]
 def chosen_filter(
     words: Sequence[str], stage: str | None, roots: list[Path] | None, output_roots: list[Path] | None
 ) -> tuple[str, SignalFilter]:
-    """Where it was found, and the filter that the arguments mean: a stage of a job, or fields."""
+    """Where it is written, and the filter that the arguments mean: a stage of a job, or fields."""
     from bridgeflow.errors import ConfigError
     from bridgeflow.transforms import SignalFilter
 
@@ -49,13 +49,13 @@ def _files_and_fields(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
         if not word.startswith("--"):
             files.append(word)
             continue
-        option, given, text = word.partition("=")
-        value = text if given else next(rest, None)
+        option, equals, text = word.partition("=")
+        value = text if equals else next(rest, None)
         name = option[2:].replace("-", "_")
         if value is None:
             raise ConfigError(f"{option}: its value is missing")
         if name in fields:
-            raise ConfigError(f"{option}: given twice")
+            raise ConfigError(f"{option}: is there twice")
         listed = value if "," not in value or value.startswith("[") else f"[{value}]"
         fields[name] = read_document(listed.encode(), option).root.plain()
     return files, fields
@@ -68,14 +68,14 @@ def _filter_of_job(
     from bridgeflow.errors import ConfigError
 
     filters = dict(_filters(load_job(file, roots=roots, output_roots=output_roots).transform.stages))
-    known = ", ".join(filters)
+    numbers = ", ".join(filters)
     if not filters:
         raise ConfigError(f"{shown_path(file)}: no stage is a SignalFilter")
     if stage is None and len(filters) > 1:
-        raise ConfigError(f"{shown_path(file)}: several stages are filters; choose with --stage, one of {known}")
+        raise ConfigError(f"{shown_path(file)}: several stages are filters; choose with --stage, one of {numbers}")
     number = next(iter(filters)) if stage is None else stage
     if number not in filters:
-        raise ConfigError(f"{shown_path(file)}: stage {number} is no SignalFilter; --stage takes one of {known}")
+        raise ConfigError(f"{shown_path(file)}: stage {number} is not a SignalFilter; --stage takes one of {numbers}")
     return f"{shown_path(file)}, stage {number}: ", filters[number]
 
 

@@ -160,7 +160,7 @@ def shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
 
 
 def _copy_lines(result: Result) -> list[tuple[str, str]]:
-    """The copies that crossings made, or that they made none."""
+    """The copies of crossings, or that there are none."""
     if not result.crossings:
         return [("copies", "none")]
     if not result.copies:

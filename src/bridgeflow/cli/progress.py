@@ -65,7 +65,7 @@ def show_progress(*, quiet: bool) -> Iterator[OnProgress]:
 
 
 class _Lines:
-    """Progress as lines: the first after two seconds, then as the work goes on, ever more rarely."""
+    """Progress as lines: the first after two seconds, then at growing intervals."""
 
     def __init__(self) -> None:
         self._began = monotonic()

@@ -1,4 +1,4 @@
-"""Configuration: YAML from anybody to a job, or an error that says where."""
+"""Configuration: YAML to a job, or an error with file, line and column."""
 
 import lazy_loader as _lazy
 

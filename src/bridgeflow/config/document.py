@@ -1,8 +1,8 @@
-"""YAML from strangers: bytes to a tree of plain values that knows where each of them stands.
+"""YAML of unknown origin: bytes to a tree of plain values with the place of each.
 
 Nothing is constructed from what the text says: the parser's events are counted against limits as they come, and become
 null, true, false, numbers, texts, lists and maps, by the core schema of YAML 1.2. What YAML can do beyond that (tags,
-anchors, aliases, merge keys, several documents) is refused, because in a configuration it only serves to surprise.
+anchors, aliases, merge keys, several documents) is refused, because a configuration does not need it.
 """
 
 from __future__ import annotations
@@ -98,17 +98,17 @@ class Document:
 
     def places(self) -> dict[tuple[str | int, ...], Location]:
         """Where each value stands, by the steps that lead to it."""
-        found: dict[tuple[str | int, ...], Location] = {}
+        locations: dict[tuple[str | int, ...], Location] = {}
         waiting: list[tuple[tuple[str | int, ...], Node]] = [((), self.root)]
         while waiting:
             steps, node = waiting.pop()
-            found[steps] = Location(self.name, *node.mark, spell(steps))
+            locations[steps] = Location(self.name, *node.mark, spell(steps))
             children = node.value
             if isinstance(children, dict):
                 waiting += [((*steps, key), child) for key, child in children.items()]
             elif isinstance(children, list):
                 waiting += [((*steps, index), child) for index, child in enumerate(children)]
-        return found
+        return locations
 
 
 def spell(steps: Steps) -> str:
@@ -129,7 +129,7 @@ def read_document(data: bytes, name: str) -> Document:
         name: what messages call it.
 
     Raises:
-        ConfigError: no valid YAML, or more of it than a configuration needs; with file, line and column.
+        ConfigError: not valid YAML, or more of it than a configuration needs; with file, line and column.
 
     Example:
         >>> document = read_document(b"version: 1\\nlimits: [1e5, no]", "job.yaml")
@@ -164,7 +164,7 @@ def _decode(data: bytes, name: str) -> str:
 
 
 def _unseen(text: str, allowed: str) -> int | None:
-    """Where the first character stands that nobody sees: control, bidirectional, zero-width, odd spaces."""
+    """Where the first invisible character is: control, bidirectional, zero-width, odd spaces."""
     if text.isascii() and text.isprintable():
         return None
     return next((i for i, char in enumerate(text) if not char.isprintable() and char not in allowed), None)
@@ -204,9 +204,9 @@ class _Builder:
             mark = error.problem_mark or error.context_mark
             where = Mark(mark.line + 1, mark.column + 1) if mark else self._mark
             problem = printable(" ".join(filter(None, [error.context, error.problem])), 300)
-            raise _error(self._name, where, f"is no valid YAML: {problem}") from None
+            raise _error(self._name, where, f"is not valid YAML: {problem}") from None
         except yaml.YAMLError as error:  # the reader's, which knows no line
-            raise _error(self._name, self._mark, f"is no valid YAML: {printable(str(error), 300)}") from None
+            raise _error(self._name, self._mark, f"is not valid YAML: {printable(str(error), 300)}") from None
         return root
 
     def _refuse(self, event: Any, problem: str) -> NoReturn:

@@ -55,7 +55,7 @@ def load_job(
             are left out. `None` means the current folder and the configuration's own, unless these are such.
 
     Raises:
-        ConfigError: what the file says is no job; with file, line and column.
+        ConfigError: the file does not describe a job; with file, line and column.
         DataError: the configuration cannot be opened, or the source is needed to learn the sampling rate and cannot.
     """
     descriptor = open_regular(path)
@@ -211,27 +211,27 @@ class _Loader:
 
     def _transform(self, steps: Steps, node: Node, rates: Rates) -> Transform:
         """One transform: `Name`, or `Name: {field: value}`."""
-        name, given = self._name_and_fields(steps, node)
+        name, written = self._name_and_fields(steps, node)
         if name not in names():
             raise self.document.error(steps, f"there is no transform {quoted(name)}; {nearest(name, names())}")
         cls = lookup(name)
         if cls is Compose:
-            return self._compose([*steps, name], given, rates)
-        raw = {field: value.plain() for field, value in given.items()}
-        known = cls.field_names(raw)
-        for field in given:
-            if field not in known:
-                problem = f"{name} has no field {quoted(field)}; {nearest(field, known)}"
+            return self._compose([*steps, name], written, rates)
+        raw = {field: value.plain() for field, value in written.items()}
+        names_of_fields = cls.field_names(raw)
+        for field in written:
+            if field not in names_of_fields:
+                problem = f"{name} has no field {quoted(field)}; {nearest(field, names_of_fields)}"
                 raise self.document.error([*steps, name, field], problem, at_key=True)
-        lost = self._fill_rate([*steps, name], cls, raw, rates) if "fs" in known and "fs" not in raw else None
+        lost = self._fill_rate([*steps, name], cls, raw, rates) if "fs" in names_of_fields and "fs" not in raw else None
         try:
-            made = cls.from_fields(raw)
+            transform = cls.from_fields(raw)
         except BridgeflowError as error:
             raise self._about(error, steps, name, raw, lost) from error
         except (MemoryError, OverflowError) as error:
-            raise self._about(ConfigError(f"too large to be made ({error})"), steps, name, raw) from error
-        rates.add(made)
-        return made
+            raise self._about(ConfigError(f"too large ({error})"), steps, name, raw) from error
+        rates.add(transform)
+        return transform
 
     def _fill_rate(self, steps: Steps, cls: type[Transform], raw: dict[str, Any], rates: Rates) -> StageId | None:
         """Give `fs` the rate of the data at this place; return the stage after which they have none, if any."""
@@ -246,11 +246,11 @@ class _Loader:
             raise self.document.error(steps, f"fs is needed: the data have no sampling rate after {rates.lost}")
         return rates.lost
 
-    def _compose(self, steps: Steps, given: dict[str, Node], rates: Rates) -> Compose:
+    def _compose(self, steps: Steps, fields: dict[str, Node], rates: Rates) -> Compose:
         """A composition among the transforms: its stages are transforms again."""
-        if set(given) != {"stages"} or not isinstance(given["stages"].value, list):
+        if set(fields) != {"stages"} or not isinstance(fields["stages"].value, list):
             raise self.document.error(steps, "Compose has one field: stages, a list of transforms")
-        stages = enumerate(given["stages"].value)
+        stages = enumerate(fields["stages"].value)
         return Compose([self._transform([*steps, "stages", index], one, rates) for index, one in stages])
 
     def _name_and_fields(self, steps: Steps, node: Node) -> tuple[str, dict[str, Node]]:
@@ -331,7 +331,7 @@ class _Loader:
             raise self.document.error(steps, f"{quoted(text)} {problem}; allow another folder with --output-root")
         above = next(folder for folder in path.parents if os.path.lexists(folder))
         if not os.path.isdir(above):
-            problem = f"{shown_path(above)} is no folder, or a link to none; name another folder"
+            problem = f"{shown_path(above)} is not a folder, or a link to none; name another folder"
             raise self.document.error(steps, f"{quoted(text)}: {problem}")
 
     def _require_suffix(self, steps: Steps, path: Path, suffixes: Sequence[str], what: str) -> None:

@@ -29,7 +29,7 @@ class Section(BaseModel):
 
 
 def _section(name: str, options: type[Any], about: str) -> type[Section]:
-    """The section whose keys are those fields of a part of a job that are made by `bridgeflow.io.options.option`."""
+    """The section whose keys are those fields of a part of a job that `bridgeflow.io.options.option` declares."""
     hints = get_type_hints(options)
     keys: dict[str, Any] = {
         one.name: (
@@ -49,7 +49,7 @@ def _written(hint: Any) -> Any:
     if get_origin(hint) is tuple:
         return tuple[tuple(Seconds if one is float else _written(one) for one in get_args(hint))]  # type: ignore[misc]
     if get_origin(hint) is UnionType:
-        return Union[tuple(map(_written, get_args(hint)))]  # noqa: UP007  (made from a list)
+        return Union[tuple(map(_written, get_args(hint)))]  # noqa: UP007  (built from a list)
     return hint
 
 
@@ -97,8 +97,8 @@ def parse_section(document: Document, steps: Steps, model: type[Section], others
 
 def _first(document: Document, steps: Steps, errors: Sequence[ErrorDetails]) -> ConfigError:
     """The first finding, in the order of the file."""
-    found = [([*steps, *error["loc"]], _expected(error)) for error in errors]
-    where, expected = min(found, key=lambda one: document.root.at(one[0]).mark)
+    problems = [([*steps, *error["loc"]], _expected(error)) for error in errors]
+    where, expected = min(problems, key=lambda one: document.root.at(one[0]).mark)
     return document.error(where, f"expected {expected}, got {shown(document.root.at(where))}")
 
 

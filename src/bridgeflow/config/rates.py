@@ -1,4 +1,4 @@
-"""The sampling rate at each place of a pipeline, for transforms that need one and are not given one."""
+"""The sampling rate at each place of a pipeline, for transforms that need one and do not say it."""
 
 from __future__ import annotations
 
@@ -102,11 +102,11 @@ class Rates:
             if isinstance(error, ConfigError) and error.field == "keys":
                 raise
             return None  # what is wrong with a stage is said by the plan of the job, with its line
-        found = {rate for rate in after if rate is not None}
-        if len(found) > 1:
-            several = " and ".join(f"{rate:g}" for rate in sorted(found))
+        distinct = {rate for rate in after if rate is not None}
+        if len(distinct) > 1:
+            several = " and ".join(f"{rate:g}" for rate in sorted(distinct))
             raise ConfigError(f"fs: the data here are at {several} Hz; give fs, or select columns of one with keys")
-        return next(iter(found), None)
+        return next(iter(distinct), None)
 
 
 def _rates(data: Any, keys: Any) -> set[float | None]:

@@ -13,7 +13,7 @@ __all__ = ["config_schema"]
 
 
 def config_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a configuration, made from the registries as they are.
+    """The JSON Schema (2020-12) of a configuration, generated from the registries.
 
     >>> schema = config_schema()
     >>> schema["required"], "Scale" in schema["$defs"]

@@ -110,7 +110,7 @@ def differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
 
 
 def require_hashed(recording: Recording, stamps: Stamps, source: Source, *, roots: Roots) -> None:
-    """Refuse to go on with files that are not, or no longer, those whose hashes identify the job.
+    """Refuse to continue with files that are not, or no longer, those whose hashes identify the job.
 
     Raises:
         DataError: a file was replaced or written to since it was hashed.

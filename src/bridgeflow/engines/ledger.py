@@ -1,8 +1,8 @@
 """The commit protocol of a folder of shards.
 
-A shard is written under a hidden name, brought to the disk and given its name, which says where it comes from; then a
-record in the log says its hash, and the state with which the recording continues after it. That record is the commit:
-what has one is never written again, what has none is written again with the same bytes. The manifest comes last.
+A shard is written under a hidden name, brought to the disk and renamed to its name, which says where it comes from;
+then a record in the log says its hash, and the state with which the recording continues after it. That record is the
+commit: what has one is never written again, what has none is written again with the same bytes. The manifest is last.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class Ledger:
         """The manifest of this job, whose shards are all there.
 
         Raises:
-            DataError: it is damaged or another job's, or a shard is gone or has another size.
+            DataError: it is damaged or another job's, or a shard is missing or has another size.
         """
         manifest = read_manifest(self.folder, roots=self._roots)
         self._require_same(manifest)
@@ -209,7 +209,7 @@ class Ledger:
         """What earlier runs have committed of a recording.
 
         Raises:
-            DataError: a record is damaged or does not follow the one before it, or a shard is gone.
+            DataError: a record is damaged or does not follow the one before it, or a shard is missing.
         """
         log = RecordingLog()
         while (path := self._record_path(recording, log.records)).exists():
@@ -270,7 +270,7 @@ def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tup
     """Read every shard of a finished job again and compare its SHA-256 with that in the manifest.
 
     Raises:
-        DataError: there is no manifest, or it is damaged; a shard is gone or is not the one that was written.
+        DataError: there is no manifest, or it is damaged; a shard is missing or is not the one that was written.
     """
     path = Path(folder)
     shards = read_manifest(path, roots=roots).shards

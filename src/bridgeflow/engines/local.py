@@ -32,12 +32,12 @@ OnStep = Callable[["StageId | str", int, int], None]
 the end with an empty name. A step is a stage where all is done at once, and a chunk where it is done chunk by chunk."""
 
 _WRITE_ROWS: Final = 1 << 20
-"""Rows that are written between two looks at whether to go on."""
+"""Rows that are written between two checks of whether to continue."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CopyMade:
-    """A copy that a crossing made, of each chunk maybe: in which stage, of which column, how many bytes, and why."""
+    """A copy of a crossing, or of each chunk: in which stage, of which column, how many bytes, and why."""
 
     stage: str
     place: str
@@ -124,7 +124,7 @@ def run_job(
     Args:
         overwrite: whether existing outputs may be replaced.
         progress: called before each step.
-        picture: given what a report is about before anything is written, so that what cannot be drawn leaves nothing.
+        picture: called with what a report is about before anything is written, so that an error leaves no output.
 
     Raises:
         ConfigError: the sink is a folder of shards, which is for `bridgeflow.engines.shards.run_shards`.
@@ -182,20 +182,20 @@ class _FileRun:
         with trace() as crossings:
             with clock.step(), job.reading():
                 read = source.read()
-            made, before = _transform(job, layout.opened(read), clock, self._cancel)
-        # Measured before anything is written: what cannot be reported must not leave half of its results behind.
+            result, before = _transform(job, layout.opened(read), clock, self._cancel)
+        # Measured before anything is written: what cannot be reported must not leave half of its results.
         with job.locating("report"):
-            pair = self._pair(before, made)
+            pair = self._pair(before, result)
         with job.locating("report", "mains"):
             mains = None if pair is None else _interference(job, pair)
         if pair is not None and self._picture is not None:
             with job.locating("report", "png"):
                 self._picture(pair, mains)
         with trace() as last_crossings, clock.step():
-            written = self._write(lambda sink: self._write_all(sink, layout.closed(made, job.axes(source))))
+            written = self._write(lambda sink: self._write_all(sink, layout.closed(result, job.axes(source))))
         clock.done()
         exchanges = [*crossings, *last_crossings]
-        return self._told(
+        return self._result(
             read=_Amount.of(read),
             took=clock.took,
             crossings=len(exchanges),
@@ -220,7 +220,7 @@ class _FileRun:
             for number in range(chunks):
                 self._cancel.check()
                 self._on_step(f"chunk {number + 1}", number, chunks)
-                with trace() as made_here:
+                with trace() as exchanges:
                     with _timed(took, "read"), job.reading():
                         columns = next(pieces)
                     amount += _Amount.of(columns)
@@ -234,14 +234,14 @@ class _FileRun:
                         if not begun or any(map(len, columns.values())):
                             sink.write(columns)
                             begun = True
-                crossings += len(made_here)
-                for copy in _copies(made_here):
+                crossings += len(exchanges)
+                for copy in _copies(exchanges):
                     key = replace(copy, nbytes=None)
                     copies[key] = copies.get(key, 0) + (copy.nbytes or 0)
 
         written = self._write(write)
         self._on_step("", chunks, chunks)
-        return self._told(
+        return self._result(
             read=amount,
             took=took,
             crossings=crossings,
@@ -281,7 +281,7 @@ class _FileRun:
     def _source_fs(self) -> float | None:
         return self._job.source.fs or self._source.fs
 
-    def _told(self, *, read: _Amount, **facts: Any) -> Result:
+    def _result(self, *, read: _Amount, **facts: Any) -> Result:
         source = self._source
         fs = self._source_fs
         is_recording = self._job.layout(source).rows == "time_steps"
@@ -303,8 +303,8 @@ class _FileRun:
 
 def _transform(job: Job, columns: Any, clock: _Clock, cancel: CancelToken) -> tuple[Any, Any]:
     """The columns after the last stage, and those that the report calls "before"."""
-    wanted = None if job.report is None else job.report.before
-    before = columns if job.report and wanted is None else None
+    name = None if job.report is None else job.report.before
+    before = columns if job.report and name is None else None
     for number, stage in enumerate(job.transform.stages, 1):
         label = StageId.of(stage, number)
         cancel.check()
@@ -316,7 +316,7 @@ def _transform(job: Job, columns: Any, clock: _Clock, cancel: CancelToken) -> tu
                 error.stage = label if inner is None else inner.within(label)
                 job.locate_stage(error)
                 raise
-        if before is None and type(stage).__name__ == wanted:
+        if before is None and type(stage).__name__ == name:
             before = columns
     return columns, before
 

@@ -242,7 +242,7 @@ class _FolderRun:
         return tuple(shard for log in self._logs for shard in log.shards), rows
 
     def _some(self, errors: list[tuple[int, BaseException]], threads: int) -> None:
-        """One recording after the other, until there is none left; one of so many threads that do this."""
+        """One recording after the other, until none is left; one of `threads` threads that do this."""
         share_threads(threads)
         while True:
             self._cancel.check()
@@ -287,7 +287,7 @@ class _FolderRun:
         assert log.path is not None
         remedy = "delete the folder and run the job again"
         if log.rows != source.rows:
-            raise data_error(log.path, f"speaks of {log.rows:,} rows, and there are {source.rows:,}", remedy)
+            raise data_error(log.path, f"says {log.rows:,} rows, and there are {source.rows:,}", remedy)
         if log.state is None:
             raise data_error(log.path, "has no state to continue from", remedy)
         try:
@@ -296,7 +296,7 @@ class _FolderRun:
             raise data_error(log.path, f"has a state that does not fit the job ({error})", remedy) from error
 
     def _pieces(self, number: int, source: Source, chunked: ChunkedRun, start: int, end: int) -> Iterator[Any]:
-        """What becomes certain of a stretch, chunk by chunk."""
+        """The results of a stretch, chunk by chunk."""
         rows = self._job.chunk_rows(source)
         chunks = source.chunks(rows, start=start, stop=end)
         for position in range(start, end, rows):
@@ -340,7 +340,7 @@ class _FolderRun:
         pieces: Iterator[Any],
         chunked: ChunkedRun | None = None,
     ) -> None:
-        """Write one shard, and the record that commits it with the state behind it."""
+        """Write one shard, and the record that commits it with the state after it."""
         recording, log, job = self._recordings[number], self._logs[number], self._job
         name = self._ledger.shard_name(recording, start, end)
         sink = None
@@ -348,7 +348,7 @@ class _FolderRun:
             for columns in pieces:
                 if not any(map(len, columns.values())):
                     continue
-                if sink is None:  # a stretch of which nothing comes out has no file
+                if sink is None:  # a stretch without results has no file
                     opened = job.open_sink(settings, self._ledger.folder / name, overwrite="same", source=source)
                     sink = stack.enter_context(opened)
                 sink.write(columns)
@@ -380,7 +380,7 @@ class _FolderRun:
         self._advance(number, end, last, rows=source.rows)
 
     def _require_rows(self, path: Path, rows: int) -> None:
-        """What was written must read as what was meant."""
+        """Require that the file that was written reads with its number of rows."""
         options: dict[str, Any] = {"format": self._job.sink.format, "nulls": "keep", "roots": self._job.output_roots}
         with open_source(path, max_nbytes=_UNLIMITED, **options) as written:
             if written.rows != rows:

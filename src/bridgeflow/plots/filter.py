@@ -29,12 +29,12 @@ _AUDIBLE = 0.1
 """Part of the largest gain above which a delay matters, so that the axis is chosen by what passes."""
 
 _MOST_ZEROS = 256
-"""Beyond this many, the roots of taps are neither quick to find nor to be told apart."""
+"""Beyond this many, the roots of taps are slow to compute and cannot be distinguished."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curves:
-    """What a filter does, as numbers; made by `filter_curves`.
+    """What a filter does, as numbers; the result of `filter_curves`.
 
     Args:
         frequency: [n], in Hz where the design has `fs`, else in cycles per sample; between 0 and fs/2.
@@ -56,7 +56,7 @@ class Curves:
 
 
 def filter_curves(filter: CausalFilter | ZeroPhaseFilter) -> Curves:
-    """The curves of a filter as it is put to work: zero phase squares the gain of a recursive design and has no delay.
+    """The curves of a filter as it is applied: zero phase squares the gain of an IIR design and has no delay.
 
     `scale` and `offset` are left out: they are the unit's, not the filter's.
     """

@@ -16,7 +16,7 @@ from bridgeflow.plots._picture import AFTER, BEFORE, MARK, picture, publish_pict
 __all__ = ["BeforeAfter", "before_after_png", "draw_before_after"]
 
 _SPAN = 4.0
-"""Seconds shown where nobody says which."""
+"""Seconds shown by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
