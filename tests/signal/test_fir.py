@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridgeflow.errors import ConfigError, DataError, NonFinite, NoRoute
 from bridgeflow.signal import Butter, Firwin, Taps, fir_filter, fir_filtfilt, fir_zero_phase
-from bridgeflow.signal.fir import _direct_by_kernel, _direct_by_numpy
+from bridgeflow.signal.fir_sums import direct_by_kernel, direct_by_numpy
 from bridgeflow.signal.iir.engine import Pass
 from bridgeflow.signal.resampling.cpu import instruction_sets
 
@@ -81,13 +81,13 @@ def test_kernel_and_numpy_give_the_same_bits(dtype, count):
     work = settings.work_dtype(x.dtype)
     zi = noise(3, count - 1, seed=2).astype(work)
     for ours, reference in zip(
-        _direct_by_kernel(taps, x, zi, settings, work), _direct_by_numpy(taps, x, zi, settings, work), strict=True
+        direct_by_kernel(taps, x, zi, settings, work), direct_by_numpy(taps, x, zi, settings, work), strict=True
     ):
         np.testing.assert_array_equal(ours, reference)
         np.testing.assert_array_equal(np.signbit(ours.real), np.signbit(reference.real))
     silence = np.full((1, 5000), -0.0)
     loud, quiet = (
-        run(taps, silence, zi[:1].real * 0, Pass(), np.dtype("f8"))[0] for run in (_direct_by_kernel, _direct_by_numpy)
+        run(taps, silence, zi[:1].real * 0, Pass(), np.dtype("f8"))[0] for run in (direct_by_kernel, direct_by_numpy)
     )
     np.testing.assert_array_equal(np.signbit(loud), np.signbit(quiet))
 

@@ -67,7 +67,7 @@ def together(held: Any, chunk: Any, *, what: str) -> tuple[Any, Any]:
 
 
 def join(parts: Sequence[Any]) -> Any:
-    """Pieces [..., t] of one kind and dtype one behind the other, in memory of their own."""
+    """Pieces [..., t] of one kind and dtype one after the other, in memory of their own."""
     if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts, axis=-1)
     import torch

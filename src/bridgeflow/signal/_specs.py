@@ -32,13 +32,14 @@ def filtered_spec(spec: ArraySpec, *, fs: float | None, what: str) -> ArraySpec:
 
     Raises:
         ConfigError: the data say a sampling rate, and the filter was designed for another.
-        DataError: elements that are no numbers, or no axis.
+        DataError: elements that are not numbers, or no axis.
     """
     if not spec.shape:
         raise DataError(f"{what}: x must have at least one axis, got a single number")
     if fs is not None and spec.fs is not None and fs != spec.fs:
         raise ConfigError(
-            f"{what}: designed for fs={fs:g} Hz, but the data have {spec.fs:g} Hz; resample, or design anew", field="fs"
+            f"{what}: designed for fs={fs:g} Hz, but the data have {spec.fs:g} Hz; resample, or redesign",
+            field="fs",
         )
     return spec.fresh(
         dtype=result_dtype_name(spec.dtype, what=what),

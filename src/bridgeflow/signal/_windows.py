@@ -21,7 +21,7 @@ _MOST_COEFFICIENTS: Final = 1000
 
 
 def refuse_parameters(window: Any, *, what: str = "", error: type[BridgeflowError] = ConfigError) -> None:
-    """Refuse a window's parameters for which SciPy would work for hours, or that are no numbers.
+    """Refuse a window's parameters for which SciPy would work for hours, or that are not numbers.
 
     Args:
         window: a name, or a name and its parameters; anything else is left to SciPy.

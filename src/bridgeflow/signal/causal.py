@@ -33,7 +33,7 @@ Initial: TypeAlias = Literal["zero", "steady"]
 """Start from silence, or as if the first sample had been there forever (no jump at the start)."""
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""One call from data to filtered data, for the filters that people mean when they say low-pass, high-pass, hum filter.
+"""One call from data to filtered data: Butterworth low-pass, high-pass, band-pass and band-stop filters, and a notch.
 
 Each designs (once: equal designs are shared) and filters along one axis. There is no such function in SciPy, though
 many believe there is a `scipy.signal.butter_lowpass_filter`: it is a recipe of its cookbook.
@@ -181,7 +181,7 @@ def notch_filter(
 def notch_filter(
     x: Any, w0: float, fs: float, Q: float = 30.0, axis: int = -1, *, mode: Mode = "causal", **options: Any
 ) -> Any:
-    """Take away one frequency, mains hum for example.
+    """Take away one frequency, mains interference for example.
 
     Args:
         x: data of any shape and kind. Only read.

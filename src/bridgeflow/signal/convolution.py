@@ -40,7 +40,8 @@ def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convolu
         method: `"auto"`, `"direct"` or `"fft"`; of tensors on a device or under autograd all are the same.
 
     Returns:
-        Of the kind of the first argument that is no ndarray, in the dtype that both promote to. Gradients flow to both.
+        Of the kind of the first argument that is not an ndarray, in the dtype that both promote to. Gradients flow to
+        both.
 
     Raises:
         DataError: shapes that do not fit.

@@ -38,7 +38,7 @@ __all__ = [
 Array: TypeAlias = np.ndarray[Any, Any]
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 Leftover: TypeAlias = Literal["drop", "zeros", "edge", "reflect"]
 """What becomes of the samples at the end that do not fill a window: dropped; or the window is completed with zeros,
@@ -107,7 +107,7 @@ def frames(
         view of x: of an ndarray read-only, of a tensor not to be written to.
 
     Raises:
-        ConfigError, ValueError: lengths that are none, a policy that is none.
+        ConfigError, ValueError: lengths below 1, an unknown policy.
 
     >>> frames(np.arange(7), 3, 2, pad="edge")
     array([[0, 1, 2],
@@ -147,7 +147,7 @@ def labels_of_frames(
         [..., windows], as the labels in kind, device and dtype; booleans for `"any"`.
 
     Raises:
-        ConfigError, ValueError: lengths that are none, words that are none.
+        ConfigError, ValueError: lengths below 1, unknown options.
         DataError: for `"majority"`, labels that are no classes: too many different ones.
 
     >>> labels_of_frames(np.array([0, 0, 1, 1, 1, 2, 2]), 3, 2)
@@ -309,11 +309,11 @@ class LiveFrames:
         bits = _as_bits(x)
         rows = prepare(bits, -1, what="frames", strided=True)
         tail, chunk = together(state["tail"], rows.values, what="frames")
-        held, behind, windows = _advanced(self.framing, tail, chunk, state)
+        held, next_state, windows = _advanced(self.framing, tail, chunk, state)
         due = held[..., : (windows - 1) * self.framing.hop + self.framing.length] if windows else held[..., :0]
         y = _placed(strided_windows(due, self.framing.length, self.framing.hop), self.first)
         y = rows.restore(y if kind_of(x) == "numpy" or rows.is_tensor else own(y))
-        return (y if bits is x else y.view(x.dtype)), behind
+        return (y if bits is x else y.view(x.dtype)), next_state
 
     def flush(self, state: State) -> Any | None:
         """The window that what is left has been completed to."""
@@ -372,10 +372,10 @@ class LiveLabels:
     def step(self, labels: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the labels of windows that end in it."""
         tail, chunk = together(state["tail"], read_labels(labels, what="labels"), what="labels")
-        held, behind, windows = _advanced(self.framing, tail, chunk, state)
+        held, next_state, windows = _advanced(self.framing, tail, chunk, state)
         starts = np.arange(windows) * self.framing.hop
         made = reduced(held, (starts, starts + self.framing.length), self.framing.length, self.rule)
-        return labels_like(made, labels), {**behind, "tail": storable(behind["tail"])}
+        return labels_like(made, labels), {**next_state, "tail": storable(next_state["tail"])}
 
     def flush(self, state: State) -> Any | None:
         """The label of the window that what is left has been completed to."""
@@ -403,19 +403,19 @@ def _initial(spec: ArraySpec, *, what: str) -> State:
 
 
 def _advanced(framing: Framing, tail: Any, chunk: Any, state: State) -> tuple[Any, State, int]:
-    """What is held from the next window's beginning on, the state behind it, and how many whole windows it holds."""
+    """What is held from the next window's beginning on, the state after it, and how many whole windows it holds."""
     skip = min(int(state["skip"]), int(chunk.shape[-1]))
     held = join([tail, chunk]) if tail.shape[-1] else chunk[..., skip:]
     samples = int(held.shape[-1])
     windows = framing.whole(samples)
     begin = windows * framing.hop
-    behind: State = {
+    next_state: State = {
         "begun": np.asarray(bool(state["begun"]) or windows > 0),
         "skip": np.asarray(int(state["skip"]) - skip + max(begin - samples, 0), np.int64),
         "tail": own(held[..., min(begin, samples) :]),
         "kind": state["kind"],
     }
-    return held, behind, windows
+    return held, next_state, windows
 
 
 def _left(framing: Framing, state: State) -> int:

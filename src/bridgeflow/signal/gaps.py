@@ -34,7 +34,7 @@ __all__ = [
 Array: TypeAlias = np.ndarray[Any, Any]
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _REMEDIES: Final = {
     "interpolate": "nonfinite='interpolate' with max_gap= (short gaps filled)",

@@ -24,7 +24,7 @@ __all__ = ["RunningMedian", "medfilt"]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 
 @overload
@@ -199,12 +199,12 @@ class RunningMedian:
             tail = tail.astype(chunk.dtype) if isinstance(tail, np.ndarray) else tail.to(chunk.dtype)
         held = join([tail, chunk])
         kept = held[..., max(int(held.shape[-1]) - self.kernel_size + 1, 0) :]
-        behind: State = {
+        next_state: State = {
             "tail": own(kept),
             "begun": np.ones((), bool),
             "kind": state["kind"],
         }
-        return rows.restore(inner_medians(held, self.kernel_size)), behind
+        return rows.restore(inner_medians(held, self.kernel_size)), next_state
 
     def flush(self, state: State) -> Any | None:
         """The medians whose windows reach beyond the end."""

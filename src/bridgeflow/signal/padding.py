@@ -62,7 +62,7 @@ def parse_padding(padtype: object, padlen: int | None, default: int, samples: in
         padlen: what the caller asks for; `None` for the default.
         default: the length where the caller asks for none.
         samples: length of the recording.
-        what: the function on whose behalf, for errors.
+        what: the caller's name, for errors.
     """
     if padtype is not None:
         parse_word(padtype, Padtype, field="padtype")

@@ -70,7 +70,7 @@ def peak_rate(
         [...] float64 of the kind of x, peaks a minute; NaN for a row that holds NaN, in which there is no telling.
 
     Raises:
-        ConfigError: a rate or a distance that is not positive, a word that is none.
+        ConfigError: a rate or a distance that is not positive, an unknown option.
         DataError: complex elements, no samples.
         NoRoute: a tensor whose gradient is wanted.
 

@@ -30,7 +30,7 @@ __all__ = ["Ends", "SavgolSmoother", "savgol_filter"]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 Ends: TypeAlias = Literal["interp", "mirror", "nearest", "constant", "wrap"]
 """What happens within half a window of the ends: read off the polynomial fitted to the last whole window; or how the
@@ -274,12 +274,12 @@ class SavgolSmoother:
         else:
             held = extend(held, _EXTENSIONS[self.mode], self.cval, self.window_length // 2, 0)
             y = self._inner(held)
-        behind: State = {
+        next_state: State = {
             "begun": np.ones((), bool),
             "tail": own(held[..., -self.window_length :]),
             "kind": state["kind"],
         }
-        return rows.restore(y), behind
+        return rows.restore(y), next_state
 
     def flush(self, state: State) -> Any | None:
         """The last half window; all of a recording that was too short for any output."""

@@ -3,7 +3,7 @@
 Designs, conversions between forms of a filter, responses, peaks, waveforms: SciPy's own code computes, with SciPy's
 signature, defaults, docstring and numbers. What is added is the way in and the way back: arguments may be ndarrays,
 tensors on any device, Arrow arrays, DLPack objects or lists, also within a tuple or list, and arrays among the results
-are of the kind (and on the device) of the first argument that is no ndarray. SciPy is imported when a name is used.
+are of the kind (and on the device) of the first argument that is not an ndarray. SciPy is imported when a name is used.
 
 `docs/scipy.md` lists all names; a test compares it, and these tables, with `scipy.signal.__all__`.
 """
@@ -125,7 +125,7 @@ of recordings; use scipy.signal.lsim
 
 
 def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
-    """Call a function of SciPy with arguments of any kind; results are of the kind of the first that is no ndarray.
+    """Call a function of SciPy with arguments of any kind; results are of the kind of the first that is not an ndarray.
 
     Args:
         function: SciPy's.
@@ -183,7 +183,7 @@ def _wrapped(original: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 
 class _Reader:
-    """Turns arguments into what SciPy takes, and remembers the first array that is no ndarray."""
+    """Turns arguments into what SciPy takes, and remembers the first array that is not an ndarray."""
 
     def __init__(self, what: str) -> None:
         self.what = what

@@ -175,7 +175,7 @@ class ZeroPhaseFilter:
         }
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
-        """One chunk [..., t], t >= 0: what has become certain, [..., u] with u of its own, and the state behind it."""
+        """One chunk [..., t], t >= 0: what has become certain, [..., u] with u of its own, and the state after it."""
         values = np.asarray(read_array(x, what=self.design.name))
         edge, position = state["edge"], int(state["position"])
         if values.shape[:-1] != edge.shape[:-1]:

@@ -265,7 +265,7 @@ def solved(design: Design) -> Array:
         coefficients: Array = design.__dict__["_solved"]
     except KeyError:
         solve = _solve
-        if loaded("torch._dynamo") is not None:  # behind a break in its graph, torch.compile would try this frame too
+        if loaded("torch._dynamo") is not None:  # after a break in its graph, torch.compile would try this frame too
             import torch
 
             solve = torch.compiler.disable(_solve)  # type: ignore[no-untyped-call]

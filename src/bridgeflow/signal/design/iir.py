@@ -76,7 +76,7 @@ class _Classic(IirFilter):
         return low, high
 
     def _prototype(self) -> tuple[Any, ...]:
-        """SciPy's `N`, the ripples where there are any, `Wn` and `btype`, behind the function that takes them."""
+        """SciPy's `N`, the ripples where there are any, `Wn` and `btype`, after the function that takes them."""
         raise NotImplementedError
 
     def _options(self) -> dict[str, Any]:
@@ -256,7 +256,7 @@ class Peak(IirFilter):
 
 @dataclass(frozen=True, kw_only=True)
 class Comb(IirFilter):
-    """A notch or a peak at every multiple of one frequency: mains hum with its harmonics. As `scipy.signal.iircomb`.
+    """A notch or a peak at every multiple of one frequency. As `scipy.signal.iircomb`.
 
     Args:
         w0: spacing in Hz; `fs` must be a multiple of it.
@@ -449,7 +449,7 @@ def _nth_roots(power: float, n: int) -> Any:
 
 
 def _delayed(sos: Array, samples: int) -> Array:
-    """The same sections behind a delay, which goes into numerators that end in zeros, then into sections of its own."""
+    """The same sections after a delay, which goes into numerators that end in zeros, then into sections of its own."""
     sos = sos.copy()
     for section in sos:
         while samples and section[2] == 0:

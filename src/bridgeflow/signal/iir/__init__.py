@@ -7,7 +7,7 @@ Where these functions differ from SciPy's of the same name, apart from taking mo
   recursion.
 - `sos` may be a design (`Butter(...)`), which is known to be stable. Sections in an array are taken as they are, as
   SciPy does.
-- `nonfinite=` can refuse NaN and infinity, or start afresh behind them.
+- `nonfinite=` can refuse NaN and infinity, or start afresh after them.
 """
 
 import lazy_loader as _lazy

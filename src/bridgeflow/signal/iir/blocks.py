@@ -1,6 +1,6 @@
 """The block engine: second-order sections as matrix products, in torch, on any device and for every dtype.
 
-A block of `L` samples `x` and the state `s` before it give the block's output and the state behind it,
+A block of `L` samples `x` and the state `s` before it give the block's output and the state after it,
 
     y = H x + G s,        s' = A^L s + K x,
 
@@ -73,7 +73,7 @@ def filter_tensor(
         x: data [..., T]: floating, complex, integer or boolean, on any device, of any strides; only read.
         zi: state [S, ..., 2], SciPy's layout and meaning, any floating or complex dtype; `None` is zero.
         precision: of the recursion, whatever the dtype of x.
-        reverse: run from the last sample to the first; `zi` is then the state behind the last.
+        reverse: run from the last sample to the first; `zi` is then the state after the last.
 
     Returns:
         y: [..., T], new memory, of the dtype of x; float64 for integers and booleans.
@@ -186,7 +186,7 @@ class _Scratch:
         self._after: Tensor | None = None
 
     def load(self, samples: Tensor, padded: int, reverse: bool) -> Tensor:
-        """`samples` [r, parts, t] as rows [r * parts, padded] with zeros behind."""
+        """`samples` [r, parts, t] as rows [r * parts, padded] with zeros after."""
         if self._before is None:
             self._before = torch.empty(self._size, dtype=self._dtype, device=self._device)
         rows, parts, length = samples.shape
@@ -222,7 +222,7 @@ def _tile(plan: _Plan, x: Tensor, y: Tensor, s: Tensor, length: int) -> Tensor:
 
 
 def _block_states(plan: _Plan, x: Tensor, s: Tensor, guarded: bool) -> Tensor:
-    """The states before each block of rows x [r, padded], and behind each group: [steps + 1, n, r * groups].
+    """The states before each block of rows x [r, padded], and after each group: [steps + 1, n, r * groups].
 
     The m-th blocks of all groups stand side by side, so that a state is n rows of memory. What is not finite would
     reach back as well, zero times NaN being NaN: `guarded` takes it out and puts it in again behind.
@@ -232,7 +232,7 @@ def _block_states(plan: _Plan, x: Tensor, s: Tensor, guarded: bool) -> Tensor:
     steps = min(blocks, GROUP)
     groups = blocks // steps
     states = x.new_empty(steps + 1, n, rows * groups)
-    # what a block adds to the state is written where the state behind it will stand
+    # what a block adds to the state is written where the state after it will stand
     torch.bmm(plan.gather.expand(steps, n, size), x.view(rows * groups, steps, size).permute(1, 2, 0), out=states[1:])
     if not guarded:
         return _solve(plan, states, s, 0)
@@ -262,12 +262,12 @@ def _solve(plan: _Plan, states: Tensor, s: Tensor, level: int) -> Tensor:
 
     Args:
         plan: its `steps[level]` is A.
-        states: [steps + 1, n, r * groups]: u behind the first; may be overwritten. The groups of a row are neighbours.
+        states: [steps + 1, n, r * groups]: u after the first; may be overwritten. The groups of a row are neighbours.
         s: [n, r], the state before the first step of the first group.
         level: how often steps have been put together.
 
     Returns:
-        The states before each step and behind the last, laid out alike.
+        The states before each step and after the last, laid out alike.
     """
     count, n, columns = states.shape
     rows = s.shape[1]
@@ -301,7 +301,7 @@ def _solve_along(plan: _Plan, inputs: Tensor, s: Tensor, level: int, out: Tensor
 
 
 def _redo_first_dirty_blocks(plan: _Plan, x: Tensor, y: Tensor, states: Tensor) -> None:
-    """Write again, in each row, the first block behind which the state is not finite.
+    """Write again, in each row, the first block after which the state is not finite.
 
     Its output up to the first bad sample is that of zeros in its place; from there on it is NaN, as in all blocks that
     follow. Without a branch on data, so that a GPU need not wait.

@@ -3,7 +3,7 @@
 | engine | what it is | takes |
 | --- | --- | --- |
 | `"native"` | SIMD over rows, CPU | ndarray |
-| `"blocks"` | block state space in torch operations, any device, behind a differentiable operator | tensor |
+| `"blocks"` | block state space in torch operations, any device, after a differentiable operator | tensor |
 | `"scipy"` | SciPy's loops, the reference | ndarray |
 
 The choice looks at where the data are and what they are, never at how long they are or how many rows there are: a

@@ -312,10 +312,10 @@ def _by_segments(run: _Runner, x: Array, zi: Array | None, out: Array, zf: Array
     outputs = out[..., :whole].reshape(*lead, count, length, copy=False)
     run(segments, outputs, states, after)
     dirty = ~np.isfinite(after).all(axis=(0, -1))
-    if dirty.any():  # the first pass may have begun behind a NaN, but nothing behind it can be finite
-        behind = np.logical_or.accumulate(dirty, axis=-1)
-        outputs[..., 1:, :][behind[..., :-1]] = np.nan
-        after[:, behind] = np.nan
+    if dirty.any():  # the first pass may have begun after a NaN, but nothing after it can be finite
+        after_gap = np.logical_or.accumulate(dirty, axis=-1)
+        outputs[..., 1:, :][after_gap[..., :-1]] = np.nan
+        after[:, after_gap] = np.nan
     run(x[..., whole:], out[..., whole:], after[..., -1, :], zf)
     return True
 

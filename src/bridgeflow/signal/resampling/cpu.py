@@ -30,7 +30,7 @@ def run(x: Array, table: Array, up: int, down: int, *, phase: int, first: int, o
         table: [up, taps], C order, of x's dtype.
         up, down: positive, without a common factor.
         phase: in `range(up)`.
-        first: may be negative, or lie behind the end.
+        first: may be negative, or lie after the end.
         outputs: how many.
 
     Returns:

@@ -129,7 +129,7 @@ def reduced(up: Any, down: Any) -> tuple[int, int]:
     """Two factors, as integers without a common factor.
 
     Raises:
-        DataError: a factor that is no positive integer.
+        DataError: a factor that is not a positive integer.
     """
     for name, value in (("up", up), ("down", down)):
         try:

@@ -82,7 +82,7 @@ def rate_ratio(from_hz: Rate, to_hz: Rate) -> tuple[int, int]:
         near = ratio.limit_denominator(1000)
         raise ConfigError(
             f"from {from_hz!r} to {to_hz!r} Hz is exactly {up}/{down}, a filter of {20 * max(up, down)} taps; did you "
-            f"mean {near}? Write a rate that is no decimal number as a fraction, such as '1000/3'",
+            f"mean {near}? Write a rate that is not a decimal number as a fraction, such as '1000/3'",
             field="to_hz",
         )
     return up, down

@@ -30,7 +30,7 @@ from bridgeflow.spec import ArraySpec
 __all__ = ["Decimator", "Resampler", "State", "places_of", "whole"]
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _STREAMED: Final = ("constant", "edge")
 """Extensions that need no more than the first and the last sample."""
@@ -186,13 +186,13 @@ class Resampler:
         y = plan.run(held, tick, due)
         begin, _end = plan.span(tick + due * plan.down, 1)
         kept = held[..., min(max(begin, 0), held.shape[-1] - 1) :]
-        behind: State = {
+        next_state: State = {
             "ahead": np.asarray(ahead + samples * plan.up - due * plan.down, np.int64),
             "begun": np.ones((), bool),
             "tail": own(kept),
             "kind": state["kind"],
         }
-        return rows.restore(y), behind
+        return rows.restore(y), next_state
 
     def flush(self, state: State) -> Any | None:
         """What is due after the last chunk: the outputs whose windows reach beyond the end. `None` where nothing is."""
@@ -209,7 +209,7 @@ class Resampler:
 
 @dataclass(frozen=True, kw_only=True)
 class Decimator:
-    """Every q-th sample behind a recursive filter, forward in time, along the last axis.
+    """Every q-th sample after a recursive filter, forward in time, along the last axis.
 
     Args:
         q: the factor.
@@ -247,8 +247,8 @@ class Decimator:
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0."""
         rows = prepare(x, -1, what="Decimator")
-        y, behind = self._filter.step(rows.values, state)
-        return rows.restore(y[..., -int(state["position"]) % self.q :: self.q]), behind
+        y, next_state = self._filter.step(rows.values, state)
+        return rows.restore(y[..., -int(state["position"]) % self.q :: self.q]), next_state
 
     def flush(self, state: State) -> None:
         """Nothing is held back."""
@@ -286,6 +286,6 @@ def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
         level_off, level = without_background(wide, padtype)
         return narrowed(plan.run(level_off, plan.centre, outputs) + level, x)
     begin, end = plan.span(plan.centre, outputs)
-    before, behind = max(-begin, 0), max(end - x.shape[-1], 0)
-    extended = extend(wide, padtype, cval, before, behind)
+    before, after = max(-begin, 0), max(end - x.shape[-1], 0)
+    extended = extend(wide, padtype, cval, before, after)
     return narrowed(plan.run(extended, plan.centre + before * plan.up, outputs), x)

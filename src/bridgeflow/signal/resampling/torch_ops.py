@@ -50,7 +50,7 @@ def _by_taps(x: Tensor, plan: Polyphase, first_tick: int, outputs: int) -> Tenso
     blocks = -(-outputs // up)
     if not blocks or not x.numel():
         return x.new_zeros((*x.shape[:-1], outputs))
-    # blocks of `up` outputs use all phases in the same order, each block `down` samples behind the one before
+    # blocks of `up` outputs use all phases in the same order, each block `down` samples after the one before
     ticks = first_tick + np.arange(up) * down
     begin, end = plan.span(first_tick, blocks * up)
     held = x[..., max(begin, 0) : max(end, 0)].to(work)

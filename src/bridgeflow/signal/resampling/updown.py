@@ -31,7 +31,7 @@ def upfirdn(
 def upfirdn(
     h: Any, x: Any, up: int = 1, down: int = 1, axis: int = -1, mode: Extension = "constant", cval: float = 0
 ) -> Any:
-    """Put in `up - 1` zeros behind each sample, filter by `h`, keep every `down`-th: as `scipy.signal.upfirdn` does.
+    """Put in `up - 1` zeros after each sample, filter by `h`, keep every `down`-th: as `scipy.signal.upfirdn` does.
 
     Args:
         h: taps [n] of any kind, real or complex.

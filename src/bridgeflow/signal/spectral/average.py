@@ -32,8 +32,10 @@ __all__ = [
     "frequencies",
     "median_bias",
     "named_window",
+    "segment_median",
     "welch",
     "welch_transform",
+    "with_both_sides",
 ]
 
 Array: TypeAlias = np.ndarray[Any, Any]
@@ -252,21 +254,12 @@ class WelchAverage:
         count = int(power.shape[-2])
         if self.average == "mean":
             return _added(None, power) / count
-        if isinstance(power, np.ndarray):
-            return (np.median(power, axis=-2) / median_bias(count)).astype(power.dtype)
-        middle = power.sort(dim=-2).values[..., [(count - 1) // 2, count // 2], :]
-        return middle.mean(dim=-2) / median_bias(count)
+        median = segment_median(power) / median_bias(count)
+        return median.astype(power.dtype) if isinstance(power, np.ndarray) else median
 
     def _powers(self, x: Any) -> Any:
         """The power [..., segments, f] of each whole segment."""
-        power = squared_magnitude(self.sft.transformed(x, self.detr)).swapaxes(-1, -2)
-        if not self.sft.onesided_fft:
-            return power
-        sides = np.full(int(self.sft.f_pts), 2.0)
-        sides[0] = 1.0
-        if self.sft.mfft % 2 == 0:
-            sides[-1] = 1.0
-        return power * like_data(sides, power)
+        return with_both_sides(self.sft, squared_magnitude(self.sft.transformed(x, self.detr)).swapaxes(-1, -2))
 
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
@@ -302,14 +295,14 @@ class WelchAverage:
             sums = _added(sums, self._powers(held[..., : (due - 1) * self.sft.hop + self.sft.m_num]))
         begin = due * self.sft.hop
         kept = held[..., min(begin, int(held.shape[-1])) :]
-        behind: State = {
+        next_state: State = {
             "segments": state["segments"] + due,
             "sums": sums,
             "skip": np.asarray(int(state["skip"]) - skip + max(begin - int(held.shape[-1]), 0), np.int64),
             "tail": own(kept),
             "kind": state["kind"],
         }
-        return rows.restore_new((chunk.real if is_complex(chunk) else chunk)[..., :0]), behind
+        return rows.restore_new((chunk.real if is_complex(chunk) else chunk)[..., :0]), next_state
 
     def flush(self, state: State) -> Any | None:
         """The average spectrum; `None` for a recording without samples."""
@@ -330,6 +323,25 @@ def _added(begun: Any, powers: Any) -> Any:
 
     sums = powers.sum(dim=-2)
     return sums if begun is None else sums + torch.as_tensor(begun).to(sums)
+
+
+def with_both_sides(sft: ShortTimeFFT, power: Any, axis: int = -1) -> Any:
+    """Power of both sides where the transform has one; frequency is on `axis`, the last or the last but one."""
+    if not sft.onesided_fft:
+        return power
+    sides = np.full(int(sft.f_pts), 2.0)
+    sides[0] = 1.0
+    if sft.mfft % 2 == 0:
+        sides[-1] = 1.0
+    return power * like_data(sides if axis == -1 else sides[:, None], power)
+
+
+def segment_median(power: Any) -> Any:
+    """The median over segments, [..., segments, f] to [..., f]."""
+    if isinstance(power, np.ndarray):
+        return np.median(power, axis=-2)
+    count = int(power.shape[-2])
+    return power.sort(dim=-2).values[..., [(count - 1) // 2, count // 2], :].mean(dim=-2)
 
 
 def median_bias(segments: int) -> float:

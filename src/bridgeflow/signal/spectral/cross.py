@@ -14,9 +14,18 @@ from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._input import Prepared, prepare
 from bridgeflow.signal._numbers import as_size
 from bridgeflow.signal._typing import SameKind
-from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
+from bridgeflow.signal.fourier import in_precision, is_complex, squared_magnitude
 from bridgeflow.signal.padding import pad_zeros
-from bridgeflow.signal.spectral.average import Average, Scaling, frequencies, median_bias, welch, welch_transform
+from bridgeflow.signal.spectral.average import (
+    Average,
+    Scaling,
+    frequencies,
+    median_bias,
+    segment_median,
+    welch,
+    welch_transform,
+    with_both_sides,
+)
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
 from bridgeflow.signal.trends import Trend
 
@@ -99,7 +108,8 @@ def csd(
     sft = welch_transform(
         window, nperseg, noverlap, nfft, fs, return_onesided and pair.is_real, scaling, pair.samples, what="csd"
     )
-    power = _averaged(_cross_power(sft, *pair.spectra(sft, detrend)), average)
+    first, second = pair.spectra(sft, detrend)
+    power = _averaged(with_both_sides(sft, first.conj() * second), average)
     return pair.close(sft.f, power.real if pair.same and is_complex(power) else power)
 
 
@@ -310,35 +320,16 @@ class _Pair(NamedTuple):
         )
 
 
-def _cross_power(sft: ShortTimeFFT, x: Any, y: Any) -> Any:
-    """`conj(X) Y` with both sides in one where the transform is one-sided."""
-    power = x.conj() * y
-    if not sft.onesided_fft:
-        return power
-    sides = np.full(int(sft.f_pts), 2.0)
-    sides[0] = 1.0
-    if sft.mfft % 2 == 0:
-        sides[-1] = 1.0
-    return power * like_data(sides, power)
-
-
 def _averaged(power: Any, average: str) -> Any:
     """Over segments, [..., segments, f] to [..., f]."""
     count = int(power.shape[-2])
     if average == "mean" or count == 1:
         return power.mean(-2)
     if is_complex(power):
-        parts = [_median(part) / median_bias(count) for part in (power.real, power.imag)]
+        parts = [segment_median(part) / median_bias(count) for part in (power.real, power.imag)]
         if isinstance(power, np.ndarray):
             return (parts[0] + 1j * parts[1]).astype(power.dtype)
         import torch
 
         return torch.complex(*parts)
-    return _median(power) / median_bias(count)
-
-
-def _median(power: Any) -> Any:
-    if isinstance(power, np.ndarray):
-        return np.median(power, axis=-2)
-    count = int(power.shape[-2])
-    return power.sort(dim=-2).values[..., [(count - 1) // 2, count // 2], :].mean(dim=-2)
+    return segment_median(power) / median_bias(count)

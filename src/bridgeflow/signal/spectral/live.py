@@ -19,7 +19,7 @@ from bridgeflow.spec import ArraySpec
 __all__ = ["LiveIstft", "LiveStft", "State", "spectral_spec"]
 
 State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified, always made anew."""
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _SINGLE = {"float16", "bfloat16", "float32", "complex64"}
 
@@ -106,13 +106,13 @@ class LiveStft:
             held[..., at : at + (due - 1) * self.sft.hop + self.sft.m_num] if due else held[..., :0]
         )
         kept = held[..., min(at + due * self.sft.hop, int(held.shape[-1]) - 1) :]
-        behind: State = {
+        next_state: State = {
             "samples": np.asarray(samples, np.int64),
             "slices": state["slices"] + due,
             "tail": own(kept),
             "kind": state["kind"],
         }
-        return rows.restore_new(spectra), behind
+        return rows.restore_new(spectra), next_state
 
     def flush(self, state: State) -> Any | None:
         """The slices that stick out beyond the end."""
@@ -200,12 +200,12 @@ class LiveIstft:
             sums = sums.to(spectra.dtype if not self.sft.onesided_fft else spectra.dtype.to_real())
         added = self.sft.overlapped(spectra, sums) if count else sums
         settled = count * self.sft.hop
-        behind: State = {
+        next_state: State = {
             "slices": state["slices"] + count,
             "sums": added[..., settled:],
             "kind": state["kind"],
         }
-        return rows.restore_new(added[..., self._inside(slices, settled)]), behind
+        return rows.restore_new(added[..., self._inside(slices, settled)]), next_state
 
     def flush(self, state: State) -> Any | None:
         """The samples that the last slices reach."""

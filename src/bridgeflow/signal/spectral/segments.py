@@ -19,7 +19,7 @@ from bridgeflow.signal._numbers import as_rate, as_size, undivided
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.padding import extend, pad_zeros
-from bridgeflow.signal.spectral.average import Scaling, frequencies
+from bridgeflow.signal.spectral.average import Scaling, frequencies, with_both_sides
 from bridgeflow.signal.spectral.cross import SegmentTrend
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT, moved
 
@@ -95,7 +95,7 @@ def spectrogram(
     sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided), what="spectrogram")
     spectra = sft.transformed(rows.values, detrend or None) * _scale(weights, fs, scaling)
     if mode == "psd":
-        spectra = _both_sides(sft, squared_magnitude(spectra))
+        spectra = with_both_sides(sft, squared_magnitude(spectra), axis=-2)
     elif mode == "magnitude":
         spectra = abs(spectra)
     elif mode != "complex":
@@ -301,17 +301,6 @@ def _scale(weights: Array, fs: float, scaling: str) -> float:
     if scaling == "spectrum":
         return float(1 / abs(weights.sum()))
     return 1 / sqrt(float(fs) * float(abs(weights * weights).sum()))
-
-
-def _both_sides(sft: ShortTimeFFT, power: Any) -> Any:
-    """Power [..., f, segments], of both sides where the transform has one."""
-    if not sft.onesided_fft:
-        return power
-    sides = np.full((int(sft.f_pts), 1), 2.0)
-    sides[0] = 1.0
-    if sft.mfft % 2 == 0:
-        sides[-1] = 1.0
-    return power * like_data(sides, power)
 
 
 def _angle(spectra: Any, *, unwrap: bool) -> Any:

@@ -261,13 +261,13 @@ class ShortTimeFFT:
             x: data of any shape and kind, at least half a window long. Only read.
             detr: `"linear"`, `"constant"`, a function of slices [..., samples], or `None`.
             p0: first slice; `None` for the first that touches the data.
-            p1: one behind the last; `None` likewise.
+            p1: one after the last; `None` likewise.
             k_offset: samples by which the data are taken to be shifted to the left.
             padding: beyond the ends.
             axis: of time; it becomes the axis of frequency.
 
         Returns:
-            S: the shape of x with `f_pts` along `axis`, and one axis of slices behind all; as x in kind and device,
+            S: the shape of x with `f_pts` along `axis`, and one axis of slices after all; as x in kind and device,
                 complex128, or complex64 for data of at most single precision.
 
         Raises:
@@ -354,7 +354,7 @@ class ShortTimeFFT:
         Args:
             S: as `stft` gives it, of any kind. Only read.
             k0: first sample.
-            k1: one behind the last; `None` for as far as the slices reach.
+            k1: one after the last; `None` for as far as the slices reach.
             f_axis: of frequency.
             t_axis: of slices.
 
@@ -428,8 +428,8 @@ class ShortTimeFFT:
             if isinstance(sums, np.ndarray):
                 sums[..., part : part + slices, :] += blocks[..., part, :]
             else:
-                behind = parts - 1 - part
-                sums = sums + pad_zeros(blocks[..., part, :].flatten(-2), part * hop, behind * hop).reshape(sums.shape)
+                after = parts - 1 - part
+                sums = sums + pad_zeros(blocks[..., part, :].flatten(-2), part * hop, after * hop).reshape(sums.shape)
         return sums.reshape(*sums.shape[:-2], (slices + parts - 1) * hop)
 
     @property
