@@ -76,6 +76,7 @@ from .transforms import SignalFilter as SignalFilter
 from .transforms import SomeOf as SomeOf
 from .transforms import Spectrogram as Spectrogram
 from .transforms import Speed as Speed
+from .transforms import Standardize as Standardize
 from .transforms import Stft as Stft
 from .transforms import TimeMask as TimeMask
 from .transforms import TimeReverse as TimeReverse
@@ -151,6 +152,7 @@ __all__ = [
     "SomeOf",
     "Spectrogram",
     "Speed",
+    "Standardize",
     "Stft",
     "Streams",
     "TimeMask",

@@ -42,6 +42,7 @@ STAGES: dict[str, list[Stage]] = {
     ],
     "Scale": [{"scale": 2.0, "offset": 1.0}, {"scale": 2.0, "offset": 1.0, "dtype": "float16"}],
     "Scipy": [],
+    "Standardize": [],
     "SharedView": [],
     "SignalFilter": [
         BUTTER,

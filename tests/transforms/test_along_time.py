@@ -30,6 +30,7 @@ from bridgeflow.transforms import (
     Scipy,
     SignalFilter,
     Spectrogram,
+    Standardize,
     Stft,
     ToArrow,
     ToTensor,
@@ -73,6 +74,7 @@ WHOLE = [
     Scipy("stats.iqr"),
     Scipy("fft.rfft"),
     Scipy("signal.wiener"),
+    Standardize(),
     Welch(fs=100.0, nperseg=16, average="median"),
 ]
 ALL = [*LIVE, *WHOLE, Istft(**SLICES)]

@@ -46,6 +46,7 @@ from .spectral import Istft as Istft
 from .spectral import Spectrogram as Spectrogram
 from .spectral import Stft as Stft
 from .spectral import Welch as Welch
+from .standardize import Standardize as Standardize
 from .to_arrow import ToArrow as ToArrow
 from .to_device import ToDevice as ToDevice
 from .to_numpy import ToNumpy as ToNumpy
@@ -94,6 +95,7 @@ __all__ = [
     "SomeOf",
     "Spectrogram",
     "Speed",
+    "Standardize",
     "Stft",
     "TimeMask",
     "TimeReverse",

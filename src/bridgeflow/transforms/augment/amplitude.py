@@ -12,8 +12,9 @@ from bridgeflow.errors import DataError
 from bridgeflow.ranges import Range
 from bridgeflow.transforms.augment.base import Array, Augmentation, Probability
 from bridgeflow.transforms.augment.noise import Decibels
-from bridgeflow.transforms.augment.values import like_values, over_sample, parse_span, peak, spread, uniform, whole
+from bridgeflow.transforms.augment.values import like_values, over_sample, parse_span, spread, uniform, whole
 from bridgeflow.transforms.registry import register
+from bridgeflow.transforms.row_statistics import peak
 
 __all__ = ["Clip", "Gain", "Polarity", "Quantize"]
 

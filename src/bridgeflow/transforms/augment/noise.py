@@ -13,8 +13,9 @@ from bridgeflow.errors import ConfigError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Range, Rate
 from bridgeflow.transforms.augment.base import Array, Augmentation
-from bridgeflow.transforms.augment.values import Span, like_values, over_sample, parse_span, power, spread, uniform
+from bridgeflow.transforms.augment.values import Span, like_values, over_sample, parse_span, spread, uniform
 from bridgeflow.transforms.registry import register
+from bridgeflow.transforms.row_statistics import power
 
 __all__ = ["AddNoise", "BaselineWander", "Color", "Decibels", "MainsInterference"]
 

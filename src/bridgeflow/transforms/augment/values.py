@@ -1,8 +1,4 @@
-"""Random numbers put to work on rows `[rows, ..., time]`, in NumPy and torch alike, each row by itself.
-
-Sums are made by halving: only elementwise additions, in an order that depends on the length alone. So a row has the
-same bits alone, in a batch, on any number of threads, and gradients flow.
-"""
+"""Random numbers put to work on rows `[rows, ..., time]`, in NumPy and torch alike, each row by itself."""
 
 from __future__ import annotations
 
@@ -20,11 +16,8 @@ __all__ = [
     "gathered",
     "kept",
     "like_values",
-    "mean_of",
     "over_sample",
     "parse_span",
-    "peak",
-    "power",
     "spread",
     "uniform",
     "whole",
@@ -132,36 +125,3 @@ def gathered(x: Any, places: Array) -> Any:
 def over_sample(x: Any) -> Any:
     """Rows `[rows, ..., time]` as `[rows, numbers]`."""
     return x.reshape((x.shape[0], -1))
-
-
-def _sum(x: Any) -> Any:
-    """The sum along the last axis, which stays with length 1."""
-    while x.shape[-1] > 1:
-        half, odd = divmod(x.shape[-1], 2)
-        total = x[..., :half] + x[..., half : 2 * half]
-        if odd:
-            total[..., :1] += x[..., -1:]
-        x = total
-    return x
-
-
-def mean_of(x: Any) -> Any:
-    """The mean of the finite numbers along the last axis, which stays with length 1; 0 where there are none."""
-    xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
-    finite = xp.isfinite(x)
-    count = finite.sum(-1)[..., None]
-    total = _sum(xp.where(finite, x, xp.zeros_like(x)))
-    return total / (count + (count == 0))
-
-
-def power(x: Any) -> Any:
-    """The mean square along the last axis, which stays with length 1; NaN and infinity are left out."""
-    is_complex = x.dtype.kind == "c" if isinstance(x, np.ndarray) else x.is_complex()
-    return mean_of(x.real * x.real + x.imag * x.imag if is_complex else x * x)
-
-
-def peak(x: Any) -> Any:
-    """The largest absolute value along the last axis, which stays with length 1; NaN and infinity are left out."""
-    xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
-    size = xp.where(xp.isfinite(x), abs(x), xp.zeros_like(x.real))
-    return size.max(-1, keepdims=True) if isinstance(x, np.ndarray) else size.amax(-1, keepdim=True)
