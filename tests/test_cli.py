@@ -29,7 +29,7 @@ transforms:
   - SignalFilter: {keys: [ecg], design: notch, w0: 60, Q: 30, mode: zero_phase}
 sink: {parquet: out.parquet}
 """
-REPORT = "report: {mains: 60, before: Scale, unit: mV, png: out.png}\n"
+REPORT = "report: {hum: 60, before: Scale, unit: mV, png: out.png}\n"
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_run_says_what_it_did(folder):
     said = done.stdout.splitlines()
     assert said[0].startswith("read     in.parquet: 7,200 samples, 20 s at 360 Hz")
     assert any(
-        line.startswith("mains    60 Hz against its neighbours: +") and line.endswith("dB less") for line in said
+        line.startswith("hum      60 Hz against its neighbours: +") and line.endswith("dB less") for line in said
     )
     assert any(line.startswith("copies   none: all ") for line in said)
     assert any(line.startswith("wrote    out.parquet: ") for line in said)
@@ -91,7 +91,7 @@ def test_a_run_for_machines(folder):
     assert done.stderr == ""
     assert facts["ok"] is True
     assert (facts["rows"], facts["samples"], facts["fs"], facts["seconds"]) == (7200, 7200, 360, 20)
-    assert facts["mains"]["before_db"] > 10 > -10 > facts["mains"]["after_db"]
+    assert facts["hum"]["before_db"] > 10 > -10 > facts["hum"]["after_db"]
     assert facts["copies"] == []
     assert facts["sink"]["nbytes"] == (folder / "out.parquet").stat().st_size
 
@@ -261,11 +261,11 @@ def outside(folder):
 def too_short_for_mains(folder):
     pq.write_table(pa.table({"ecg": np.zeros(300)}), folder / "in.parquet")
     (folder / "job.yaml").write_text(JOB + REPORT)
-    return "job.yaml:7:17: report.mains: mains: needs a recording of at least 2 s"
+    return "job.yaml:7:17: report.hum: hum: needs a recording of at least 2 s"
 
 
 def no_such_reported_column(folder):
-    (folder / "job.yaml").write_text(JOB + "report: {column: egc, mains: 60}\n")
+    (folder / "job.yaml").write_text(JOB + "report: {column: egc, hum: 60}\n")
     return "job.yaml:7:18: report.column: report: no column 'egc' comes out; did you mean 'ecg'?"
 
 
@@ -595,7 +595,7 @@ def test_what_many_recordings_cannot(many):
     assert "is one file, and the source is many recordings; name a folder" in refused("run", "job.yaml")
     assert "--threads is for several recordings" in refused("run", "job.yaml", "--threads", "2")
     (many / "job.yaml").write_text(MANY)
-    (many / "job.yaml").write_text(MANY + "report: {mains: 60}\n")
+    (many / "job.yaml").write_text(MANY + "report: {hum: 60}\n")
     assert "a report is about one file" in refused("check", "job.yaml")
     (many / "job.yaml").write_text(MANY.replace("out/", "in/out/"))
     assert "lies inside the source" in refused("run", "job.yaml")

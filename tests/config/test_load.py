@@ -58,7 +58,7 @@ def test_every_section_in_full():
           - Detach:
           - Compose: {stages: [{Scale: {scale: 2}}, Clone]}
         sink: {arrow: sub/b.arrow, compression: zstd}
-        report: {column: lead, before: Cast, mains: 50, unit: µV, png: c.png, seconds: [1, 2.5]}
+        report: {column: lead, before: Cast, hum: 50, unit: µV, png: c.png, seconds: [1, 2.5]}
         """)
     assert [type(stage).__name__ for stage in job.transform.stages] == ["Clone", "Cast", "Detach", "Compose"]
     assert job.transform.stages[1] == Cast(dtype="float64")
@@ -130,8 +130,8 @@ def test_mistakes_and_their_places(before, after, problem):
     [
         ("[]", "6:9: report: expected a map, got an empty list"),
         ("{before: Scael}", "6:18: report.before: there is no stage 'Scael'; did you mean 'Scale'?"),
-        ("{mains: 0}", "6:17: report.mains: expected a number above 0, got 0"),
-        ("{mains: loud}", "6:17: report.mains: expected a number, got 'loud'"),
+        ("{hum: 0}", "6:17: report.hum: expected a number above 0, got 0"),
+        ("{hum: loud}", "6:17: report.hum: expected a number, got 'loud'"),
         ("{seconds: [1]}", "6:19: report.seconds[1]: expected a list of more"),
         ("{seconds: [3, 1]}", "6:19: report.seconds: must go forward, got [3.0, 1.0]"),
         ("{seconds: [-3, 1]}", "6:20: report.seconds[0]: expected a number of at least 0, got -3"),
@@ -226,7 +226,7 @@ def test_paths_lie_beneath_the_roots(tmp_path):
         ("sink: {wav: %s}", [".wav", ".WAVE", ".rf64"], [".pth", ".mp3"]),
         ("sink: {arrow: %s}", [".arrow", ".feather"], [".arrows", ".desktop"]),
         ("sink: {parquet: %s}", [".parquet", ".pq"], [".yaml", ".html"]),
-        ("sink: {npy: o.npy}\nreport: {mains: 50, png: %s}", [".png", ".PNG"], [".svg", ".pth", "", ".npy"]),
+        ("sink: {npy: o.npy}\nreport: {hum: 50, png: %s}", [".png", ".PNG"], [".svg", ".pth", "", ".npy"]),
     ],
 )
 def test_an_output_has_a_suffix_of_its_format(key, suffixes, others):
@@ -338,11 +338,11 @@ def test_the_path_of_a_source_may_be_a_pattern(path):
 
 
 def test_how_rows_are_read_and_written():
-    text = JOB.replace("fs: 360", "fs: 360, rows: time_steps").replace(
+    text = JOB.replace("fs: 360", "fs: 360, rows: instants").replace(
         "out.parquet", "out.parquet, dtype: int16, on_overflow: saturate"
     )
     job = parse(text)
-    assert (job.source.rows, job.sink.dtype, job.sink.on_overflow) == ("time_steps", "int16", "saturate")
+    assert (job.source.rows, job.sink.dtype, job.sink.on_overflow) == ("instants", "int16", "saturate")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +357,7 @@ def test_how_rows_are_read_and_written():
         ("threads: 2", "threads: two", "threads: expected a number from 1 to 256, got 'two'"),
         ("threads: 2", "threads: true", "threads: expected a number from 1 to 256, got True"),
         ("shards/, shard_rows: 500", "out.parquet", "threads: threads work on several recordings side by side"),
-        ("fs: 360", "fs: 360, rows: samples", "source.rows: expected 'time_steps' or 'examples', got 'samples'"),
+        ("fs: 360", "fs: 360, rows: samples", "source.rows: expected 'instants' or 'examples', got 'samples'"),
         ("shard_rows: 500", "dtype: int17", "sink.dtype: expected "),
         ("shard_rows: 500", "on_overflow: wrap", "sink.on_overflow: expected 'raise' or 'saturate', got 'wrap'"),
     ],
@@ -415,8 +415,8 @@ def saved(folder, *, source="{npz: in.npz, fs: 100}", stages=("Clone",), sink="{
         ({"stages": ["ToTensor: {copy: auto, device: 'cuda:4096'}"]}, "4:36: stage 1 (ToTensor), $.ecg: "),
         ({"stages": ["ToTensor: {device: gpu}"]}, "4:24: stage 1 (ToTensor), $.ecg: "),
         ({"stages": ["ToTensor", "ToDevice: {device: 'cuda:99999999999'}"]}, "5:24: stage 2 (ToDevice), $.ecg: "),
-        ({"more": "report: {column: egc, mains: 50}"}, "6:18: report.column: "),
-        ({"more": "report: {mains: 50}", "a": np.zeros(4), "b": np.zeros(4)}, "6:9: report: "),
+        ({"more": "report: {column: egc, hum: 50}"}, "6:18: report.column: "),
+        ({"more": "report: {hum: 50}", "a": np.zeros(4), "b": np.zeros(4)}, "6:9: report: "),
         ({"sink": "{npz: in.npz}"}, "5:13: sink.npz: "),
         ({"more": "report: {png: in.npz}"}, "6:15: report.png: "),
     ],

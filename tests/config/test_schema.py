@@ -119,7 +119,7 @@ SECTIONS = {
     "report": [
         {},
         {"column": "ecg", "before": "Clone"},
-        {"mains": 50},
+        {"hum": 50},
         {"unit": "mV", "png": "a.png", "seconds": [0, 2.5]},
     ],
 }

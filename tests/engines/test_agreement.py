@@ -144,7 +144,7 @@ def situations(seed):
             format=format,
             column=draw.choice(list(COLUMNS[format])),
             stage=draw.randrange(len(STAGES)),
-            rows=draw.choice([None, "time_steps", "examples"]),
+            rows=draw.choice([None, "instants", "examples"]),
             nulls=draw.choice(["error", "keep"]),
             sink=draw.choice(SINKS),
             in_chunks=draw.random() < 0.4,
@@ -195,11 +195,9 @@ def expected(situation):
     x = made(situation.format, situation.column)
     values = to_numpy(x)
     rows = (
-        "time_steps"
-        if values.ndim < 2
-        else situation.rows or ("time_steps" if situation.format == "wav" else "examples")
+        "instants" if values.ndim < 2 else situation.rows or ("instants" if situation.format == "wav" else "examples")
     )
-    moved = rows == "time_steps" and values.ndim > 1
+    moved = rows == "instants" and values.ndim > 1
     name, config = STAGES[situation.stage]
     transform = registry.lookup(name).from_config(config)
     if name in {"ToTensor", "ToNumpy", "ToArrow", "ToDevice", "SharedView", "Clone", "Detach"}:
@@ -207,7 +205,7 @@ def expected(situation):
     y = to_numpy(transform(np.moveaxis(values, 0, -1) if moved else values))
     if y.ndim == 0:
         return y[None]
-    axis = (transform.stream_axis % y.ndim if y.ndim > 1 else 0) if rows == "time_steps" else 0
+    axis = (transform.stream_axis % y.ndim if y.ndim > 1 else 0) if rows == "instants" else 0
     return np.moveaxis(y, axis, 0)
 
 

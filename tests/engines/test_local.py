@@ -61,7 +61,7 @@ def test_tensors_and_several_columns_are_written(made):
 
 def test_examples_are_rows(made):
     batch = np.random.default_rng(0).normal(size=(5, 4000)).astype("float32")
-    job = made(Scale(scale=2.0), columns={"ecg": batch}, source={"fs": 100.0}, report=JobReport(mains=20))
+    job = made(Scale(scale=2.0), columns={"ecg": batch}, source={"fs": 100.0}, report=JobReport(hum=20))
     result = run_job(job)
     assert (result.rows, result.samples, result.seconds) == (5, 20_000, 200)
     with open_source(job.sink.path) as source:
@@ -76,7 +76,7 @@ def test_progress_is_told_before_each_step(made):
 
 
 def test_before_is_what_a_stage_made_of_it(made):
-    report = JobReport(mains=50, before="Scale")
+    report = JobReport(hum=50, before="Scale")
     result = run_job(
         made(Cast(dtype="float64"), Scale(scale=3.0), Scale(scale=5.0), report=report, source={"fs": 360.0})
     )
@@ -123,10 +123,10 @@ def test_nothing_is_read_where_the_plan_fails(made, monkeypatch):
 @pytest.mark.parametrize(
     ("report", "columns", "problem"),
     [
-        (JobReport(mains=60), {"a": VALUES, "b": VALUES}, r"2 columns to choose from \(a, b\); name one"),
-        (JobReport(mains=60, column="c"), {"a": VALUES}, "no column 'c' comes out; known: 'a'"),
-        (JobReport(mains=179), {"a": VALUES}, "a frequency between 3 and 177 Hz can be measured"),
-        (JobReport(mains=60), {"a": VALUES[:100]}, "needs a recording of at least 2 s, got 0.27"),
+        (JobReport(hum=60), {"a": VALUES, "b": VALUES}, r"2 columns to choose from \(a, b\); name one"),
+        (JobReport(hum=60, column="c"), {"a": VALUES}, "no column 'c' comes out; known: 'a'"),
+        (JobReport(hum=179), {"a": VALUES}, "a frequency between 3 and 177 Hz can be measured"),
+        (JobReport(hum=60), {"a": VALUES[:100]}, "needs a recording of at least 2 s, got 0.27"),
     ],
 )
 def test_reports_that_cannot_be_made_leave_nothing(made, report, columns, problem):
@@ -138,7 +138,7 @@ def test_reports_that_cannot_be_made_leave_nothing(made, report, columns, proble
 
 def test_a_report_without_a_rate(made):
     with pytest.raises(DataError, match="need a sampling rate; set `fs`"):
-        run_job(made(report=JobReport(mains=60)))
+        run_job(made(report=JobReport(hum=60)))
 
 
 def test_what_comes_out_must_be_columns(made, monkeypatch):
@@ -178,7 +178,7 @@ def test_what_is_long_goes_through_in_chunks_with_the_bytes_of_the_whole(made, s
     ("stages", "report", "why"),
     [
         ((SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0, mode="zero_phase"),), None, "zero phase"),
-        ((Scale(),), JobReport(mains=60), "the report measures the whole recording"),
+        ((Scale(),), JobReport(hum=60), "the report measures the whole recording"),
     ],
 )
 def test_what_cannot_is_read_whole_and_says_so(made, short_chunks, stages, report, why):
@@ -201,7 +201,7 @@ def test_rows_of_examples_go_in_chunks_whatever_the_transforms(made, short_chunk
 def test_several_channels_of_a_recording(made, short_chunks):
     stereo = np.random.default_rng(0).normal(size=(2000, 2))
     notch = SignalFilter(design="notch", w0=60.0, Q=30.0, fs=360.0)
-    job = made(notch, columns={"ecg": stereo}, source={"rows": "time_steps"})
+    job = made(notch, columns={"ecg": stereo}, source={"rows": "instants"})
     assert run_job(job).chunks == 16
     with open_source(job.sink.path) as source:
         assert np.array_equal(source.read()["ecg"], notch(stereo.T).T)

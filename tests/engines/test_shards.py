@@ -111,7 +111,7 @@ def test_odd_names_and_columns_of_recordings(tmp_path):
                                 sink=replace(job.sink, path=job.source.path / "out")),
             "lies inside the source",
         ),
-        (lambda job: replace(job, report=JobReport(mains=60)), "a report is about one file"),
+        (lambda job: replace(job, report=JobReport(hum=60)), "a report is about one file"),
         (lambda job: replace(job, sink=replace(job.sink, path=job.source.path.parent / "out.parquet", shards=False)),
          "is one file, and the source is many recordings; name a folder, with a slash at its end: out/"),
         (lambda job: replace(job, source=replace(job.source, path=job.source.path / "*.npy")), "no file matches"),

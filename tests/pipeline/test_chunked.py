@@ -63,7 +63,7 @@ def in_pieces(transform, layout, columns, cuts, *, restored=False):
 
 @pytest.mark.parametrize("convert", [lambda x: x, to_arrow])
 def test_several_channels_are_filtered_in_time_and_rows_come_first_again(convert):
-    layout, transform = Layout("time_steps"), Compose([Resample(from_hz=3, to_hz=2), Window(**CUT), MedianFilter()])
+    layout, transform = Layout("instants"), Compose([Resample(from_hz=3, to_hz=2), Window(**CUT), MedianFilter()])
     out = whole(transform, layout, {"audio": convert(STEREO)})["audio"]
     expected = np.stack([transform(channel) for channel in STEREO.T], axis=1)
     assert out.shape == (17, 2, 40)
@@ -71,27 +71,27 @@ def test_several_channels_are_filtered_in_time_and_rows_come_first_again(convert
 
 
 def test_time_that_goes_last_is_a_view():
-    opened = Layout("time_steps").opened({"audio": STEREO, "label": STEREO[:, 0]})
+    opened = Layout("instants").opened({"audio": STEREO, "label": STEREO[:, 0]})
     assert opened["audio"].shape == (2, 300)
     assert np.shares_memory(opened["audio"], STEREO)
     assert Layout("examples").opened({"audio": STEREO})["audio"] is STEREO
 
 
 ROWS = {
-    "stereo": (Layout("time_steps"), Compose([Resample(from_hz=3, to_hz=2), Window(**CUT)]), {"audio": STEREO}),
+    "stereo": (Layout("instants"), Compose([Resample(from_hz=3, to_hz=2), Window(**CUT)]), {"audio": STEREO}),
     "tensors": (
-        Layout("time_steps"),
+        Layout("instants"),
         Compose([ToTensor(), Window(**CUT, first=True), MedianFilter()]),
         {"audio": STEREO},
     ),
-    "resampled": (Layout("time_steps"), Compose([Resample(from_hz=5, to_hz=3)]), {"x": STEREO[:, 0]}),
+    "resampled": (Layout("instants"), Compose([Resample(from_hz=5, to_hz=3)]), {"x": STEREO[:, 0]}),
     "labels": (
-        Layout("time_steps"),
+        Layout("instants"),
         Compose([Window(**CUT, keys=("x",)), WindowLabels(**CUT, keys=("y",))]),
         {"x": STEREO[:, 0].astype("float32"), "y": (STEREO[:, 1] > 1).astype("int8")},
     ),
     "one late": (
-        Layout("time_steps"),
+        Layout("instants"),
         Compose(
             [Resample(from_hz=2, to_hz=2, keys=("x",)), Resample(from_hz=2, to_hz=1, keys="*"), Scale(keys=("x",))]
         ),
@@ -121,7 +121,7 @@ def test_what_comes_of_one_column_first_waits_for_the_others():
         [Resample(from_hz=2, to_hz=1, keys=("x",)), Resample(from_hz=2, to_hz=1, keys=("y",), window="boxcar")]
     )
     columns = {"x": STEREO[:, 0], "y": STEREO[:, 1]}
-    parts = in_pieces(late, Layout("time_steps"), columns, [33, 34, 150], restored=True)
+    parts = in_pieces(late, Layout("instants"), columns, [33, 34, 150], restored=True)
     expected = late(columns)
     for name in columns:
         np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), expected[name])
@@ -130,7 +130,7 @@ def test_what_comes_of_one_column_first_waits_for_the_others():
 def test_text_beside_a_late_column_is_held_and_written_down():
     late = Compose([Resample(from_hz=2, to_hz=2, keys=("x",)), Window(length=1, keys=("x",))])
     text = pa.array([f"row {number}" for number in range(300)])
-    parts = in_pieces(late, Layout("time_steps"), {"x": STEREO[:, 0], "text": text}, [7, 200], restored=True)
+    parts = in_pieces(late, Layout("instants"), {"x": STEREO[:, 0], "text": text}, [7, 200], restored=True)
     assert pa.concat_arrays([part["text"] for part in parts]).equals(text)
 
 
@@ -138,7 +138,7 @@ def test_columns_of_different_lengths_are_refused():
     transform = Compose([Resample(from_hz=2, to_hz=1, keys=("x",))])
     columns = {"x": STEREO[:, 0], "y": STEREO[:, 1]}
     with pytest.raises(DataError, match=r"different lengths \(x 150, y 300\), and a file has one"):
-        in_pieces(transform, Layout("time_steps"), columns, [])
+        in_pieces(transform, Layout("instants"), columns, [])
     specs = specs_of(columns)
     plan = transform.plan(specs)
     assert lengths_of(plan.result, transform.out_axes(specs)) == {"x": 150, "y": 300}
@@ -149,12 +149,12 @@ def test_columns_of_different_lengths_are_refused():
 )
 def test_what_is_no_columns_is_refused(result, problem):
     with pytest.raises(DataError, match=problem):
-        Layout("time_steps").closed(result, {})
+        Layout("instants").closed(result, {})
 
 
 def test_behind_a_plain_callable_time_is_taken_to_be_last():
     transform = Compose([lambda columns: {"y": torch.from_numpy(columns["audio"] * 2)}])
-    out = whole(transform, Layout("time_steps"), {"audio": STEREO})["y"]
+    out = whole(transform, Layout("instants"), {"audio": STEREO})["y"]
     assert np.array_equal(out.numpy(), STEREO * 2)
 
 
@@ -177,7 +177,7 @@ AXIS_OF_ROWS = {"window": -2, "windows first": 0}
 @pytest.mark.parametrize("kind", ROWS_OF_SEVERAL)
 def test_time_steps_of_several_channels_of_every_kind(kind, stage):
     """Rows of the result follow time: the transform's own result, its axis of time first."""
-    layout, transform = Layout("time_steps"), Compose([ALONG_TIME[stage]])
+    layout, transform = Layout("instants"), Compose([ALONG_TIME[stage]])
     columns = {"v": ROWS_OF_SEVERAL[kind](STEREO)}
     right = np.asarray(SharedView()(ALONG_TIME[stage](STEREO.T)).numpy if stage != "shared" else STEREO.T)
     right = np.moveaxis(right, AXIS_OF_ROWS.get(stage, -1), 0)
@@ -189,7 +189,7 @@ def test_time_steps_of_several_channels_of_every_kind(kind, stage):
 @pytest.mark.parametrize("stage", ALONG_TIME)
 @pytest.mark.parametrize("kind", ONE_NUMBER_A_ROW)
 def test_time_steps_of_one_channel_of_every_kind(kind, stage):
-    layout, transform = Layout("time_steps"), Compose([ALONG_TIME[stage]])
+    layout, transform = Layout("instants"), Compose([ALONG_TIME[stage]])
     columns = {"v": ONE_NUMBER_A_ROW[kind](STEREO[:, 0])}
     right = STEREO[:, 0] if stage == "shared" else ALONG_TIME[stage](STEREO[:, 0])
     right = np.moveaxis(right, AXIS_OF_ROWS.get(stage, -1), 0)
@@ -229,12 +229,12 @@ def test_examples_of_every_kind(kind, stage):
 def test_columns_in_chunks_are_one_column(kind):
     columns = {"v": in_two_chunks(ROWS_OF_SEVERAL[kind])(STEREO)}
     right = LOWPASS(STEREO.T).T
-    np.testing.assert_array_equal(whole(Compose([LOWPASS]), Layout("time_steps"), columns)["v"], right)
+    np.testing.assert_array_equal(whole(Compose([LOWPASS]), Layout("instants"), columns)["v"], right)
 
 
 @pytest.mark.parametrize("kind", ONE_NUMBER_A_ROW)
 def test_a_number_of_the_whole_recording_is_one_row(kind):
-    transform, layout = Compose([PeakRate(fs=100.0)]), Layout("time_steps")
+    transform, layout = Compose([PeakRate(fs=100.0)]), Layout("instants")
     columns = {"v": ONE_NUMBER_A_ROW[kind](STEREO[:, 0])}
     made = whole(transform, layout, columns)["v"]
     np.testing.assert_array_equal(to_numpy(made), [transform(STEREO[:, 0])])
@@ -245,7 +245,7 @@ def test_a_number_of_the_whole_recording_is_one_row(kind):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64, torch.float16])
 def test_element_types_stay_as_time_is_moved(dtype):
     x = torch.ones(30, 2).to(dtype)
-    layout = Layout("time_steps")
+    layout = Layout("instants")
     made = layout.closed(layout.opened({"v": to_arrow(x)}), {"$.v": 1})["v"]
     assert describe(to_arrow(made)).dtype == str(dtype).removeprefix("torch.")
     assert len(made) == 30
@@ -254,12 +254,12 @@ def test_element_types_stay_as_time_is_moved(dtype):
 def test_lists_of_unequal_length_are_no_time_steps():
     columns = {"v": pa.array([[1.0], [1.0, 2.0]])}
     with pytest.raises(NoRoute, match=r"\$\.v: the rows have unequal lengths"):
-        Layout("time_steps").opened(columns)
+        Layout("instants").opened(columns)
 
 
 @pytest.mark.parametrize("column", [pa.array([["a"], ["b"]]), pa.array([{"x": 1.0}] * 2), pa.array(["a", "b"])])
 def test_what_is_no_signal_stays_as_it_is(column):
-    layout = Layout("time_steps")
+    layout = Layout("instants")
     opened = layout.opened({"v": column})
     assert opened["v"] is column
     assert layout.closed(opened, {"$.v": 0})["v"].equals(column)

@@ -91,7 +91,7 @@ def test_whether_both_sides_are_in_one_unit(stages, before, one):
         ([Hilbert()], {}, r"after stage 1 \(Hilbert\) holds complex128, and what is measured are real numbers"),
         ([Stft(**CUT, fs=FS), Istft(**CUT, fs=FS)], {"before": "Stft"}, "set `before` to an earlier stage"),
         ([Window(length=30_000)], {}, r"after stage 1 \(Window\) has no samples along time"),
-        ([Window(length=500)], {"frequency": 60.0}, "mains: needs a recording of at least 2 s, got 0.5 s"),
+        ([Window(length=500)], {"frequency": 60.0}, "hum: needs a recording of at least 2 s, got 0.5 s"),
         ([Resample(from_hz=1000, to_hz=100)], {"frequency": 60.0}, "between 3 and 47 Hz can be measured at fs 100"),
         ([NOTCH], {"seconds": (20.0, 24.0)}, "begins at 20 s, and 'v' before is 20 s long"),
         ([Window(length=5000)], {"seconds": (6.0, 8.0)}, "begins at 6 s, and 'v' after is 5 s long"),

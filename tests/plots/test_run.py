@@ -16,7 +16,7 @@ WHAT = {"before": BEFORE, "after": np.sin(2 * np.pi * T), "fs": FS, "title": "re
 
 
 def test_axes_say_what_and_in_which_unit(tmp_path, drawn):
-    draw_before_after(BeforeAfter(**WHAT, mains=(60.0, 13.9, -19.1), seconds=(5, 9)), tmp_path / "a.png")
+    draw_before_after(BeforeAfter(**WHAT, hum=(60.0, 13.9, -19.1), seconds=(5, 9)), tmp_path / "a.png")
     time, power = drawn[0].axes
     assert (time.get_xlabel(), time.get_ylabel(), time.get_title(loc="left")) == ("time (s)", "ecg (mV)", "recording")
     assert time.get_xlim() == (5, 9)

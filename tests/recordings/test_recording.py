@@ -34,7 +34,11 @@ def test_one_array_is_one_column():
     assert recording.duration == 20 / 250
 
 
-@pytest.mark.parametrize("array", [torch.arange(6), pa.array(range(6)), np.arange(6.0), list(range(6))], ids=repr)
+@pytest.mark.parametrize(
+    "array",
+    [torch.arange(6), pa.array(range(6)), np.arange(6.0), list(range(6))],
+    ids=lambda array: type(array).__name__,
+)
 def test_arrays_of_every_kind(array):
     assert Recording.from_arrays(array, fs=1).columns["signal"].read(1, 4).tolist() == [[1, 2, 3]]
 

@@ -135,7 +135,7 @@ def run(
                 job,
                 overwrite=overwrite,
                 progress=on_step,
-                picture=lambda pair, mains: drawn.extend(_drawn(job, pair, mains)),
+                picture=lambda pair, hum: drawn.extend(_drawn(job, pair, hum)),
             )
         picture = _publish_picture(job, drawn, overwrite=overwrite)
         say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
@@ -397,7 +397,7 @@ def _require_picture(job: Job) -> None:
         require_matplotlib()
 
 
-def _drawn(job: Job, pair: Pair, mains: Interference | None) -> list[bytes]:
+def _drawn(job: Job, pair: Pair, hum: Interference | None) -> list[bytes]:
     """The picture of the report, where it wants one."""
     report = job.report
     if report is None or report.png is None:
@@ -413,7 +413,7 @@ def _drawn(job: Job, pair: Pair, mains: Interference | None) -> list[bytes]:
         name=pair.name,
         unit=report.unit or "",
         one_unit=pair.one_unit,
-        mains=None if mains is None else (mains.frequency, mains.before_db, mains.after_db),
+        hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
         seconds=report.seconds,
     )
     return [before_after_png(what)]

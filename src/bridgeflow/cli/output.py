@@ -65,7 +65,7 @@ def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
         "took": {str(step): seconds for step, seconds in result.took.items()},
         "crossings": result.crossings,
         "copies": [asdict(copy) for copy in result.copies],
-        "mains": None if result.mains is None else asdict(result.mains),
+        "hum": None if result.hum is None else asdict(result.hum),
         "sink": {**asdict(result.receipt), "path": str(result.receipt.path), "rows": result.rows_written},
         "without_rows": int(not result.rows_written),
         "chunks": result.chunks,
@@ -84,12 +84,12 @@ def run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str,
         ("time", f"{sum(result.took.values()):.2f} s ({took}): {result.rate:,.0f} samples/s"),
         *_copy_lines(result),
     ]
-    if result.mains is not None:
-        frequency, before, after = result.mains.frequency, result.mains.before_db, result.mains.after_db
+    if result.hum is not None:
+        frequency, before, after = result.hum.frequency, result.hum.before_db, result.hum.after_db
         change = f"{abs(before - after):.1f} dB {'less' if after <= before else 'more'}"
         lines.append(
             (
-                "mains",
+                "hum",
                 f"{frequency:g} Hz against its neighbours: {before:+.1f} dB before, {after:+.1f} dB after: {change}",
             )
         )

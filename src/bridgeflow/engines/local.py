@@ -87,7 +87,7 @@ class Result:
         saturated: values that the sink's `dtype` could not hold, and that became the nearest it can.
         beyond: float samples beyond full scale in a file of audio, which players clip.
         crossings: how many there were; copies: those that copied, and why.
-        mains: measured where the report asks for it.
+        hum: measured where the report asks for it.
         pair: the reported column, where a report is asked for.
         receipt: what was published.
     """
@@ -99,7 +99,7 @@ class Result:
     took: dict[StageId | str, float]
     crossings: int
     copies: tuple[CopyMade, ...]
-    mains: Interference | None
+    hum: Interference | None
     pair: Pair | None = field(repr=False)
     receipt: Receipt
     rows_written: int = 0
@@ -186,11 +186,11 @@ class _FileRun:
         # Measured before anything is written: what cannot be reported must not leave half of its results.
         with job.locating("report"):
             pair = self._pair(before, result)
-        with job.locating("report", "mains"):
-            mains = None if pair is None else _interference(job, pair)
+        with job.locating("report", "hum"):
+            hum = None if pair is None else _interference(job, pair)
         if pair is not None and self._picture is not None:
             with job.locating("report", "png"):
-                self._picture(pair, mains)
+                self._picture(pair, hum)
         with trace() as last_crossings, clock.step():
             written = self._write(lambda sink: self._write_all(sink, layout.closed(result, job.axes(source))))
         clock.done()
@@ -200,7 +200,7 @@ class _FileRun:
             took=clock.took,
             crossings=len(exchanges),
             copies=_copies(exchanges),
-            mains=mains,
+            hum=hum,
             pair=pair,
             **written,
         )
@@ -246,7 +246,7 @@ class _FileRun:
             took=took,
             crossings=crossings,
             copies=tuple(replace(copy, nbytes=nbytes) for copy, nbytes in copies.items()),
-            mains=None,
+            hum=None,
             pair=None,
             chunks=chunks,
             **written,
@@ -255,7 +255,7 @@ class _FileRun:
     def _pair(self, before: Any, after: Any) -> Pair | None:
         """The reported column, or `None` where nothing needs it."""
         report = self._job.report
-        if report is None or (report.mains is None and report.png is None):
+        if report is None or (report.hum is None and report.png is None):
             return None
         name = self._job.report_column(after)
         if name not in before:
@@ -284,7 +284,7 @@ class _FileRun:
     def _result(self, *, read: _Amount, **facts: Any) -> Result:
         source = self._source
         fs = self._source_fs
-        is_recording = self._job.layout(source).rows == "time_steps"
+        is_recording = self._job.layout(source).rows == "instants"
         long = source.rows if is_recording else max(read.along_time.values())
         seconds = None if fs is None else long / fs
         return Result(rows=source.rows, samples=read.values, fs=fs, seconds=seconds, **facts)
@@ -331,9 +331,9 @@ def _real(name: str, column: Any) -> np.ndarray:
 
 
 def _interference(job: Job, pair: Pair) -> Interference | None:
-    if job.report is None or job.report.mains is None:
+    if job.report is None or job.report.hum is None:
         return None
-    frequency = job.report.mains
+    frequency = job.report.hum
     before = interference_db(pair.before, pair.before_fs, frequency)
     after = interference_db(pair.after, pair.fs, frequency)
     return Interference(frequency=frequency, before_db=before, after_db=after)

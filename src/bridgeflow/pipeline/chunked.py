@@ -28,7 +28,7 @@ __all__ = ["ChunkedRun", "Layout", "RowsAre", "require_columns"]
 
 Columns: TypeAlias = dict[str, Any]
 
-RowsAre: TypeAlias = Literal["time_steps", "examples"]
+RowsAre: TypeAlias = Literal["instants", "examples"]
 """What a row of a file is: an instant of a recording, `[time, ...]`, or an example, a whole piece, `[rows, ..., time]`.
 """
 
@@ -46,7 +46,7 @@ class Layout:
     @property
     def axis(self) -> int:
         """The axis of rows in the arrays that transforms are given."""
-        return -1 if self.rows == "time_steps" else 0
+        return -1 if self.rows == "instants" else 0
 
     def specs(self, columns: Mapping[str, ArraySpec]) -> dict[str, ArraySpec]:
         """What transforms are given of columns described by these."""

@@ -248,7 +248,7 @@ class Job:
         layout = self.layout(source)
         try:
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
-            if layout.rows == "time_steps":
+            if layout.rows == "instants":
                 self.transform.check_time_axis(layout.specs(self.specs(source)))
         except BridgeflowError as error:
             self.locate_stage(error)
@@ -329,7 +329,7 @@ class Job:
         flat = all(spec.ndim < 2 for spec in source.specs.values())
         return Layout(
             self.source.rows
-            or ("time_steps" if flat or (source.format is not None and source.format.name == "wav") else "examples")
+            or ("instants" if flat or (source.format is not None and source.format.name == "wav") else "examples")
         )
 
     def chunk_rows(self, source: Source) -> int:
@@ -370,7 +370,7 @@ class Job:
         """Why a recording must be read whole; empty where it can go through in chunks."""
         if plan.obstacles:
             return "; ".join(dict.fromkeys(plan.obstacles))
-        if self.report is not None and (self.report.mains is not None or self.report.png is not None):
+        if self.report is not None and (self.report.hum is not None or self.report.png is not None):
             return "the report measures the whole recording"
         return ""
 
@@ -398,14 +398,14 @@ class Job:
         if report is None or not isinstance(plan.result, dict):
             return None
         name = self.report_column(plan.result)
-        if report.mains is None and report.png is None:
+        if report.hum is None and report.png is None:
             return None
         specs = self.layout(source).specs(self.specs(source))
         with self.locating("report"):
             sides = plan_sides(self.transform, specs, name=name, before=report.before)
-        if sides is not None and report.mains is not None:
-            with self.locating("report", "mains"):
-                sides.require_line(report.mains)
+        if sides is not None and report.hum is not None:
+            with self.locating("report", "hum"):
+                sides.require_line(report.hum)
         if sides is not None and report.png is not None and report.seconds is not None:
             with self.locating("report", "seconds"):
                 sides.require_stretch(report.seconds)

@@ -25,7 +25,7 @@ class JobSource(SourceOptions):
     )
     rows: RowsAre | None = option(
         None,
-        "What a row of several numbers is: `time_steps` of a recording, whose channels they are, or `examples`, pieces "
+        "What a row of several numbers is: `instants` of a recording, whose channels they are, or `examples`, pieces "
         "of signal. Where left out, time steps in wav files and examples in others.",
     )
 
@@ -72,7 +72,7 @@ class JobReport:
         "The first stage of this name makes the `before`, for instance the one that brings units; where left out, "
         "`before` is what was read.",
     )
-    mains: float | None = option(
+    hum: float | None = option(
         None,
         "Frequency of the mains in Hz, whose interference is measured against its neighbours, before and after.",
         gt=0,

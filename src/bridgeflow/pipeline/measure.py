@@ -101,7 +101,7 @@ def require_line(fs: float, frequency: float, samples: int | None) -> None:
     """
     if not 3 < frequency < fs / 2 - 3:
         raise DataError(
-            f"mains: a frequency between 3 and {fs / 2 - 3:g} Hz can be measured at fs {fs:g}, got {frequency:g}"
+            f"hum: a frequency between 3 and {fs / 2 - 3:g} Hz can be measured at fs {fs:g}, got {frequency:g}"
         )
     if samples is not None and fs / max(_segment(fs, samples), 1) > _WIDEST_BIN:
-        raise DataError(f"mains: needs a recording of at least 2 s, got {samples / fs:g} s; leave `mains` out")
+        raise DataError(f"hum: needs a recording of at least 2 s, got {samples / fs:g} s; leave `hum` out")

@@ -105,7 +105,7 @@ def plan_sides(
 
 _REMEDY = {
     "before": "set `before` to an earlier stage, or leave it out for what was read",
-    "after": "leave the picture and `mains` out, or report on a job that ends earlier",
+    "after": "leave the picture and `hum` out, or report on a job that ends earlier",
 }
 
 

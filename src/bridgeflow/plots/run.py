@@ -30,7 +30,7 @@ class BeforeAfter:
         name: what the values are ("ecg").
         unit: of the values ("mV"); may be empty. Like all text, it is drawn as it is written.
         one_unit: whether the signal before is in this unit too; else it has an axis of its own.
-        mains: frequency of the mains in Hz to mark in the spectra; its level above its neighbours in dB before, and
+        hum: frequency of the mains in Hz to mark in the spectra; its level above its neighbours in dB before, and
             after.
         seconds: stretch of time to show; `None` for a few seconds from the middle of the shorter signal.
     """
@@ -43,7 +43,7 @@ class BeforeAfter:
     unit: str = ""
     before_fs: float | None = None
     one_unit: bool = True
-    mains: tuple[float, float, float] | None = None
+    hum: tuple[float, float, float] | None = None
     seconds: tuple[float, float] | None = None
 
 
@@ -115,8 +115,8 @@ def _draw_spectra(axes: Any, what: BeforeAfter) -> None:
     axes.set_xlabel("frequency (Hz)")
     write_text(axes.set_ylabel, f"power density (dB re 1 {unit})")
     axes.set_xlim(0, max(fs for _, fs, *_ in _pair(what)) / 2)
-    if what.mains is not None:
-        _mark_mains(axes, *what.mains)
+    if what.hum is not None:
+        _mark_mains(axes, *what.hum)
 
 
 def _mark_mains(axes: Any, frequency: float, before: float, after: float) -> None:
