@@ -225,7 +225,7 @@ def onto_the_configuration(folder):
 def onto_each_other(folder):
     (folder / "job.yaml").write_text(JOB + REPORT)
     (folder / "out.png").symlink_to("out.parquet")
-    return "job.yaml:7:51: report.png: out.png: the picture is the same file as the sink"
+    return "job.yaml:7:49: report.png: out.png: the picture is the same file as the sink"
 
 
 def exists(folder):
@@ -236,7 +236,7 @@ def exists(folder):
 def picture_exists(folder):
     (folder / "job.yaml").write_text(JOB + REPORT)
     (folder / "out.png").write_bytes(b"precious")
-    return "job.yaml:7:51: report.png: out.png: exists already; pass --overwrite"
+    return "job.yaml:7:49: report.png: out.png: exists already; pass --overwrite"
 
 
 def not_finite(folder):
@@ -261,7 +261,7 @@ def outside(folder):
 def too_short_for_mains(folder):
     pq.write_table(pa.table({"ecg": np.zeros(300)}), folder / "in.parquet")
     (folder / "job.yaml").write_text(JOB + REPORT)
-    return "job.yaml:7:17: report.hum: hum: needs a recording of at least 2 s"
+    return "job.yaml:7:15: report.hum: hum: needs a recording of at least 2 s"
 
 
 def no_such_reported_column(folder):

@@ -130,8 +130,8 @@ def test_mistakes_and_their_places(before, after, problem):
     [
         ("[]", "6:9: report: expected a map, got an empty list"),
         ("{before: Scael}", "6:18: report.before: there is no stage 'Scael'; did you mean 'Scale'?"),
-        ("{hum: 0}", "6:17: report.hum: expected a number above 0, got 0"),
-        ("{hum: loud}", "6:17: report.hum: expected a number, got 'loud'"),
+        ("{hum: 0}", "6:15: report.hum: expected a number above 0, got 0"),
+        ("{hum: loud}", "6:15: report.hum: expected a number, got 'loud'"),
         ("{seconds: [1]}", "6:19: report.seconds[1]: expected a list of more"),
         ("{seconds: [3, 1]}", "6:19: report.seconds: must go forward, got [3.0, 1.0]"),
         ("{seconds: [-3, 1]}", "6:20: report.seconds[0]: expected a number of at least 0, got -3"),

@@ -24,7 +24,7 @@ def ecg(tmp_path_factory):
     path.write_text(text.replace("../results/", "").replace("../examples", str(ROOT / "examples")))
     result = run_job(load_job(path, roots=[folder, ROOT]))
     with open_source(folder / "ecg_denoised.parquet") as source:
-        return result, source.read()["ecg"].to_numpy(), source.settings
+        return result, source.read()["ecg"], source.settings
 
 
 def peaks(x):

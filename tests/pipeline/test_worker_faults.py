@@ -232,7 +232,7 @@ def test_nothing_grows(rounds: int):
                 sent = pickle.dumps(share(batch["x"], across="process"))
                 assert pickle.loads(sent).numpy[0] == 19
                 pickle.dumps(share(batch["x"], across="process"))
-            handles._desk.expire(0)
+            handles._server.expire(0)
             del batch, run
             counts.append(census())
     print(f"{rounds} rounds: {counts[0]} at first, {counts[-1]} at the end")

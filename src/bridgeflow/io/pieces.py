@@ -90,6 +90,11 @@ class PieceReader(Reader):
         """Whether keeping pieces costs no memory."""
         return self.random_access and not (isinstance(self.file, MappedFile) and self.file.reads)
 
+    @property
+    def _kept_bytes(self) -> int:
+        """Bytes of pieces to keep: those that were decoded; what was only read is read again as cheaply."""
+        return 0 if self.random_access else KEPT_BYTES
+
     def _piece(self, number: int) -> Columns:
         """The columns of a piece that are not found by their offset in a mapped file, read-only."""
         with self._lock:
@@ -104,7 +109,7 @@ class PieceReader(Reader):
                     if isinstance(column, np.ndarray):
                         column.flags.writeable = False
                 self._kept[number] = piece
-                while not self._keeps_all and len(self._kept) > 2 and _nbytes(self._kept.values()) > KEPT_BYTES:
+                while not self._keeps_all and len(self._kept) > 2 and _nbytes(self._kept.values()) > self._kept_bytes:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(number)
             return piece
