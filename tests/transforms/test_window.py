@@ -276,3 +276,16 @@ def test_lists_of_text_are_left_alone_where_no_key_names_them():
 def test_lists_of_text_that_are_not_an_array_are_refused(labels, problem):
     with pytest.raises(NoRoute, match=problem):
         WindowLabels(length=1)(labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[[["n"]]], [[{"a": 1.0}]], [["n", "v"]], [[None]]],
+    ids=["lists of lists", "lists of structures", "lists of text", "lists of nothing"],
+)
+def test_lists_that_are_no_labels_are_refused_beforehand(labels):
+    column = pa.array(labels * 3)
+    stage = WindowLabels(length=1)
+    for refused in (lambda: stage.out_spec(describe(column)), lambda: stage(column)):
+        with pytest.raises(NoRoute, match=r"not supported|no counterpart"):
+            refused()

@@ -159,9 +159,15 @@ def share(
     try:
         _ = shared.tensor, shared.arrow
     except CopyRefused as refusal:
-        detail = refusal.detail.removeprefix('copy="never", but ')
-        raise NoRoute(refusal.reason, f"no memory serves all three views: {detail}", refusal.remedy) from None
+        raise no_common_memory(refusal) from None
     return shared
+
+
+def no_common_memory(refusal: CopyRefused) -> NoRoute:
+    """The error for an array of which one view would be a copy, from the refusal of that copy."""
+    detail = refusal.detail.removeprefix('copy="never", but ')
+    remedy = "cast it to a dtype of all three, or use ToNumpy, ToTensor or ToArrow"
+    return NoRoute(refusal.reason, f"no memory serves all three views: {detail}", remedy)
 
 
 def _between_threads(x: Any, spec: ArraySpec, policy: Copy, writable: bool | None) -> Any:

@@ -12,7 +12,8 @@ from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 
-from bridgeflow.bridge import describe, kind_of
+from bridgeflow.bridge import describe, kind_of, route
+from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
@@ -352,6 +353,8 @@ class LiveLabels:
             raise DataError(f"labels need an axis of time, got {spec}")
         if spec.null_count:
             raise DataError(f"labels: {spec.null_count} of them are null; fill them first, or leave these rows out")
+        if spec.kind == "arrow" and spec.layout in LISTS and not _is_number(spec.dtype):
+            route(spec, "numpy", ragged="list")  # which refuses lists of text, structures and lists
         if self.rule == "any" and not _is_number(spec.dtype):
             raise DataError(f"rule='any' asks which labels are not zero, and these are {spec.dtype}")
         windows = None if spec.time is None else self.framing.count(spec.time)

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from bridgeflow.bridge import Route, route, share
-from bridgeflow.bridge.shared import check_owner, into_segment
-from bridgeflow.errors import CopyRefused, NoRoute
+from bridgeflow.bridge.shared import check_owner, into_segment, no_common_memory
+from bridgeflow.errors import CopyRefused
 from bridgeflow.policy import Across, Copy, parse_copy, parse_word
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.base import LeafTransform
@@ -71,6 +71,7 @@ class SharedView(LeafTransform):
         if self.across == "process" and self.copy != "never":
             first = route(spec, "numpy", bfloat16="ml_dtypes").exchange()
             last = into_segment(first.target)
+            _require_faces(last.target)
             closed = self.writable is False
             return first, replace(last, target=replace(last.target, writable=not closed))
         return tuple(one.exchange() for one in self._routes(spec))
@@ -99,5 +100,4 @@ def _require_faces(spec: ArraySpec) -> None:
         route(spec, "torch", copy="never", writable=False)
         route(spec, "arrow", copy="never")
     except CopyRefused as refusal:
-        detail = refusal.detail.removeprefix('copy="never", but ')
-        raise NoRoute(refusal.reason, f"no memory serves all three views: {detail}", refusal.remedy) from None
+        raise no_common_memory(refusal) from None
