@@ -86,14 +86,11 @@ class PieceReader(Reader):
         self._kept: OrderedDict[int, Columns] = OrderedDict()
 
     @property
-    def _keeps_all(self) -> bool:
-        """Whether keeping pieces costs no memory."""
-        return self.random_access and not (isinstance(self.file, MappedFile) and self.file.reads)
-
-    @property
-    def _kept_bytes(self) -> int:
-        """Bytes of pieces to keep: those that were decoded; what was only read is read again as cheaply."""
-        return 0 if self.random_access else KEPT_BYTES
+    def _most_kept(self) -> int | None:
+        """Bytes of pieces to keep beyond two: any (`None`) that are mapped, none that are read again as cheaply."""
+        if not self.random_access:
+            return KEPT_BYTES
+        return 0 if isinstance(self.file, MappedFile) and self.file.reads else None
 
     def _piece(self, number: int) -> Columns:
         """The columns of a piece that are not found by their offset in a mapped file, read-only."""
@@ -109,7 +106,8 @@ class PieceReader(Reader):
                     if isinstance(column, np.ndarray):
                         column.flags.writeable = False
                 self._kept[number] = piece
-                while not self._keeps_all and len(self._kept) > 2 and _nbytes(self._kept.values()) > self._kept_bytes:
+                most = self._most_kept
+                while most is not None and len(self._kept) > 2 and _nbytes(self._kept.values()) > most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(number)
             return piece
