@@ -6,7 +6,7 @@ cache is too small to hold more than a batch. Times are seconds per 512 windows.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from time import perf_counter
@@ -27,6 +27,20 @@ def signals() -> list[np.ndarray[Any, Any]]:
     return [rng.integers(-3000, 3000, (CHANNELS, SAMPLES)).astype("int16") for _ in range(RECORDINGS)]
 
 
+def epoch_of(loader: Iterable[Any]) -> Callable[[], float]:
+    """Seconds for the windows of a loader, after its first batch."""
+
+    def run() -> float:
+        batches = iter(loader)
+        next(batches)
+        start = perf_counter()
+        for _ in range(WINDOWS // BATCH):
+            next(batches)
+        return perf_counter() - start
+
+    return run
+
+
 def lazy_windows() -> Callable[[], float]:
     """Seconds for shuffled windows from a loader."""
     from bridgeflow import Compose, Loader, Recording, SignalDataset, SignalFilter, Window
@@ -38,15 +52,7 @@ def lazy_windows() -> Callable[[], float]:
     for _ in loader:  # the states of all recordings
         pass
 
-    def run() -> float:
-        batches = iter(loader)
-        next(batches)
-        start = perf_counter()
-        for _ in range(WINDOWS // BATCH):
-            next(batches)
-        return perf_counter() - start
-
-    return run
+    return epoch_of(loader)
 
 
 def sequential() -> Callable[[], float]:
@@ -90,15 +96,7 @@ def braindecode_unfiltered() -> Callable[[], float]:
     )
     loader = DataLoader(windows, BATCH, shuffle=True)
 
-    def run() -> float:
-        batches = iter(loader)
-        next(batches)
-        start = perf_counter()
-        for _ in range(WINDOWS // BATCH):
-            next(batches)
-        return perf_counter() - start
-
-    return run
+    return epoch_of(loader)
 
 
 @benchmark("shuffled windows [8, 1024] of 16-bit recordings, zero phase, 512 of them")

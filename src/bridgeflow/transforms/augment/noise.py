@@ -117,9 +117,27 @@ def _sines(rng: np.random.Generator, samples: int, fs: float, frequencies: list[
     return wave
 
 
+@dataclass(frozen=True, kw_only=True)
+class _AddedWaves(Augmentation):
+    """Sine waves below half the sampling rate, added alike to all channels; `draw` gives their sum along time."""
+
+    fs: Rate
+    amplitude: Span
+    frequency: Span
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        parse_span(self.amplitude, what=name, field="amplitude", least=0)
+        check_frequency(self.frequency, self.fs, what=name, field="frequency")
+
+    def augment(self, x: Any, *draws: Array) -> Any:
+        """The signal and the waves."""
+        return x + like_values(draws[0], x)
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
-class BaselineWander(Augmentation):
+class BaselineWander(_AddedWaves):
     """Add a slow drift of the baseline, the same in all channels: sine waves with random frequencies and phases.
 
     Args:
@@ -144,14 +162,11 @@ class BaselineWander(Augmentation):
     True
     """
 
-    fs: Rate
-    amplitude: Span
     frequency: Span = (0.05, 0.5)
     waves: Annotated[int, Range(1, 100)] = 3
 
     def __post_init__(self) -> None:
-        parse_span(self.amplitude, what="BaselineWander", field="amplitude", least=0)
-        check_frequency(self.frequency, self.fs, what="BaselineWander", field="frequency")
+        super().__post_init__()
         check_count(self.waves, what="BaselineWander", field="waves")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
@@ -160,14 +175,10 @@ class BaselineWander(Augmentation):
         frequencies = [uniform(rng, self.frequency) for _ in range(self.waves)]
         return (_sines(rng, shape[-1], self.fs, frequencies, [size] * self.waves),)
 
-    def augment(self, x: Any, *draws: Array) -> Any:
-        """The signal and the drift."""
-        return x + like_values(draws[0], x)
-
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class MainsInterference(Augmentation):
+class MainsInterference(_AddedWaves):
     """Add interference of the mains, the same in all channels: a sine wave and its harmonics with random phases.
 
     Args:
@@ -193,14 +204,11 @@ class MainsInterference(Augmentation):
     50
     """
 
-    fs: Rate
-    amplitude: Span
     frequency: Span = 50.0
     harmonics: Annotated[int, Range(1, 100)] = 1
 
     def __post_init__(self) -> None:
-        parse_span(self.amplitude, what="MainsInterference", field="amplitude", least=0)
-        check_frequency(self.frequency, self.fs, what="MainsInterference", field="frequency")
+        super().__post_init__()
         check_count(self.harmonics, what="MainsInterference", field="harmonics")
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
@@ -209,10 +217,6 @@ class MainsInterference(Augmentation):
         orders = [order for order in range(1, self.harmonics + 1) if order * base < self.fs / 2]
         frequencies, sizes = [order * base for order in orders], [size / order for order in orders]
         return (_sines(rng, shape[-1], self.fs, frequencies, sizes),)
-
-    def augment(self, x: Any, *draws: Array) -> Any:
-        """The signal and the interference."""
-        return x + like_values(draws[0], x)
 
 
 def check_frequency(value: Any, fs: Any, *, what: str, field: str) -> None:
