@@ -3,20 +3,23 @@
 An augmentation says what it draws for one sample (`draw`) and what it does to a batch with the draws of all rows
 (`augment`). A single sample runs as a batch of one row. Draws are made in NumPy on the CPU, row by row from the
 generator of each row, and moved to the data's device; `augment` treats every row alone, so that a batch has the bits of
-its samples.
+its samples. What lies on the CPU and is not under autograd is computed by NumPy; torch computes everything else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from bridgeflow._optional import loaded
+from bridgeflow.bridge import to_numpy
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.randomness import Generators, generators
 from bridgeflow.ranges import Range
+from bridgeflow.signal._input import dispatch_of
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
@@ -68,11 +71,16 @@ class Augmentation(TimeTransform):
         """
         return ()
 
+    def draw_rows(self, rngs: Sequence[np.random.Generator], shape: tuple[int, ...], dtype: str) -> tuple[Array, ...]:
+        """The same for several samples, stacked."""
+        draws = [self.draw(rng, shape, dtype) for rng in rngs]
+        return tuple(map(np.asarray, zip(*draws, strict=True)))
+
     def augment(self, x: Any, *draws: Array) -> Any:
         """The change of rows `[rows, ..., time]`, an ndarray or a tensor that is only read, as new memory.
 
         Args:
-            draws: what `draw` gave for each row, stacked.
+            draws: what `draw_rows` gave, which may be written to.
         """
         raise NotImplementedError
 
@@ -115,30 +123,34 @@ class Augmentation(TimeTransform):
             values = np.asarray(x).astype(work, copy=False)
             return np.ascontiguousarray(self._of_rows(values, work)).astype(result, copy=False)
         torch: Any = loaded("torch")
-        if self.keeps_values and work != name:
-            return self._of_rows(x.view(getattr(torch, work)), work).view(x.dtype)
-        return self._of_rows(x.to(getattr(torch, work)), work).to(getattr(torch, result))
+        by_numpy = dispatch_of(x) == "numpy"
+        if self.keeps_values:
+            if by_numpy and name == "bfloat16":
+                work = "int16"  # NumPy lacks it, and zero has the same bits
+            values = x.view(getattr(torch, work)) if work != name else x
+        else:
+            values = x.to(getattr(torch, work))
+        if by_numpy:
+            made = torch.from_numpy(np.ascontiguousarray(self._of_rows(to_numpy(values), work)))
+        else:
+            made = self._of_rows(values, work)
+        return made.view(x.dtype) if self.keeps_values and work != name else made.to(getattr(torch, result))
 
     def _of_rows(self, x: Any, dtype: str) -> Any:
         if not self.random:
             return self.untouched(x[None])[0]
         drawing = generators()
         rows = as_batch(x, drawing, self.core_ndim, what=type(self).__name__)
-        shape = tuple(rows.shape[1:])
-        chosen: list[int] = []
-        draws: list[tuple[Any, ...]] = []
-        for number, rng in enumerate(drawing):
-            if self.p < 1 and rng.random() >= self.p:
-                continue
-            chosen.append(number)
-            draws.append(self.draw(rng, shape, dtype))
+        chosen = [number for number, rng in enumerate(drawing) if self.p >= 1 or rng.random() < self.p]
         if not chosen:
             made = self.untouched(rows)
-        elif len(chosen) == len(rows):
-            made = self.augment(rows, *map(np.asarray, zip(*draws, strict=True)))
         else:
-            made = self.untouched(rows)
-            made[chosen] = self.augment(rows[chosen], *map(np.asarray, zip(*draws, strict=True)))
+            draws = self.draw_rows([drawing[number] for number in chosen], tuple(rows.shape[1:]), dtype)
+            if len(chosen) == len(rows):
+                made = self.augment(rows, *draws)
+            else:
+                made = self.untouched(rows)
+                made[chosen] = self.augment(rows[chosen], *draws)
         return made if drawing.batched else made[0]
 
 

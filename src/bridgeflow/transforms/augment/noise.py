@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -17,7 +18,7 @@ from bridgeflow.transforms.augment.values import Span, like_values, over_sample,
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.row_statistics import power
 
-__all__ = ["AddNoise", "BaselineWander", "Color", "Decibels", "MainsInterference"]
+__all__ = ["AddNoise", "BaselineWander", "Color", "Decibels", "MainsInterference", "NoiseAtRatio"]
 
 Color: TypeAlias = Literal["white", "pink", "brown"]
 """The spectrum of noise: its power falls by 0, 3 or 6 dB per octave."""
@@ -28,9 +29,64 @@ Decibels: TypeAlias = Annotated[float, Range(-300, 300)]
 """A ratio in dB."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoiseAtRatio(Augmentation):
+    """Noise added at a random signal-to-noise ratio; `draw_rows` gives the noise, and its amplitude for a signal and
+    noise of power 1.
+    """
+
+    snr_db: Decibels | tuple[Decibels, Decibels]
+    per_channel: bool = False
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        parse_span(self.snr_db, what=name, field="snr_db")
+        if not isinstance(self.per_channel, bool):
+            raise ConfigError(f"{name}: per_channel must be a bool, got {self.per_channel!r}", field="per_channel")
+
+    def amplitudes(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+        """The root of the power of the noise over that of the signal, as an array of as many axes as the sample."""
+        channels = math.prod(shape[:-1]) if self.per_channel else 1
+        drawn = np.array([10.0 ** (-uniform(rng, self.snr_db) / 20) for _ in range(channels)])
+        return drawn.reshape((*shape[:-1], 1) if self.per_channel else (1,) * len(shape))
+
+    def augment(self, x: Any, *draws: Array) -> Any:
+        """The signal and its noise."""
+        noise, amplitudes = draws
+        if 0 in x.shape:
+            return self.untouched(x)
+        noise_level = self._power(noise)
+        amplitudes = amplitudes / np.sqrt(noise_level + (noise_level == 0))
+        if isinstance(x, np.ndarray):
+            noise = noise.astype(x.dtype, copy=False)
+            noise *= (amplitudes * np.sqrt(self._power(x))).astype(x.real.dtype)
+            noise += x
+            return noise
+        level = power(x if self.per_channel else over_sample(x))
+        level = level if self.per_channel else spread(level[..., 0], x)
+        safe = level + (level == 0)  # the root of 0 has no gradient
+        torch: Any = loaded("torch")
+        noise = torch.from_numpy(noise).to(device=x.device, dtype=x.dtype)
+        return x + safe.sqrt() * (level > 0) * like_values(amplitudes, x) * noise
+
+    def _power(self, x: Array) -> Array:
+        """The mean square, in float64, of each row or channel; NaN and infinity are left out."""
+        rows = x if self.per_channel else over_sample(x)
+        squares = np.square(rows.real, dtype=np.float64)
+        if rows.dtype.kind == "c":
+            squares += np.square(rows.imag, dtype=np.float64)
+        level: Array = squares.sum(-1, keepdims=True) / rows.shape[-1]
+        if not np.isfinite(level).all():
+            finite = np.isfinite(squares)
+            count = finite.sum(-1, keepdims=True)
+            masked = np.where(finite, squares, 0.0).sum(-1, keepdims=True) / np.maximum(count, 1)
+            level = np.where(np.isfinite(level), level, masked)
+        return level if self.per_channel else level.reshape((-1,) + (1,) * (x.ndim - 1))
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
-class AddNoise(Augmentation):
+class AddNoise(NoiseAtRatio):
     """Add Gaussian noise at a random signal-to-noise ratio.
 
     Args:
@@ -57,43 +113,23 @@ class AddNoise(Augmentation):
     20.0
     """
 
-    snr_db: Decibels | tuple[Decibels, Decibels]
     color: Color = "white"
-    per_channel: bool = False
 
     def __post_init__(self) -> None:
-        parse_span(self.snr_db, what="AddNoise", field="snr_db")
+        super().__post_init__()
         parse_word(self.color, Color, field="AddNoise: color")
-        if not isinstance(self.per_channel, bool):
-            raise ConfigError(f"AddNoise: per_channel must be a bool, got {self.per_channel!r}", field="per_channel")
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
-        """Noise of power 1, and its amplitude for a signal of power 1."""
-        channels = math.prod(shape[:-1]) if self.per_channel else 1
-        amplitudes = np.array([10.0 ** (-uniform(rng, self.snr_db) / 20) for _ in range(channels)])
+    def draw_rows(self, rngs: Sequence[np.random.Generator], shape: tuple[int, ...], dtype: str) -> tuple[Array, ...]:
+        """Noise, and its amplitudes."""
         width: Any = np.float64 if dtype in ("float64", "complex128") else np.float32
-        noise = _colored(rng.standard_normal(shape, dtype=width), self.color)
-        if dtype.startswith("complex"):
-            noise = noise + 1j * _colored(rng.standard_normal(shape, dtype=width), self.color)
-        if math.prod(shape):
-            level = power(noise if self.per_channel else noise.reshape(-1))
-            noise = noise / np.sqrt(level + (level == 0))
-        return noise, amplitudes.reshape((*shape[:-1], 1) if self.per_channel else (1,) * len(shape))
-
-    def augment(self, x: Any, *draws: Array) -> Any:
-        """The signal and its noise."""
-        noise, amplitudes = draws
-        if 0 in x.shape:
-            return self.untouched(x)
-        level = power(x if self.per_channel else over_sample(x))
-        level = level if self.per_channel else spread(level[..., 0], x)
-        safe = level + (level == 0)  # the root of 0 has no gradient
-        if isinstance(x, np.ndarray):
-            root, noise = np.sqrt(safe), noise.astype(x.dtype, copy=False)
-        else:
-            torch: Any = loaded("torch")
-            root, noise = safe.sqrt(), torch.from_numpy(noise).to(device=x.device, dtype=x.dtype)
-        return x + root * (level > 0) * like_values(amplitudes, x) * noise
+        parts = np.empty((2 if dtype.startswith("complex") else 1, len(rngs), *shape), width)
+        amplitudes = []
+        for number, rng in enumerate(rngs):
+            amplitudes.append(self.amplitudes(rng, shape))
+            for part in parts:
+                rng.standard_normal(out=part[number, ...], dtype=width)
+        noise = [_colored(part, self.color) for part in parts]
+        return noise[0] if len(noise) == 1 else noise[0] + 1j * noise[1], np.array(amplitudes)
 
 
 def _colored(white: Array, color: Color) -> Array:
