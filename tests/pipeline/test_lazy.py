@@ -24,6 +24,7 @@ from bridgeflow import (
     Scale,
     SignalDataset,
     SignalFilter,
+    Standardize,
     ToTensor,
     Window,
     WindowLabels,
@@ -63,6 +64,13 @@ STAGES = {
     "savgol mirrored": SavgolFilter(window_length=21, polyorder=3, mode="mirror"),
     "savgol held": SavgolFilter(window_length=21, polyorder=3, deriv=1, delta=0.01, mode="nearest"),
     "median": MedianFilter(kernel_size=7),
+    "z-score": Standardize(),
+    "z-score of all": Standardize(per="all"),
+    "robust": Standardize(method="robust"),
+    "robust of all": Standardize(method="robust", per="all"),
+    "min-max": Standardize(method="min-max"),
+    "peak of all": Standardize(method="peak", per="all"),
+    "rms": Standardize(method="rms"),
     "interpolate": SignalFilter(**BAND, nonfinite="interpolate", max_gap=5),
 }
 SAME_RATE = sorted(name for name, stage in STAGES.items() if stage.rate_factor == 1)
@@ -239,6 +247,17 @@ def test_what_needs_the_whole_is_refused_by_name_or_kept():
     small = SignalDataset(of_arrays(x), Compose([Detrend(), Window(length=100)]), whole="cache", cache_nbytes=1000)
     with pytest.raises(DataError, match="cache_nbytes"):
         small[0]
+
+
+def test_statistics_of_a_recording_are_computed_once():
+    x = noise(2, 200_001, "int16")
+    for stages in ([Standardize()], [ToTensor(), Standardize()], [STAGES["causal"], Standardize(), STAGES["fir"]]):
+        check(stages, x, length=100, hop=9973)
+    recordings = of_arrays(x)
+    dataset = SignalDataset(recordings, Compose([Standardize(), Window(length=100)]))
+    for row in (9, 4, 44):
+        dataset[row]
+    assert recordings[0].columns["signal"].samples_read == 2 * 200_001 + 3 * 100
 
 
 def test_parallel_time_has_other_bits_and_needs_the_whole():

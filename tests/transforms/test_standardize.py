@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bridgeflow import SignalDataset, Standardize
+from bridgeflow import Compose, Recording, SignalDataset, Standardize, Window, load_job, run_job
 from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.testing import check_transform
 
@@ -76,3 +76,20 @@ def test_complex_numbers_are_refused():
     for call in (Standardize(), Standardize().explain):
         with pytest.raises(DataError, match="expected real numbers, got complex ones"):
             call(noise(2, 9) + 1j)
+
+
+@methods
+@pytest.mark.parametrize("per", ["channel", "all"])
+def test_recordings_have_the_bits_of_a_job_and_of_arrays(tmp_path: Any, method: Any, per: Any):
+    x = noise(3, 20_000).astype("float32")
+    np.save(tmp_path / "x.npy", x.T)
+    (tmp_path / "job.yaml").write_text(
+        f"version: 1\nsource: {{npy: x.npy, fs: 100, rows: instants}}\n"
+        f"transforms:\n- Standardize: {{method: {method}, per: {per}}}\nsink: {{npy: y.npy}}\n"
+    )
+    run_job(load_job(tmp_path / "job.yaml"))
+    expected = Standardize(method=method, per=per)(x)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy").T, expected)
+    recordings = [Recording.from_arrays(x, fs=100.0)]
+    dataset = SignalDataset(recordings, Compose([Standardize(method=method, per=per), Window(length=500)]))
+    np.testing.assert_array_equal(np.concatenate([np.asarray(one["signal"]) for one in dataset], -1), expected)

@@ -12,13 +12,14 @@ import numpy as np
 from bridgeflow.bridge import has_numpy_dtype
 from bridgeflow.errors import BridgeflowError, CannotStream, StageId, at_place
 from bridgeflow.pipeline.grid_states import Carried, Returning
-from bridgeflow.pipeline.stretches import Across, EveryNth, Nearby, StretchCache, Stretches, Whole
+from bridgeflow.pipeline.stretches import Across, EveryNth, Nearby, StretchCache, Stretches, Summarized, Whole
 from bridgeflow.signal.two_passes import TwoPasses
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.tree import place
 
-__all__ = ["ChainSettings", "Chains", "WholeRecordings", "add_stage", "spec_after"]
+__all__ = ["ChainSettings", "Chains", "WholeRecordings", "add_stage", "in_recording", "spec_after"]
 
 WholeRecordings: TypeAlias = Literal["refuse", "cache"]
 """What happens to a stage before the windows that needs the whole recording: an error that names it; or it is computed
@@ -47,6 +48,33 @@ def spec_after(stage: LeafTransform, spec: ArraySpec) -> ArraySpec:
     return result if result.fs is not None or spec.fs is None else result.fresh(fs=spec.fs * float(stage.rate_factor))
 
 
+def in_recording(
+    stages: Sequence[tuple[StageId | None, LeafTransform]], spec: ArraySpec, facts: RecordingFacts, name: str
+) -> tuple[list[tuple[StageId | None, LeafTransform]], ArraySpec, tuple[str, ...] | None]:
+    """The stages as they are for one column of one recording, and what comes after them: its spec and channel names.
+
+    Args:
+        spec: of the column, or of a segment of it.
+        facts: what is known of the recording; the names are those of the column's channels.
+        name: of the column.
+    """
+    bound = []
+    for label, stage in stages:
+        try:
+            stage = stage.in_recording(facts).at_rate(spec.fs)
+            after = spec_after(stage, spec)
+        except BridgeflowError as error:
+            error.stage, error.recording = error.stage or label, error.recording or facts.recording
+            at_place(error, place([name]))
+            raise
+        names = None if facts.channels is None else stage.channels_after(facts.channels)
+        if names is not None and (after.ndim != spec.ndim or after.shape[-2] != len(names)):
+            names = None
+        facts, spec = facts._replace(channels=names), after
+        bound.append((label, stage))
+    return bound, spec, facts.channels
+
+
 def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) -> Stretches:
     """A signal after one stage more, by the first way that has the bits of the whole.
 
@@ -61,6 +89,8 @@ def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) 
     along_last = -ndim <= stage.time_axis < ndim and range(ndim)[stage.time_axis] == ndim - 1
     on_cpu = source.spec.kind in {"numpy", "torch"} and source.spec.device == "cpu"
     if along_last and on_cpu:
+        if stage.summarizes:
+            return Summarized(source, stage, spec)
         if stage.reach is not None:
             return Nearby(source, stage, spec)
         if stage.two_passes is not None and source.spec.kind == "numpy" and has_numpy_dtype(source.spec.dtype):

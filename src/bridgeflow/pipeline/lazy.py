@@ -18,7 +18,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, to_numpy, to_tensor
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError, StageId, at_place
 from bridgeflow.pipeline.batches import SampleSet, Values
-from bridgeflow.pipeline.chains import Chains, ChainSettings, WholeRecordings, build, spec_after
+from bridgeflow.pipeline.chains import Chains, ChainSettings, WholeRecordings, build, in_recording
 from bridgeflow.pipeline.columns import ArrayKind
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.stretches import Recorded, RecordedColumn, Stretches
@@ -38,6 +38,7 @@ from bridgeflow.policy import parse_integer, parse_word
 from bridgeflow.signal.framing import Framing, labels_of_frames
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.transforms.plan import select_specs
 from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, RecordingCut
 from bridgeflow.transforms.window import WindowLabels
@@ -192,7 +193,7 @@ class RecordingWindows:
         for number, (first, end) in enumerate(column.segments):
             spec = Recorded(column, (first, end), name).spec
             try:
-                spec = _after(plan, spec, name, recording.id)
+                _, spec, _ = in_recording(plan.stages, spec, _facts(recording, name), name)
             except DataError:
                 if len(column.segments) == 1:
                     raise
@@ -404,7 +405,8 @@ class RecordingWindows:
             recording = self.recordings[number]
             column, plan = recording.columns[name], self._plan(recording)[name]
             first = Recorded(column, column.segments[segment], f"{recording.id}, {name}")
-            return build(first, plan.stages, self._settings, name, recording.id)
+            stages, _, _ = in_recording(plan.stages, first.spec, _facts(recording, name), name)
+            return build(first, stages, self._settings, name, recording.id)
 
         return self._chains.get((number, segment, name), make)
 
@@ -436,16 +438,11 @@ def _onset(column: Any, segment: int) -> float:
     return float(column.onsets[segment])
 
 
-def _after(plan: ColumnPlan, spec: ArraySpec, name: str, recording: str) -> ArraySpec:
-    """A column after its continuous stages."""
-    for label, stage in plan.stages:
-        try:
-            spec = spec_after(stage, spec)
-        except BridgeflowError as error:
-            error.stage, error.recording = error.stage or label, recording
-            at_place(error, place([name]))
-            raise
-    return spec
+def _facts(recording: RecordingLike, name: str) -> RecordingFacts:
+    """What is known of a recording and of one of its columns."""
+    channels = getattr(recording.columns[name], "channels", None)
+    names = None if channels is None else tuple(channel.name for channel in channels)
+    return RecordingFacts(recording.id, names, recording.labels)
 
 
 def _cut(x: Any, cut: Any, missing: int) -> Any:

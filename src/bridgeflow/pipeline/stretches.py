@@ -10,19 +10,33 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import count
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from bridgeflow.errors import DataError
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.row_statistics import BLOCK
 
-__all__ = ["Across", "EveryNth", "Nearby", "Recorded", "RecordedColumn", "StretchCache", "Stretches", "Whole"]
+__all__ = [
+    "Across",
+    "EveryNth",
+    "Nearby",
+    "Recorded",
+    "RecordedColumn",
+    "StretchCache",
+    "Stretches",
+    "Summarized",
+    "Whole",
+]
+
+_READ_AT_ONCE: Final = 16 * BLOCK
+"""Samples that a pass for statistics reads at once."""
 
 
 class RecordedColumn(Protocol):
@@ -146,6 +160,29 @@ class Across(Stretches):
     def read(self, start: int, stop: int) -> Any:
         """The stage over the same samples."""
         return self._stage.apply(self._source.read(start, stop))
+
+
+class Summarized(Stretches):
+    """A stage that treats every sample alone, by statistics of the whole, which are computed once."""
+
+    def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec) -> None:
+        self.spec = spec
+        self._source = source
+        self._stage = stage
+        self._lock = threading.Lock()
+        self._settled: Callable[[Any], Any] | None = None
+
+    def read(self, start: int, stop: int) -> Any:
+        """The stretch, by the statistics."""
+        if self._settled is None:
+            with self._lock:
+                if self._settled is None:
+                    self._settled = self._stage.settled(self._pieces)
+        return self._settled(self._source.read(start, stop))
+
+    def _pieces(self) -> Iterator[Any]:
+        for start in range(0, self._source.length, _READ_AT_ONCE):
+            yield self._source.read(start, min(start + _READ_AT_ONCE, self._source.length))
 
 
 class EveryNth(Stretches):

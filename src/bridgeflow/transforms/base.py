@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,6 +22,7 @@ from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataEr
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields, registry
+from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.transforms.plan import Plan, assumed, describe_leaves, opened_specs, select_specs
 from bridgeflow.transforms.reach import Reach
 from bridgeflow.transforms.runner import Runner, Stage, locate
@@ -349,9 +350,35 @@ class LeafTransform(Transform):
         """
         return Reach(0, 0) if self.pointwise else None
 
+    summarizes: ClassVar[bool] = False
+    """Whether a sample of the result depends on that sample and on statistics of the whole recording: `settled`."""
+
+    def settled(self, pieces: Callable[[], Iterable[Any]]) -> Callable[[Any], Any]:
+        """What it does to any stretch of a recording, by the statistics of the whole; for one that `summarizes`.
+
+        Args:
+            pieces: gives the recording as arrays [..., time] one after the other, each time that it is called.
+
+        Raises:
+            CannotStream: the transform has no such statistics.
+        """
+        raise CannotStream(f"{type(self).__name__} has no statistics of the whole recording")
+
     def at_rate(self, fs: float | None) -> LeafTransform:
         """The transform for recordings of this rate: itself, unless a rate was left to them."""
         return self
+
+    def in_recording(self, facts: RecordingFacts) -> LeafTransform:
+        """The transform for one recording: itself, unless names of channels or labels were left to it."""
+        return self
+
+    def channels_after(self, names: tuple[str, ...]) -> tuple[str, ...] | None:
+        """The names of the channels of the result; `None` where it has none, or others than can be named.
+
+        Args:
+            names: of the channels of the data.
+        """
+        return names
 
     @property
     def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:

@@ -1,22 +1,29 @@
 """Statistics of rows along their last axis, in NumPy and torch alike; NaN and infinity are left out.
 
-Sums are made by halving: only elementwise additions, in an order that depends on the length alone. So a row has the
-same bits alone, in a batch, on any number of threads, and gradients flow. Every result keeps the last axis, with
-length 1, and is 0 where a row has no finite number.
+Sums are made of blocks of fixed length, each by halving: only elementwise additions, in an order that depends on the
+length alone. So a row has the same bits alone, in a batch, on any number of threads, and read in pieces (`Pieces`), and
+gradients flow. Every result keeps the last axis, with length 1, and is 0 where a row has no finite number.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from bridgeflow._optional import loaded
 
-__all__ = ["extremes", "mean_of", "peak", "power", "quantiles"]
+__all__ = ["BLOCK", "Pieces", "extremes", "extremes_of", "mean_of", "mean_over", "peak", "power", "quantiles", "square"]
+
+BLOCK: Final = 4096
+"""Samples of a block of a sum."""
+
+Pieces: TypeAlias = Callable[[], Iterable[Any]]
+"""Gives a row, or rows, as pieces [..., t] one after the other; all but the last have a multiple of `BLOCK` samples."""
 
 
-def _sum(x: Any) -> Any:
+def _halved(x: Any) -> Any:
     """The sum along the last axis, which stays with length 1."""
     while x.shape[-1] > 1:
         half, odd = divmod(x.shape[-1], 2)
@@ -27,19 +34,62 @@ def _sum(x: Any) -> Any:
     return x
 
 
+def _block_sums(x: Any) -> Any:
+    """The sum of each block along the last axis."""
+    whole = x.shape[-1] - x.shape[-1] % BLOCK
+    sums = [_halved(x[..., :whole].reshape(*x.shape[:-1], whole // BLOCK, BLOCK))[..., 0]] if whole else []
+    return _joined(sums if whole == x.shape[-1] and whole else [*sums, _halved(x[..., whole:])])
+
+
+def _joined(parts: list[Any]) -> Any:
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, axis=-1) if isinstance(parts[0], np.ndarray) else loaded("torch").cat(parts, dim=-1)  # type: ignore[union-attr]
+
+
+def _sum(x: Any) -> Any:
+    while x.shape[-1] > BLOCK:
+        x = _block_sums(x)
+    return _halved(x)
+
+
+def mean_over(pieces: Pieces, function: Callable[[Any], Any] | None = None, *, together: bool = False) -> Any:
+    """The mean of the finite numbers of rows, [..., 1]; 0 where there are none.
+
+    Args:
+        pieces: of the rows.
+        function: of each number, whose mean it is; `None` for the numbers themselves.
+        together: one mean [1] of all rows.
+    """
+    sums: list[Any] = []
+    count: Any = 0
+    for piece in pieces():
+        x = piece if function is None else function(piece)
+        xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
+        finite = xp.isfinite(x)
+        count = count + finite.sum(-1)[..., None]
+        sums.append(_block_sums(xp.where(finite, x, xp.zeros_like(x))))
+    total = _sum(_joined(sums))
+    if together:
+        total, count = _sum(total.reshape(-1)), count.sum().reshape(1)
+    count = count + (count == 0)
+    return total / (count.astype(total.real.dtype) if isinstance(total, np.ndarray) else count)
+
+
+def square(x: Any) -> Any:
+    """The squared magnitude of numbers."""
+    is_complex = x.dtype.kind == "c" if isinstance(x, np.ndarray) else x.is_complex()
+    return x.real * x.real + x.imag * x.imag if is_complex else x * x
+
+
 def mean_of(x: Any) -> Any:
     """The mean of the finite numbers along the last axis, which stays with length 1; 0 where there are none."""
-    xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
-    finite = xp.isfinite(x)
-    count = finite.sum(-1)[..., None]
-    total = _sum(xp.where(finite, x, xp.zeros_like(x)))
-    return total / (count + (count == 0))
+    return mean_over(lambda: (x,))
 
 
 def power(x: Any) -> Any:
     """The mean square along the last axis, which stays with length 1; NaN and infinity are left out."""
-    is_complex = x.dtype.kind == "c" if isinstance(x, np.ndarray) else x.is_complex()
-    return mean_of(x.real * x.real + x.imag * x.imag if is_complex else x * x)
+    return mean_over(lambda: (x,), square)
 
 
 def peak(x: Any) -> Any:
@@ -51,16 +101,27 @@ def peak(x: Any) -> Any:
 
 def extremes(x: Any) -> tuple[Any, Any]:
     """The smallest and the largest value."""
-    xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
-    finite = xp.isfinite(x)
-    low: Any = xp.where(finite, x, xp.full_like(x, np.inf))
-    high: Any = xp.where(finite, x, xp.full_like(x, -np.inf))
-    if isinstance(x, np.ndarray):
-        low, high = low.min(-1, keepdims=True), high.max(-1, keepdims=True)
-    else:
-        low, high = low.amin(-1, keepdim=True), high.amax(-1, keepdim=True)
+    return extremes_of(lambda: (x,))
+
+
+def extremes_of(pieces: Pieces, *, together: bool = False) -> tuple[Any, Any]:
+    """The smallest and the largest value of rows, [..., 1] each; of all rows together [1]."""
+    lows: list[Any] = []
+    highs: list[Any] = []
+    for x in pieces():
+        xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
+        finite = xp.isfinite(x)
+        lows.append(_least(xp.where(finite, x, xp.full_like(x, np.inf))))
+        highs.append(_least(xp.where(finite, -x, xp.full_like(x, np.inf))))
+    low, high = _least(_joined(lows)), _least(_joined(highs))
+    if together:
+        low, high = _least(low.reshape(-1)), _least(high.reshape(-1))
     known = xp.isfinite(low)  # no row without a finite number
-    return xp.where(known, low, xp.zeros_like(low)), xp.where(known, high, xp.zeros_like(high))
+    return xp.where(known, low, xp.zeros_like(low)), xp.where(known, -high, xp.zeros_like(high))
+
+
+def _least(x: Any) -> Any:
+    return x.min(-1, keepdims=True) if isinstance(x, np.ndarray) else x.amin(-1, keepdim=True)
 
 
 def quantiles(x: Any, parts: tuple[float, ...]) -> list[Any]:

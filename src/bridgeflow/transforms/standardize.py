@@ -1,7 +1,8 @@
-"""Standardize: signals brought to a common level and scale, each window by its own statistics."""
+"""Standardize: signals brought to a common level and scale, each window or recording by its own statistics."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -14,7 +15,7 @@ from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
 from bridgeflow.transforms.registry import register
-from bridgeflow.transforms.row_statistics import extremes, mean_of, peak, power, quantiles
+from bridgeflow.transforms.row_statistics import Pieces, extremes_of, mean_over, quantiles, square
 
 __all__ = ["Scope", "Standardize", "StandardizeMethod"]
 
@@ -29,7 +30,7 @@ Scope: TypeAlias = Literal["channel", "all"]
 @register
 @dataclass(frozen=True, kw_only=True)
 class Standardize(TimeTransform):
-    """Take a level off signals and divide them by a scale, both of the same window.
+    """Take a level off signals and divide them by a scale, both of the same window, or of the same recording.
 
     Args:
         method: `"z-score"`: mean and standard deviation (of the population); `"robust"`: median and interquartile
@@ -39,6 +40,10 @@ class Standardize(TimeTransform):
             loader then transforms by itself and not in a batch.
         keys: which arrays; `None` for the only one.
         axis: of time.
+
+    The statistics are those of what it is given: of a window after `Window`; of the whole recording before it. In a
+    dataset of recordings that is the stretch between two gaps, as the stages before leave it, whose statistics are
+    computed once, in passes that hold a piece of it at a time (`"robust"` holds it whole for a moment).
 
     Arrays [..., time] of real numbers of any kind; kind, device, shape and dtype stay (integers and booleans become
     float32, wide ones float64). NaN and infinity are left out of the statistics, and stay. What is constant has the
@@ -83,32 +88,69 @@ class Standardize(TimeTransform):
         """The same shape in new memory; integers and booleans as floats."""
         return made_of(spec, lambda inside: _float_dtype(inside.dtype))
 
-    def _of_values(self, x: Any) -> Any:
-        is_numpy = isinstance(x, np.ndarray)
-        result = _float_dtype(str(x.dtype.name) if is_numpy else str(x.dtype).removeprefix("torch."))
-        work = "float32" if result in ("float16", "bfloat16") else result
-        torch: Any = loaded("torch")
-        values: Any = np.array(x, dtype=work, order="C") if is_numpy else x.to(getattr(torch, work))
-        if 0 not in values.shape:
-            rows = values if self.per == "channel" else values.reshape(-1)
-            values = self._standardized(rows).reshape(values.shape)
-        elif not is_numpy:
-            values = values.clone()
-        return values.astype(result, copy=False) if is_numpy else values.to(getattr(torch, result))
+    summarizes = True
 
-    def _standardized(self, x: Any) -> Any:
-        if self.method in ("peak", "rms"):
-            scale = peak(x) if self.method == "peak" else _root(power(x))
-        elif self.method == "min-max":
-            low, high = extremes(x)
-            x, scale = x - low, high - low
-        elif self.method == "robust":
-            lower, middle, upper = quantiles(x, (0.25, 0.5, 0.75))
-            x, scale = x - middle, upper - lower
-        else:
-            x = x - mean_of(x)
-            scale = _root(power(x))
-        return x / (scale + (scale == 0))
+    def settled(self, pieces: Pieces) -> Callable[[Any], Any]:
+        """What it does to pieces of a recording, by the statistics of all of them."""
+        level, scale = self._statistics(lambda: (_values(piece)[0] for piece in pieces()))
+        return lambda piece: _returned(_moved(_values(piece)[0], level, scale), piece)
+
+    def _of_values(self, x: Any) -> Any:
+        values, fresh = _values(x)
+        if 0 not in values.shape:
+            level, scale = self._statistics(lambda: (values,))
+            values = _moved(values, level, scale)
+        elif not fresh:
+            values = np.array(values) if isinstance(values, np.ndarray) else values.clone()
+        return _returned(values, x)
+
+    def _statistics(self, pieces: Pieces) -> tuple[Any, Any]:
+        """The level, `None` for zero, and the scale of rows, or of all of them together."""
+        together = self.per == "all"
+        if self.method == "rms":
+            return None, _root(mean_over(pieces, square, together=together))
+        if self.method == "robust":
+            whole = _whole(pieces)
+            lower, middle, upper = quantiles(whole.reshape(-1) if together else whole, (0.25, 0.5, 0.75))
+            return middle, upper - lower
+        if self.method == "z-score":
+            mean = mean_over(pieces, together=together)
+            return mean, _root(mean_over(pieces, lambda x: square(x - mean), together=together))
+        low, high = extremes_of(pieces, together=together)
+        if self.method == "min-max":
+            return low, high - low
+        xp: Any = np if isinstance(low, np.ndarray) else loaded("torch")
+        return None, xp.maximum(abs(low), abs(high))
+
+
+def _values(x: Any) -> tuple[Any, bool]:
+    """The numbers in the type that is computed with, and whether they are new memory."""
+    name = str(x.dtype.name) if isinstance(x, np.ndarray) else str(x.dtype).removeprefix("torch.")
+    result = _float_dtype(name)
+    work = "float32" if result in ("float16", "bfloat16") else result
+    if isinstance(x, np.ndarray):
+        values: Any = np.asarray(x).astype(work, order="C", copy=False)
+    else:
+        values = x.to(getattr(loaded("torch"), work))
+    return values, values is not x and name != work
+
+
+def _returned(values: Any, x: Any) -> Any:
+    """Numbers in the type that the result has."""
+    if isinstance(x, np.ndarray):
+        return values.astype(_float_dtype(str(x.dtype.name)), copy=False)
+    return values.to(getattr(loaded("torch"), _float_dtype(str(x.dtype).removeprefix("torch."))))
+
+
+def _moved(x: Any, level: Any, scale: Any) -> Any:
+    return (x if level is None else x - level) / (scale + (scale == 0))
+
+
+def _whole(pieces: Pieces) -> Any:
+    parts = list(pieces())
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, axis=-1) if isinstance(parts[0], np.ndarray) else loaded("torch").cat(parts, dim=-1)  # type: ignore[union-attr]
 
 
 def _root(x: Any) -> Any:
