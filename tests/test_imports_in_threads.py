@@ -107,21 +107,20 @@ def home(module: str, name: str) -> str:
 
 
 def needs(name: str) -> set[str]:
-    """The modules, and the packages' own files, that must have run before this one has."""
-    found = set()
-    for node in statements(ast.parse(MODULES[name].read_text(encoding="utf-8")).body):
-        for alias in node.names:
-            if isinstance(node, ast.Import) and alias.name in MODULES:
-                found.add(alias.name)
-            elif isinstance(node, ast.ImportFrom) and (
-                f"{node.module}.{alias.name}" in MODULES or node.module in MODULES
-            ):
-                found.add(home(str(node.module), alias.name))
-    return found & MODULES.keys()
+    """The modules that a module imports anywhere: at its top, within functions, or for its types alone."""
+    modules = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            modules.update(home(node.module, alias.name) for alias in node.names)
+    return modules & MODULES.keys()
 
 
 def test_no_module_needs_what_needs_it():
-    """Two threads that begin at different ends of a circle would wait for each other."""
+    """Two threads that begin at different ends of a circle would wait for each other, and no part of one can be read
+    without the others.
+    """
     graph, done = {name: needs(name) for name in MODULES}, set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:

@@ -12,9 +12,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import partial
 from inspect import signature
-from typing import NamedTuple, TypeVar
-
-from bridgeflow.policy import Reason
+from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
     "BatchTooLarge",
@@ -32,6 +30,7 @@ __all__ = [
     "NotSupported",
     "OutOfContext",
     "OutOfSharedMemory",
+    "Reason",
     "StageId",
     "StaleHandle",
     "UnstableFilter",
@@ -136,8 +135,43 @@ _COMPARED, _LONGEST_COMPARED = 1_000, 200
 """How many words a misspelt one is compared with, and how long they may be."""
 
 
+Reason: TypeAlias = Literal[
+    "asked",
+    "bit-packed",
+    "byte-order",
+    "chunked",
+    "conj-bit",
+    "decode",
+    "device",
+    "dtype",
+    "empty-storage",
+    "functional",
+    "grad",
+    "layout",
+    "masked",
+    "neg-bit",
+    "negative-stride",
+    "no-data",
+    "non-contiguous",
+    "nulls",
+    "odd-stride",
+    "offsets",
+    "overlap",
+    "permutation",
+    "process-owned",
+    "ragged",
+    "read-only",
+    "subclass",
+    "torch-owned",
+    "unaligned",
+    "unknown",
+    "zero-dim",
+]
+"""Why a crossing copies or is refused."""
+
+
 class _CrossingError(BridgeflowError):
-    """A crossing that is not possible: `place` (where), `reason` (a word of `policy.Reason`), `detail`, `remedy`."""
+    """A crossing that is not possible: `place` (where), `reason` (a word of `Reason`), `detail`, `remedy`."""
 
     def __init__(self, reason: Reason, detail: str, remedy: str, *, place: str = "$") -> None:
         self.place = place
@@ -200,11 +234,12 @@ class UnstableFilter(BridgeflowError, ValueError):
 
 
 class ConfigError(BridgeflowError, ValueError):
-    """A configuration that does not say what it must, with file, line and column where it came from a file.
+    """An option that does not take its value, or a configuration that does not say what it must; with file, line and
+    column where it came from a file.
 
     Args:
         message: what is wrong.
-        field: the field of a transform that it is about, where it is about one.
+        field: the option, or field of a transform, that it is about, where it is about one.
     """
 
     def __init__(self, message: str, *, field: str | None = None) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from bridgeflow.errors import ConfigError
+
 __all__ = [
     "Across",
     "Action",
@@ -16,7 +18,6 @@ __all__ = [
     "Nonfinite",
     "Nulls",
     "Ragged",
-    "Reason",
     "RecursiveGaps",
     "parse_copy",
     "parse_flag",
@@ -63,40 +64,6 @@ fill gaps up to a length on the line between their neighbours."""
 RecursiveGaps: TypeAlias = Literal["raise", "propagate", "reset", "interpolate"]
 """The same where a recursive filter can start again after a gap, too."""
 
-Reason: TypeAlias = Literal[
-    "asked",
-    "bit-packed",
-    "byte-order",
-    "chunked",
-    "conj-bit",
-    "decode",
-    "device",
-    "dtype",
-    "empty-storage",
-    "functional",
-    "grad",
-    "layout",
-    "masked",
-    "neg-bit",
-    "negative-stride",
-    "no-data",
-    "non-contiguous",
-    "nulls",
-    "odd-stride",
-    "offsets",
-    "overlap",
-    "permutation",
-    "process-owned",
-    "ragged",
-    "read-only",
-    "subclass",
-    "torch-owned",
-    "unaligned",
-    "unknown",
-    "zero-dim",
-]
-"""Why a crossing copies or is refused."""
-
 _COPY_WORDS: Final[dict[object, Copy]] = {
     "auto": "auto",
     "never": "never",
@@ -113,7 +80,10 @@ def words(alias: object) -> tuple[str, ...]:
 
 
 def parse_word(value: object, alias: object, *, field: str) -> str:
-    """`value` if it is one of the alias's words; otherwise a `ValueError` that lists them.
+    """`value` if it is one of the alias's words.
+
+    Raises:
+        ConfigError: it is not; lists them.
 
     >>> parse_word("pad", Ragged, field="ragged")
     'pad'
@@ -121,7 +91,7 @@ def parse_word(value: object, alias: object, *, field: str) -> str:
     allowed = words(alias)
     if isinstance(value, str) and value in allowed:
         return value
-    raise ValueError(f"{field} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+    raise _refused(field, f"one of {', '.join(map(repr, allowed))}", value)
 
 
 def parse_integer(value: Any, *, field: str, least: int) -> int:
@@ -135,7 +105,7 @@ def parse_integer(value: Any, *, field: str, least: int) -> int:
     except (AttributeError, TypeError):
         number = None
     if number is None or number < least:
-        raise ValueError(f"{field} must be a whole number of at least {least}, got {value!r}")
+        raise _refused(field, f"a whole number of at least {least}", value)
     return number
 
 
@@ -147,7 +117,7 @@ def parse_flag(value: Any, *, field: str) -> bool:
     """
     if type(value).__name__ in ("bool", "bool_") and value in (True, False):
         return bool(value)
-    raise ValueError(f"{field} must be True or False, got {value!r}")
+    raise _refused(field, "True or False", value)
 
 
 def parse_copy(value: object) -> Copy:
@@ -161,4 +131,8 @@ def parse_copy(value: object) -> Copy:
             return _COPY_WORDS[value]  # 0 and 1 are False and True, as everywhere in Python
     except KeyError:
         pass
-    raise ValueError(f"copy must be one of {', '.join(map(repr, words(Copy)))} (or None, False, True), got {value!r}")
+    raise _refused("copy", f"one of {', '.join(map(repr, words(Copy)))} (or None, False, True)", value)
+
+
+def _refused(field: str, expected: str, value: object) -> ConfigError:
+    return ConfigError(f"{field} must be {expected}, got {value!r}", field=field.rpartition(" ")[2])

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
-from bridgeflow.errors import StageId
-from bridgeflow.policy import Action, Kind, Reason
+from bridgeflow.errors import Reason, StageId
+from bridgeflow.policy import Action, Kind
 
 __all__ = ["ArraySpec", "Exchange", "Shape"]
 

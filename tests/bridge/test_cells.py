@@ -18,8 +18,8 @@ from bridgeflow.bridge.api import options_of
 from bridgeflow.bridge.ragged import GATHER, ROWS, Padded, rows_route
 from bridgeflow.bridge.routes import has_rows, received, rules
 from bridgeflow.bridge.rules import Route, Rule
-from bridgeflow.errors import CopyRefused, NoRoute
-from bridgeflow.policy import Kind, Reason, words
+from bridgeflow.errors import CopyRefused, NoRoute, Reason
+from bridgeflow.policy import Kind, words
 from bridgeflow.spec import ArraySpec
 from tests.bridge import answers
 from tests.bridge.cells import CASES, CELLS, Case, Cell

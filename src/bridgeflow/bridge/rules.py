@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 
-from bridgeflow.errors import NoRoute, StageId
+from bridgeflow.errors import NoRoute, Reason, StageId
 from bridgeflow.policy import (
     Action,
     Bfloat16,
@@ -27,7 +27,6 @@ from bridgeflow.policy import (
     Layout,
     Nulls,
     Ragged,
-    Reason,
     parse_copy,
     parse_word,
     words,

@@ -214,7 +214,7 @@ class _Loader:
         name, written = self._name_and_fields(steps, node)
         if name not in names():
             raise self.document.error(steps, f"there is no transform {quoted(name)}; {nearest(name, names())}")
-        cls = lookup(name)
+        cls: type[Transform] = lookup(name)
         if cls is Compose:
             return self._compose([*steps, name], written, rates)
         raw = {field: value.plain() for field, value in written.items()}

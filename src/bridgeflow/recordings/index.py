@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,7 @@ from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
 from bridgeflow.recordings.scan import ShowProgress, found_files, opened, read_table
-
-if TYPE_CHECKING:
-    from bridgeflow.recordings.splits import Splitter
+from bridgeflow.recordings.splits import Splitter, folds, leave_one_group_out, parts
 
 __all__ = ["Recordings"]
 
@@ -346,8 +344,6 @@ class Recordings(Sequence[Recording]):
             >>> len(train), len(test), set(train.labels("subject")) & set(test.labels("subject"))
             (8, 2, set())
         """
-        from bridgeflow.recordings.splits import parts
-
         return tuple(self[part] for part in parts(self, fractions, by=by, stratify=stratify, seed=seed))
 
     def folds(
@@ -360,8 +356,6 @@ class Recordings(Sequence[Recording]):
 
         Other arguments and errors as for `split`; a splitter that puts one group on both sides is a `DataError`.
         """
-        from bridgeflow.recordings.splits import folds
-
         return [(self[train], self[test]) for train, test in folds(self, k, by=by, stratify=stratify, seed=seed)]
 
     def leave_one_group_out(self, by: str) -> list[tuple[Recordings, Recordings]]:
@@ -369,8 +363,6 @@ class Recordings(Sequence[Recording]):
 
         Errors as for `split`.
         """
-        from bridgeflow.recordings.splits import leave_one_group_out
-
         return [(self[train], self[test]) for train, test in leave_one_group_out(self, by)]
 
 

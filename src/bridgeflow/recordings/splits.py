@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence, Sized
 from math import isfinite
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from bridgeflow.errors import DataError, listed, quoted
 from bridgeflow.policy import parse_integer
 
-if TYPE_CHECKING:
-    from bridgeflow.recordings.index import Recordings
-
 __all__ = ["Splitter", "folds", "leave_one_group_out", "parts"]
 
 Indices = np.ndarray
+
+
+class Labelled(Sized, Protocol):
+    """What is split: `Recordings`."""
+
+    @property
+    def ids(self) -> list[str]: ...
+    def labels(self, name: str) -> list[Any]: ...
 
 
 @runtime_checkable
@@ -28,7 +33,7 @@ class Splitter(Protocol):
 
 
 def parts(
-    recordings: Recordings, fractions: Sequence[float], *, by: str | None, stratify: str | None, seed: int
+    recordings: Labelled, fractions: Sequence[float], *, by: str | None, stratify: str | None, seed: int
 ) -> list[Indices]:
     """The positions of each part, in the order of the recordings; see `Recordings.split`."""
     shares = [float(fraction) for fraction in fractions]
@@ -38,7 +43,7 @@ def parts(
 
 
 def folds(
-    recordings: Recordings, k: int | Splitter, *, by: str | None, stratify: str | None, seed: int
+    recordings: Labelled, k: int | Splitter, *, by: str | None, stratify: str | None, seed: int
 ) -> list[tuple[Indices, Indices]]:
     """The positions of each pair; see `Recordings.folds`."""
     if isinstance(k, Splitter):
@@ -53,7 +58,7 @@ def folds(
     return [(_others(len(recordings), test), test) for test in tests]
 
 
-def leave_one_group_out(recordings: Recordings, by: str) -> list[tuple[Indices, Indices]]:
+def leave_one_group_out(recordings: Labelled, by: str) -> list[tuple[Indices, Indices]]:
     """The positions of each pair; see `Recordings.leave_one_group_out`."""
     values = _values(recordings, by)
     distinct = list(dict.fromkeys(values))
@@ -67,9 +72,9 @@ def leave_one_group_out(recordings: Recordings, by: str) -> list[tuple[Indices, 
     return [(_others(len(recordings), test), test) for test in tests]
 
 
-def _values(recordings: Recordings, label: str) -> list[Any]:
+def _values(recordings: Labelled, label: str) -> list[Any]:
     values = recordings.labels(label)
-    lacking = [recording.id for recording, value in zip(recordings, values, strict=True) if value is None]
+    lacking = [id for id, value in zip(recordings.ids, values, strict=True) if value is None]
     if lacking:
         raise DataError(f"recordings without the label {quoted(label)}: {listed(lacking)}; filter them out")
     if not all(isinstance(value, Hashable) for value in values):
@@ -77,7 +82,7 @@ def _values(recordings: Recordings, label: str) -> list[Any]:
     return values
 
 
-def _require_disjoint(recordings: Recordings, by: str | None, train: Indices, test: Indices) -> None:
+def _require_disjoint(recordings: Labelled, by: str | None, train: Indices, test: Indices) -> None:
     """Refuse a pair of parts that share a recording or a group."""
     values = recordings.ids if by is None else _values(recordings, by)
     shared = sorted({str(values[n]) for n in train} & {str(values[n]) for n in test})
@@ -91,7 +96,7 @@ def _others(count: int, positions: Indices) -> Indices:
 
 
 def _assigned(
-    recordings: Recordings, shares: np.ndarray, *, by: str | None, stratify: str | None, seed: int
+    recordings: Labelled, shares: np.ndarray, *, by: str | None, stratify: str | None, seed: int
 ) -> list[Indices]:
     """Groups assigned to parts one by one, the largest first, each to the part that then comes closest to its share of
     every class; equally large ones in an order that the seed draws.

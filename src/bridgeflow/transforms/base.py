@@ -122,7 +122,7 @@ class Transform(ABC):
         ('ecg',)
         """
         name, raw = registry.split_config(config)
-        registered = registry.lookup(name)
+        registered: type[Transform] = registry.lookup(name)
         if not issubclass(registered, cls):
             raise ConfigError(f"{name} is no {cls.__name__}")
         return registered.from_fields(raw)

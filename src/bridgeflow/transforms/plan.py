@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from bridgeflow.bridge import describe, route
 from bridgeflow.bridge.array_like import is_scalar_list
 from bridgeflow.bridge.tracing import html_table, text_table
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.runner import READ_FIRST, is_array, locate, opened, reading_copies, select
+from bridgeflow.transforms.runner import READ_FIRST, ArrayTransform, is_array, locate, opened, reading_copies, select
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves, open_tables
-
-if TYPE_CHECKING:
-    from bridgeflow.transforms.base import LeafTransform
 
 __all__ = ["UNKNOWN", "Opaque", "Plan", "assumed", "describe_leaves", "is_spec", "opened_specs", "select_specs"]
 
@@ -127,12 +124,12 @@ def describe_leaves(sample: Any) -> Any:
     return map_leaves(describe, open_tables(sample), lambda leaf: is_array(leaf) or is_scalar_list(leaf))
 
 
-def select_specs(data: Any, transform: LeafTransform, label: StageId | None = None) -> tuple[Recipe, list[Any]]:
+def select_specs(data: Any, transform: ArrayTransform, label: StageId | None = None) -> tuple[Recipe, list[Any]]:
     """What `select` does for arrays, for the specs that stand for them."""
     return select(data, transform, label, counts=is_spec)
 
 
-def opened_specs(data: Any, transform: LeafTransform, label: StageId | None = None) -> tuple[Any, list[Exchange]]:
+def opened_specs(data: Any, transform: ArrayTransform, label: StageId | None = None) -> tuple[Any, list[Exchange]]:
     """What `opened` does for arrays, for specs: as ndarrays what must be read first, and the crossings that this is."""
     data = opened(data, transform, label, counts=is_spec, read=describe)
     recipe, specs = compile_recipe(data, is_spec, transform.keys)

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from bridgeflow.errors import ConfigError, nearest, quoted
 
-if TYPE_CHECKING:
-    from bridgeflow.transforms.base import Transform
-
 __all__ = ["lookup", "names", "register", "schema", "split_config"]
 
-_Class = TypeVar("_Class", bound="type[Transform]")
+_Class = TypeVar("_Class", bound="type[Any]")
 
-_REGISTERED: dict[str, type[Transform]] = {}
+_REGISTERED: dict[str, type[Any]] = {}
+"""Subclasses of `Transform`, whose module needs this one."""
 
 
 def register(cls: _Class) -> _Class:
@@ -55,7 +53,7 @@ def _load_ours() -> None:
         getattr(package, name)
 
 
-def _registered() -> dict[str, type[Transform]]:
+def _registered() -> dict[str, type[Any]]:
     """All that are known, ours included."""
     _load_ours()
     return _REGISTERED
@@ -70,7 +68,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_registered()))
 
 
-def lookup(name: str) -> type[Transform]:
+def lookup(name: str) -> type[Any]:
     """The transform of that name.
 
     Raises:

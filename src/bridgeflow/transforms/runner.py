@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import Masked, kind_of, to_numpy
@@ -22,11 +22,9 @@ from bridgeflow.errors import BridgeflowError, ConfigError, CopyRefused, KeyNotF
 from bridgeflow.policy import Copy
 from bridgeflow.tree import ABSENT, Keys, Recipe, compile_recipe, is_container, leaves_of, open_tables
 
-if TYPE_CHECKING:
-    from bridgeflow.transforms.base import LeafTransform
-
 __all__ = [
     "READ_FIRST",
+    "ArrayTransform",
     "Runner",
     "Stage",
     "is_array",
@@ -48,11 +46,23 @@ _PROGRAMS_KEPT: Final = 8
 """Structures remembered for each stage, the latest first: data that never looks the same must not fill the memory."""
 
 
+class ArrayTransform(Protocol):
+    """What a run needs of a `LeafTransform`, whose methods mean the same."""
+
+    reads_text: ClassVar[bool]
+
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def along_time(self) -> bool: ...
+    def leaf_function(self) -> Callable[[Any], Any]: ...
+
+
 class Stage(NamedTuple):
     """A leaf transform and what it is in errors and traces (`None` outside of compositions)."""
 
     label: StageId | None
-    transform: LeafTransform
+    transform: ArrayTransform
 
 
 # Plain tuples rather than named ones: Python takes them apart several times faster, and this happens at every call.
@@ -210,7 +220,7 @@ def is_array(leaf: object) -> bool:
 
 
 def select(
-    data: Any, transform: LeafTransform, label: StageId | None = None, *, counts: Callable[[object], bool] = is_array
+    data: Any, transform: ArrayTransform, label: StageId | None = None, *, counts: Callable[[object], bool] = is_array
 ) -> tuple[Recipe, list[Any]]:
     """The recipe and the arrays that a transform works on, errors telling the stage.
 
@@ -238,7 +248,7 @@ def select(
 
 def opened(
     data: Any,
-    transform: LeafTransform,
+    transform: ArrayTransform,
     label: StageId | None = None,
     *,
     counts: Callable[[object], bool] = is_array,
@@ -314,7 +324,7 @@ def _has_rows(numbers: Any) -> bool:
     return any(type(row) in (list, tuple) for row in numbers)
 
 
-def reading_copies(transform: LeafTransform) -> Copy:
+def reading_copies(transform: ArrayTransform) -> Copy:
     """Under which policy a transform's arrays are read: one that may not copy may not have them read either."""
     return "never" if getattr(transform, "copy", None) == "never" else "auto"
 
@@ -332,7 +342,7 @@ def _at_stage(error: _Error, label: StageId | None) -> _Error:
     return error
 
 
-def _several(places: Sequence[str], transform: LeafTransform) -> ConfigError:
+def _several(places: Sequence[str], transform: ArrayTransform) -> ConfigError:
     name = type(transform).__name__
     shown = ", ".join(places[:6]) + (f" and {len(places) - 6} more" if len(places) > 6 else "")
     first = places[0].removeprefix("$").removeprefix(".")
@@ -344,7 +354,7 @@ def _several(places: Sequence[str], transform: LeafTransform) -> ConfigError:
     )
 
 
-def _nothing_to_do(data: Any, transform: LeafTransform) -> NoRoute:
+def _nothing_to_do(data: Any, transform: ArrayTransform) -> NoRoute:
     name = type(transform).__name__
     if data is None or isinstance(data, (str, bytes, bytearray, int, float, complex)):
         what = f"{name} was given a {type(data).__name__}, which is not an array"

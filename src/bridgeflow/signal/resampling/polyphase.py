@@ -90,25 +90,17 @@ class Polyphase:
         last_tick = first_tick + (outputs - 1) * self.down
         return first_tick // self.up - self.reach + 1, last_tick // self.up + 1
 
-    def run(self, x: Any, first_tick: int, outputs: int) -> Any:
+    def run_array(self, x: Array, first_tick: int, outputs: int) -> Array:
         """Outputs from the samples at hand; what lies beyond them counts as zero.
 
         Args:
-            x: ndarray or tensor [..., T], floating or complex; only read.
+            x: [..., T], floating or complex; only read.
             first_tick: what `centre + i * down` is for the first output.
             outputs: how many.
 
         Returns:
-            y: [..., outputs], as x in kind and dtype.
+            y: [..., outputs], in the dtype of x.
         """
-        if kind_of(x) == "torch":
-            from bridgeflow.signal.resampling.torch_ops import resample_tensor
-
-            return resample_tensor(x, self, first_tick, outputs)
-        return self.run_array(x, first_tick, outputs)
-
-    def run_array(self, x: Array, first_tick: int, outputs: int) -> Array:
-        """`run` for ndarrays."""
         values = widened(x)
         if values.dtype.kind == "c":  # the taps are real: real and imaginary part are rows of their own
             parts = np.stack([values.real, values.imag])

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
+from bridgeflow.bridge import kind_of
 from bridgeflow.errors import CannotStream, DataError
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
@@ -183,7 +184,7 @@ class Resampler:
         # the tick of the next output, counted from the first sample that is held
         tick = plan.centre - ahead + int(tail.shape[-1]) * plan.up
         due = max(-((tick - int(held.shape[-1]) * plan.up) // plan.down), 0)
-        y = plan.run(held, tick, due)
+        y = _run(plan, held, tick, due)
         begin, _end = plan.span(tick + due * plan.down, 1)
         kept = held[..., min(max(begin, 0), held.shape[-1] - 1) :]
         next_state: State = {
@@ -203,7 +204,7 @@ class Resampler:
         samples = int(tail.shape[-1])
         tick = plan.centre - ahead + samples * plan.up
         missing = max(plan.span(tick, due)[1] - samples, 0)
-        y = plan.run(extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due)
+        y = _run(plan, extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due)
         return as_marked(y, state["kind"], same_dtype=True)
 
 
@@ -273,6 +274,15 @@ def places_of(
     return np.maximum(np.minimum(here, since), 0), beyond + 1
 
 
+def _run(plan: Polyphase, x: Any, first_tick: int, outputs: int) -> Any:
+    """`Polyphase.run_array` for ndarrays and tensors."""
+    if kind_of(x) == "torch":
+        from bridgeflow.signal.resampling.torch_ops import resample_tensor
+
+        return resample_tensor(x, plan, first_tick, outputs)
+    return plan.run_array(x, first_tick, outputs)
+
+
 def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
     """A whole recording [..., T], floating, through the filter; `None` is no filter."""
     if plan is None:
@@ -280,12 +290,12 @@ def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
     outputs = plan.outputs(x.shape[-1])
     hold(outputs * count_rows(x), count(x), what="resampling", up=plan.up, down=plan.down)
     if not outputs or (padtype == "constant" and cval == 0.0):
-        return plan.run(x, plan.centre, outputs)
+        return _run(plan, x, plan.centre, outputs)
     wide = widened(x)
     if padtype in BACKGROUNDS:
         level_off, level = without_background(wide, padtype)
-        return narrowed(plan.run(level_off, plan.centre, outputs) + level, x)
+        return narrowed(_run(plan, level_off, plan.centre, outputs) + level, x)
     begin, end = plan.span(plan.centre, outputs)
     before, after = max(-begin, 0), max(end - x.shape[-1], 0)
     extended = extend(wide, padtype, cval, before, after)
-    return narrowed(plan.run(extended, plan.centre + before * plan.up, outputs), x)
+    return narrowed(_run(plan, extended, plan.centre + before * plan.up, outputs), x)

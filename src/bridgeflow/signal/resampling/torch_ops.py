@@ -26,7 +26,7 @@ __all__ = ["resample_tensor", "upfirdn_tensor"]
 
 
 def resample_tensor(x: Tensor, plan: Polyphase, first_tick: int, outputs: int) -> Tensor:
-    """`Polyphase.run` for tensors [..., T], floating or complex; the result has their dtype."""
+    """`Polyphase.run_array` for tensors [..., T], floating or complex; the result has their dtype."""
     taps = torch.from_numpy(plan.taps)
     y: Tensor = _resample(x, taps, plan.gain, plan.up, plan.down, first_tick, outputs)
     return y
