@@ -20,7 +20,6 @@ from .errors import CopyRefused as CopyRefused
 from .errors import DataError as DataError
 from .errors import KeyNotFound as KeyNotFound
 from .errors import NoRoute as NoRoute
-from .io.disk_cache import DiskCache as DiskCache
 from .io.recording_file import Channel as Channel
 from .pipeline import Batch as Batch
 from .pipeline import Compose as Compose
@@ -38,6 +37,7 @@ from .recordings import Regrid as Regrid
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import AddNoise as AddNoise
+from .transforms import AddRecording as AddRecording
 from .transforms import BandStop as BandStop
 from .transforms import BaselineWander as BaselineWander
 from .transforms import Cast as Cast
@@ -69,6 +69,7 @@ from .transforms import RandomApply as RandomApply
 from .transforms import RandomCrop as RandomCrop
 from .transforms import RandomWindow as RandomWindow
 from .transforms import Resample as Resample
+from .transforms import Reverberate as Reverberate
 from .transforms import SavgolFilter as SavgolFilter
 from .transforms import Scale as Scale
 from .transforms import Scipy as Scipy
@@ -82,6 +83,7 @@ from .transforms import Stft as Stft
 from .transforms import TimeMask as TimeMask
 from .transforms import TimeReverse as TimeReverse
 from .transforms import TimeShift as TimeShift
+from .transforms import TimeWarp as TimeWarp
 from .transforms import ToArrow as ToArrow
 from .transforms import ToDevice as ToDevice
 from .transforms import ToNumpy as ToNumpy
@@ -95,6 +97,7 @@ from .transforms import register as register
 
 __all__ = [
     "AddNoise",
+    "AddRecording",
     "ArraySpec",
     "BandStop",
     "BaselineWander",
@@ -115,7 +118,6 @@ __all__ = [
     "Decimate",
     "Detach",
     "Detrend",
-    "DiskCache",
     "DropSamples",
     "Envelope",
     "EventLabels",
@@ -144,6 +146,7 @@ __all__ = [
     "Recordings",
     "Regrid",
     "Resample",
+    "Reverberate",
     "SavgolFilter",
     "Scale",
     "Scipy",
@@ -160,6 +163,7 @@ __all__ = [
     "TimeMask",
     "TimeReverse",
     "TimeShift",
+    "TimeWarp",
     "ToArrow",
     "ToDevice",
     "ToNumpy",

@@ -6,7 +6,7 @@ callables do, and rows of unequal length, and axes that a sample lacks. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import cached_property, partial
 from itertools import groupby
@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.pipeline.batches import SampleSet, Values, is_flat
-from bridgeflow.pipeline.compose import AnyStage, Compose, as_function
+from bridgeflow.pipeline.compose import as_function
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
+from bridgeflow.pipeline.window_stages import Labelled
 from bridgeflow.randomness import Generators, current
 from bridgeflow.transforms.base import is_leafwise
 from bridgeflow.transforms.plan import describe_leaves, is_spec
@@ -49,18 +50,13 @@ class SegmentedTransform:
     """The stages of a transform, those that take a batch as one array together as far as they follow each other.
 
     Args:
-        transform: a transform or another callable; `None` for none.
+        stages: transforms and other callables, with their labels.
         source: the name of the source, for errors.
-        done: how many stages the source has taken the samples through.
     """
 
-    def __init__(self, transform: AnyStage | None, source: str, *, done: int = 0) -> None:
+    def __init__(self, stages: Iterable[Labelled], source: str) -> None:
         self._source = source
-        if transform is None:
-            self.segments: tuple[Segment, ...] = ()
-            return
-        stages = transform.row if type(transform) is Compose else ((None, transform),)
-        runs = groupby(stages[done:], key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
+        runs = groupby(stages, key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
         self.segments = tuple(Segment(tuple(run), as_one, foreign) for (as_one, foreign), run in runs)
 
     @cached_property

@@ -17,10 +17,13 @@ from .augment.masks import TimeMask as TimeMask
 from .augment.noise import AddNoise as AddNoise
 from .augment.noise import BaselineWander as BaselineWander
 from .augment.noise import MainsInterference as MainsInterference
+from .augment.recorded import AddRecording as AddRecording
+from .augment.recorded import Reverberate as Reverberate
 from .augment.shifts import RandomCrop as RandomCrop
 from .augment.shifts import Speed as Speed
 from .augment.shifts import TimeReverse as TimeReverse
 from .augment.shifts import TimeShift as TimeShift
+from .augment.warp import TimeWarp as TimeWarp
 from .base import LeafTransform as LeafTransform
 from .base import Transform as Transform
 from .cast import Cast as Cast
@@ -56,6 +59,7 @@ from .window import WindowLabels as WindowLabels
 
 __all__ = [
     "AddNoise",
+    "AddRecording",
     "BandStop",
     "BaselineWander",
     "Cast",
@@ -87,6 +91,7 @@ __all__ = [
     "RandomCrop",
     "RandomWindow",
     "Resample",
+    "Reverberate",
     "SavgolFilter",
     "Scale",
     "Scipy",
@@ -100,6 +105,7 @@ __all__ = [
     "TimeMask",
     "TimeReverse",
     "TimeShift",
+    "TimeWarp",
     "ToArrow",
     "ToDevice",
     "ToNumpy",

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import stats
+from scipy import interpolate, signal, stats
 
 from bridgeflow import (
     AddNoise,
+    AddRecording,
     BandStop,
     BaselineWander,
     ChannelDropout,
     ChannelShuffle,
     ChannelSymmetry,
     Clip,
+    Compose,
     DropSamples,
     FrequencyMask,
     Gain,
@@ -28,11 +30,16 @@ from bridgeflow import (
     Quantize,
     RandomApply,
     RandomCrop,
+    Recordings,
+    Reverberate,
+    SignalDataset,
     SomeOf,
     Speed,
     TimeMask,
     TimeReverse,
     TimeShift,
+    TimeWarp,
+    Window,
     seeded,
 )
 from bridgeflow.errors import ConfigError, DataError
@@ -91,6 +98,127 @@ class TestAddNoise:
         x = np.ones((1, 2, 20_000))
         added = (run(AddNoise(snr_db=0), x) - x)[0]
         assert abs(np.corrcoef(added)[0, 1]) < 0.03
+
+
+class TestAddRecording:
+    ramp = np.arange(1000.0) - 500
+
+    def test_the_ratio_is_reached_on_average(self):
+        x = noise(1000, 2, 200)
+        made = run(AddRecording(recordings=noise(5, 3000), snr_db=(5, 30)), x)
+        reached = snr(x, made, (1, 2))
+        assert abs(reached.mean() - 17.5) < 5 * 25 / 12**0.5 / 1000**0.5
+        assert stats.kstest(reached, stats.uniform(5, 25).cdf).pvalue > 0.01
+        alone = run(AddRecording(recordings=noise(5, 2, 3000), snr_db=12, per_channel=True), x)
+        assert abs(snr(x, alone, 2) - 12).max() < 1e-9
+
+    def test_recordings_and_places_are_uniform(self):
+        x = np.ones((4000, 10))
+        added = run(AddRecording(recordings=[self.ramp[:30], self.ramp[500:530]], snr_db=0), x) - x
+        scale = np.diff(added).mean(1)  # one step of the ramp
+        first = (added[:, 0] / scale).round().astype(int)
+        second = first > -100
+        assert stats.binomtest(int(second.sum()), 4000, 0.5).pvalue > 0.01
+        assert stats.chisquare(np.bincount(first[second], minlength=21)).pvalue > 0.01
+
+    def test_short_ones_are_repeated(self):
+        added = run(AddRecording(recordings=[[1.0, 2.0, 4.0]], snr_db=0), np.ones((50, 7))) - 1
+        assert {tuple((row / row.min()).round(9).tolist()) for row in added} == {
+            tuple(np.roll([1.0, 2.0, 4.0], -first)[np.arange(7) % 3].tolist()) for first in range(3)
+        }
+
+    def test_of_recordings_between_gaps(self):
+        values = np.stack([self.ramp, 2 * self.ramp])
+        index = Recordings.from_arrays([values], fs=100, segments=[(0, 12), (500, 515)])
+        added = run(AddRecording(recordings=index, snr_db=0), np.ones((300, 2, 10))) - 1
+        first = (added[:, 0, 0] / np.diff(added[:, 0]).mean(1)).round().astype(int) + 500
+        assert set(first.tolist()) == {*range(3), *range(500, 506)}
+        np.testing.assert_allclose(added[:, 1], 2 * added[:, 0], rtol=1e-9)
+
+    def test_of_another_rate(self):
+        tone = np.sin(2 * np.pi * 10 * np.arange(4000) / 400)
+        index = Recordings.from_arrays([tone], fs=400)
+        added = run(AddRecording(recordings=index, snr_db=0, fs=100.0), np.ones((20, 400))) - 1
+        assert (abs(np.fft.rfft(added)).argmax(1) == 40).all()
+
+    def test_channels(self):
+        x, two = np.ones((50, 3, 20)), np.stack([self.ramp[500:], -self.ramp[500:]])
+        with pytest.raises(DataError, match=r'has 2 channels, and the sample 3.*"random"'):
+            run(AddRecording(recordings=[two], snr_db=0), x)
+        slopes = np.sign(np.diff(run(AddRecording(recordings=[two], snr_db=0, channels="random"), x)).mean(2))
+        assert len(np.unique(slopes, axis=0)) == 8
+
+    def test_columns_and_rates_of_recordings(self):
+        index = Recordings.from_arrays([{"a": np.ones((1, 50)), "b": np.ones((2, 50))}], fs=10)
+        with pytest.raises(DataError, match="columns a, b; say column="):
+            run(AddRecording(recordings=index, snr_db=0), np.ones((1, 20)))
+        with pytest.raises(DataError, match="no column 'c'"):
+            run(AddRecording(recordings=index, snr_db=0, column="c"), np.ones((1, 20)))
+        assert run(AddRecording(recordings=index, snr_db=0, column="a"), np.ones((1, 20))).shape == (1, 20)
+        with pytest.raises(ConfigError, match="no configuration can hold"):
+            AddRecording(recordings=index, snr_db=0).to_config()
+        with pytest.raises(ConfigError, match="too many for a configuration"):
+            AddRecording(recordings=np.zeros((2, 40_000)), snr_db=0).to_config()
+
+
+class TestReverberate:
+    responses = (np.array([1.0]), np.random.default_rng(5).standard_normal(30), np.exp(-np.arange(300) / 50))
+
+    @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+    def test_is_scipys_convolution(self, kind: Callable[[Any], Any]):
+        x = noise(30, 2, 100)
+        made = np.asarray(run(Reverberate(responses=self.responses), kind(x)))
+        drawn = [
+            [np.allclose(row, signal.fftconvolve(one, h[None], axes=-1)[:, :100], atol=1e-9) for h in self.responses]
+            for row, one in zip(made, x, strict=True)
+        ]
+        assert (np.sum(drawn, 1) == 1).all()
+        assert np.sum(drawn, 0).min() > 3
+
+    def test_a_response_for_each_channel(self):
+        x, h = noise(3, 2, 50), noise(2, 9)
+        made = run(Reverberate(responses=[h]), x)
+        np.testing.assert_allclose(made, signal.fftconvolve(x, h[None], axes=-1)[..., :50], atol=1e-12)
+        with pytest.raises(DataError, match="has 2 channels, and the sample 3"):
+            run(Reverberate(responses=[h]), noise(1, 3, 50))
+
+    def test_parts_power_and_delay(self):
+        x = noise(4, 2, 50)
+        np.testing.assert_allclose(run(Reverberate(responses=[[0.0, 0.0, 2.0]], align=True), x), 2 * x, atol=1e-12)
+        np.testing.assert_allclose(run(Reverberate(responses=[[2.0]], wet=0.25), x), 1.25 * x, atol=1e-12)
+        made = run(Reverberate(responses=[noise(20)], keep_power=True), x)
+        np.testing.assert_allclose((made**2).mean((1, 2)), (x**2).mean((1, 2)))
+
+
+class TestTimeWarp:
+    def places(self, transform: TimeWarp, rows: int, samples: int) -> np.ndarray:
+        """Where samples come from: what becomes of the time itself, which the cubic reproduces."""
+        return run(transform, np.tile(np.arange(float(samples)), (rows, 1)))
+
+    def test_ends_stay_and_time_runs_forward(self):
+        places = self.places(TimeWarp(max_speed=2.0, knots=6), 200, 500)
+        np.testing.assert_allclose(places[:, [0, -1]], [[0, 499]] * 200, atol=1e-9)
+        speeds = np.diff(places, axis=1)
+        assert speeds.min() > 0
+        assert (speeds.max(1) / speeds.min(1)).max() < 2.0**2 * 1.01
+        assert (speeds.max(1) / speeds.min(1)).mean() > 2
+        assert abs(np.diff(places, 2)).max() < 0.05
+
+    def test_speeds_at_the_knots_are_uniform_in_their_logarithm(self):
+        speeds = np.diff(self.places(TimeWarp(max_speed=2.0, knots=2), 2000, 2001))
+        ratio = np.log(speeds[:, -1] / speeds[:, 0]) / np.log(2)
+        assert stats.kstest(ratio, stats.triang(0.5, -2, 4).cdf).pvalue > 0.01
+
+    def test_between_samples_it_is_the_cubic_spline_of_catmull_and_rom(self):
+        x, transform = noise(60), TimeWarp(max_speed=3.0)
+        (places,), made = self.places(transform, 1, 60), run(transform, x[None])[0]
+        cubic = interpolate.CubicHermiteSpline(np.arange(60), x, np.gradient(x))
+        np.testing.assert_allclose(made, cubic(places), atol=1e-9)
+
+    def test_no_change(self):
+        x = noise(3, 2, 50)
+        np.testing.assert_allclose(run(TimeWarp(max_speed=1.0), x), x, atol=1e-9)
+        assert run(TimeWarp(), noise(3, 1)).shape == (3, 1)
 
 
 def test_gain_is_uniform_in_decibels():
@@ -197,6 +325,25 @@ class TestChannels:
         made = run(ChannelSymmetry(pairs=((0, 3), (1, 2)), p=1), np.arange(5)[None, :, None])
         assert made.ravel().tolist() == [3, 2, 1, 0, 4]
 
+    def test_pairs_by_name(self):
+        named = ChannelSymmetry(pairs=[("a", "d"), ("b", "c")], channels=tuple("abcde"), p=1)
+        assert run(named, np.arange(5)[None, :, None]).ravel().tolist() == [3, 2, 1, 0, 4]
+        with pytest.raises(DataError, match="channels has 5 names, but the axis has 4"):
+            run(named, np.zeros((1, 4, 10)))
+        for call in (lambda x: run(replace(named, channels=None), x), replace(named, channels=None).explain):
+            with pytest.raises(ConfigError, match="pairs are names, and those of the channels are not known"):
+                call(np.zeros((1, 5, 10)))
+
+    def test_names_of_the_recordings(self):
+        transform = [Window(length=10), ChannelSymmetry(pairs=[("C3", "C4")], p=1)]
+        arrays = [np.tile(np.arange(3)[:, None], (1, 40)) + 10 * number for number in range(2)]
+        index = Recordings.from_arrays(arrays, fs=10, channels=("C3", "Cz", "C4"))
+        batch = SignalDataset(index, Compose(transform)).batch([0, 7])["signal"]
+        assert batch[:, :, 0].tolist() == [[2, 1, 0], [12, 11, 10]]
+        other = Recordings([index[0], index[1].pick(("Cz", "C3", "C4"))])
+        with pytest.raises(ConfigError, match="those of the channels are not known"):
+            SignalDataset(other, Compose(transform)).batch([0])
+
     def test_pairs_beyond_the_channels_are_refused(self):
         for call in (lambda x: run(ChannelSymmetry(pairs=((0, 4),), p=1), x), ChannelSymmetry(pairs=((0, 4),)).explain):
             with pytest.raises(DataError, match="name channel 4, but the axis has 4"):
@@ -273,6 +420,10 @@ DIFFERENTIABLE = [
     AddNoise(snr_db=10),
     AddNoise(snr_db=(0, 10), color="pink", per_channel=True),
     AddNoise(snr_db=10, p=0.5),
+    AddRecording(recordings=[noise(40), noise(7)], snr_db=(0, 10)),
+    Reverberate(responses=[noise(5), noise(9)]),
+    Reverberate(responses=[noise(5)], wet=(0.2, 0.8), keep_power=True),
+    TimeWarp(max_speed=2.0),
     Gain(db=(-6, 6)),
     Polarity(),
     TimeReverse(),

@@ -16,13 +16,17 @@ from .masks import TimeMask as TimeMask
 from .noise import AddNoise as AddNoise
 from .noise import BaselineWander as BaselineWander
 from .noise import MainsInterference as MainsInterference
+from .recorded import AddRecording as AddRecording
+from .recorded import Reverberate as Reverberate
 from .shifts import RandomCrop as RandomCrop
 from .shifts import Speed as Speed
 from .shifts import TimeReverse as TimeReverse
 from .shifts import TimeShift as TimeShift
+from .warp import TimeWarp as TimeWarp
 
 __all__ = [
     "AddNoise",
+    "AddRecording",
     "Augmentation",
     "BandStop",
     "BaselineWander",
@@ -39,9 +43,11 @@ __all__ = [
     "Quantize",
     "RandomApply",
     "RandomCrop",
+    "Reverberate",
     "SomeOf",
     "Speed",
     "TimeMask",
     "TimeReverse",
     "TimeShift",
+    "TimeWarp",
 ]

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, nearest, quoted
 from bridgeflow.ranges import Axis, Natural
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.augment.base import Array, Augmentation, Probability, parse_p
 from bridgeflow.transforms.augment.values import gathered, kept
+from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.transforms.registry import register
 
-__all__ = ["ChannelDropout", "ChannelShuffle", "ChannelSymmetry"]
+__all__ = ["ChannelDropout", "ChannelId", "ChannelShuffle", "ChannelSymmetry"]
+
+ChannelId: TypeAlias = Natural | str
+"""A channel by its number, from 0, or its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +100,10 @@ class ChannelSymmetry(_ChannelAugmentation):
     """Exchange pairs of channels, such as the electrodes of the left and the right side of the head.
 
     Args:
-        pairs: the numbers of the channels of each pair, counted from 0: `((0, 1), (2, 3))`; others stay in their place.
+        pairs: the channels of each pair, by number from 0, `((0, 1), (2, 3))`, or by name, `(("Fp1", "Fp2"),)`; others
+            stay in their place.
+        channels: the names of the channels, in the order of the axis; `None` for those of the recordings that windows
+            are cut from.
         keys: which arrays; `None` for the only one.
         axis: of the channels; -2 for arrays [..., channels, time].
         p: how often it is applied.
@@ -103,42 +111,69 @@ class ChannelSymmetry(_ChannelAugmentation):
     Arrays of any kind; kind, device, shape and dtype stay. Gradients flow.
 
     Raises:
-        ConfigError: pairs that are not pairs, or share a channel.
-        DataError: fewer channels than the pairs name.
+        ConfigError: pairs that are not pairs, or share a channel; a name that is not among `channels`; names without
+            `channels`, where the data are not windows of recordings.
+        DataError: fewer channels than the pairs name, or another number than `channels` has.
 
     >>> from bridgeflow import seeded
+    >>> mirror = ChannelSymmetry(pairs=[("C3", "C4")], channels=("C3", "Cz", "C4"), p=1)
     >>> with seeded(0, rows=7):
-    ...     ChannelSymmetry(pairs=((0, 2),), p=1)(np.array([[1], [2], [3]]))[:, 0]
+    ...     mirror(np.array([[1], [2], [3]]))[:, 0]
     array([3, 2, 1])
     """
 
-    pairs: tuple[tuple[Natural, Natural], ...]
+    pairs: tuple[tuple[ChannelId, ChannelId], ...]
+    channels: tuple[str, ...] | None = None
     p: Probability = 0.5
 
     def __post_init__(self) -> None:
         pairs: Any = self.pairs
-        right = isinstance(pairs, tuple) and all(
-            isinstance(pair, tuple) and len(pair) == 2 and all(type(one) is int for one in pair) for pair in pairs
-        )
-        channels = [one for pair in pairs for one in pair] if right else []
-        if not channels or len(set(channels)) < len(channels):
-            expected = "one or more pairs of channel numbers, each number once"
+        right = isinstance(pairs, tuple) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in pairs)
+        both = [one for pair in pairs for one in pair] if right else []
+        kinds = {type(one) for one in both}
+        if kinds not in ({int}, {str}) or len(set(both)) < len(both):
+            expected = "one or more pairs of channel numbers or of names, each once"
             raise ConfigError(f"ChannelSymmetry: pairs must be {expected}, got {self.pairs!r}", field="pairs")
+        names: Any = self.channels
+        if names is None:
+            return
+        if not (isinstance(names, tuple) and all(isinstance(one, str) for one in names)):
+            raise ConfigError(f"ChannelSymmetry: channels must be names, got {names!r}", field="channels")
+        for one in both:
+            if isinstance(one, str) and names.count(one) != 1:
+                problem = f"no channel {quoted(one)}; {nearest(one, names)}"
+                if one in names:
+                    problem = f"several channels are called {quoted(one)}; name pairs by number"
+                raise ConfigError(f"ChannelSymmetry: pairs: {problem}", field="pairs")
+
+    def in_recording(self, facts: RecordingFacts) -> LeafTransform:
+        """The same with the names of the recording's channels, where they are needed and not said."""
+        if self.channels is not None or facts.channels is None or isinstance(self.pairs[0][0], int):
+            return self
+        return replace(self, channels=facts.channels)
 
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory."""
-        self._check(spec.time)
+        self._order(spec.time)
         return super().rows_spec(spec)
 
-    def _check(self, channels: int | None) -> None:
-        most = max(max(pair) for pair in self.pairs)
-        if channels is not None and channels <= most:
+    def _order(self, channels: int | None) -> Array:
+        """The numbers of the channels in their new order; `None` channels for a number that is not known."""
+        names = self.channels
+        if names is None and isinstance(self.pairs[0][0], str):
+            remedy = "say channels=(...), their names in the order of the axis"
+            raise ConfigError(f"ChannelSymmetry: pairs are names, and those of the channels are not known; {remedy}")
+        if channels is not None and names is not None and len(names) != channels:
+            raise DataError(f"ChannelSymmetry: channels has {len(names)} names, but the axis has {channels} channels")
+        numbers = [[names.index(one) if names and isinstance(one, str) else one for one in pair] for pair in self.pairs]
+        most = max(map(max, numbers))
+        if channels is not None and channels <= int(most):
             raise DataError(f"ChannelSymmetry: pairs name channel {most}, but the axis has {channels}")
+        order = np.arange(int(most) + 1 if channels is None else channels)
+        for one, other in numbers:
+            order[[one, other]] = other, one  # type: ignore[index]
+        return order
 
     def augment(self, x: Any, *draws: Array) -> Any:
         """The channels with their partners."""
-        self._check(x.shape[-1])
-        order = np.arange(x.shape[-1])
-        for one, other in self.pairs:
-            order[[one, other]] = other, one
-        return gathered(x, np.tile(order, (x.shape[0], 1)))
+        return gathered(x, np.tile(self._order(x.shape[-1]), (x.shape[0], 1)))
