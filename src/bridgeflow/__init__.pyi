@@ -21,10 +21,15 @@ from .errors import DataError as DataError
 from .errors import KeyNotFound as KeyNotFound
 from .errors import NoRoute as NoRoute
 from .io.recording_file import Channel as Channel
+from .pipeline import Balanced as Balanced
 from .pipeline import Batch as Batch
+from .pipeline import Bucketed as Bucketed
 from .pipeline import Compose as Compose
 from .pipeline import Loader as Loader
+from .pipeline import Mixture as Mixture
+from .pipeline import PerGroup as PerGroup
 from .pipeline import SignalDataset as SignalDataset
+from .pipeline import Weighted as Weighted
 from .pipeline import WorkerPool as WorkerPool
 from .pipeline import collate as collate
 from .pipeline.streams import Chunk as Chunk
@@ -99,10 +104,12 @@ __all__ = [
     "AddNoise",
     "AddRecording",
     "ArraySpec",
+    "Balanced",
     "BandStop",
     "BaselineWander",
     "Batch",
     "BridgeflowError",
+    "Bucketed",
     "Cast",
     "Channel",
     "ChannelDropout",
@@ -133,9 +140,11 @@ __all__ = [
     "MainsInterference",
     "Masked",
     "MedianFilter",
+    "Mixture",
     "NoRoute",
     "OneOf",
     "PeakRate",
+    "PerGroup",
     "Plan",
     "Polarity",
     "Quantize",
@@ -169,6 +178,7 @@ __all__ = [
     "ToNumpy",
     "ToTensor",
     "Transform",
+    "Weighted",
     "Welch",
     "WholeRecording",
     "Window",

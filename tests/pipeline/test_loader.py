@@ -581,7 +581,7 @@ def test_takes_a_context_of_multiprocessing(dataset: SignalDataset, method: str)
 
 
 def test_takes_signal_datasets_alone():
-    with pytest.raises(TypeError, match="needs a SignalDataset, got a list"):
+    with pytest.raises(TypeError, match="needs a SignalDataset or a Mixture, got a list"):
         Loader([1, 2], 1)  # type: ignore[arg-type]
 
 

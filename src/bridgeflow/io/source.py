@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -155,6 +155,15 @@ class Source:
             with self._typed_errors():
                 columns = next(batches, None)
             yield self._checked(columns or {}, position, min(rows, end - position))
+
+    def only(self, columns: Sequence[str]) -> Source:
+        """The same rows with some of the columns, opened again, so that no others are read.
+
+        Raises:
+            DataError: a file lacks a column, or has changed since this source was opened.
+        """
+        given = self._given if self._reader.reopened is None else self._reader.reopened
+        return self._reopen(given, replace(self._options, columns=tuple(columns)), self.identity)
 
     def close(self) -> None:
         """Let go of the file; arrays that were read stay valid."""

@@ -350,7 +350,7 @@ class SignalDataset:
         return self._fetcher.fetch(rows, self._replaced)
 
     def _begin(
-        self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False
+        self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False, first: int = 0
     ) -> PartialBatch:
         """Fetch the rows and take them through our own stages, as far as the first callable of others.
 
@@ -358,10 +358,11 @@ class SignalDataset:
 
         Args:
             apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
+            first: the number that row 0 has among the rows that random numbers belong to.
         """
         key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
         return self._segmented.run_own(
-            PartialBatch(self._fetch(rows, key), Generators(*key, rows, batched=True), apart)
+            PartialBatch(self._fetch(rows, key), Generators(*key, rows + first if first else rows, batched=True), apart)
         )
 
     def _finish(self, batch: PartialBatch, key: BatchKey | None = None) -> SampleSet:

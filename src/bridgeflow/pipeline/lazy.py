@@ -44,7 +44,7 @@ from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, Re
 from bridgeflow.transforms.window import WindowLabels
 from bridgeflow.tree import place
 
-__all__ = ["RecordingWindows", "is_recordings"]
+__all__ = ["RecordingWindows", "cut_window", "is_recordings"]
 
 
 _NO_EVENTS = Events(np.zeros(0), np.zeros(0), [])
@@ -339,7 +339,7 @@ class RecordingWindows:
             segment, begin, end, missing = places[name]
             try:
                 x = self._chain(number, segment, name).read(begin, end)
-                sample[name] = _cut(x, plan.cut, missing)
+                sample[name] = cut_window(x, plan.cut, missing)
             except BridgeflowError as error:
                 error.recording = error.recording or recording.id
                 if error.place == "$":
@@ -457,7 +457,7 @@ def _facts(recording: RecordingLike, name: str) -> RecordingFacts:
     return RecordingFacts(recording.id, names, recording.labels)
 
 
-def _cut(x: Any, cut: Any, missing: int) -> Any:
+def cut_window(x: Any, cut: Any, missing: int) -> Any:
     """One window, completed where it lies at the end; or its label."""
     samples = int(x.shape[-1])
     if isinstance(cut, WindowLabels):

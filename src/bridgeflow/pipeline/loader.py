@@ -20,10 +20,12 @@ from bridgeflow.errors import BatchTooLarge, refuse_arguments
 from bridgeflow.memory import require_shared_memory
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
+from bridgeflow.pipeline.epoch_plans import OrderOptions, RowOrder, Sampler, order_of
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
+from bridgeflow.pipeline.given_sampler import IterableSampler
+from bridgeflow.pipeline.mixture import Mixture
 from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
-from bridgeflow.pipeline.segments import PartialBatch
 from bridgeflow.pipeline.worker_process import StartMethod
 from bridgeflow.pipeline.workers import WorkerPool
 from bridgeflow.policy import parse_integer, parse_word
@@ -55,8 +57,10 @@ class Loader:
     chooses one. An iterator may be shared by threads: each batch goes to one of them.
 
     Args:
-        dataset: where the rows come from, and the transform.
-        batch_size: rows in a batch.
+        dataset: where the rows come from, and the transform; or a `Mixture` of datasets.
+        batch_size: rows in a batch; `None` where the sampler gives whole batches.
+        sampler: which rows an epoch has and in which order: `Balanced`, `Weighted`, `PerGroup`, `Bucketed`; or one of
+            PyTorch's, or any iterable of row numbers or of lists of them that has a length. Not with `shuffle`.
         shuffle: `True` for `"exact"` (any row at any place) where the source reads single rows at their cost, else for
             `"windowed"` (blocks of rows shuffled, and rows within `window`); `False` for none.
         seed: with the epoch, decides the order of rows and the random numbers in the transform.
@@ -72,7 +76,8 @@ class Loader:
             computation. `None` or `"cpu"` leaves them.
         collate_fn: makes a batch of a list of samples; `None` for batches made as one.
         rank, world_size: which share of the rows, of how many; see `bridgeflow.pipeline.sampling.Order`.
-        uneven: where `world_size` does not divide the rows: `"pad"` with rows that come twice, or `"drop"` some.
+        uneven: where `world_size` does not divide the rows: `"pad"` with rows that come twice, or `"drop"` some; `None`
+            for `"drop"` where a sampler promises that no row comes twice, else `"pad"`.
 
     Raises:
         ValueError, TypeError: a number out of its range, an unknown word, something of another type.
@@ -87,9 +92,10 @@ class Loader:
 
     def __init__(
         self,
-        dataset: SignalDataset,
-        batch_size: int,
+        dataset: SignalDataset | Mixture,
+        batch_size: int | None,
         *,
+        sampler: Any = None,
         shuffle: bool | Literal["exact", "windowed"] = False,
         seed: int = 0,
         drop_last: bool = False,
@@ -102,14 +108,14 @@ class Loader:
         collate_fn: Callable[[Any], Any] | None = None,
         rank: int = 0,
         world_size: int = 1,
-        uneven: Uneven = "pad",
+        uneven: Uneven | None = None,
         **unknown: NoReturn,
     ) -> None:
         refuse_arguments(unknown, Loader)
-        if not isinstance(dataset, SignalDataset):
+        if not isinstance(dataset, (SignalDataset, Mixture)):
             raise TypeError(
-                f"Loader: needs a SignalDataset, got a {type(dataset).__name__}; other datasets go with "
-                "torch.utils.data.DataLoader, which takes ours too"
+                f"Loader: needs a SignalDataset or a Mixture, got a {type(dataset).__name__}; other datasets go "
+                "with torch.utils.data.DataLoader, which takes ours too"
             )
         if collate_fn is not None and (isinstance(collate_fn, type) or not callable(collate_fn)):
             raise TypeError(f"Loader: collate_fn must be a function of a list of samples, got {collate_fn!r}")
@@ -122,27 +128,42 @@ class Loader:
         if num_workers:
             require_shared_memory(f"Loader: num_workers={num_workers}", "threads do without: num_workers=0")
         width = _row_nbytes(dataset)
-        block = 1 << max(1, _BLOCK_NBYTES // width).bit_length() - 1
         self.dataset = dataset
-        self.order = Order(
-            rows=len(dataset),
-            batch_size=batch_size,
-            shuffle=_shuffle(shuffle, dataset),
-            seed=seed,
-            drop_last=drop_last,
-            block=block,
-            window=_WINDOW_BLOCKS * block if window is None else window,
-            rank=rank,
-            world_size=world_size,
-            uneven=uneven,
-        )
+        self.order: RowOrder
+        if isinstance(dataset, Mixture) or sampler is not None:
+            options = OrderOptions(
+                batch_size=batch_size,
+                seed=seed,
+                drop_last=drop_last,
+                rank=rank,
+                world_size=world_size,
+                uneven=uneven,
+            )
+            self.order = _sampled(dataset, sampler, options, shuffled=shuffle is not False or window is not None)
+        else:
+            if batch_size is None:
+                raise ValueError("batch_size: expected a number of rows; None is for samplers that give whole batches")
+            block = 1 << max(1, _BLOCK_NBYTES // width).bit_length() - 1
+            self.order = Order(
+                rows=len(dataset),
+                batch_size=batch_size,
+                shuffle=_shuffle(shuffle, dataset),
+                seed=seed,
+                drop_last=drop_last,
+                block=block,
+                window=_WINDOW_BLOCKS * block if window is None else window,
+                rank=rank,
+                world_size=world_size,
+                uneven="pad" if uneven is None else uneven,
+            )
         self._course = Course(len(self.order))
         self._samplers: weakref.WeakSet[BatchSampler | RowSampler] = weakref.WeakSet()
         self._fetch = _Fetch(dataset, collate_fn, self.order.seed)
         self._num_workers, self._threads, self._prefetch_factor = num_workers, threads, prefetch_factor
         self._context = cast(StartMethod, method)
         self._transfer = transfer_to(device, max(1, threads, num_workers) * prefetch_factor + 1)
-        self._slot_nbytes = max(_LEAST_SLOT, 2 * width * self.order.batch_size)
+        largest = self.order.batch_size or self.order.rows_given // max(1, len(self.order))
+        self._slot_nbytes = max(_LEAST_SLOT, 2 * width * largest)
         self._idle: list[WorkerPool] = []
         self._busy: list[WorkerPool] = []
 
@@ -156,6 +177,21 @@ class Loader:
         Nothing is made before the first batch is asked for; an epoch that is set until then is this pass's too.
         """
         return _Pass(self)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Rows in a batch; `None` where a sampler gives batches of its own."""
+        return self.order.batch_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether a batch that would be smaller is left out."""
+        return self.order.drop_last
+
+    @property
+    def num_workers(self) -> int:
+        """Processes that make batches."""
+        return self._num_workers
 
     @property
     def epoch(self) -> int:
@@ -325,7 +361,7 @@ class _Fetch:
         foreign: whether callables of others take part, so that `begin` may run in any thread and `finish` in one.
     """
 
-    def __init__(self, dataset: SignalDataset, collate: Callable[[Any], Any] | None, seed: int) -> None:
+    def __init__(self, dataset: SignalDataset | Mixture, collate: Callable[[Any], Any] | None, seed: int) -> None:
         self._dataset = dataset
         self._collate = collate
         self._seed = seed
@@ -334,13 +370,13 @@ class _Fetch:
     def __call__(self, task: Task) -> Any:
         return self.finish(self.begin(task))
 
-    def begin(self, task: Task) -> tuple[BatchKey, PartialBatch]:
+    def begin(self, task: Task) -> tuple[BatchKey, Any]:
         """The batch as far as our own stages go."""
         epoch, number, rows = task
         batch = self._dataset._begin(rows, seed=self._seed, epoch=epoch, apart=self._collate is not None)
         return BatchKey(self._seed, epoch, number), batch
 
-    def finish(self, keyed: tuple[BatchKey, PartialBatch]) -> Any:
+    def finish(self, keyed: tuple[BatchKey, Any]) -> Any:
         """The whole batch."""
         key, batch = keyed
         samples = self._dataset._finish(batch, key)
@@ -371,8 +407,21 @@ def _shuffle(shuffle: object, dataset: SignalDataset) -> Shuffle:
     raise ValueError(f"shuffle must be True, False, 'exact' or 'windowed', got {shuffle!r}")
 
 
-def _row_nbytes(dataset: SignalDataset) -> int:
+def _sampled(dataset: SignalDataset | Mixture, sampler: Any, options: OrderOptions, *, shuffled: bool) -> RowOrder:
+    """The order that a sampler draws."""
+    if shuffled:
+        raise ValueError("shuffle, window: the sampler decides the order of rows; leave them out")
+    if isinstance(dataset, Mixture):
+        if sampler is not None:
+            raise ValueError("sampler: a Mixture draws rows by its weights; leave the sampler out")
+        return order_of(dataset, dataset.datasets[0], options)
+    return order_of(sampler if isinstance(sampler, Sampler) else IterableSampler(sampler), dataset, options)
+
+
+def _row_nbytes(dataset: SignalDataset | Mixture) -> int:
     """Bytes of a row of all columns; a guess for text and lists."""
+    if isinstance(dataset, Mixture):
+        return max(map(_row_nbytes, dataset.datasets))
     sizes = [spec.expected_nbytes() for spec in dataset.source.specs.values()]
     rows = max(1, len(dataset))
     return max(1, sum(64 if size is None else -(-size // rows) for size in sizes))

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from torch.utils.data import Sampler
 
-from bridgeflow.pipeline.sampling import Course, Order, Turn, parse_state, state_of
+from bridgeflow.pipeline.epoch_plans import RowOrder
+from bridgeflow.pipeline.sampling import Course, Turn, parse_state, state_of
 from bridgeflow.randomness import parse_seed
 
 __all__ = ["BatchSampler", "RowSampler"]
@@ -31,7 +32,7 @@ class _OrderSampler(Sampler[_Item]):
 
     _unit = ""
 
-    def __init__(self, order: Order, epoch: int = 0, *, on_set_epoch: Callable[[int], None] | None = None) -> None:
+    def __init__(self, order: RowOrder, epoch: int = 0, *, on_set_epoch: Callable[[int], None] | None = None) -> None:
         self.order = order
         self._on_set_epoch = on_set_epoch
         self._course = Course(len(self), parse_seed(epoch, field="epoch"))
@@ -127,6 +128,7 @@ class BatchSampler(_OrderSampler["list[int]"]):
         epoch: of the first pass.
         on_set_epoch: called with every epoch that is set here.
 
+    >>> from bridgeflow.pipeline.sampling import Order
     >>> sampler = BatchSampler(Order(rows=5, batch_size=2))
     >>> list(sampler)
     [[0, 1], [2, 3], [4]]
@@ -143,8 +145,8 @@ class BatchSampler(_OrderSampler["list[int]"]):
             yield rows.tolist()
 
     @property
-    def batch_size(self) -> int:
-        """Rows in a batch."""
+    def batch_size(self) -> int | None:
+        """Rows in a batch; `None` where a sampler gives batches of its own."""
         return self.order.batch_size
 
     @property
@@ -166,6 +168,7 @@ class RowSampler(_OrderSampler[int]):
         epoch: of the first pass.
         on_set_epoch: called with every epoch that is set here.
 
+    >>> from bridgeflow.pipeline.sampling import Order
     >>> list(RowSampler(Order(rows=5, batch_size=2)))
     [0, 1, 2, 3, 4]
     """
@@ -174,11 +177,10 @@ class RowSampler(_OrderSampler[int]):
 
     def __len__(self) -> int:
         """Rows in an epoch."""
-        order = self.order
-        return len(order) * order.batch_size if order.drop_last else order.samples
+        return self.order.rows_given
 
     def _items(self, epoch: int, first: int) -> Iterator[int]:
-        batch, skipped = divmod(first, self.order.batch_size)
+        batch, skipped = self.order.batch_of(first)
         for rows in self.order.batches(epoch, batch):
             yield from rows[skipped:].tolist()
             skipped = 0

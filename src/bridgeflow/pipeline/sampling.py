@@ -20,7 +20,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_flag, parse_integer, parse_word
 from bridgeflow.randomness import parse_seed, philox
 
-__all__ = ["Course", "Order", "Permutation", "Shuffle", "Turn", "Uneven", "parse_state", "state_of"]
+__all__ = ["Course", "Indices", "Order", "Permutation", "Shuffle", "Turn", "Uneven", "parse_state", "state_of"]
 
 Shuffle: TypeAlias = Literal["none", "exact", "windowed"]
 """Rows as they stand; any row at any place, each order equally likely; blocks of rows shuffled, and rows among those of
@@ -162,6 +162,15 @@ class Order:
             object.__setattr__(self, field, parse_integer(getattr(self, field), field=field, least=least))
         if self.rank >= self.world_size:
             raise ValueError(f"rank must be below world_size ({self.world_size}), got {self.rank}")
+
+    @property
+    def rows_given(self) -> int:
+        """Rows in all batches of an epoch."""
+        return len(self) * self.batch_size if self.drop_last else self.samples
+
+    def batch_of(self, row: int) -> tuple[int, int]:
+        """The batch that the row of this number in an epoch is in, and its place there."""
+        return divmod(row, self.batch_size)
 
     @property
     def samples(self) -> int:
