@@ -20,12 +20,10 @@ _MOST_IN_CONFIG: Final = 1 << 16
 
 
 class _NestedNumbers:
-    """What a configuration holds in place of arrays, for the JSON Schema."""
+    """What a configuration holds in place of arrays: lists of numbers, or of channels."""
 
-    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Callable[[Any], Any]) -> dict[str, Any]:
-        numbers = {"type": "array", "items": {"type": "number"}, "minItems": 1}
-        channels = {"type": "array", "items": numbers, "minItems": 1}
-        return {"type": "array", "items": {"anyOf": [numbers, channels]}, "minItems": 1}
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        return handler.generate_schema(tuple[tuple[float, ...] | tuple[tuple[float, ...], ...], ...])
 
 
 Signals: TypeAlias = Annotated[Any, _NestedNumbers()]
