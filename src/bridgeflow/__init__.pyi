@@ -63,16 +63,20 @@ from .transforms import Gain as Gain
 from .transforms import Hilbert as Hilbert
 from .transforms import Istft as Istft
 from .transforms import LeafTransform as LeafTransform
+from .transforms import Magnitude as Magnitude
 from .transforms import MainsInterference as MainsInterference
 from .transforms import MedianFilter as MedianFilter
+from .transforms import MixChannels as MixChannels
 from .transforms import OneOf as OneOf
 from .transforms import PeakRate as PeakRate
+from .transforms import PickChannels as PickChannels
 from .transforms import Plan as Plan
 from .transforms import Polarity as Polarity
 from .transforms import Quantize as Quantize
 from .transforms import RandomApply as RandomApply
 from .transforms import RandomCrop as RandomCrop
 from .transforms import RandomWindow as RandomWindow
+from .transforms import Reference as Reference
 from .transforms import Resample as Resample
 from .transforms import Reverberate as Reverberate
 from .transforms import SavgolFilter as SavgolFilter
@@ -137,14 +141,17 @@ __all__ = [
     "KeyNotFound",
     "LeafTransform",
     "Loader",
+    "Magnitude",
     "MainsInterference",
     "Masked",
     "MedianFilter",
+    "MixChannels",
     "Mixture",
     "NoRoute",
     "OneOf",
     "PeakRate",
     "PerGroup",
+    "PickChannels",
     "Plan",
     "Polarity",
     "Quantize",
@@ -153,6 +160,7 @@ __all__ = [
     "RandomWindow",
     "Recording",
     "Recordings",
+    "Reference",
     "Regrid",
     "Resample",
     "Reverberate",

@@ -28,6 +28,10 @@ STAGES: dict[str, list[Stage]] = {
     "Envelope": [{"bp_in": [1, 100], "n_out": 40}, {"bp_in": [None, 20], "squared": True}],
     "Hilbert": [],
     "Istft": [{**SHORT_TIME, "k1": 400}],
+    "Magnitude": [{"picks": [0]}],
+    "MixChannels": [{"matrix": [[1.0, 2.0]], "picks": [0, 1]}],
+    "PickChannels": [{"picks": [0, 1]}],
+    "Reference": [{"to": [0]}, {"pairs": [[0, 1]]}],
     "MedianFilter": [{"kernel_size": 5}],
     "PeakRate": [{"fs": 100.0, "height": 0.5, "prominence": 0.5, "distance": 0.1}],
     "Resample": [

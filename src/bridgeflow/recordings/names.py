@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 from bridgeflow.errors import DataError, nearest, quoted
+from bridgeflow.transforms.channel_names import matching_numbers
 
 __all__ = ["Names", "as_names", "matching"]
 
@@ -27,16 +27,14 @@ def matching(pattern: str, names: Sequence[str], *, recording: str) -> list[int]
     Raises:
         DataError: several channels have the one name.
     """
-    exact = [number for number, name in enumerate(names) if name == pattern]
-    if len(exact) > 1:
+    numbers = matching_numbers(pattern, names)
+    if len(numbers) > 1 and names[numbers[0]] == pattern:
         raise _named(
-            f"{len(exact)} channels are called {quoted(pattern)}; a pattern takes them all, one needs its own name",
+            f"{len(numbers)} channels are called {quoted(pattern)}; a pattern takes them all, one needs its own name",
             recording,
             pattern,
         )
-    if exact or not set("*?[") & set(pattern):
-        return exact
-    return [number for number, name in enumerate(names) if fnmatchcase(name, pattern)]
+    return numbers
 
 
 def no_channel(pattern: str, names: Sequence[str], recording: str) -> DataError:

@@ -27,6 +27,10 @@ from .augment.warp import TimeWarp as TimeWarp
 from .base import LeafTransform as LeafTransform
 from .base import Transform as Transform
 from .cast import Cast as Cast
+from .channels import Magnitude as Magnitude
+from .channels import MixChannels as MixChannels
+from .channels import PickChannels as PickChannels
+from .channels import Reference as Reference
 from .clone import Clone as Clone
 from .detach import Detach as Detach
 from .peak_rate import PeakRate as PeakRate
@@ -80,16 +84,20 @@ __all__ = [
     "Hilbert",
     "Istft",
     "LeafTransform",
+    "Magnitude",
     "MainsInterference",
     "MedianFilter",
+    "MixChannels",
     "OneOf",
     "PeakRate",
+    "PickChannels",
     "Plan",
     "Polarity",
     "Quantize",
     "RandomApply",
     "RandomCrop",
     "RandomWindow",
+    "Reference",
     "Resample",
     "Reverberate",
     "SavgolFilter",
