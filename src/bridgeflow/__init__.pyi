@@ -58,6 +58,7 @@ from .transforms import DropSamples as DropSamples
 from .transforms import Envelope as Envelope
 from .transforms import EventLabels as EventLabels
 from .transforms import EventWindow as EventWindow
+from .transforms import FilterBank as FilterBank
 from .transforms import FrequencyMask as FrequencyMask
 from .transforms import Gain as Gain
 from .transforms import Hilbert as Hilbert
@@ -134,6 +135,7 @@ __all__ = [
     "EventLabels",
     "EventWindow",
     "Exchange",
+    "FilterBank",
     "FrequencyMask",
     "Gain",
     "Hilbert",

@@ -20,6 +20,7 @@ from bridgeflow.transforms import (
     Decimate,
     Detrend,
     Envelope,
+    FilterBank,
     Hilbert,
     Istft,
     MedianFilter,
@@ -50,6 +51,7 @@ LIVE = [
     SignalFilter(**BUTTER, initial="steady", nonfinite="reset"),
     SignalFilter(**BUTTER, nonfinite="interpolate", max_gap=5),
     SignalFilter(design="firwin", numtaps=11, cutoff=20.0, fs=100.0, mode="zero_phase"),
+    FilterBank(bands=((5.0, 10.0), (10.0, 20.0)), fs=100.0, order=1),
     Resample(from_hz=360, to_hz=250),
     Decimate(q=3, ftype="fir"),
     Decimate(q=3, zero_phase=False),
@@ -98,6 +100,8 @@ def to_front(y, transform, axis):
         return np.moveaxis(y, (axis, axis + 1), (-2, -1))
     if isinstance(transform, Stft):
         return np.moveaxis(y, axis, -2)
+    if isinstance(transform, FilterBank):
+        return np.moveaxis(y, (axis, axis + 1), (-2, -1))
     if isinstance(transform, PeakRate) or (isinstance(transform, Scipy) and transform.function == "stats.iqr"):
         return y
     return np.moveaxis(y, axis, -1)

@@ -19,6 +19,7 @@ from bridgeflow.transforms import (
     Detach,
     Detrend,
     Envelope,
+    FilterBank,
     Hilbert,
     Istft,
     LeafTransform,
@@ -69,6 +70,11 @@ EXAMPLES: dict[str, list[Transform]] = {
     "Detach": [Detach()],
     "Detrend": [Detrend(), Detrend(type="constant")],
     "Envelope": [Envelope(), Envelope(bp_in=(None, None), n_out=20)],
+    "FilterBank": [
+        FilterBank(bands=((None, 10.0), (10.0, 20.0), (20.0, None)), fs=100.0, order=2),
+        FilterBank(bands=((10.0, 20.0), (30.0, 40.0)), fs=100.0, order=1, mode="zero_phase"),
+        FilterBank(sos=(((1.0, 1.0, 0.0, 1.0, -0.5, 0.0),),), initial="steady", nonfinite="reset"),
+    ],
     "Hilbert": [Hilbert()],
     "Istft": [Istft(fs=1.0, nperseg=2, hop=1)],
     "Magnitude": [Magnitude(), Magnitude(picks=0)],
@@ -139,7 +145,7 @@ def test_on_memory_of_other_kinds_too(name: str, sample: object):
     check_transform(transform, sample)
 
 
-ROUNDED = {"Envelope", "Hilbert", "Istft", "SavgolFilter", "SignalFilter", "Spectrogram", "Stft", "Welch"}
+ROUNDED = {"Envelope", "FilterBank", "Hilbert", "Istft", "SavgolFilter", "SignalFilter", "Spectrogram", "Stft", "Welch"}
 """Those that keep the contract for tensors with a graph within rounding, which their own tests look at."""
 
 

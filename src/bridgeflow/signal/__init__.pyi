@@ -39,8 +39,10 @@ from .fir import fir_zero_phase as fir_zero_phase
 from .framing import frames as frames
 from .framing import labels_of_frames as labels_of_frames
 from .iir import sosfilt as sosfilt
+from .iir import sosfilt_bank as sosfilt_bank
 from .iir import sosfilt_zi as sosfilt_zi
 from .iir import sosfiltfilt as sosfiltfilt
+from .iir import sosfiltfilt_bank as sosfiltfilt_bank
 from .medians import medfilt as medfilt
 from .peaks import peak_rate as peak_rate
 from .resampling import Resampler as Resampler
@@ -123,8 +125,10 @@ __all__ = [
     "resample_poly",
     "savgol_filter",
     "sosfilt",
+    "sosfilt_bank",
     "sosfilt_zi",
     "sosfiltfilt",
+    "sosfiltfilt_bank",
     "spectrogram",
     "stft",
     "stream",

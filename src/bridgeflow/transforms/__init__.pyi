@@ -33,6 +33,7 @@ from .channels import PickChannels as PickChannels
 from .channels import Reference as Reference
 from .clone import Clone as Clone
 from .detach import Detach as Detach
+from .filter_bank import FilterBank as FilterBank
 from .peak_rate import PeakRate as PeakRate
 from .plan import Plan as Plan
 from .recording_windows import EventLabels as EventLabels
@@ -79,6 +80,7 @@ __all__ = [
     "Envelope",
     "EventLabels",
     "EventWindow",
+    "FilterBank",
     "FrequencyMask",
     "Gain",
     "Hilbert",

@@ -1,3 +1,6 @@
+from .bank import same_sections as same_sections
+from .bank import sosfilt_bank as sosfilt_bank
+from .bank import sosfiltfilt_bank as sosfiltfilt_bank
 from .engine import EngineName as EngineName
 from .engine import Parallel as Parallel
 from .engine import Precision as Precision
@@ -11,9 +14,12 @@ __all__ = [
     "EngineName",
     "Parallel",
     "Precision",
+    "same_sections",
     "sections_of",
     "sosfilt",
+    "sosfilt_bank",
     "sosfilt_zi",
     "sosfiltfilt",
+    "sosfiltfilt_bank",
     "traced_sections",
 ]

@@ -30,7 +30,7 @@ def run(
     """Filter along the last axis; says whether the final state was wanted and is finite throughout.
 
     Args:
-        sos: float64 [S, 6], contiguous.
+        sos: float64 [S, 6], contiguous; or [F, S, 6], a bank, with which y is [..., F, T] and a state [S, ..., F, 2].
         x: [..., T] of float32, float64, int16, int32, uint8, uint16, complex64 or complex128, any strides.
         out: [..., T] of float32, float64 or their complex twins, as x is; may be x; `None` for the final state alone.
         zi, zf: [S, ..., 2] of the recursion's type; `None` for zero, and for no interest.

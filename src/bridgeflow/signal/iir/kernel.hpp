@@ -29,8 +29,9 @@ struct Job {
     Scalar x_type = Scalar::f64, y_type = Scalar::f64;
     bool single_precision = false;  // recursion, state and coefficients in float32, else in float64
 
-    const double* sos = nullptr;  // [sections, 6], a0 == 1
-    index sections = 0;
+    const double* sos = nullptr;  // [filters, sections, 6], a0 == 1
+    index filters = 1, sections = 0;
+    index y_filter = 0, zi_filter = 0, zf_filter = 0;  // bytes from what belongs to a filter to the same of the next
     const char* zi = nullptr;  // null: start from zero. Of the recursion's type, as zf.
     char* zf = nullptr;        // null: not wanted
     index zi_section = 0, zi_pair = 0, zf_section = 0, zf_pair = 0;

@@ -59,12 +59,14 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
     const Kernel& kernel = kernel_named(kernels, isa);
     Job job;
     const Buffer sos(sos_, false), x(x_, false);
-    if (sos.ndim() != 2 || sos.size(0) < 1 || sos.size(1) != 6 || sos.scalar() != Scalar::f64 || sos.complex() || !sos.contiguous() ||
-        !sos.aligned()) {
+    const int bank = sos.ndim() - 2;  // 1: several filters; results then have an axis of them before time
+    if (bank < 0 || bank > 1 || sos.size(0) < 1 || sos.size(bank) < 1 || sos.size(bank + 1) != 6 || sos.scalar() != Scalar::f64 ||
+        sos.complex() || !sos.contiguous() || !sos.aligned()) {
         mismatch("sos");
     }
     job.sos = reinterpret_cast<const double*>(sos.data());
-    job.sections = sos.size(0);
+    job.filters = bank > 0 ? sos.size(0) : 1;
+    job.sections = sos.size(bank);
     job.single_precision = single_precision;
 
     const int time = x.ndim() - 1;
@@ -86,7 +88,8 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
     }
 
     const auto same_rows = [&](const Buffer& b, int first_axis) {
-        if (b.ndim() != first_axis + time + 1 || b.complex() != job.complex) return false;
+        if (b.ndim() != first_axis + time + bank + 1 || b.complex() != job.complex) return false;
+        if (bank > 0 && b.size(first_axis + time) != job.filters) return false;
         for (int a = 0; a < time; ++a) {
             if (b.size(first_axis + a) != x.size(a)) return false;
         }
@@ -98,17 +101,18 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
     };
     const Scalar own = single_precision ? Scalar::f32 : Scalar::f64;
     const auto state = [&](const Buffer& b, const char* what, index Axis::*step) {
-        if (!same_rows(b, 1) || b.size(0) != job.sections || b.size(time + 1) != 2 || b.scalar() != own) mismatch(what);
+        if (!same_rows(b, 1) || b.size(0) != job.sections || b.size(time + bank + 1) != 2 || b.scalar() != own) mismatch(what);
         steps(b, 1, step);
     };
+    const auto filter_step = [&](const Buffer& b, int first_axis) { return bank > 0 ? b.step(first_axis + time) : 0; };
 
     std::optional<Buffer> out, zi, zf, steady;  // must outlive the run
     if (!out_.is_none()) {
         out.emplace(out_, true);
-        if (!same_rows(*out, 0) || out->size(time) != job.samples) mismatch("out");
+        if (!same_rows(*out, 0) || out->size(time + bank) != job.samples) mismatch("out");
         job.y = out->data();
         job.y_type = out->scalar();
-        job.y_step = out->step(time);
+        job.y_step = out->step(time + bank), job.y_filter = filter_step(*out, 0);
         if (job.y_type != Scalar::f32 && job.y_type != Scalar::f64) mismatch("out");
         steps(*out, 0, &Axis::y);
     }
@@ -116,23 +120,23 @@ bool run(nb::handle sos_, nb::handle x_, nb::handle out_, nb::handle zi_, nb::ha
         zi.emplace(zi_, false);
         state(*zi, "zi", &Axis::zi);
         job.zi = zi->data();
-        job.zi_section = zi->step(0), job.zi_pair = zi->step(time + 1);
+        job.zi_section = zi->step(0), job.zi_pair = zi->step(time + bank + 1), job.zi_filter = filter_step(*zi, 1);
     }
     if (!zf_.is_none()) {
         zf.emplace(zf_, true);
         state(*zf, "zf", &Axis::zf);
         job.zf = zf->data();
-        job.zf_section = zf->step(0), job.zf_pair = zf->step(time + 1);
+        job.zf_section = zf->step(0), job.zf_pair = zf->step(time + bank + 1), job.zf_filter = filter_step(*zf, 1);
     }
     const auto all_finite = [&] { return zf && zf->finite(); };
     if (job.rows == 0) return all_finite();
 
-    const double amount = double(job.rows) * double(job.samples) * double(job.sections);
+    const double amount = double(job.rows) * double(job.samples) * double(job.filters) * double(job.sections);
     if (steady_.is_valid() && !steady_.is_none()) {
         steady.emplace(steady_, false);
         if (steady->ndim() != 2 || steady->size(0) != job.sections || steady->size(1) != 2 || steady->scalar() != Scalar::f64 ||
             steady->complex() || !steady->contiguous() || !steady->aligned() || padlen < 0 || padlen >= job.samples || padding < 0 ||
-            padding > int(Padding::constant) || job.y == nullptr) {
+            padding > int(Padding::constant) || job.y == nullptr || job.filters > 1) {
             mismatch("the padding");
         }
         job.both_ways = true;

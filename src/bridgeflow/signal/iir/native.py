@@ -40,7 +40,9 @@ __all__ = [
     "is_built",
     "plain_pass",
     "sosfilt",
+    "sosfilt_bank",
     "sosfiltfilt",
+    "state_shape",
     "tolerance",
     "unavailable",
 ]
@@ -97,9 +99,9 @@ def plain_pass(
     """`sosfilt` for the everyday call, with nothing looked at twice: a third of its time where the data are few.
 
     Args:
-        sos: float64 [S, 6], contiguous.
+        sos: float64 [S, 6], contiguous; or [F, S, 6], a bank.
         x: [..., T] of float32, float64, int16, int32, uint8 or uint16 in the machine's byte order.
-        zi: [S, ..., 2] in the dtype of the recursion, or `None` for zero.
+        zi: [S, ..., 2], for a bank [S, ..., F, 2], in the dtype of the recursion; or `None` for zero.
         settings: without `parallel`.
         state: whether the final state is wanted.
 
@@ -108,12 +110,24 @@ def plain_pass(
         zf: likewise, or `None`.
         clean: whether zf is finite throughout.
     """
-    y = empty(x.shape, x.dtype if x.dtype.char in "fd" else np.float64)
+    shape = x.shape if sos.ndim == 2 else (*x.shape[:-1], len(sos), x.shape[-1])
+    y = empty(shape, x.dtype if x.dtype.char in "fd" else np.float64)
     single = settings.precision == "float32"
-    zf = np.empty((len(sos), *x.shape[:-1], 2), np.float32 if single else np.float64) if state else None
-    many = compute_threads() if x.size > _SMALL else 1
+    zf = np.empty(state_shape(sos, x), np.float32 if single else np.float64) if state else None
+    many = compute_threads() if y.size > _SMALL else 1
     clean = _native.run(sos, x, y, zi, zf, single, settings.scale, settings.offset, many, "", 0, 0, None)
     return y, zf, clean
+
+
+def state_shape(sos: Array, x: Array) -> tuple[int, ...]:
+    """Of the state of sections [S, 6], or of a bank [F, S, 6], for data [..., T].
+
+    >>> state_shape(np.zeros((4, 6)), np.zeros((3, 9))), state_shape(np.zeros((5, 4, 6)), np.zeros((3, 9)))
+    ((4, 3, 2), (4, 3, 5, 2))
+    """
+    if sos.ndim == 2:
+        return len(sos), *x.shape[:-1], 2
+    return sos.shape[1], *x.shape[:-1], len(sos), 2
 
 
 def instruction_sets() -> list[str]:
@@ -202,8 +216,36 @@ def sosfiltfilt(
     return rounded(target, x.dtype)
 
 
+def sosfilt_bank(
+    bank: Array, x: Array, zi: Array | None, settings: Pass, out: Array | None = None
+) -> tuple[Array, Array]:
+    """Several filters over one input: y [..., F, T] and the state after it, [S, ..., F, 2].
+
+    Args:
+        bank: float64 [F, S, 6].
+        x: data [..., T], as for `sosfilt`.
+        zi: state [S, ..., F, 2], or `None` for zero.
+        settings: precision and units.
+        out: [..., F, T] of `result_dtype(x.dtype)` in the machine's byte order, to write y into; not x.
+
+    >>> y, zf = sosfilt_bank(np.array([[[1.0, 0, 0, 1, 0, 0]], [[0.5, 0.5, 0, 1, 0, 0]]]), np.arange(3.0), None, Pass())
+    >>> y
+    array([[0. , 1. , 2. ],
+           [0. , 0.5, 1.5]])
+    """
+    work = settings.work_dtype(x.dtype)
+    readable, settings = _readable(x, settings, work)
+    expected = result_dtype(x.dtype)
+    written = expected.newbyteorder("=") if expected.char in _WRITTEN else work
+    y = empty((*x.shape[:-1], len(bank), x.shape[-1]), written) if out is None else out
+    zf = np.empty(state_shape(bank, x), work)
+    state = None if zi is None else zi.astype(work, copy=False)
+    _Runner(np.ascontiguousarray(bank, np.float64), settings, "")(readable, y, state, zf)
+    return rounded(y, x.dtype), zf
+
+
 class _Runner:
-    """The kernel with a filter and its settings."""
+    """The kernel with a filter, or a bank of filters, and its settings."""
 
     def __init__(self, sections: Array, settings: Pass, instruction_set: str) -> None:
         self.sections = sections

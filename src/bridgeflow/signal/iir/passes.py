@@ -43,15 +43,15 @@ def fast_pass(sections: Any, x: Any, zi: Any | None, settings: Pass, *, state: b
     serves every kind, engine and policy costs five times that. Both give the same bits.
 
     Args:
-        sections: [S, 6].
+        sections: [S, 6]; or a bank of filters, [F, S, 6].
         x: data [..., T], ndarray or tensor.
-        zi: state [S, ..., 2], or `None` for zero.
+        zi: state [S, ..., 2], for a bank [S, ..., F, 2]; or `None` for zero.
         settings: without `parallel`.
         state: whether the final state is wanted.
 
     Returns:
-        y: as x in kind, [..., T].
-        zf: ndarray [S, ..., 2], or `None`.
+        y: as x in kind, [..., T]; for a bank [..., F, T].
+        zf: ndarray as zi, or `None`.
         clean: whether zf is finite throughout.
     """
     values = plain_values(x)
@@ -63,7 +63,7 @@ def fast_pass(sections: Any, x: Any, zi: Any | None, settings: Pass, *, state: b
         if (
             begun is None
             or begun.dtype != settings.work_dtype(values.dtype)
-            or begun.shape != (len(sections), *values.shape[:-1], 2)
+            or begun.shape != native.state_shape(sections, values)
         ):
             return None
     y, zf, clean = native.plain_pass(sections, values, begun, settings, state=state)

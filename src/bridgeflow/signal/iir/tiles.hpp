@@ -15,8 +15,9 @@ constexpr index strip_bytes = 1 << 15, most_strip = 4 * tile_samples;
 constexpr index far = 1 << 22;  // bytes: about where an array is no longer in the outer cache
 
 // How the rows of a group lie in memory: each along time, forwards or backwards; as the two parts of complex numbers along
-// time; side by side (runs of one vector at least); or anyhow.
-enum class Layout { along_time, pairs, side_by_side, scattered };
+// time; side by side (runs of one vector at least); or anyhow. Or all lanes read one row, of which they are the results of
+// several filters.
+enum class Layout { along_time, pairs, side_by_side, scattered, one_row };
 
 Layout layout_of(const char* const* row, int rows, index step, index size, int run) {
     if (step == size || step == -size) return Layout::along_time;
@@ -52,7 +53,14 @@ void load_tile(const char* const* row, int rows, index step, Layout layout, inde
     // Where time runs backwards through memory, memory is read forwards all the same, and the tile filled from its end.
     const Direction go(layout == Layout::along_time && step < 0, samples);
     index done = 0;
-    if (rows == 1 && step == index(sizeof(In))) {
+    if (layout == Layout::one_row) {
+        done = samples;
+        for (index t = 0; t < samples; ++t) {
+            Vec<C, W> all = {};
+            all += C(load_one<In>(row[0] + (time + t) * step));
+            for (int r = 0; r < rows; r += W) store(tile + t * rows + r, all);
+        }
+    } else if (rows == 1 && step == index(sizeof(In))) {
         done = samples / W * W;
         for (index t = 0; t < done; t += W) {
             store(tile + t, convert<Vec<C, W>>(convert<Vec<E, W>>(load<Vec<In, W>>(row[0] + (time + t) * step))));

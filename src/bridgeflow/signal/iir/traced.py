@@ -20,7 +20,7 @@ from bridgeflow.signal.iir.engine import Pass
 from bridgeflow.signal.iir.torch_ops import sosfilt_tensor, sosfiltfilt_tensor
 from bridgeflow.signal.padding import Padtype
 
-__all__ = ["constant_sections", "sosfilt", "sosfiltfilt"]
+__all__ = ["constant_sections", "sosfilt", "sosfilt_bank", "sosfiltfilt", "sosfiltfilt_bank"]
 
 
 def sosfilt(
@@ -49,6 +49,64 @@ def sosfiltfilt(
     units = _units(x, settings, nonfinite, what="sosfiltfilt")
     y = sosfiltfilt_tensor(_sections(sos), units, axis, padtype, padlen, settings.precision, engine=engine or "auto")
     return y.to(float_dtype(x, double=False))
+
+
+def sosfilt_bank(
+    sos: Any, x: Any, axis: int, zi: Any, engine: Any, settings: Pass, nonfinite: str
+) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+    """`bridgeflow.signal.sosfilt_bank`, traced: one filter after the other."""
+    units = _units(x, settings, nonfinite, what="sosfilt_bank")
+    at = axis % units.ndim
+    bank, filters = _bank(sos)
+    before = None if zi is None else zi.flatten(1 + at, at + len(filters)) if filters else zi.unsqueeze(1 + at)
+    parts = [
+        sosfilt_tensor(
+            one,
+            units,
+            None if before is None else before.select(1 + at, f),
+            at,
+            settings.precision,
+            engine=engine or "auto",
+        )
+        for f, one in enumerate(bank)
+    ]
+    y = _side_by_side([part[0] for part in parts], at, filters).to(float_dtype(x, double=False))
+    return y if zi is None else (y, _side_by_side([part[1] for part in parts], 1 + at, filters))
+
+
+def sosfiltfilt_bank(
+    sos: Any,
+    x: Any,
+    axis: int,
+    padtype: Padtype | None,
+    padlen: int | None,
+    engine: Any,
+    settings: Pass,
+    nonfinite: str,
+) -> torch.Tensor:
+    """`bridgeflow.signal.sosfiltfilt_bank`, traced: one filter after the other."""
+    units = _units(x, settings, nonfinite, what="sosfiltfilt_bank")
+    bank, filters = _bank(sos)
+    parts = [
+        sosfiltfilt_tensor(one, units, axis, padtype, padlen, settings.precision, engine=engine or "auto")
+        for one in bank
+    ]
+    return _side_by_side(parts, axis % units.ndim, filters).to(float_dtype(x, double=False))
+
+
+def _bank(sos: Any) -> tuple[list[torch.Tensor], tuple[int, ...]]:
+    """The sections of each filter, and the axes that the filters have."""
+    if isinstance(sos, (list, tuple)) and any(isinstance(one, IirFilter) for one in sos):
+        return [_sections(one) for one in sos], (len(sos),)
+    bank = torch.as_tensor(sos, dtype=torch.float64)
+    return list(bank.reshape(-1, *bank.shape[-2:]).unbind(0)), tuple(bank.shape[:-2])
+
+
+def _side_by_side(parts: list[torch.Tensor], axis: int, filters: tuple[int, ...]) -> torch.Tensor:
+    if not filters:
+        return parts[0]
+    together = torch.stack(parts, dim=axis)
+    return together.reshape(*together.shape[:axis], *filters, *together.shape[axis + 1 :])
 
 
 def _units(x: Any, settings: Pass, nonfinite: str, *, what: str) -> torch.Tensor:

@@ -33,16 +33,22 @@ class Worker {
     const Job& job;
     const index x_size, y_size;
     char* memory = nullptr;
-    Zeros zeros;
     C *coefficients, *state, *tile, *edge;
+    C* made;        // the tile of results: where several filters read a tile, another one
     double* units;  // a tile before it is converted to C, where there is a scale
+
+    // A group goes through one set of coefficients after the other. A set is one filter, the same in all lanes, which are
+    // rows; or, where several filters work on one or two rows, a vector of filters, whose lanes all read one row.
+    bool across = false;
+    index sets = 1, set = 0;
+    Zeros* zeros;  // [sets]
 
     // The current group: vectors of rows, or no vector but one or two rows for a wavefront.
     int groups = 0, rows = 0;
     const char* x[max_rows];
-    char* y[max_rows];
-    const char* zi[max_rows];
-    char* zf[max_rows];
+    char *y_row[max_rows], *y[max_rows];  // of the first filter; of the current set
+    const char *zi_row[max_rows], *zi[max_rows];
+    char *zf_row[max_rows], *zf[max_rows];
     double offset[max_rows];
     Layout x_layout, y_layout;
     bool narrow;    // a tile of float32 around a recursion in float64: where both ends are float32, and nothing between
@@ -59,9 +65,11 @@ public:
 
     Outcome run(index first, index last) {
         const bool few = last - first <= 2;
-        const index most = few ? last - first : groups_for(last - first) * W;
+        across = few && job.filters > 1;
+        sets = across ? (job.filters + W - 1) / W : job.filters;
+        const index most = across ? W : few ? last - first : groups_for(last - first) * W;
         index kept = most;
-        length = few ? few_samples : tile_samples;
+        length = few && !across ? few_samples : tile_samples;
         strip = job.samples;
         if (!few && !job.both_ways) {
             groups = int(most / W), rows = int(most);
@@ -79,10 +87,10 @@ public:
         C* const states = state;
         for (index begin = 0;; begin += strip) {
             state = states;
-            for (index row = first; row < last; row += rows) {
-                groups = few ? 0 : groups_for(last - row);
-                rows = few ? int(last - first) : groups * W;
-                select_rows(row, last);
+            for (index row = first; row < last; row += across ? 1 : rows) {
+                groups = across ? 1 : few ? 0 : groups_for(last - row);
+                rows = few && !across ? int(last - first) : groups * W;
+                select_rows(row, across ? row + 1 : last);
                 if (job.both_ways) {
                     forward_backward();
                 } else {
@@ -90,7 +98,7 @@ public:
                     if (begin == 0) load_state();
                     forward(begin, end);
                     if (end == job.samples) save_state();
-                    if (kept != most) state += 2 * job.sections * rows;
+                    if (kept != most) state += sets * 2 * job.sections * rows;
                 }
             }
             if (job.samples - begin <= strip) break;
@@ -109,32 +117,46 @@ private:
     bool allocate(index r, index kept) {
         const index padded = job.samples + 2 * job.padlen;
         const index sizes[] = {
-            index(sizeof(C)) * job.sections * 5 * W,
-            index(sizeof(C)) * job.sections * 2 * kept,
+            index(sizeof(C)) * sets * job.sections * 5 * W,
+            index(sizeof(C)) * sets * job.sections * 2 * kept,
             index(sizeof(C)) * (job.both_ways ? padded : length) * r,
             index(sizeof(C)) * (job.both_ways ? job.padlen + 1 : 0) * r,
             index(sizeof(double)) * (job.affine ? tile_samples : 0) * r,
+            index(sizeof(C)) * (job.filters > 1 ? length : 0) * r,
+            index(sizeof(Zeros)) * sets,
         };
+        constexpr int pieces = sizeof sizes / sizeof sizes[0];
         index total = 0;
         for (index size : sizes) total += rounded_up(size, 64);
         memory = static_cast<char*>(::operator new(std::size_t(total), std::align_val_t(64), std::nothrow));
         if (memory == nullptr) return false;
-        char* piece[5] = {memory};
-        for (int i = 0; i < 4; ++i) piece[i + 1] = piece[i] + rounded_up(sizes[i], 64);
+        char* piece[pieces] = {memory};
+        for (int i = 0; i < pieces - 1; ++i) piece[i + 1] = piece[i] + rounded_up(sizes[i], 64);
         coefficients = reinterpret_cast<C*>(piece[0]), state = reinterpret_cast<C*>(piece[1]);
         tile = reinterpret_cast<C*>(piece[2]), edge = reinterpret_cast<C*>(piece[3]);
         units = reinterpret_cast<double*>(piece[4]);
+        made = job.filters > 1 ? reinterpret_cast<C*>(piece[5]) : tile;
+        zeros = reinterpret_cast<Zeros*>(piece[6]);
+        for (index at = 0; at < sets; ++at) take_coefficients(at);
+        return true;
+    }
+
+    // The filter in a lane of a set; lanes beyond the last filter repeat it.
+    index filter_of(index at, int lane) const { return across ? smaller(at * W + lane, job.filters - 1) : at; }
+
+    void take_coefficients(index at) {
+        C* const to = coefficients + at * job.sections * 5 * W;
         bool on_circle = true, gain_first = true, gain_last = true;
-        for (index s = 0; s < job.sections; ++s) {
-            on_circle = on_circle && job.sos[6 * s] == job.sos[6 * s + 2];
-            gain_first = gain_first && (s == 0 || job.sos[6 * s] == 1);
-            gain_last = gain_last && (s == job.sections - 1 || job.sos[6 * s] == 1);
-            for (int k = 0; k < 5; ++k) {
-                for (int w = 0; w < W; ++w) coefficients[(s * 5 + k) * W + w] = C(job.sos[s * 6 + (k < 3 ? k : k + 1)]);
+        for (int w = 0; w < W; ++w) {
+            const double* const sos = job.sos + filter_of(at, w) * job.sections * 6;
+            for (index s = 0; s < job.sections; ++s) {
+                on_circle = on_circle && sos[6 * s] == sos[6 * s + 2];
+                gain_first = gain_first && (s == 0 || sos[6 * s] == 1);
+                gain_last = gain_last && (s == job.sections - 1 || sos[6 * s] == 1);
+                for (int k = 0; k < 5; ++k) to[(s * 5 + k) * W + w] = C(sos[s * 6 + (k < 3 ? k : k + 1)]);
             }
         }
-        zeros = !on_circle ? Zeros::anywhere : gain_first ? Zeros::gain_first : gain_last ? Zeros::gain_last : Zeros::on_circle;
-        return true;
+        zeros[at] = !on_circle ? Zeros::anywhere : gain_first ? Zeros::gain_first : gain_last ? Zeros::gain_last : Zeros::on_circle;
     }
 
     // Where the rows of a group lie; lanes beyond the last row repeat it.
@@ -144,40 +166,60 @@ private:
             offset[r] = job.complex && row % 2 != 0 ? 0 : job.offset;
             if (job.axes == 1) {
                 const Axis& axis = job.axis[0];
-                x[r] = job.x + row * axis.x, y[r] = job.y + row * axis.y;
-                zi[r] = job.zi + row * axis.zi, zf[r] = job.zf + row * axis.zf;
+                x[r] = job.x + row * axis.x, y_row[r] = job.y + row * axis.y;
+                zi_row[r] = job.zi + row * axis.zi, zf_row[r] = job.zf + row * axis.zf;
                 continue;
             }
-            x[r] = job.x, y[r] = job.y, zi[r] = job.zi, zf[r] = job.zf;
+            x[r] = job.x, y_row[r] = job.y, zi_row[r] = job.zi, zf_row[r] = job.zf;
             for (int a = job.axes - 1; a >= 0; --a) {
                 const Axis& axis = job.axis[a];
                 const index i = a == 0 ? row : row % axis.size;
                 row = a == 0 ? 0 : row / axis.size;
-                x[r] += i * axis.x, y[r] += i * axis.y, zi[r] += i * axis.zi, zf[r] += i * axis.zf;
+                x[r] += i * axis.x, y_row[r] += i * axis.y, zi_row[r] += i * axis.zi, zf_row[r] += i * axis.zf;
             }
         }
         narrow = sizeof(C) == 8 && job.x_type == Scalar::f32 && job.y_type == Scalar::f32 && !job.affine && !job.both_ways &&
                  job.sections <= max_narrow && groups > 0 && rows % lanes<float> == 0;
         in_tile = narrow ? index(sizeof(float)) : index(sizeof(C));
-        const int run = narrow ? lanes<float> : W;
-        x_layout = layout_of(x, rows, job.x_step, x_size, run);
-        y_layout = layout_of(y, rows, job.y_step, y_size, run);
+        x_layout = across ? Layout::one_row : layout_of(x, rows, job.x_step, x_size, narrow ? lanes<float> : W);
+        select_set(0);
     }
 
+    // Where the results of a set lie.
+    void select_set(index at) {
+        set = at;
+        for (int r = 0; r < rows; ++r) {
+            const index filter = filter_of(at, r);
+            y[r] = y_row[r] + filter * job.y_filter;
+            zi[r] = zi_row[r] + filter * job.zi_filter, zf[r] = zf_row[r] + filter * job.zf_filter;
+        }
+        if (across || at == 0) y_layout = layout_of(y, rows, job.y_step, y_size, narrow ? lanes<float> : W);
+    }
+
+    C* state_of_set() const { return state + set * 2 * job.sections * rows; }
+
     void load_state() {
-        for (index i = 0; i < 2 * job.sections; ++i) {
-            for (int r = 0; r < rows; ++r) {
-                state[i * rows + r] =
-                    job.zi == nullptr ? C(0) : load_one<C>(zi[r] + i / 2 * job.zi_section + i % 2 * job.zi_pair);
+        for (index at = sets; at-- > 0;) {  // the first set stays selected
+            if (sets > 1) select_set(at);
+            C* const own = state_of_set();
+            for (index i = 0; i < 2 * job.sections; ++i) {
+                for (int r = 0; r < rows; ++r) {
+                    own[i * rows + r] =
+                        job.zi == nullptr ? C(0) : load_one<C>(zi[r] + i / 2 * job.zi_section + i % 2 * job.zi_pair);
+                }
             }
         }
     }
 
     void save_state() {
         if (job.zf == nullptr) return;
-        for (index i = 0; i < 2 * job.sections; ++i) {
-            for (int r = 0; r < rows; ++r) {
-                store_one(zf[r] + i / 2 * job.zf_section + i % 2 * job.zf_pair, state[i * rows + r]);
+        for (index at = 0; at < sets; ++at) {
+            if (sets > 1) select_set(at);
+            const C* const own = state_of_set();
+            for (index i = 0; i < 2 * job.sections; ++i) {
+                for (int r = 0; r < rows; ++r) {
+                    store_one(zf[r] + i / 2 * job.zf_section + i % 2 * job.zf_pair, own[i * rows + r]);
+                }
             }
         }
     }
@@ -229,7 +271,7 @@ private:
     }
 
     Cascade<C>* cascade_of(index sections) const {
-        switch (zeros) {
+        switch (zeros[set]) {
             case Zeros::anywhere: return cascade_among<Zeros::anywhere>(sections);
             case Zeros::on_circle: return cascade_among<Zeros::on_circle>(sections);
             case Zeros::gain_first: return cascade_among<Zeros::gain_first>(sections);
@@ -244,8 +286,8 @@ private:
         index done = 0;
         for (index passes = (job.sections + most - 1) / most; passes > 0; --passes) {
             const index now = (job.sections - done + passes - 1) / passes;
-            const C* const k = coefficients + done * 5 * W;
-            C* const z = state + done * 2 * rows;
+            const C* const k = coefficients + (set * job.sections + done) * 5 * W;
+            C* const z = state_of_set() + done * 2 * rows;
             if (groups == 0) {
                 wavefronts<C>[now > W][rows - 1](from, from_step, to, to_step, samples, k, z, int(now));
             } else {
@@ -260,7 +302,8 @@ private:
     // The cache lines of a tile that begins at `time`, where the data are too large to be in the cache anyway.
     const Prefetch& prefetch(Prefetch& lines, const char* const* row, Layout layout, index step, index size, index time) const {
         const index samples = smaller(length, job.samples - time);
-        if (samples <= 0 || layout == Layout::scattered || job.rows * job.samples * size < far) return nothing;
+        const bool in_lines = layout != Layout::scattered && layout != Layout::one_row;
+        if (samples <= 0 || !in_lines || job.rows * job.samples * size < far) return nothing;
         // Every `every`-th row begins a line; the table then has room for several of the lines that follow.
         const int every = layout == Layout::along_time ? 1 : layout == Layout::pairs ? 2 : int(smaller(rows, 64 / size));
         const index next = layout == Layout::side_by_side ? step : step < 0 ? -64 : 64;
@@ -289,8 +332,6 @@ private:
     void forward(index begin, index end) {
         const Scalar element = narrow || sizeof(C) == 4 ? Scalar::f32 : Scalar::f64;
         const bool from_x = job.x_type == element && !job.affine && as_in_tile(x);
-        const bool to_y = job.y != nullptr && job.y_type == element && as_in_tile(y);
-        char* const between = reinterpret_cast<char*>(tile);
         const index tile_step = in_tile * rows;
         for (index time = begin; time < end; time += length) {
             const index samples = smaller(length, end - time);
@@ -299,15 +340,19 @@ private:
             } else if (!from_x) {
                 load_samples(time, samples, tile);
             }
-            run_sections(from_x ? x[0] + time * job.x_step : between, from_x ? job.x_step : tile_step,
-                         to_y ? y[0] + time * job.y_step : between, to_y ? job.y_step : tile_step, samples,
-                         reads(time + (strip < job.samples ? strip : length)),
-                         writes(time + (strip < job.samples ? strip : 0)));
-            if (job.y == nullptr || to_y) continue;
-            if (narrow) {
-                store_tile<float, float>(y, rows, job.y_step, y_layout, time, samples, reinterpret_cast<float*>(tile));
-            } else {
-                store_samples(time, samples, tile);
+            const index ahead = strip < job.samples ? strip : 0;
+            for (index at = 0; at < sets; ++at) {
+                if (sets > 1) select_set(at);
+                const bool to_y = job.y != nullptr && job.y_type == element && as_in_tile(y);
+                run_sections(from_x ? x[0] + time * job.x_step : reinterpret_cast<char*>(tile), from_x ? job.x_step : tile_step,
+                             to_y ? y[0] + time * job.y_step : reinterpret_cast<char*>(made), to_y ? job.y_step : tile_step,
+                             samples, at == 0 ? reads(time + (ahead > 0 ? ahead : length)) : nothing, writes(time + ahead));
+                if (job.y == nullptr || to_y) continue;
+                if (narrow) {
+                    store_tile<float, float>(y, rows, job.y_step, y_layout, time, samples, reinterpret_cast<float*>(made));
+                } else {
+                    store_samples(time, samples, made);
+                }
             }
         }
     }
