@@ -11,6 +11,7 @@ from bridgeflow._version import __version__
 from bridgeflow.cli.console import echo, echo_json
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
+from bridgeflow.cli.options import Debug, Json
 from bridgeflow.cli.output import (
     empty_lines,
     number_of,
@@ -22,6 +23,7 @@ from bridgeflow.cli.output import (
     shown_path,
 )
 from bridgeflow.cli.progress import show_progress, show_steps
+from bridgeflow.cli.recordings import convert, info, plot_recording
 from bridgeflow.errors import listed
 
 if TYPE_CHECKING:
@@ -78,12 +80,13 @@ Threads = Annotated[
         show_default=False,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, for machines.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 
 
 plot = typer.Typer(help="Draw pictures.", no_args_is_help=True)
 app.add_typer(plot, name="plot")
+app.command()(info)
+app.command()(convert)
+plot.command("recording")(plot_recording)
 
 
 def _print_version(asked: bool) -> None:
@@ -329,34 +332,6 @@ def list_(
         files = {name: f"{form.about} ({' '.join(form.suffixes)})" for name, form in all_formats().items()}
         lines = [("transforms", ""), *transforms.items(), ("", ""), ("formats", ""), *files.items()]
         say(as_json, {"transforms": transforms, "formats": files}, lines)
-
-
-@app.command()
-def info(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of recordings.", show_default=False)],
-    format: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option(help="Name of their format; by default what the suffix says.", show_default=False),
-    ] = None,
-    fs: Annotated[
-        Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option(help="Sampling rate in Hz, for files that do not say it.", show_default=False),
-    ] = None,
-    inside: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option(help="Path of the array inside HDF5 and Zarr files.", show_default=False),
-    ] = None,
-    time_axis: Annotated[int, typer.Option(help="The axis of time in arrays of HDF5 and Zarr files.")] = 0,
-    as_json: Json = False,
-    debug: Debug = False,
-) -> None:
-    """Say what recordings hold, one line each: channels, rates, units, length, events, gaps."""
-    with reporting_errors(as_json, debug):
-        from bridgeflow.cli.info import recording_facts, recording_line
-
-        options = {"format": format, "fs": fs, "inside": inside, "time_axis": time_axis}
-        facts = [recording_facts(file, options) for file in files]
-        say(as_json, {"recordings": facts}, [recording_line(one) for one in facts])
 
 
 @app.command()

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from bridgeflow.cli.console import echo_progress
 from bridgeflow.cli.output import duration, number_of, step_name
-from bridgeflow.errors import StageId
+from bridgeflow.errors import StageId, printable
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import OnStep
     from bridgeflow.engines.shards import OnProgress, Progress
 
-__all__ = ["progress_words", "show_progress", "show_steps"]
+__all__ = ["progress_words", "show_counts", "show_progress", "show_steps"]
 
 
 @contextmanager
@@ -62,6 +62,34 @@ def show_progress(*, quiet: bool) -> Iterator[OnProgress]:
             )
     else:
         yield _Lines()
+
+
+@contextmanager
+def show_counts(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on a terminal, a line every few seconds otherwise, for what is done, how much of it, and of how much."""
+    if quiet:
+        yield lambda label, done, total: None
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.markup import escape
+        from rich.progress import Progress as Bar
+
+        with Bar(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("")
+            yield lambda label, done, total: bar.update(
+                task, description=escape(printable(label, 60)), completed=done, total=max(total, 1)
+            )
+    else:
+        began, after = monotonic(), [2.0]
+
+        def show(label: str, done: int, total: int) -> None:
+            passed = monotonic() - began
+            if passed >= after[0]:
+                after[0] = max(passed * 1.5, passed + 5)
+                left = passed * (total - done) / max(done, 1)
+                echo_progress(f"[{100 * done / max(total, 1):.0f} %] {label}, {duration(round(left))} left")
+
+        yield show
 
 
 class _Lines:

@@ -43,6 +43,20 @@ _STYLE = {
 """matplotlib's own defaults with quiet axes, whatever the user's settings: the same picture everywhere."""
 
 
+_DARK_GROUND, _DARK_TEXT, _DARK_GRID = "#16181b", "#d9d9d2", "#33373c"
+_DARK_STYLE = {
+    "figure.facecolor": _DARK_GROUND,
+    "savefig.facecolor": _DARK_GROUND,
+    "axes.facecolor": _DARK_GROUND,
+    "text.color": _DARK_TEXT,
+    "axes.edgecolor": _DARK_TEXT,
+    "axes.labelcolor": _DARK_TEXT,
+    "xtick.color": _DARK_TEXT,
+    "ytick.color": _DARK_TEXT,
+    "grid.color": _DARK_GRID,
+}
+
+
 def require_matplotlib(needed_for: str = "the picture of a report") -> None:
     """Fail early where the picture could not be drawn at the end.
 
@@ -65,7 +79,7 @@ def publish_picture(png: bytes, path: str | os.PathLike[str], *, overwrite: bool
 
 
 @contextmanager
-def picture(width: float, height: float) -> Iterator[tuple[Any, BytesIO]]:
+def picture(width: float, height: float, *, dark: bool = False) -> Iterator[tuple[Any, BytesIO]]:
     """A figure of this size in inches to draw into, and the PNG that holds it afterwards."""
     require_matplotlib()
     import matplotlib
@@ -78,7 +92,7 @@ def picture(width: float, height: float) -> Iterator[tuple[Any, BytesIO]]:
         warnings.filterwarnings("ignore", "Glyph |Matplotlib currently does not support", UserWarning)
         matplotlib.rcdefaults()
         settings: Any = matplotlib.rcParams  # whose stubs list every key
-        settings.update(_STYLE)
+        settings.update({**_STYLE, **_DARK_STYLE} if dark else _STYLE)
         figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.1, hspace=0.06))
         yield figure, png
         figure.savefig(png, format="png", metadata={"Software": None})

@@ -9,7 +9,7 @@ from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import pyarrow as pa
 
@@ -20,6 +20,9 @@ from bridgeflow.recordings.column import Column, Units
 from bridgeflow.recordings.files import open_file
 from bridgeflow.recordings.names import Names, as_names, matching, no_channel
 from bridgeflow.recordings.sources import SampleSource, memory_source
+
+if TYPE_CHECKING:
+    from bridgeflow.recordings.writing import WrittenRecording
 
 __all__ = ["Columns", "Missing", "Recording"]
 
@@ -257,6 +260,40 @@ class Recording:
     def with_labels(self, labels: Mapping[str, Any]) -> Recording:
         """The recording with these labels in addition."""
         return replace(self, labels={**self.labels, **labels})
+
+    def write(self, path: str | os.PathLike[str], *, lossy: bool = False, overwrite: bool = False) -> WrittenRecording:
+        """Write the recording into a file of the format that the suffix means, block by block; it appears when it is
+        complete.
+
+        Args:
+            path: `.parquet`, `.arrow`, `.h5` and `.zarr` hold everything of channels of one rate; `.edf`, `.bdf`,
+                `.hea` (WFDB), `.flac`, `.wav`, `.npz` and `.npy` a part of it.
+            lossy: leave out what the format has no place for, and round what it cannot hold, instead of refusing it.
+            overwrite: whether an existing file may be replaced.
+
+        Columns that read `"physical"` values are written as those. The samples are those of the columns.
+
+        Returns:
+            The path, and what was left out.
+
+        Raises:
+            DataError: the format has no place for something and `lossy` is not given, the file exists, or no such
+                values can be written in it.
+            MissingDependency: the format's library is not installed.
+
+        Example:
+            >>> import numpy as np, tempfile
+            >>> folder = tempfile.mkdtemp()
+            >>> ecg = Recording.from_arrays(np.arange(6, dtype=np.int16), fs=3, unit="mV", scale=0.5)
+            >>> _ = ecg.write(f"{folder}/ecg.parquet")
+            >>> Recording.open(f"{folder}/ecg.parquet").columns["signal"].read(0, 3, units="physical")
+            array([[0. , 0.5, 1. ]])
+            >>> ecg.write(f"{folder}/ecg.wav", lossy=True).left_out
+            ('units (mV)', 'the scale of counts (signal: 0.5 mV a step)')
+        """
+        from bridgeflow.recordings.writing import write_recording
+
+        return write_recording(self, path, lossy=lossy, overwrite=overwrite)
 
     def _members(self, patterns: tuple[str, ...], missing: Missing) -> tuple[Recording, tuple[int, ...]]:
         """The numbers of the channels that are meant, in the recording with those that it lacks added to it."""

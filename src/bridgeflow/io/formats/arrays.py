@@ -12,7 +12,10 @@ from bridgeflow.io.files import data_error
 from bridgeflow.io.formats.rows import rate_of
 from bridgeflow.io.recording_file import Channel, Header, ReadOptions, Track
 
-__all__ = ["array_header", "read_channels"]
+__all__ = ["FACTS", "array_header", "read_channels"]
+
+FACTS = "recording"
+"""The attribute, or the end of the name of the text beside an array, that holds what we wrote of a recording."""
 
 _RATES = ("fs", "sampling_rate", "sampling_frequency", "sample_rate", "sfreq")
 _NAMES = ("channels", "channel_names", "ch_names")
@@ -43,7 +46,11 @@ def array_header(
         Channel(name=name, rate=rate, unit=unit, dtype=dtype.newbyteorder("=").name)
         for name, unit in zip(names, units, strict=True)
     )
-    metadata = {name: value for name, value in attributes.items() if isinstance(value, (str, int, float, list))}
+    metadata = {
+        name: value
+        for name, value in attributes.items()
+        if isinstance(value, (str, int, float, list)) and name != FACTS
+    }
     return Header(channels=channels, tracks=(Track.whole(shape[axis]),) * count, metadata=metadata), axis
 
 

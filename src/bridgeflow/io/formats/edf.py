@@ -25,7 +25,7 @@ import pyarrow as pa
 from bridgeflow.io.files import data_error, open_regular
 from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Segment, Track, events_table
 
-__all__ = ["open_recording"]
+__all__ = ["MONTHS", "open_recording"]
 
 _MAIN = (8, 80, 80, 8, 8, 8, 44, 8, 8, 4)
 """Widths of the fields of the main header."""
@@ -39,7 +39,7 @@ _BLOCK = 1 << 22
 _FEW = 64
 """Pieces up to which each is read by itself."""
 
-_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 
 
 class _Signal(NamedTuple):
@@ -270,15 +270,17 @@ def _number(field: bytes, what: str) -> Decimal:
 
 
 def _start(date: str, time: str, about: str) -> datetime | None:
-    """The start that the header says; `None` where the date is left out or is none."""
+    """The start that the header says; `None` where the date is left out (`X` in EDF+) or is none."""
+    if date == "01.01.85" and about.startswith("Startdate X"):
+        return None
     day = re.fullmatch(r"(\d\d)\.(\d\d)\.(\d\d)", date, re.ASCII)
     clock = re.fullmatch(r"(\d\d)[.:](\d\d)[.:](\d\d)", time, re.ASCII)
     if day is None or clock is None:
         return None
     full = re.match(r"Startdate (\d\d)-([A-Z]{3})-(\d{4})\b", about, re.ASCII)
     try:
-        if full is not None and full[2] in _MONTHS:
-            year, month, number = int(full[3]), _MONTHS.index(full[2]) + 1, int(full[1])
+        if full is not None and full[2] in MONTHS:
+            year, month, number = int(full[3]), MONTHS.index(full[2]) + 1, int(full[1])
         else:
             year, month, number = int(day[3]) + (1900 if int(day[3]) >= 85 else 2000), int(day[2]), int(day[1])
         return datetime(year, month, number, int(clock[1]), int(clock[2]), int(clock[3]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import weakref
 from collections.abc import Sequence
@@ -9,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bridgeflow._optional import require
 from bridgeflow.errors import listed, nearest
 from bridgeflow.io.files import data_error, not_supported, open_regular
-from bridgeflow.io.formats.arrays import array_header, read_channels
-from bridgeflow.io.recording_file import ReadOptions, RecordingReader
+from bridgeflow.io.formats.arrays import FACTS, array_header, read_channels
+from bridgeflow.io.recording_content import with_facts
+from bridgeflow.io.recording_file import EVENTS, ReadOptions, RecordingReader
 
 __all__ = ["open_recording"]
 
@@ -38,6 +41,14 @@ class Hdf5Reader(RecordingReader):
             raise data_error(path, f"says {array.shape} values and holds none", "nothing was written to it")
         attributes = {name: _plain(array.attrs[name]) for name in array.attrs}
         self.header, self._axis = array_header(path, array.shape, array.dtype, attributes, options)
+        self._events = EVENTS.empty_table()
+        if (text := _text_beside(h5py, self._file, array)) is not None:
+            rows = [str(row) for row in range(len(self.header.channels))]
+            self.header, self._events = with_facts(path, json.loads(text), self.header, rows)
+
+    def events(self) -> pa.Table:
+        """The events, where we wrote the file."""
+        return self._events
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """The stretch of the dataset."""
@@ -69,6 +80,14 @@ def _dataset(h5py: Any, file: Any, path: Path, inside: str | None) -> Any:
     if name not in names:
         raise data_error(path, f"has no array {inside!r} of one or two axes", nearest(name, names))
     return _own(file[name], path)
+
+
+def _text_beside(h5py: Any, file: Any, array: Any) -> bytes | None:
+    """What our writer says of an array."""
+    beside = file.get(f"{array.name}.{FACTS}")
+    if not isinstance(beside, h5py.Dataset) or beside.shape != () or h5py.check_string_dtype(beside.dtype) is None:
+        return None
+    return bytes(beside[()])
 
 
 def _own(array: Any, path: Path) -> Any:

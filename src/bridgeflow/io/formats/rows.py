@@ -15,7 +15,8 @@ from pyarrow import csv
 from bridgeflow.bridge import to_numpy
 from bridgeflow.io.files import data_error, open_regular
 from bridgeflow.io.opening import open_source
-from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Track, exact_rate
+from bridgeflow.io.recording_content import with_facts
+from bridgeflow.io.recording_file import EVENTS, Channel, Header, ReadOptions, RecordingReader, Track, exact_rate
 from bridgeflow.io.source import Source
 
 __all__ = ["RowsReader", "open_recording", "open_rows"]
@@ -53,6 +54,14 @@ class RowsReader(RecordingReader):
             raise data_error(path, "has no columns of numbers", "choose another file")
         tracks = (Track.whole(source.rows),) * len(channels)
         self.header = Header(channels=tuple(channels), tracks=tracks)
+        self._events = EVENTS.empty_table()
+        if "recording" in source.settings:
+            columns = [name for name, _ in self._places]
+            self.header, self._events = with_facts(path, source.settings["recording"], self.header, columns)
+
+    def events(self) -> pa.Table:
+        """The events, where we wrote the file."""
+        return self._events
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """The rows of the columns that the channels are in, as channels."""

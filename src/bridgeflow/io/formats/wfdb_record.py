@@ -33,7 +33,7 @@ from bridgeflow.io.recording_file import (
     exact_rate,
 )
 
-__all__ = ["open_recording"]
+__all__ = ["NOTE", "NO_UNIT", "annotation_symbols", "open_recording"]
 
 _MISSING = {"80": 7, "508": 7, "310": 9, "311": 9, "212": 11, "16": 15, "61": 15, "160": 15, "516": 15, "524": 23}
 _MISSING |= {"24": 23, "32": 31}
@@ -52,6 +52,12 @@ _THIRDS: Mapping[str, int | Fraction] = {
     "311": 4,
 }
 """Thirds of a byte that a sample takes; compressed formats are not among them."""
+
+NOTE = '"'
+"""The symbol of annotations that are what their text says."""
+
+NO_UNIT = "NU"
+"""What stands for the unit of values without one."""
 
 _ANNOTATORS = ("atr", "ari", "qrs", "st", "apn")
 """Suffixes of annotation files, the first of which that is there is read."""
@@ -132,7 +138,7 @@ class WfdbReader(RecordingReader):
         return Channel(
             name=head.sig_name[number] or f"signal {number}",
             rate=self._fs * int(head.samps_per_frame[number]),
-            unit=head.units[number] or "mV",
+            unit="" if head.units[number] == NO_UNIT else head.units[number] or "mV",
             scale=scale,
             offset=offset,
             dtype=dtype,
@@ -213,19 +219,20 @@ class WfdbReader(RecordingReader):
         return result
 
     def events(self) -> pa.Table:
-        """The annotations: the symbol, followed by the text beside it."""
+        """The annotations: the symbol, followed by the text beside it; of notes the text alone."""
         suffix = next((one for one in _ANNOTATORS if os.path.exists(f"{self._record}.{one}")), None)
         if suffix is None:
             return EVENTS.empty_table()
         with open(f"{self._record}.{suffix}", "rb") as file:
-            notes = _annotations(file.read(), _symbols(self._wfdb))
+            notes = _annotations(file.read(), annotation_symbols())
         fs = float(self._fs)
         rows = []
         for sample, symbol, text in notes:
             if sample == 0 and text.startswith("## time resolution:"):
                 fs = float(exact_rate(float(text.partition(":")[2])))
             elif not (sample == 0 and text.startswith("##")):
-                rows.append((sample / fs, None, " ".join(word for word in (symbol, text) if word)))
+                words = (text,) if symbol == NOTE and text else (symbol, text)
+                rows.append((sample / fs, None, " ".join(word for word in words if word)))
         return events_table(rows)
 
 
@@ -240,9 +247,9 @@ def _wfdb() -> ModuleType:
         return require("wfdb", needed_for="reading WFDB records")
 
 
-def _symbols(wfdb: ModuleType) -> dict[int, str]:
+def annotation_symbols() -> dict[int, str]:
     """Codes of annotations to their symbols."""
-    return {label.label_store: label.symbol for label in wfdb.io.annotation.ann_labels}
+    return {label.label_store: label.symbol for label in _wfdb().io.annotation.ann_labels}
 
 
 _SKIP, _NUMBER, _SUBTYPE, _CHANNEL, _TEXT = 59, 60, 61, 62, 63

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from bridgeflow._optional import require
 from bridgeflow.errors import listed, nearest
 from bridgeflow.io.files import data_error
-from bridgeflow.io.formats.arrays import array_header, read_channels
-from bridgeflow.io.recording_file import ReadOptions, RecordingReader
+from bridgeflow.io.formats.arrays import FACTS, array_header, read_channels
+from bridgeflow.io.recording_content import with_facts
+from bridgeflow.io.recording_file import EVENTS, ReadOptions, RecordingReader
 
 __all__ = ["open_recording"]
 
@@ -31,7 +33,16 @@ class ZarrReader(RecordingReader):
         array = self._array
         if np.prod(array.chunks, dtype=float) * array.dtype.itemsize > _MOST_CHUNK:
             raise data_error(path, f"has chunks of {array.chunks} values", "write it with smaller ones")
-        self.header, self._axis = array_header(path, array.shape, array.dtype, dict(array.attrs), options)
+        attributes = dict(array.attrs)
+        self.header, self._axis = array_header(path, array.shape, array.dtype, attributes, options)
+        self._events = EVENTS.empty_table()
+        if FACTS in attributes:
+            rows = [str(row) for row in range(len(self.header.channels))]
+            self.header, self._events = with_facts(path, attributes[FACTS], self.header, rows)
+
+    def events(self) -> pa.Table:
+        """The events, where we wrote the file."""
+        return self._events
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """The stretch of the array."""
