@@ -20,6 +20,7 @@ from .errors import CopyRefused as CopyRefused
 from .errors import DataError as DataError
 from .errors import KeyNotFound as KeyNotFound
 from .errors import NoRoute as NoRoute
+from .io.disk_cache import DiskCache as DiskCache
 from .io.recording_file import Channel as Channel
 from .pipeline import Balanced as Balanced
 from .pipeline import Batch as Batch
@@ -130,6 +131,7 @@ __all__ = [
     "Decimate",
     "Detach",
     "Detrend",
+    "DiskCache",
     "DropSamples",
     "Envelope",
     "EventLabels",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from functools import cache
+from importlib import import_module, metadata
 from types import ModuleType
 
 from bridgeflow.errors import MissingDependency
 
-__all__ = ["being_imported", "loaded", "require"]
+__all__ = ["being_imported", "installed_versions", "loaded", "require"]
 
 _EXTRAS = {
     "PIL": "images",
@@ -62,3 +63,17 @@ def require(name: str, *, needed_for: str) -> ModuleType:
         remedy = f"pip install 'bridgeflow[{_EXTRAS[root]}]'" if root in _EXTRAS else f"pip install {root}"
         problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"fails to import ({error})"
         raise MissingDependency(f"{needed_for} needs {name}, which {problem}; {remedy}", name=name) from error
+
+
+def installed_versions(*names: str) -> dict[str, str]:
+    """The versions of those of these packages that are installed."""
+    versions = {name: _version(name) for name in names}
+    return {name: version for name, version in versions.items() if version is not None}
+
+
+@cache
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

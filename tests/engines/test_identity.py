@@ -62,7 +62,7 @@ def test_another_input_is_refused(job):
 
 def test_versions_are_part_of_what_a_job_is(job, monkeypatch):
     run_shards(job)
-    monkeypatch.setattr("bridgeflow.engines.identity._versions", lambda: {"numpy": "1.0"})
+    monkeypatch.setattr("bridgeflow.engines.identity.installed_versions", lambda *names: {"numpy": "1.0"})
     with pytest.raises(DataError, match="versions: numpy, pyarrow, scipy, torch"):
         run_shards(job)
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import threading
+import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -401,3 +405,75 @@ def test_the_grid_keeps_to_its_budget():
     dataset = SignalDataset(recordings, Compose([STAGES["zero phase"], Window(length=100)]), state_nbytes=2000)
     whole = STAGES["zero phase"](recordings[0].columns["signal"].values)
     assert equal(dataset[1234]["signal"], whole[:, 123_400:123_500])
+
+
+class HeldColumn(Column):
+    """A column whose reading waits while a thread is to hold the locks above it."""
+
+    def read(self, start, stop):
+        if self.reached is not None:
+            self.reached.set()
+            self.released.wait(60)
+        return super().read(start, stop)
+
+
+def in_a_child(function):
+    """Whether a function is true in a forked child, which has a minute."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: forked beside threads, as is tested here
+        child = os.fork()
+    if not child:
+        timer = threading.Timer(60, os._exit, [2])
+        timer.daemon = True
+        timer.start()
+        os._exit(0 if function() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("name", ["causal", "zero phase", "decimate causal", "detrend"])
+def test_a_child_forked_while_a_thread_holds_the_locks(name):
+    stage = Detrend() if name == "detrend" else STAGES[name]
+    x = noise(2, 9000)
+    column = HeldColumn(x)
+    column.reached, column.released = None, threading.Event()
+    dataset = SignalDataset(
+        Recordings([Recording("r", {"signal": column})]),
+        Compose([stage, Window(length=50)]),
+        kind="numpy",
+        whole="cache",
+    )
+    right = stage(x)[:, 2000:2050]
+    column.reached = threading.Event()
+    thread = threading.Thread(target=dataset.__getitem__, args=(50,))
+    thread.start()
+    column.reached.wait(60)
+
+    def computes():
+        column.reached = None
+        return equal(dataset[40]["signal"], right)
+
+    held = [dataset.source._settings.cache._lock, dataset.source._chains._lock]
+    for lock in held:
+        assert lock.acquire(timeout=60)
+    try:
+        assert in_a_child(computes)
+    finally:
+        for lock in held:
+            lock.release()
+        column.released.set()
+        thread.join()
+
+
+def test_children_forked_at_any_moment_have_the_bits_of_the_whole():
+    x = noise(2, 200_000)
+    whole = STAGES["causal"](x)
+    dataset = SignalDataset(
+        of_arrays(x), Compose([STAGES["causal"], Window(length=50)]), kind="numpy", cache_nbytes=50_000
+    )
+    thread = threading.Thread(target=lambda: [dataset[row] for row in range(0, 4000, 7)])
+    thread.start()
+    rows = (3, 1999, 3999)
+    for _ in range(4):
+        time.sleep(0.01)
+        assert in_a_child(lambda: all(equal(dataset[n]["signal"], whole[:, 50 * n : 50 * n + 50]) for n in rows))
+    thread.join()

@@ -8,10 +8,10 @@ import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib import metadata
 from threading import Lock
 from typing import Any, Final, TypeAlias
 
+from bridgeflow._optional import installed_versions
 from bridgeflow._version import __version__
 from bridgeflow.engines.background import CancelToken, run_interruptibly
 from bridgeflow.io import Recording, Source, format_of
@@ -27,6 +27,7 @@ from bridgeflow.transforms.fields import plain
 __all__ = ["JobIdentity", "differences", "identify", "identity_parts", "require_hashed"]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
+"""Whose arithmetic or encoding the bytes depend on."""
 
 Stamps: TypeAlias = tuple["tuple[int, ...]", ...]
 """Of each file of a recording: device, inode, bytes, and when its bytes, and anything about it, changed."""
@@ -82,7 +83,11 @@ def identity_parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
             "sink": {**_chosen(sink, without=("path", "shards")), "format": format_of(sink.path, sink.format).name},
             "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
         },
-        "versions": {"bridgeflow": __version__, "native": why_unavailable("native") is None, **_versions()},
+        "versions": {
+            "bridgeflow": __version__,
+            "native": why_unavailable("native") is None,
+            **installed_versions(*_PACKAGES),
+        },
         "inputs": inputs,
     }
 
@@ -143,14 +148,3 @@ def _hash(recording: Recording, roots: Roots) -> tuple[str, Stamps]:
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _versions() -> dict[str, str]:
-    """Packages whose arithmetic or encoding the bytes depend on."""
-    versions = {}
-    for name in _PACKAGES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

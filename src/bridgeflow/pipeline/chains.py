@@ -9,10 +9,22 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from bridgeflow._forks import renew_in_children
 from bridgeflow.bridge import has_numpy_dtype
 from bridgeflow.errors import BridgeflowError, CannotStream, StageId, at_place
+from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.pipeline.grid_states import Carried, Returning
-from bridgeflow.pipeline.stretches import Across, EveryNth, Nearby, StretchCache, Stretches, Summarized, Whole
+from bridgeflow.pipeline.saved_states import SavedStates, saved_states
+from bridgeflow.pipeline.stretches import (
+    Across,
+    EveryNth,
+    Nearby,
+    Recorded,
+    StretchCache,
+    Stretches,
+    Summarized,
+    Whole,
+)
 from bridgeflow.signal.two_passes import TwoPasses
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
@@ -33,11 +45,15 @@ class ChainSettings:
         whole: a word of `WholeRecordings`.
         state_nbytes: bytes of states for one recording.
         cache_nbytes: bytes of stretches computed lately, of all recordings together.
+        disk: where states are kept between programs.
     """
 
-    def __init__(self, whole: WholeRecordings, state_nbytes: int, cache_nbytes: int) -> None:
+    def __init__(
+        self, whole: WholeRecordings, state_nbytes: int, cache_nbytes: int, disk: DiskCache | None = None
+    ) -> None:
         self.whole = whole
         self.state_nbytes = state_nbytes
+        self.disk = disk
         self.cache = StretchCache(cache_nbytes)
 
 
@@ -75,8 +91,13 @@ def in_recording(
     return bound, spec, facts.channels
 
 
-def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) -> Stretches:
+def add_stage(
+    source: Stretches, stage: LeafTransform, settings: ChainSettings, saved: SavedStates | None = None
+) -> Stretches:
     """A signal after one stage more, by the first way that has the bits of the whole.
+
+    Args:
+        saved: where its states are kept between programs.
 
     Raises:
         CannotStream: the stage needs the whole recording, and that is refused.
@@ -98,10 +119,10 @@ def add_stage(source: Stretches, stage: LeafTransform, settings: ChainSettings) 
             passes = TwoPasses(filter, np.dtype(source.spec.dtype))
             if not passes.obstacle:
                 back_rate = source.spec.fresh(dtype=spec.dtype)
-                done = Returning(source, passes, back_rate, settings.cache, settings.state_nbytes)
+                done = Returning(source, passes, back_rate, settings.cache, settings.state_nbytes, saved)
                 return done if step == 1 else EveryNth(done, step)
         if stage.streams_exactly and stage.stream_axis in {-1, spec.ndim - 1}:
-            return Carried(source, stage, spec, settings.cache, settings.state_nbytes)
+            return Carried(source, stage, spec, settings.cache, settings.state_nbytes, saved)
     if settings.whole == "refuse":
         reason = stage.stream_obstacle or "its chunks have not the bits of the whole"
         raise CannotStream(
@@ -116,8 +137,13 @@ class Chains:
 
     def __init__(self, max_nbytes: int) -> None:
         self._max_nbytes = max_nbytes
-        self._lock = threading.Lock()
+        self.begin_in_child()
+        renew_in_children(self)
         self._kept: OrderedDict[Hashable, tuple[Stretches, int]] = OrderedDict()
+
+    def begin_in_child(self) -> None:
+        """With a lock that is free."""
+        self._lock = threading.Lock()
 
     def get(self, key: Hashable, make: Callable[[], tuple[Stretches, int]]) -> Stretches:
         """The chain under a key.
@@ -140,17 +166,19 @@ class Chains:
 
 
 def build(
-    first: Stretches,
+    first: Recorded,
     stages: Sequence[tuple[StageId | None, LeafTransform]],
     settings: ChainSettings,
     name: str,
     recording: str,
 ) -> tuple[Stretches, int]:
     """The chain of stages over a column of a recording, and the bytes that it will keep."""
-    chain, size = first, 1024
-    for label, stage in stages:
+    chain: Stretches = first
+    size = 1024
+    for number, (label, stage) in enumerate(stages):
+        saved = saved_states(settings.disk, first.column, first.segment, [one for _, one in stages[: number + 1]])
         try:
-            chain = add_stage(chain, stage, settings)
+            chain = add_stage(chain, stage, settings, saved)
         except BridgeflowError as error:
             error.stage, error.recording = error.stage or label, error.recording or recording
             at_place(error, place([name]))

@@ -21,6 +21,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError
 from bridgeflow.io import Source, open_source
+from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.pipeline.batches import RaggedRows, Samples, SampleSet, known_to_torch
 from bridgeflow.pipeline.chains import WholeRecordings
 from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
@@ -65,6 +66,8 @@ class SignalDataset:
             error that names it; or `"cache"`: computed once for each recording, and kept while there is room.
         state_nbytes: of recordings, bytes of filter states that each may keep.
         cache_nbytes: of recordings, bytes of what was computed lately and is kept, of all together.
+        cache: of recordings, a folder where filter states are kept for the next program, or a `DiskCache`; `None` for
+            none. Bits do not depend on it.
 
     Of recordings (`bridgeflow.Recordings`) a row is a window: the stages before `Window` are continuous, and a window
     has the bits of the same window out of the whole recording; those after it see one window. A sample adds
@@ -102,6 +105,7 @@ class SignalDataset:
         whole: WholeRecordings = "refuse",
         state_nbytes: int = 16 << 20,
         cache_nbytes: int = 64 << 20,
+        cache: str | os.PathLike[str] | DiskCache | None = None,
     ) -> None:
         if transform is not None and (isinstance(transform, type) or not callable(transform)):
             raise TypeError(f"transform must be a transform or another callable of a sample, got {transform!r}")
@@ -116,8 +120,16 @@ class SignalDataset:
                     "columns, format, nulls, normalize and max_nbytes are chosen where recordings are opened"
                 )
             self.source = RecordingWindows(
-                source, transform, kind=kind, whole=whole, state_nbytes=state_nbytes, cache_nbytes=cache_nbytes
+                source,
+                transform,
+                kind=kind,
+                whole=whole,
+                state_nbytes=state_nbytes,
+                cache_nbytes=cache_nbytes,
+                cache=DiskCache.of(cache),
             )
+        elif cache is not None:
+            raise ValueError("cache keeps filter states of recordings, and this dataset is of rows; leave it out")
         elif isinstance(source, Source):
             if (columns, format, normalize, max_nbytes) != (None, None, False, None):
                 options = "columns, format, normalize and max_nbytes"

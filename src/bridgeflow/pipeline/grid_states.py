@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from bridgeflow._forks import renew_in_children
 from bridgeflow.pipeline.joining import joined
+from bridgeflow.pipeline.saved_states import SavedStates
 from bridgeflow.pipeline.stretches import StretchCache, Stretches
 from bridgeflow.signal.two_passes import TwoPasses
 from bridgeflow.spec import ArraySpec
@@ -53,26 +55,68 @@ class Carried(Stretches):
         spec: what it makes of the whole.
         cache: for blocks.
         budget: bytes of states.
+        saved: where states are kept between programs.
     """
 
     def __init__(
-        self, source: Stretches, stage: LeafTransform, spec: ArraySpec, cache: StretchCache, budget: int
+        self,
+        source: Stretches,
+        stage: LeafTransform,
+        spec: ArraySpec,
+        cache: StretchCache,
+        budget: int,
+        saved: SavedStates | None = None,
     ) -> None:
         self.spec = spec
         self._source = source
         self._stage = stage
         self._cache = cache
-        self._lock = threading.RLock()
+        self._saved = saved
+        self.begin_in_child()
+        renew_in_children(self)
         first = stage.init_state(source.spec.with_time(None))
         size = _state_nbytes(first)
         self._grid = grid_step(source.length, size, budget)
         self._blocks = max(-(-source.length // self._grid), 1)
         self.state_nbytes = size * self._blocks
         self._states = [first]
-        self._places = [0]  # samples of the result before each state
+        self._places = [0]  # samples of the result before each state; longer by one while a state is added
+        self._is_loaded = saved is None or self._blocks == 1
+        self._is_saved = self._is_loaded
+
+    def begin_in_child(self) -> None:
+        """With a lock that is free, and as many places as states."""
+        self._lock = threading.RLock()
+        if hasattr(self, "_places"):
+            del self._places[len(self._states) :]
 
     def read(self, start: int, stop: int) -> Any:
         """The stretch, out of the blocks that hold it; start < stop."""
+        if not self._is_loaded:
+            self._load()
+        stretch = self._read(start, stop)
+        if not self._is_saved and len(self._states) == self._blocks:
+            self._save()
+        return stretch
+
+    def _load(self) -> None:
+        """Take the states that another program has kept."""
+        with self._lock:
+            if self._saved is not None and not self._is_loaded:
+                kept = self._saved.steps(self._stage, self._states[0], self._blocks, self._grid)
+                if kept is not None and kept[1][-1] <= self.length:
+                    self._states, self._places = kept
+                    self._is_saved = True
+                self._is_loaded = True
+
+    def _save(self) -> None:
+        """Keep the states for other programs."""
+        with self._lock:
+            if self._saved is not None and not self._is_saved:
+                self._saved.keep_steps(self._stage, self._states, self._places, self._grid)
+                self._is_saved = True
+
+    def _read(self, start: int, stop: int) -> Any:
         self._reach(start)
         block = bisect_right(self._places, start) - 1
         first = position = self._places[block]
@@ -168,14 +212,25 @@ class Returning(Stretches):
         spec: what it makes of the whole.
         cache: for blocks.
         budget: bytes of states.
+        saved: where states are kept between programs.
     """
 
-    def __init__(self, source: Stretches, passes: TwoPasses, spec: ArraySpec, cache: StretchCache, budget: int) -> None:
+    def __init__(
+        self,
+        source: Stretches,
+        passes: TwoPasses,
+        spec: ArraySpec,
+        cache: StretchCache,
+        budget: int,
+        saved: SavedStates | None = None,
+    ) -> None:
         self.spec = spec
         self._source = source
         self._passes = passes
         self._cache = cache
-        self._lock = threading.Lock()
+        self._saved = saved
+        self.begin_in_child()
+        renew_in_children(self)
         rows = tuple(n or 0 for n in source.spec.shape[:-1])
         self._shape = passes.state_shape(rows)
         size = 2 * int(np.prod(self._shape)) * passes.work.itemsize
@@ -184,12 +239,16 @@ class Returning(Stretches):
         self.state_nbytes = size * self._blocks
         self._states: tuple[Any, Any] | None = None
 
+    def begin_in_child(self) -> None:
+        """With a lock that is free."""
+        self._lock = threading.Lock()
+
     def read(self, start: int, stop: int) -> Any:
         """The stretch, out of the blocks that hold it; start < stop."""
         if self._states is None:
             with self._lock:
                 if self._states is None:
-                    self._states = self._pass_over()
+                    self._states = self._kept_or_computed()
         first, end = start // self._grid, max(-(-stop // self._grid), start // self._grid + 1)
         parts: list[Any] = [self._cache.get((self.number, block)) for block in range(first, end)]
         block = 0
@@ -215,6 +274,17 @@ class Returning(Stretches):
         for number, part in enumerate(parts):
             self._cache.put((self.number, block + number), part.copy())
         return parts
+
+    def _kept_or_computed(self) -> tuple[Any, Any]:
+        """The states that another program has kept, or those of one pass each way."""
+        if self._saved is None or self._blocks == 1:
+            return self._pass_over()
+        kept = self._saved.arrays((self._blocks, *self._shape), self._passes.work, 2, self._grid)
+        if kept is not None:
+            return kept[0], kept[1]
+        states = self._pass_over()
+        self._saved.keep_arrays(states, self._grid)
+        return states
 
     def _pass_over(self) -> tuple[Any, Any]:
         """The states before each block forwards, and after each block backwards, [blocks, sections, ..., 2] each."""

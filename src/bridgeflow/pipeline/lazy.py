@@ -17,6 +17,7 @@ import numpy as np
 
 from bridgeflow.bridge import kind_of, to_numpy, to_tensor
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError, StageId, at_place
+from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.pipeline.batches import SampleSet, Values
 from bridgeflow.pipeline.chains import Chains, ChainSettings, WholeRecordings, build, in_recording
 from bridgeflow.pipeline.columns import ArrayKind
@@ -96,7 +97,7 @@ class RecordingWindows:
         recordings: a sequence of recordings with a `table`.
         transform: the whole pipeline.
         kind: windows are `"torch"` tensors or `"numpy"` arrays.
-        whole, state_nbytes, cache_nbytes: see `SignalDataset`.
+        whole, state_nbytes, cache_nbytes, cache: see `SignalDataset`.
 
     Attributes:
         stages: how many stages of the pipeline are done here, those up to the windows.
@@ -116,6 +117,7 @@ class RecordingWindows:
         whole: WholeRecordings,
         state_nbytes: int,
         cache_nbytes: int,
+        cache: DiskCache | None = None,
     ) -> None:
         parse_word(whole, WholeRecordings, field="whole")
         self.recordings = recordings
@@ -127,6 +129,7 @@ class RecordingWindows:
             whole,
             parse_integer(state_nbytes, field="state_nbytes", least=0),
             parse_integer(cache_nbytes, field="cache_nbytes", least=0),
+            cache,
         )
         cuts = [number for number, (_, stage) in enumerate(self._row) if isinstance(stage, Cut)]
         if not cuts:
@@ -169,6 +172,8 @@ class RecordingWindows:
         """Where the windows of each column of a recording lie."""
         needs_events = any(isinstance(stage, EventWindow) for _, stage in self._row[: self.stages])
         events = events_of(recording) if needs_events else _NO_EVENTS
+        if self._options[3] is not None and not all(hasattr(one, "identity") for one in recording.columns.values()):
+            raise ConfigError(f"{recording.id}: cache needs columns with an identity; use bridgeflow.Recordings")
         segments = {name: len(column.segments) for name, column in recording.columns.items()}
         if len(set(segments.values())) > 1:
             raise DataError(f"{recording.id}: columns have gaps of their own ({segments}); read them one by one")

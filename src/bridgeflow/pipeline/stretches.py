@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from bridgeflow._forks import renew_in_children
 from bridgeflow.errors import DataError
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
@@ -58,6 +59,11 @@ class StretchCache:
 
     def __init__(self, max_nbytes: int) -> None:
         self.max_nbytes = max_nbytes
+        self.begin_in_child()
+        renew_in_children(self)
+
+    def begin_in_child(self) -> None:
+        """With nothing: a thread of the parent may have been changing it."""
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._nbytes = 0
@@ -116,19 +122,24 @@ class Stretches(ABC):
 
 
 class Recorded(Stretches):
-    """A segment of a column of a recording, as it was recorded."""
+    """A segment of a column of a recording, as it was recorded.
+
+    Attributes:
+        column, segment: which one.
+    """
 
     def __init__(self, column: RecordedColumn, segment: tuple[int, int], place: str) -> None:
         first, end = segment
         shape = (*column.shape, end - first)
         self.spec = ArraySpec(kind="numpy", dtype=np.dtype(column.dtype).name, shape=shape, fs=float(column.fs))
-        self._column = column
+        self.column = column
+        self.segment = segment
         self._first = first
         self._place = place
 
     def read(self, start: int, stop: int) -> Any:
         """The samples themselves."""
-        x = self._column.read(self._first + start, self._first + stop)
+        x = self.column.read(self._first + start, self._first + stop)
         if tuple(x.shape) != (*self.spec.shape[:-1], stop - start):
             shape = [*self.spec.shape[:-1], stop - start]
             raise DataError(f"{self._place}: samples {start} to {stop} must be {shape}, got {list(x.shape)}")
@@ -169,8 +180,13 @@ class Summarized(Stretches):
         self.spec = spec
         self._source = source
         self._stage = stage
-        self._lock = threading.Lock()
         self._settled: Callable[[Any], Any] | None = None
+        self.begin_in_child()
+        renew_in_children(self)
+
+    def begin_in_child(self) -> None:
+        """With a lock that is free."""
+        self._lock = threading.Lock()
 
     def read(self, start: int, stop: int) -> Any:
         """The stretch, by the statistics."""
@@ -208,6 +224,11 @@ class Whole(Stretches):
         self._source = source
         self._stage = stage
         self._cache = cache
+        self.begin_in_child()
+        renew_in_children(self)
+
+    def begin_in_child(self) -> None:
+        """With a lock that is free."""
         self._lock = threading.Lock()
 
     def read(self, start: int, stop: int) -> Any:

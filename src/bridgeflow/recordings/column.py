@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from math import floor, isfinite
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -88,6 +88,17 @@ class Column:
     def offset(self) -> np.ndarray:
         """Physical values of the raw 0, float64 `[channels]`."""
         return np.array([channel.offset for channel in self.channels])
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What `read` gives depends on this alone, as plain values: the file as it was, or a digest of the samples."""
+        return {
+            "source": dict(self.source.identity(self.numbers)),
+            "numbers": list(self.numbers),
+            "channels": [[one.dtype, one.scale.hex(), one.offset.hex()] for one in self.channels],
+            "rate": str(self.rate),
+            "units": self.units,
+        }
 
     def read(self, start: int, stop: int, *, units: Units | None = None) -> np.ndarray:
         """Samples `start` to `stop`, `[channels, stop - start]`, in memory of your own.

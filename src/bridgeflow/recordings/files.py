@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow as pa
 from bridgeflow.errors import DataError
 from bridgeflow.io.files import data_error, plainly, shown
 from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader, reading_errors
-from bridgeflow.recordings.formats import format_of, open_reader
+from bridgeflow.recordings.formats import files_of, format_of, open_reader
 from bridgeflow.recordings.missing import with_gaps
 
 __all__ = ["FileSource", "open_file"]
@@ -31,8 +32,8 @@ class FileSource:
     Attributes:
         path: where it is, absolute.
         options: how it is read.
-        nbytes: its size.
-        mtime_ns: when it was last written.
+        nbytes: its size; of a recording of several files, of all together.
+        mtime_ns: when it was last written, or the latest of several.
     """
 
     path: str
@@ -60,13 +61,24 @@ class FileSource:
         with reading_errors(Path(self.path), format_of(self.path, self.options.format).name):
             return reader.events()
 
+    def identity(self, channels: Sequence[int]) -> Mapping[str, Any]:
+        """Path, size, time and options."""
+        options = asdict(self.options)
+        options["fs"] = None if self.options.fs is None else str(self.options.fs)
+        return {"path": self.path, "nbytes": self.nbytes, "mtime_ns": self.mtime_ns, "options": options}
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Whether the file is the one whose header was read."""
+        return _identity(Path(self.path), self.options.format) == (self.nbytes, self.mtime_ns)
+
     def require_unchanged(self) -> None:
         """Refuse a file that is not the one whose header was read.
 
         Raises:
             DataError: its size or time is another, or it is missing.
         """
-        if _identity(Path(self.path)) != (self.nbytes, self.mtime_ns):
+        if not self.is_unchanged:
             raise self.changed()
 
     def changed(self) -> DataError:
@@ -108,7 +120,7 @@ def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileS
         DataError: the file is missing, damaged, cut off or of another format.
         MissingDependency: the format's library is not installed.
     """
-    identity = _identity(Path(path))
+    identity = _identity(Path(path), options.format)
     reader = open_reader(Path(path), options)
     header = reader.header
     if options.nulls == "gap":
@@ -118,7 +130,9 @@ def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileS
     return FileSource(os.path.abspath(path), options, *identity), header
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Path, format: str | None) -> tuple[int, int]:
+    """Size and time of writing; of several files, of all together, and the latest."""
     with plainly(path):
-        status = os.stat(path)
-    return status.st_size, status.st_mtime_ns
+        os.stat(path)
+        states = [os.stat(one) for one in files_of(path, format)]
+    return sum(one.st_size for one in states), max((one.st_mtime_ns for one in states), default=0)

@@ -11,7 +11,7 @@ from bridgeflow.errors import nearest, quoted
 from bridgeflow.io.files import data_error, shown
 from bridgeflow.io.recording_file import ReadOptions, RecordingReader, reading_errors
 
-__all__ = ["RecordingFormat", "format_of", "open_reader", "recording_formats"]
+__all__ = ["RecordingFormat", "files_of", "format_of", "open_reader", "recording_formats"]
 
 
 class RecordingFormat(NamedTuple):
@@ -79,6 +79,16 @@ def format_of(path: str | os.PathLike[str], name: str | None = None) -> Recordin
     raise data_error(
         path, f"the suffix {suffix!r} means no format", f"name it with `format`; suffixes known: {suffixes}"
     )
+
+
+def files_of(path: Path, name: str | None) -> list[Path]:
+    """The files that hold a recording: the one that was named, and those of WFDB and Zarr beside or beneath it."""
+    if path.is_dir():
+        return [Path(folder, file) for folder, _, files in os.walk(path) for file in files]
+    if format_of(path, name).name == "wfdb":
+        module = import_module("bridgeflow.io.formats.wfdb_record")
+        return list(module.files_of(path))
+    return [path]
 
 
 def open_reader(path: Path, options: ReadOptions) -> RecordingReader:

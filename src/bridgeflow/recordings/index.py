@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.errors import DataError, KeyNotFound, nearest, quoted
+from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import shown
 from bridgeflow.io.recording_file import MissingSamples, read_options
 from bridgeflow.recordings.column import Units
@@ -47,6 +48,8 @@ class Recordings(Sequence[Recording]):
         units: what is read: `"raw"` numbers of the files, or `"physical"` values.
         threads: how many files are opened at a time; `None` for twice as many as there are processors, at most 16.
         progress: `True` for a bar on a terminal, or a function of how many files are done and how many there are.
+        cache: a folder where headers are kept for the next program, or a `DiskCache`; those of files whose size and
+            time are as they were are not read again.
 
     Raises:
         DataError: no file is there, one is damaged, `group` is not in a path, or two recordings would have one id.
@@ -76,6 +79,7 @@ class Recordings(Sequence[Recording]):
         units: Units = "raw",
         threads: int | None = None,
         progress: ShowProgress = False,
+        cache: str | os.PathLike[str] | DiskCache | None = None,
     ) -> None:
         inputs = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
         recordings = tuple(one for one in inputs if isinstance(one, Recording))
@@ -86,7 +90,9 @@ class Recordings(Sequence[Recording]):
             options = read_options(format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls)
             files = found_files(named, format)
             labels = [_groups(group, path) for path in files.values()]
-            recordings = opened(files, labels, options, threads=threads, progress=progress)
+            asked = [os.path.abspath(one) for one in named]
+            disk = DiskCache.of(cache)
+            recordings = opened(files, labels, options, threads=threads, progress=progress, cache=disk, asked=asked)
         recordings = tuple(_with(one, columns, missing, units) for one in recordings)
         self._recordings = _distinct(recordings)
 
@@ -108,6 +114,7 @@ class Recordings(Sequence[Recording]):
         units: Units = "raw",
         threads: int | None = None,
         progress: ShowProgress = False,
+        cache: str | os.PathLike[str] | DiskCache | None = None,
     ) -> Recordings:
         """The recordings that a table names, one per row; its other columns become their labels.
 
@@ -137,7 +144,9 @@ class Recordings(Sequence[Recording]):
         files = _distinct_ids(zip(ids, (folder / name for name in names), strict=True))
         labels = [{key: value for key, value in record.items() if key not in (path, id)} for record in records]
         options = read_options(format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls)
-        recordings = opened(files, labels, options, threads=threads, progress=progress)
+        asked = ["table", path, os.path.abspath(folder)]
+        disk = DiskCache.of(cache)
+        recordings = opened(files, labels, options, threads=threads, progress=progress, cache=disk, asked=asked)
         return cls([_with(one, columns, missing, units) for one in recordings]) if recordings else cls._of(())
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -14,29 +15,24 @@ from typing import Any
 import pyarrow as pa
 
 from bridgeflow.errors import DataError, quoted
+from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import data_error
 from bridgeflow.io.opening import open_source
 from bridgeflow.io.recording_file import Channel, ReadOptions, Segment, Track
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Recording
 
-__all__ = ["load_index", "save_index"]
+__all__ = ["cached_recordings", "keep_recordings", "load_index", "save_index"]
 
 _VERSION = 1
+_KIND = "index"
 _COLUMNS = ["version", "id", "recording"]
 
 
 def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording]) -> None:
     """Write an Arrow file with one row per recording; see `Recordings.save`."""
-    texts = [json.dumps(_facts(recording), ensure_ascii=False) for recording in recordings]
-    table = pa.table(
-        {
-            "version": pa.array([_VERSION] * len(texts), pa.int32()),
-            "id": pa.array([recording.id for recording in recordings], pa.string()),
-            "recording": pa.array(texts, pa.string()),
-        }
-    )
-    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.part")
+    table = _table(recordings)
+    temporary = Path(f"{os.fspath(path)}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with pa.OSFile(os.fspath(temporary), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
             writer.write_table(table)
@@ -48,7 +44,52 @@ def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording]) ->
 def load_index(path: str | os.PathLike[str]) -> list[Recording]:
     """The recordings of a saved index, whose files are as they were; see `Recordings.load`."""
     with open_source(path, format="arrow", columns=_COLUMNS) as source:
-        rows = pa.table(source.read())
+        recordings = _recordings(pa.table(source.read()), path)
+    for recording in recordings:
+        if isinstance(recording.source, FileSource):
+            recording.source.require_unchanged()
+    return recordings
+
+
+def cached_recordings(cache: DiskCache, identity: Mapping[str, Any]) -> dict[str, Recording]:
+    """The recordings that another program has kept, by path; whether their files are the same is for the caller."""
+    contents = cache.get(_KIND, {"index": _VERSION, **identity})
+    if contents is None:
+        return {}
+    try:
+        with pa.ipc.open_file(pa.BufferReader(contents)) as reader:
+            recordings = _recordings(reader.read_all(), cache.folder)
+    except (DataError, pa.ArrowInvalid, KeyError):
+        return {}
+    return {one.source.path: one for one in recordings if isinstance(one.source, FileSource)}
+
+
+def keep_recordings(cache: DiskCache, identity: Mapping[str, Any], recordings: Sequence[Recording]) -> None:
+    """Keep recordings for other programs."""
+    table, sink = _table(recordings), pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    cache.put(_KIND, {"index": _VERSION, **identity}, sink.getvalue().to_pybytes())
+
+
+def _table(recordings: Sequence[Recording]) -> pa.Table:
+    """One row per recording."""
+    texts = [json.dumps(_facts(recording), ensure_ascii=False) for recording in recordings]
+    return pa.table(
+        {
+            "version": pa.array([_VERSION] * len(texts), pa.int32()),
+            "id": pa.array([recording.id for recording in recordings], pa.string()),
+            "recording": pa.array(texts, pa.string()),
+        }
+    )
+
+
+def _recordings(rows: pa.Table, path: str | os.PathLike[str]) -> list[Recording]:
+    """The recordings of a table.
+
+    Raises:
+        DataError: it is of another version, or a row holds no recording.
+    """
     recordings = []
     for version, id, text in zip(*(rows.column(name).to_pylist() for name in _COLUMNS), strict=True):
         if version != _VERSION:
@@ -58,9 +99,6 @@ def load_index(path: str | os.PathLike[str]) -> list[Recording]:
         except (KeyError, TypeError, ValueError, ZeroDivisionError, OverflowError, RecursionError) as error:
             raise data_error(path, f"row {quoted(id)} holds no recording ({error})", "build it again") from error
         recordings.append(recording)
-    for recording in recordings:
-        if isinstance(recording.source, FileSource):
-            recording.source.require_unchanged()
     return recordings
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,15 +15,17 @@ import pyarrow as pa
 
 from bridgeflow._threads import usable_cores
 from bridgeflow.errors import DataError, nearest
+from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import data_error, shown
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.listing import recordings as listed_files
 from bridgeflow.io.opening import open_source
 from bridgeflow.io.recording_file import ReadOptions
 from bridgeflow.policy import parse_integer
-from bridgeflow.recordings.files import open_file
+from bridgeflow.recordings.files import FileSource, open_file
 from bridgeflow.recordings.formats import format_of, recording_formats
 from bridgeflow.recordings.recording import Recording
+from bridgeflow.recordings.saved import cached_recordings, keep_recordings
 
 __all__ = ["ShowProgress", "found_files", "opened", "read_table"]
 
@@ -78,8 +81,14 @@ def opened(
     *,
     threads: int | None,
     progress: ShowProgress,
+    cache: DiskCache | None = None,
+    asked: Sequence[str] = (),
 ) -> tuple[Recording, ...]:
     """The recordings of files, whose headers several threads read.
+
+    Args:
+        cache: where headers are kept between programs; those of files that are as they were are not read again.
+        asked: the words that tell this index from others in the cache.
 
     Raises:
         DataError: a file is missing or damaged; the first in their order.
@@ -87,7 +96,13 @@ def opened(
     count = min(_MOST_THREADS, 2 * usable_cores()) if threads is None else threads
     parse_integer(count, field="threads", least=1)
 
+    identity = {"asked": list(asked), "options": repr(options)}
+    kept = {} if cache is None else cached_recordings(cache, identity)
+
     def recording(id: str, path: Path, own: Mapping[str, Any]) -> Recording:
+        cached = kept.get(os.path.abspath(path))
+        if cached is not None and isinstance(cached.source, FileSource) and cached.source.is_unchanged:
+            return replace(cached, id=id, labels=dict(own))
         source, header = open_file(path, options)
         return Recording.of_source(id, source, header, labels=own)
 
@@ -101,6 +116,8 @@ def opened(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    if cache is not None and {one.source for one in kept.values()} != {one.source for one in recordings}:
+        keep_recordings(cache, identity, recordings)
     return tuple(recordings)
 
 
@@ -129,6 +146,8 @@ def read_table(table: Any, root: str | os.PathLike[str] | None) -> tuple[pa.Tabl
         DataError: the file is none, or has no rows of columns.
     """
     folder = Path() if root is None else Path(root)
+    if isinstance(table, Mapping):
+        table = {name: pa.array(one) if isinstance(one, (list, tuple)) else one for name, one in table.items()}
     if not isinstance(table, (str, os.PathLike)):
         with open_source(table, nulls="keep") as source:
             return pa.table(source.read()), folder

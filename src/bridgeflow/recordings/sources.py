@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -28,6 +29,9 @@ class SampleSource(Protocol):
 
     def events(self) -> pa.Table:
         """The events, as a table of the schema `EVENTS`."""
+
+    def identity(self, channels: Sequence[int]) -> Mapping[str, Any]:
+        """Plain values that tell these samples from others."""
 
 
 class _Place(NamedTuple):
@@ -57,6 +61,15 @@ class MemorySource:
     def events(self) -> pa.Table:
         """The events, as they came."""
         return self.table
+
+    def identity(self, channels: Sequence[int]) -> Mapping[str, Any]:
+        """A digest of the samples."""
+        digest = hashlib.sha256()
+        for array, row in (self.places[number] for number in channels if number >= 0):
+            values = np.ascontiguousarray(self.arrays[array][row])
+            digest.update(repr((values.dtype.str, len(values))).encode())
+            digest.update(values.view(np.uint8).data)
+        return {"sha256": digest.hexdigest()}
 
 
 def memory_source(

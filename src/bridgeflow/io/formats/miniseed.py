@@ -21,6 +21,15 @@ __all__ = ["open_recording"]
 _LOCK = Lock()
 
 
+def _begin_in_child() -> None:
+    global _LOCK
+    _LOCK = Lock()  # the parent's may be held by a thread that this child does not have
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
+
+
 class MiniseedReader(RecordingReader):
     """Reads the traces of a file; it is decoded whole when samples are first read."""
 

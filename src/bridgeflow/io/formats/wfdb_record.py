@@ -33,7 +33,7 @@ from bridgeflow.io.recording_file import (
     exact_rate,
 )
 
-__all__ = ["NOTE", "NO_UNIT", "annotation_symbols", "open_recording"]
+__all__ = ["NOTE", "NO_UNIT", "annotation_symbols", "files_of", "open_recording"]
 
 _MISSING = {"80": 7, "508": 7, "310": 9, "311": 9, "212": 11, "16": 15, "61": 15, "160": 15, "516": 15, "524": 23}
 _MISSING |= {"24": 23, "32": 31}
@@ -63,6 +63,15 @@ _ANNOTATORS = ("atr", "ari", "qrs", "st", "apn")
 """Suffixes of annotation files, the first of which that is there is read."""
 
 _QUIET = Lock()
+
+
+def _begin_in_child() -> None:
+    global _QUIET
+    _QUIET = Lock()  # the parent's may be held by a thread that this child does not have
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_in_child)
 
 
 class WfdbReader(RecordingReader):
@@ -234,6 +243,24 @@ class WfdbReader(RecordingReader):
                 words = (text,) if symbol == NOTE and text else (symbol, text)
                 rows.append((sample / fs, None, " ".join(word for word in words if word)))
         return events_table(rows)
+
+
+def files_of(path: Path) -> list[Path]:
+    """A header, and the files of samples that it and the headers of its segments name; those that exist."""
+    lines = [line.split() for line in path.read_text("latin-1").splitlines() if line.strip() and line[0] != "#"]
+    names = dict.fromkeys(words[0] for words in lines[1:])
+    beside = [path.parent / name for name in names if Path(name).name == name and "\0" not in name]
+    if lines and "/" in lines[0][0]:  # of several segments, each of which has a header
+        parts = [part for part in (one.with_name(f"{one.name}.hea") for one in beside) if part.is_file()]
+        return [path, *(file for part in parts if part != path for file in _files_of_segment(part))]
+    return [path, *(one for one in beside if one.is_file())]
+
+
+def _files_of_segment(path: Path) -> list[Path]:
+    """Those of one segment, which has none itself."""
+    lines = [line.split() for line in path.read_text("latin-1").splitlines() if line.strip() and line[0] != "#"]
+    beside = [path.parent / words[0] for words in lines[1:] if Path(words[0]).name == words[0]]
+    return [path, *dict.fromkeys(one for one in beside if one.is_file())]
 
 
 def open_recording(path: Path, options: ReadOptions) -> WfdbReader:
