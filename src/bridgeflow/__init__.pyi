@@ -40,6 +40,7 @@ from .randomness import seeded as seeded
 from .recordings import Recording as Recording
 from .recordings import Recordings as Recordings
 from .recordings import Regrid as Regrid
+from .recordings import SplitPart as SplitPart
 from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import AddNoise as AddNoise
@@ -178,6 +179,7 @@ __all__ = [
     "SomeOf",
     "Spectrogram",
     "Speed",
+    "SplitPart",
     "Standardize",
     "Stft",
     "Streams",

@@ -6,6 +6,8 @@ import pickle
 from fractions import Fraction
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
 import pytest
 import torch
 
@@ -24,7 +26,7 @@ from bridgeflow import (
     Window,
     WindowLabels,
 )
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import ConfigError, DataError, KeyNotFound
 
 BAND = SignalFilter(design="butter", cutoff=20.0, order=3, fs=100.0, mode="zero_phase")
 
@@ -233,3 +235,133 @@ def test_rejection_counts_and_leaves_out():
         dataset.reject()
     with pytest.raises(ValueError, match="elsewhere in each epoch"):
         SignalDataset([one], RandomWindow(length=10)).reject(flat=0)
+
+
+def of_subjects(count=12, subjects=4, samples=500):
+    labels = [{"subject": f"S{n % subjects}", "site": n % 2} for n in range(count)]
+    return Recordings([recording(samples, f"r{n}", labels=one) for n, one in enumerate(labels)])
+
+
+def samples_of(dataset):
+    """Every sample that windows of a dataset hold, as it was recorded."""
+    batch = dataset.batch(range(len(dataset)))
+    pairs = zip(batch["recording"], batch["start"].tolist(), strict=True)
+    return {(name, sample) for name, start in pairs for sample in range(start, start + batch["signal"].shape[-1])}
+
+
+def test_folds_of_windows_are_those_of_recordings(tmp_path):
+    recordings = of_subjects()
+    dataset = SignalDataset(recordings, Compose([BAND, Window(length=100, hop=50)]))
+    table = tmp_path / "folds.csv"
+    pa.csv.write_csv(recordings.fold_table(3, by="subject", seed=4), table)
+    for k in (3, table):
+        pairs = dataset.folds(k, by="subject", seed=4)
+        for (train, test), (own, other) in zip(pairs, recordings.folds(3, by="subject", seed=4), strict=True):
+            assert set(train.batch(range(len(train)))["recording"]) == set(own.ids)
+            assert set(test.batch(range(len(test)))["recording"]) == set(other.ids)
+            assert len(train) + len(test) == len(dataset)
+    left = dataset.leave_one_group_out("subject")
+    assert [set(test.batch(range(len(test)))["subject"]) for _, test in left] == [{f"S{n}"} for n in range(4)]
+    assert left[1][0].part.name == "training part of fold 2 of 4"
+
+
+def test_folds_in_time_share_no_sample():
+    dataset = SignalDataset(of_subjects(2, 2, 1000), Compose([Window(length=100, hop=30)]))
+    pairs = dataset.folds(4, by="time")
+    for train, test in pairs:
+        assert not samples_of(train) & samples_of(test)
+        assert len(train) + len(test) > 0.8 * len(dataset)
+    assert sum(len(test) for _, test in pairs) < len(dataset)
+    with pytest.raises(ValueError, match="give a number"):
+        dataset.folds(HalfAndHalf(), by="time")
+
+
+class HalfAndHalf:
+    """As scikit-learn's splitters: even positions, and odd ones."""
+
+    def split(self, X, y=None, groups=None):
+        self.asked = (list(X), y, groups)
+        positions = np.arange(len(X))
+        yield positions[::2], positions[1::2]
+
+
+def test_splitters_over_windows():
+    dataset = SignalDataset(
+        Recordings([recording(1000, f"r{n}", events=[(0, 5, "W"), (5, 5, "N1")], labels={"n": n}) for n in range(3)]),
+        Compose([Window(length=100), EventLabels(classes=("W", "N1"), name="stage")]),
+    )
+    splitter = HalfAndHalf()
+    ((train, test),) = dataset.folds(splitter, stratify="stage")
+    assert (len(train), len(test)) == (15, 15)
+    assert not samples_of(train) & samples_of(test)
+    assert splitter.asked == (list(range(30)), [0, 0, 0, 0, 0, 1, 1, 1, 1, 1] * 3, None)
+    with pytest.raises(DataError, match="values of 'n' in training and test both: 0, 1, 2"):
+        dataset.folds(splitter, by="n")
+    assert splitter.asked[2] == [0] * 10 + [1] * 10 + [2] * 10
+    with pytest.raises(KeyNotFound, match="no label 'stages'; did you mean 'stage'"):
+        dataset.folds(splitter, stratify="stages")
+    overlapping = SignalDataset(dataset.source.recordings, Window(length=100, hop=90))
+    with pytest.raises(DataError, match=r"training windows share samples.*of 'r0'; pass purge=True"):
+        overlapping.folds(splitter)
+    few = SignalDataset(dataset.source.recordings, Window(length=100, hop=60))
+
+    class Ends:
+        def split(self, X, y=None, groups=None):
+            yield np.arange(0, 30), np.arange(30, len(X))
+
+    ((train, test),) = few.folds(Ends(), purge=True)
+    assert not samples_of(train) & samples_of(test)
+    assert len(train) == 29
+
+
+def test_a_state_of_another_part_is_refused():
+    dataset = SignalDataset(of_subjects(), Window(length=100))
+    train, test = dataset.split((0.5, 0.5), by="subject")
+    state = Loader(train, 4).state_dict()
+    Loader(train, 4).load_state_dict(state)
+    with pytest.raises(DataError, match=r"part=.part 1 of 2 of split.*\(here .part 2 of 2 of split.*by='subject'"):
+        Loader(test, 4).load_state_dict(state)
+    with pytest.raises(DataError, match=r"part=.part 1 of 2.*\(here None\)"):
+        Loader(dataset, 4).load_state_dict(state)
+    own, _ = of_subjects().split((0.5, 0.5))
+    assert SignalDataset(own, Window(length=100)).part == own.part
+    assert "part 1 of 2" in repr(train)
+    assert dataset.part is SignalDataset({"x": noise(2, 3)}).part is None
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda one: SignalDataset(one, Window(length=5000)), "3,000 samples of signal .* a window 5,000; shorten"),
+        (lambda one: SignalDataset(one, Window(length="31 s")), "3,000 samples of signal .* a window 3,100; shorten"),
+        (lambda one: SignalDataset(one, RandomWindow(length=5000)), "a window 5,000; shorten RandomWindow"),
+        (lambda one: SignalDataset(one.filter([False]), Window(length=5)), "there are no recordings"),
+        (lambda one: SignalDataset(one, Window(length=100)).reject(amplitude=0), r"rejected \(amplitude 30\)"),
+        (
+            lambda one: SignalDataset(one, Window(length=2000)).split((0.5, 0.5), by="time")[1],
+            "none of 1 is in part 2 of 2 of split",
+        ),
+        (
+            lambda one: SignalDataset(one, EventWindow(event="spikes", start=0, stop=1)),
+            "none of the events spikes .* events: spike",
+        ),
+    ],
+    ids=["short", "short in seconds", "short at random", "filtered out", "rejected", "split", "events"],
+)
+def test_why_there_is_no_window(make, message):
+    dataset = make(Recordings([recording(events=[(1.0, 0.5, "spike")])]))
+    assert len(dataset) == 0
+    with pytest.raises(IndexError, match=f"recordings has no windows: .*{message}"):
+        dataset[0]
+    with pytest.raises(IndexError, match=f"recordings has no windows: .*{message}"):
+        dataset.batch([0])
+
+
+def test_what_was_left_out_is_shown():
+    dataset = SignalDataset(Recordings([recording(), recording(50, "short")]), Window(length=100))
+    assert repr(dataset).startswith("SignalDataset(<30 windows of 2 recordings, 1 of which have none>, transform=")
+    kept = dataset.reject(amplitude=3.0)
+    assert f"rejected={{'amplitude': {30 - len(kept)}}}" in repr(kept)
+    assert kept.rejected == {"amplitude": 30 - len(kept)}
+    with pytest.raises(IndexError, match="recordings has 30 windows, there is no row 30"):
+        dataset[30]

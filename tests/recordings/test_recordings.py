@@ -8,6 +8,8 @@ from threading import get_ident
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from bridgeflow import DataError, KeyNotFound, Recording, Recordings
@@ -212,3 +214,61 @@ def test_splitters_of_others():
     with pytest.raises(DataError, match="values of 'subject' in training and test both: S0, S1, S2, S3, S4"):
         many(20, 5).folds(splitter, by="subject")
     assert splitter.groups[:2] == ["S0", "S1"]
+
+
+def test_folds_of_a_table_and_the_table_of_folds(tmp_path):
+    recordings = many(20, 5)
+    table = recordings.fold_table(4, by="subject", seed=3)
+    pairs = recordings.folds(4, by="subject", seed=3)
+    assert table.column_names == ["id", "fold"]
+    paths = [tmp_path / "folds.csv", tmp_path / "folds.tsv", tmp_path / "folds.parquet"]
+    pa.csv.write_csv(table, paths[0])
+    pa.csv.write_csv(table, paths[1], pa.csv.WriteOptions(delimiter="\t"))
+    pa.parquet.write_table(table, paths[2])
+    for source in (*paths, str(paths[0]), table, table.to_pydict()):
+        assert recordings.folds(source, by="subject") == pairs
+    few = recordings.filter(lambda one: one.labels["subject"] != "S0")
+    assert sum(len(test) for _, test in few.folds(paths[0])) == 16
+    with pytest.raises(DataError, match="values of 'subject' in training and test both: S0"):
+        recordings.folds({"id": recordings.ids, "fold": [n % 4 for n in range(20)]}, by="subject")
+    with pytest.raises(DataError, match="no row for r19"):
+        recordings.folds(table.slice(0, 19))
+    with pytest.raises(DataError, match="'r0' is in the folds 0 and 1"):
+        recordings.folds({"id": ["r0", "r0"], "fold": [0, 1]})
+    with pytest.raises(DataError, match="'r0' has no fold"):
+        recordings.folds({"id": ["r0"], "fold": pa.array([None], pa.int64())})
+    with pytest.raises(DataError, match="1 folds for these recordings"):
+        recordings.folds({"id": recordings.ids, "fold": ["a"] * 20})
+    with pytest.raises(DataError, match="no column 'fold'; did you mean 'folds'"):
+        recordings.folds({"id": recordings.ids, "folds": ["a"] * 20})
+    with pytest.raises(DataError, match="in no test part: r0, r1"):
+        recordings.fold_table(Splitter())
+
+
+def test_parts_know_what_they_are_parts_of():
+    recordings = many()
+    train, test = recordings.split((0.8, 0.2), by="subject", seed=1)
+    assert recordings.part is None
+    assert (train.part.name, test.part.name) == ("part 1 of 2", "part 2 of 2")
+    assert train.part.split == "split((0.8, 0.2), by='subject', seed=1)"
+    assert train.part.parent == test.part.parent == recordings.digest() != train.digest()
+    assert str(test.part) == f"part 2 of 2 of split((0.8, 0.2), by='subject', seed=1) of {recordings.digest()[:8]}"
+    kept = (train.pick("a"), train[:3], train[[0, 1]], train.filter([True] * len(train)), train.with_units("physical"))
+    assert {one.part for one in (*kept, train.rename({"a": "b2"}), train.with_labels({"x": [0] * 16}))} == {train.part}
+    assert (train + test).part is None
+    folds = recordings.folds(4)
+    assert [pair[1].part.name for pair in folds] == [f"test part of fold {n} of 4" for n in (1, 2, 3, 4)]
+    assert recordings.leave_one_group_out("subject")[2][0].part.name == "training part of fold 3 of 5"
+
+
+def test_recordings_of_one_file_are_never_apart(folder):
+    recordings = Recordings(f"{folder}/**/*.edf")
+    renamed = Recordings([Recording.open(folder / f"S{n % 3}" / f"night{n}.edf", id=f"again {n}") for n in range(6)])
+    both = recordings + renamed
+    for part in both.split((0.5, 0.5), seed=2):
+        paths = Counter(one.source.path for one in part)
+        assert set(paths.values()) == {2}
+    apart = both.with_labels({"half": ["first"] * 6 + ["second"] * 6})
+    for split in (lambda: apart.split((0.5, 0.5), by="half"), lambda: apart.leave_one_group_out("half")):
+        with pytest.raises(DataError, match="recordings of one file in several parts"):
+            split()

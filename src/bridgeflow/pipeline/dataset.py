@@ -30,10 +30,11 @@ from bridgeflow.pipeline.epoch import SharedEpoch
 from bridgeflow.pipeline.foreign import BatchKey
 from bridgeflow.pipeline.lazy import RecordingWindows, is_recordings
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
-from bridgeflow.pipeline.window_parts import reject_windows, split_windows
+from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, reject_windows, split_windows
 from bridgeflow.pipeline.window_stages import stages_of, window_stages
 from bridgeflow.policy import Nulls, parse_word, words
 from bridgeflow.randomness import Generators, parse_seed
+from bridgeflow.recordings.splits import SplitPart, call_text, fold_names, part_names
 
 __all__ = ["ArrayKind", "SignalDataset"]
 
@@ -244,7 +245,68 @@ class SignalDataset:
             ValueError: fractions that do not sum to 1; rows that are not windows of recordings.
         """
         windows = self._windows("split")
-        return tuple(map(self._choose, split_windows(windows, fractions, by=by, stratify=stratify, seed=seed)))
+        members = split_windows(windows, fractions, by=by, stratify=stratify, seed=seed)
+        split = call_text("split", tuple(fractions), by=by, stratify=stratify, seed=seed)
+        names, parent = part_names(len(members)), self.digest()
+        return tuple(
+            self._choose(rows, SplitPart(name, split, parent)) for name, rows in zip(names, members, strict=True)
+        )
+
+    def folds(
+        self,
+        k: Any,
+        *,
+        by: str | None = None,
+        stratify: str | None = None,
+        seed: int = 0,
+        purge: bool = False,
+    ) -> list[tuple[SignalDataset, SignalDataset]]:
+        """Pairs of training and test windows of recordings.
+
+        Args:
+            k: how many folds, of recordings or of groups of them; a table with columns `id` (of recordings) and `fold`,
+                or the path of one (CSV, TSV, Parquet, Arrow); or a splitter of scikit-learn, which is given the numbers
+                of the windows, what `stratify` names of each, and what `by` names.
+            by: a label whose values stay together; `None` for recordings; `"time"` for `k` stretches of each recording
+                as test parts, where training windows that share samples with the test part are left out.
+            stratify: a label of which each part gets its share; for a splitter also the name of an `EventLabels`.
+            seed: of the assignment.
+            purge: leave out the training windows that share samples with test windows, where a splitter has put windows
+                of one recording on both sides; otherwise that is an error.
+
+        Raises:
+            DataError: a group, a file or a sample would be on both sides; fewer groups than folds; recordings without
+                the label.
+            ValueError: rows that are not windows of recordings, or are drawn at random.
+
+        >>> from bridgeflow import Recordings, Window
+        >>> many = Recordings.from_arrays([np.zeros((1, 90))] * 4, fs=1, labels={"subject": list("aabb")})
+        >>> train, test = SignalDataset(many, Window(length=30)).folds(2, by="subject")[0]
+        >>> len(train), len(test), test.part.name
+        (6, 6, 'test part of fold 1 of 2')
+        """
+        members = fold_windows(self._windows("folds"), k, by=by, stratify=stratify, seed=seed, purge=purge)
+        return self._pairs(members, call_text("folds", k, by=by, stratify=stratify, seed=seed, purge=purge or None))
+
+    def leave_one_group_out(self, by: str) -> list[tuple[SignalDataset, SignalDataset]]:
+        """Pairs of training and test windows: each value of a label of recordings is the test part once, in order.
+
+        Errors as for `folds`.
+        """
+        members = leave_out_windows(self._windows("leave_one_group_out"), by)
+        return self._pairs(members, call_text("leave_one_group_out", by))
+
+    def _pairs(self, members: Sequence[tuple[Any, Any]], split: str) -> list[tuple[SignalDataset, SignalDataset]]:
+        parent = self.digest()
+        return [
+            (self._choose(train, SplitPart(one, split, parent)), self._choose(test, SplitPart(other, split, parent)))
+            for (one, other), (train, test) in zip(fold_names(len(members)), members, strict=True)
+        ]
+
+    @property
+    def part(self) -> SplitPart | None:
+        """Which part of a split the windows of recordings are; `None` for none."""
+        return self.source.part if isinstance(self.source, RecordingWindows) else None
 
     def reject(
         self,
@@ -280,9 +342,9 @@ class SignalDataset:
             return self.source
         raise ValueError(f"{what} is for windows of recordings, and this dataset is of rows of {self.source.name}")
 
-    def _choose(self, rows: Any) -> SignalDataset:
+    def _choose(self, rows: Any, part: SplitPart | None = None) -> SignalDataset:
         chosen = copy(self)
-        chosen.source = self._windows("choose").choose(rows)
+        chosen.source = self._windows("choose").choose(rows, part)
         return chosen
 
     def digest(self) -> str:
@@ -294,7 +356,9 @@ class SignalDataset:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 
     def __repr__(self) -> str:
-        return f"SignalDataset({self.source!r}, transform={self.transform!r})"
+        rejected = f", rejected={self.rejected}" if self.rejected else ""
+        part = f", part={str(self.part)!r}" if self.part else ""
+        return f"SignalDataset({self.source!r}{part}{rejected}, transform={self.transform!r})"
 
     def __getstate__(self) -> dict[str, Any]:
         derived = ("_fetcher", "_segmented", "_replaced")
@@ -310,8 +374,20 @@ class SignalDataset:
         except (AttributeError, TypeError):
             raise TypeError(f"a row is named by a whole number, got {index!r}") from None
         if not -len(self) <= number < len(self):
-            raise IndexError(f"{self.source.name} has {len(self)} rows, there is no row {number}")
+            raise self._no_row(number)
         return number % len(self)
+
+    def _no_row(self, number: int) -> IndexError:
+        """That there is no such row, and why where there is none at all."""
+        if len(self) or not isinstance(self.source, RecordingWindows):
+            what = "windows" if isinstance(self.source, RecordingWindows) else "rows"
+            return IndexError(f"{self.source.name} has {len(self)} {what}, there is no row {number}")
+        counts = {rule: count for rule, count in self.rejected.items() if count}
+        reason = self.source.why_none()
+        if counts:
+            rules = ", ".join(f"{rule} {count:,}" for rule, count in counts.items())
+            reason = f"all of them were rejected ({rules}); raise these limits"
+        return IndexError(f"recordings has no windows: {reason}")
 
     def _rows(self, indices: Iterable[int]) -> Any:
         rows = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
@@ -322,7 +398,7 @@ class SignalDataset:
         lowest, highest = int(rows.min()), int(rows.max())
         if lowest < -len(self) or highest >= len(self):
             wrong = highest if highest >= len(self) else lowest
-            raise IndexError(f"{self.source.name} has {len(self)} rows, there is no row {wrong}")
+            raise self._no_row(wrong)
         rows = rows.astype(np.int64, copy=False)
         return rows if lowest >= 0 else rows % len(self)
 

@@ -11,15 +11,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
 from bridgeflow.bridge import kind_of, to_numpy, to_tensor
-from bridgeflow.errors import BridgeflowError, ConfigError, DataError, StageId, at_place
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError, StageId, at_place, listed
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.pipeline.batches import SampleSet, Values
 from bridgeflow.pipeline.chains import Chains, ChainSettings, WholeRecordings, build, in_recording
+from bridgeflow.pipeline.column_plans import ColumnPlan, compile_columns
 from bridgeflow.pipeline.columns import ArrayKind
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.stretches import Recorded, RecordedColumn, Stretches
@@ -36,11 +37,10 @@ from bridgeflow.pipeline.window_places import (
     places_in,
 )
 from bridgeflow.policy import parse_integer, parse_word
+from bridgeflow.recordings.splits import SplitPart
 from bridgeflow.signal.framing import Framing, labels_of_frames
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.base import LeafTransform
 from bridgeflow.transforms.facts import RecordingFacts
-from bridgeflow.transforms.plan import select_specs
 from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, RecordingCut
 from bridgeflow.transforms.window import WindowLabels
 from bridgeflow.tree import place
@@ -80,14 +80,9 @@ def is_recordings(source: object) -> TypeGuard[RecordingsLike]:
     if not isinstance(source, Sequence) and not (hasattr(source, "table") and hasattr(source, "__getitem__")):
         return False
     recordings: Any = source
-    return len(recordings) > 0 and hasattr(recordings[0], "columns") and hasattr(recordings[0], "id")
-
-
-class ColumnPlan(NamedTuple):
-    """What happens to a column: its continuous stages, and the stage that cuts it."""
-
-    stages: tuple[tuple[StageId | None, LeafTransform], ...]
-    cut: Any
+    if not len(recordings):
+        return hasattr(source, "table") and hasattr(source, "ids")
+    return hasattr(recordings[0], "columns") and hasattr(recordings[0], "id")
 
 
 class RecordingWindows:
@@ -101,6 +96,8 @@ class RecordingWindows:
 
     Attributes:
         stages: how many stages of the pipeline are done here, those up to the windows.
+        label_stages: those among them that give labels.
+        part: which part of a split these windows are; `None` for none.
         specs: what the columns of rows are, of windows [rows, channels, length].
     """
 
@@ -139,7 +136,7 @@ class RecordingWindows:
         self.stages = cuts[0]
         while self.stages < len(self._row) and isinstance(self._row[self.stages][1], (*Cut, EventLabels)):
             self.stages += 1
-        self._labelling = [one for _, one in self._row[: self.stages] if isinstance(one, EventLabels)]
+        self.label_stages = [one for _, one in self._row[: self.stages] if isinstance(one, EventLabels)]
         self._plans: dict[tuple[str, ...], dict[str, ColumnPlan]] = {}
         self._places: list[dict[str, WindowPlaces]] = [
             self._places_of(recordings[number]) for number in range(len(recordings))
@@ -147,20 +144,53 @@ class RecordingWindows:
         counts = [len(next(iter(places.values()))) for places in self._places]
         self._first_rows = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
         self._chosen: Any = None
+        self.part: SplitPart | None = getattr(recordings, "part", None)
 
     @property
     def rows(self) -> int:
         """How many windows there are."""
         return int(self._first_rows[-1]) if self._chosen is None else len(self._chosen)
 
-    def choose(self, rows: Any) -> RecordingWindows:
-        """Some of the windows, by their rows here; what was computed is shared."""
+    def choose(self, rows: Any, part: SplitPart | None = None) -> RecordingWindows:
+        """Some of the windows, by their rows here; what was computed is shared.
+
+        Args:
+            part: which part of a split they are; `None` for the same as all.
+        """
         chosen = copy(self)
+        chosen.part = part or self.part
         chosen._chosen = np.asarray(rows, np.int64) if self._chosen is None else self._chosen[rows]
         return chosen
 
     def __repr__(self) -> str:
-        return f"<{self.rows:,} windows of {len(self.recordings):,} recordings>"
+        without = sum(not len(next(iter(places.values()))) for places in self._places)
+        counted = f", {without:,} of which have none" if without else ""
+        return f"<{self.rows:,} windows of {len(self.recordings):,} recordings{counted}>"
+
+    def why_none(self) -> str:
+        """Why there is no window, and what to do."""
+        if not len(self.recordings):
+            return "there are no recordings, all were filtered out or none was given; filter less"
+        if self._first_rows[-1]:
+            return f"none of {int(self._first_rows[-1]):,} is in {self.part or 'this selection'}; split otherwise"
+        name, plan = next(iter(self._plan(self.recordings[0]).items()))
+        if isinstance(plan.cut, EventWindow):
+            numbers = range(min(len(self.recordings), 100))
+            texts = dict.fromkeys(text for number in numbers for text in self.events(number).texts)
+            events = f"events: {listed(texts)}" if texts else "there are no events"
+            return f"none of the events {listed(plan.cut.event)} has its window between two gaps; {events}"
+        parts = [one for n in range(len(self.recordings)) for one in self._segments_of(n, name)]
+        longest = max(parts, key=lambda one: one.samples / one.fs, default=Segment(0, 1.0, 0.0))
+        needed = _samples(plan.cut, longest.fs)
+        return (
+            f"the longest stretch without a gap has {longest.samples:,} samples of {name} before the windows, and a "
+            f"window {needed or 1:,}; shorten {type(plan.cut).__name__}"
+        )
+
+    def _segments_of(self, number: int, name: str) -> list[Segment]:
+        recording = self.recordings[number]
+        plans = self._plan(recording)
+        return self._segments(recording, name, plans[name]) if name in plans else []
 
     def __getstate__(self) -> dict[str, Any]:
         derived = ("_chains", "_settings", "_numeric", "_kept_events", "specs")
@@ -214,37 +244,8 @@ class RecordingWindows:
                 name: ArraySpec(kind="numpy", dtype=np.dtype(column.dtype).name, shape=(*column.shape, None))
                 for name, column in recording.columns.items()
             }
-            self._plans[names] = self._compiled(specs)
+            self._plans[names] = compile_columns(self._row[: self.stages], specs)
         return self._plans[names]
-
-    def _compiled(self, specs: dict[str, ArraySpec]) -> dict[str, ColumnPlan]:
-        stages: dict[str, list[tuple[StageId | None, LeafTransform]]] = {name: [] for name in specs}
-        cuts: dict[str, LeafTransform] = {}
-        places = {place([name]): name for name in specs}
-        for label, stage in self._row[: self.stages]:
-            if isinstance(stage, EventLabels):
-                continue
-            if not isinstance(stage, LeafTransform):
-                raise ConfigError(
-                    f"{label}: stands before the windows, and only transforms of arrays can be computed stretch by "
-                    "stretch; put it after Window"
-                )
-            if stage.random:
-                raise ConfigError(
-                    f"{label}: stands before the windows and draws random numbers, which belong to windows; put it "
-                    "after Window"
-                )
-            recipe, _ = select_specs(specs, stage, label)
-            for name in (places[each] for each in recipe.places):
-                if name in cuts:
-                    raise ConfigError(f"{label}: {name} is cut into windows by a stage before it already")
-                if isinstance(stage, Cut):
-                    cuts[name] = stage
-                else:
-                    stages[name].append((label, stage))
-        if uncut := [name for name in specs if name not in cuts]:
-            raise ConfigError(f"no stage cuts {', '.join(uncut)} into windows; add to the keys of Window, or leave out")
-        return {name: ColumnPlan(tuple(stages[name]), cuts[name]) for name in specs}
 
     # --- what a dataset asks for ---
 
@@ -355,9 +356,14 @@ class RecordingWindows:
         if event is not None:
             sample["event"] = event
         sample |= self._labels(recording)
-        for stage in self._labelling:
+        for stage in self.label_stages:
             sample[stage.name] = np.asarray(label_of(stage, self.events(number), since, until, fs))
         return sample
+
+    def label(self, stage: EventLabels, number: int, places: Mapping[str, Place]) -> int:
+        """The label of a window from the events of its recording."""
+        _, since, until, fs = self.times(number, places)
+        return label_of(stage, self.events(number), since, until, fs)
 
     def times(self, number: int, places: Mapping[str, Place]) -> tuple[int, float, float, float]:
         """The first sample of a window as it was recorded, its begin and end in seconds, and its rate.

@@ -251,7 +251,9 @@ class Loader:
         self._course.set(*parse_state(state, self._identity(), len(self)))
 
     def _identity(self) -> dict[str, Any]:
-        return {"dataset": self.dataset.digest(), **self.order.settings()}
+        part = self.dataset.part if isinstance(self.dataset, SignalDataset) else None
+        named = None if part is None else str(part)
+        return {"part": named, "dataset": self.dataset.digest(), **self.order.settings()}
 
     # --- profile ---
 

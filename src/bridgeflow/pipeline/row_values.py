@@ -200,7 +200,7 @@ def _of_windows(windows: RecordingWindows, name: str, what: str) -> Any:
     numbers = np.searchsorted(windows._first_rows, rows, side="right") - 1
     if name == "recording":
         return _objects([recordings[number].id for number in range(len(recordings))])[numbers]
-    stage = next((one for one in windows._labelling if one.name == name), None)
+    stage = next((one for one in windows.label_stages if one.name == name), None)
     if stage is not None or name == "event":
         _require_fixed(windows, f"{what}: {name}")
         return _numbers([_at_window(windows, stage, row) for row in rows.tolist()])
@@ -210,7 +210,7 @@ def _of_windows(windows: RecordingWindows, name: str, what: str) -> Any:
     if name in _label_columns(windows):
         _require_fixed(windows, f"{what}: {name}")
         return _numbers([to_numpy(_one(windows, row, name)) for row in rows.tolist()])
-    known = {"recording", *_label_columns(windows), *(one.name for one in windows._labelling)}
+    known = {"recording", *_label_columns(windows), *(one.name for one in windows.label_stages)}
     raise _no_column(what, name, sorted(known.union(*labels)))
 
 

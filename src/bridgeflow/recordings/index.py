@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeAlias, overload
@@ -12,7 +13,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.errors import DataError, KeyNotFound, nearest, quoted
+from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import shown
 from bridgeflow.io.recording_file import MissingSamples, read_options
@@ -20,7 +21,17 @@ from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
 from bridgeflow.recordings.scan import ShowProgress, found_files, opened, read_table
-from bridgeflow.recordings.splits import Splitter, folds, leave_one_group_out, parts
+from bridgeflow.recordings.splits import (
+    SplitPart,
+    Splitter,
+    as_fold_table,
+    call_text,
+    fold_names,
+    folds,
+    leave_one_group_out,
+    part_names,
+    parts,
+)
 
 __all__ = ["Recordings"]
 
@@ -51,6 +62,9 @@ class Recordings(Sequence[Recording]):
         cache: a folder where headers are kept for the next program, or a `DiskCache`; those of files whose size and
             time are as they were are not read again.
 
+    Attributes:
+        part: which part of a split this is, a `SplitPart`; `None` for none.
+
     Raises:
         DataError: no file is there, one is damaged, `group` is not in a path, or two recordings would have one id.
 
@@ -63,6 +77,8 @@ class Recordings(Sequence[Recording]):
         >>> recordings.table.select(["id", "rate", "length", "subject"]).to_pylist()[1]
         {'id': 'b', 'rate': 100.0, 'length': 50, 'subject': 2}
     """
+
+    part: SplitPart | None = None
 
     def __init__(
         self,
@@ -187,10 +203,15 @@ class Recordings(Sequence[Recording]):
         save_index(path, self._recordings)
 
     @classmethod
-    def _of(cls, recordings: Sequence[Recording]) -> Recordings:
+    def _of(cls, recordings: Sequence[Recording], part: SplitPart | None = None) -> Recordings:
         self = cls.__new__(cls)
         self._recordings = _distinct(tuple(recordings))
+        self.part = part
         return self
+
+    def _each(self, function: Callable[[Recording], Recording]) -> Recordings:
+        """Every recording changed, of the same part."""
+        return self._of([function(one) for one in self._recordings], self.part)
 
     def __len__(self) -> int:
         return len(self._recordings)
@@ -207,9 +228,9 @@ class Recordings(Sequence[Recording]):
                     return recording
             raise KeyNotFound(f"no recording {quoted(index)}; {nearest(index, self.ids)}")
         if isinstance(index, slice):
-            return self._of(self._recordings[index])
+            return self._of(self._recordings[index], self.part)
         if hasattr(index, "__iter__"):
-            return self._of([self._recordings[int(number)] for number in index])
+            return self._of([self._recordings[int(number)] for number in index], self.part)
         return self._recordings[index]
 
     def __iter__(self) -> Iterator[Recording]:
@@ -238,6 +259,20 @@ class Recordings(Sequence[Recording]):
     def ids(self) -> list[str]:
         """The ids, in order."""
         return [recording.id for recording in self._recordings]
+
+    @property
+    def sources(self) -> list[Hashable]:
+        """What tells recordings with the same samples: the path of each, or the source in memory."""
+        sources: list[Any] = [one.source for one in self._recordings]
+        return [getattr(one, "path", one) for one in sources]
+
+    def digest(self) -> str:
+        """What tells these recordings from others, wherever their files are: ids, and lengths between gaps."""
+        digest = hashlib.sha256()
+        for one in self._recordings:
+            tracks = [track.segments for track in one.tracks]
+            digest.update(repr((one.id, [[(start, stop) for start, stop, _ in each] for each in tracks])).encode())
+        return digest.hexdigest()[:32]
 
     def labels(self, name: str) -> list[Any]:
         """The values of one label, `None` for recordings without it.
@@ -291,23 +326,23 @@ class Recordings(Sequence[Recording]):
             mask = [bool(value.as_py() if isinstance(value, pa.Scalar) else value) for value in keep]
         if len(mask) != len(self):
             raise ValueError(f"the mask has {len(mask)} values for {len(self)} recordings")
-        return self._of([one for one, kept in zip(self._recordings, mask, strict=True) if kept])
+        return self._of([one for one, kept in zip(self._recordings, mask, strict=True) if kept], self.part)
 
     def pick(self, channels: Names, *, missing: Missing = "error") -> Recordings:
         """All recordings with these channels in this order; see `Recording.pick`."""
-        return self._of([one.pick(channels, missing=missing) for one in self._recordings])
+        return self._each(lambda one: one.pick(channels, missing=missing))
 
     def with_columns(self, columns: Columns, *, missing: Missing = "error") -> Recordings:
         """All recordings with columns of your own; see `Recording.with_columns`."""
-        return self._of([one.with_columns(columns, missing=missing) for one in self._recordings])
+        return self._each(lambda one: one.with_columns(columns, missing=missing))
 
     def rename(self, names: Mapping[str, str]) -> Recordings:
         """All recordings with other names for some channels; see `Recording.rename`."""
-        return self._of([one.rename(names) for one in self._recordings])
+        return self._each(lambda one: one.rename(names))
 
     def with_units(self, units: Units) -> Recordings:
         """All recordings with columns that read `"raw"` numbers or `"physical"` values."""
-        return self._of([one.with_units(units) for one in self._recordings])
+        return self._each(lambda one: one.with_units(units))
 
     def with_labels(self, labels: Mapping[str, Sequence[Any]]) -> Recordings:
         """All recordings with labels in addition: name to values, one per recording.
@@ -323,7 +358,8 @@ class Recordings(Sequence[Recording]):
             [
                 one.with_labels({name: column[number] for name, column in values.items()})
                 for number, one in enumerate(self._recordings)
-            ]
+            ],
+            self.part,
         )
 
     def split(
@@ -353,26 +389,72 @@ class Recordings(Sequence[Recording]):
             >>> len(train), len(test), set(train.labels("subject")) & set(test.labels("subject"))
             (8, 2, set())
         """
-        return tuple(self[part] for part in parts(self, fractions, by=by, stratify=stratify, seed=seed))
+        members = parts(self, fractions, by=by, stratify=stratify, seed=seed)
+        split, parent = call_text("split", tuple(fractions), by=by, stratify=stratify, seed=seed), self.digest()
+        names = part_names(len(members))
+        return tuple(
+            self._of(self[part]._recordings, SplitPart(name, split, parent))
+            for name, part in zip(names, members, strict=True)
+        )
 
     def folds(
-        self, k: int | Splitter, *, by: str | None = None, stratify: str | None = None, seed: int = 0
+        self,
+        k: int | Splitter | Mapping[str, Any] | pa.Table | str | os.PathLike[str],
+        *,
+        by: str | None = None,
+        stratify: str | None = None,
+        seed: int = 0,
     ) -> list[tuple[Recordings, Recordings]]:
         """Pairs of training and test recordings, each recording being in one of the `k` test parts.
 
         Args:
-            k: how many; or a splitter of scikit-learn, asked for `split(ids, labels of stratify, labels of by)`.
+            k: how many; a splitter of scikit-learn, asked for `split(ids, labels of stratify, labels of by)`; or a
+                table with columns `id` and `fold`, or the path of one (CSV, TSV, Parquet, Arrow): each value of `fold`
+                is the test part once.
 
-        Other arguments and errors as for `split`; a splitter that puts one group on both sides is a `DataError`.
+        Other arguments and errors as for `split`; a splitter or a table that puts one group or file on both sides is a
+        `DataError`.
         """
-        return [(self[train], self[test]) for train, test in folds(self, k, by=by, stratify=stratify, seed=seed)]
+        table = as_fold_table(k)
+        members = folds(self, k if table is None else table, by=by, stratify=stratify, seed=seed)
+        return self._pairs(members, call_text("folds", k, by=by, stratify=stratify, seed=seed))
+
+    def fold_table(
+        self, k: int | Splitter, *, by: str | None = None, stratify: str | None = None, seed: int = 0
+    ) -> pa.Table:
+        """The test folds of `folds` as a table with columns `id` and `fold`, to be written to a file and read again.
+
+        Raises:
+            DataError: as for `folds`; a recording that is in no test part, or in several.
+        """
+        fold_of: dict[int, int] = {}
+        for number, (_, test) in enumerate(folds(self, k, by=by, stratify=stratify, seed=seed)):
+            for position in np.asarray(test).tolist():
+                if fold_of.setdefault(position, number) != number:
+                    raise DataError(
+                        f"recording {quoted(self.ids[position])} is in several test parts; no table has that"
+                    )
+        if lacking := [id for number, id in enumerate(self.ids) if number not in fold_of]:
+            raise DataError(f"recordings in no test part: {listed(lacking)}; use a splitter that tests each once")
+        return pa.table({"id": self.ids, "fold": [fold_of[number] for number in range(len(self))]})
+
+    def _pairs(self, members: Sequence[tuple[Any, Any]], split: str) -> list[tuple[Recordings, Recordings]]:
+        """Training and test recordings that know which they are."""
+        parent = self.digest()
+        return [
+            tuple(  # type: ignore[misc]
+                self._of(self[part]._recordings, SplitPart(name, split, parent))
+                for name, part in zip(names, pair, strict=True)
+            )
+            for names, pair in zip(fold_names(len(members)), members, strict=True)
+        ]
 
     def leave_one_group_out(self, by: str) -> list[tuple[Recordings, Recordings]]:
         """Pairs of training and test recordings: each value of the label is the test part once, in sorted order.
 
         Errors as for `split`.
         """
-        return [(self[train], self[test]) for train, test in leave_one_group_out(self, by)]
+        return self._pairs(leave_one_group_out(self, by), call_text("leave_one_group_out", by))
 
 
 def _groups(pattern: str | None, path: Path) -> dict[str, str]:
