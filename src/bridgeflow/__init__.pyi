@@ -53,6 +53,7 @@ from .transforms import ChannelShuffle as ChannelShuffle
 from .transforms import ChannelSymmetry as ChannelSymmetry
 from .transforms import Clip as Clip
 from .transforms import Clone as Clone
+from .transforms import CutMix as CutMix
 from .transforms import Decimate as Decimate
 from .transforms import Detach as Detach
 from .transforms import Detrend as Detrend
@@ -70,6 +71,7 @@ from .transforms import Magnitude as Magnitude
 from .transforms import MainsInterference as MainsInterference
 from .transforms import MedianFilter as MedianFilter
 from .transforms import MixChannels as MixChannels
+from .transforms import Mixup as Mixup
 from .transforms import OneOf as OneOf
 from .transforms import PeakRate as PeakRate
 from .transforms import PickChannels as PickChannels
@@ -128,6 +130,7 @@ __all__ = [
     "Compose",
     "ConfigError",
     "CopyRefused",
+    "CutMix",
     "DataError",
     "Decimate",
     "Detach",
@@ -152,6 +155,7 @@ __all__ = [
     "MedianFilter",
     "MixChannels",
     "Mixture",
+    "Mixup",
     "NoRoute",
     "OneOf",
     "PeakRate",

@@ -46,7 +46,7 @@ def parse_seed(value: object, *, field: str = "seed") -> int:
 def philox(
     seed: int, epoch: int, *, row: int | None = None, batch: int | None = None, branch: int = 0
 ) -> np.random.Philox:
-    """The bits that belong to a row or a batch in an epoch, or, without either, to a branch of the order of rows.
+    """The bits that belong to a row or a batch in an epoch, or, without either, to the order of rows; each in branches.
 
     >>> int(philox(1, 0, row=5).random_raw()) == int(philox(1, 0, row=5).random_raw())
     True
@@ -71,10 +71,12 @@ class Generators(Sequence[np.random.Generator]):
         asked: whether a transform has asked for them.
     """
 
-    def __init__(self, seed: int, epoch: int, rows: Sequence[int], *, batched: bool) -> None:
+    def __init__(self, seed: int, epoch: int, rows: Sequence[int], *, batched: bool, branch: int = 0) -> None:
         self.batched = batched
         self._seed = seed
         self._epoch = epoch
+        self._branch = branch
+        self._branches = branch
         self.rows = rows
         self.asked = False
         self._made: list[np.random.Generator | None] = [None] * len(rows)
@@ -96,7 +98,9 @@ class Generators(Sequence[np.random.Generator]):
                 batch, places = self._origin
                 made = batch[places[number]]
             else:
-                made = np.random.Generator(philox(self._seed, self._epoch, row=int(self.rows[number])))
+                made = np.random.Generator(
+                    philox(self._seed, self._epoch, row=int(self.rows[number]), branch=self._branch)
+                )
             self._made[number] = made
         return made
 
@@ -120,6 +124,13 @@ class Generators(Sequence[np.random.Generator]):
         if torch is None or not isinstance(x, torch.Tensor):
             return drawn
         return torch.from_numpy(drawn).to(x.device)
+
+    def branch(self) -> Generators:
+        """Generators of the same rows with numbers of their own, which do not depend on what has been drawn; the first
+        call gives branch 1, the next one branch 2.
+        """
+        self._branches += 1
+        return Generators(self._seed, self._epoch, self.rows, batched=self.batched, branch=self._branches)
 
     def afresh(self) -> Generators:
         """The same generators, as if nothing had been drawn."""

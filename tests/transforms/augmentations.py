@@ -13,10 +13,12 @@ from bridgeflow import (
     ChannelShuffle,
     ChannelSymmetry,
     Clip,
+    CutMix,
     DropSamples,
     FrequencyMask,
     Gain,
     MainsInterference,
+    Mixup,
     OneOf,
     Polarity,
     Quantize,
@@ -83,3 +85,9 @@ AUGMENTATIONS: dict[str, list[Transform]] = {
     "TimeShift": [TimeShift(max_shift=9), TimeShift(max_shift=9, mode="zero"), TimeShift(max_shift=90, mode="reflect")],
     "TimeWarp": [TimeWarp(), TimeWarp(max_speed=3.0, knots=2, p=0.5)],
 }
+
+MIXES: dict[str, list[Transform]] = {
+    "CutMix": [CutMix(labels=()), CutMix(labels=(), alpha=0.3, axis=-2, p=0.5)],
+    "Mixup": [Mixup(labels=()), Mixup(labels=(), alpha=0.2, p=0.5)],
+}
+"""Those that mix samples with others of a dataset."""

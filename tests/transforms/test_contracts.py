@@ -48,7 +48,7 @@ from bridgeflow.transforms import (
     WindowLabels,
     registry,
 )
-from tests.transforms.augmentations import AUGMENTATIONS
+from tests.transforms.augmentations import AUGMENTATIONS, MIXES
 
 BUTTER = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4}
 EXAMPLES: dict[str, list[Transform]] = {
@@ -112,7 +112,7 @@ EXAMPLES: dict[str, list[Transform]] = {
 
 
 def test_every_transform_is_here_or_an_augmentation():
-    assert {*EXAMPLES, *AUGMENTATIONS} == set(registry.names())
+    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES} == set(registry.names())
     assert not any(one.random for examples in EXAMPLES.values() for one in examples)
 
 

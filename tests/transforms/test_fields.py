@@ -17,7 +17,7 @@ from bridgeflow import Compose
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal import Butter, Cheby1, Firwin, Notch
 from bridgeflow.transforms import Cast, Scale, SignalFilter, ToTensor, Transform, Welch, Window, registry
-from tests.transforms.augmentations import AUGMENTATIONS
+from tests.transforms.augmentations import AUGMENTATIONS, MIXES
 from tests.transforms.test_contracts import EXAMPLES
 
 
@@ -56,7 +56,7 @@ def dressed(value: Any) -> Iterator[Any]:
 
 TRANSFORMS = [
     one
-    for examples in (EXAMPLES, AUGMENTATIONS)
+    for examples in (EXAMPLES, AUGMENTATIONS, MIXES)
     for name in sorted(examples)
     for one in examples[name]
     if not isinstance(one, Compose)

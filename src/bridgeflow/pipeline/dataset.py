@@ -29,6 +29,7 @@ from bridgeflow.pipeline.compose import AnyStage
 from bridgeflow.pipeline.epoch import SharedEpoch
 from bridgeflow.pipeline.foreign import BatchKey
 from bridgeflow.pipeline.lazy import RecordingWindows, is_recordings
+from bridgeflow.pipeline.partners import Mix, with_partners
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
 from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, reject_windows, split_windows
 from bridgeflow.pipeline.window_stages import stages_of, window_stages
@@ -449,9 +450,11 @@ class SignalDataset:
             first: the number that row 0 has among the rows that random numbers belong to.
         """
         key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
-        return self._segmented.run_own(
-            PartialBatch(self._fetch(rows, key), Generators(*key, rows + first if first else rows, batched=True), apart)
-        )
+        mixes: list[Mix] = []
+        if self._segmented.mixing:
+            rows, mixes = with_partners(self._segmented.mixing, rows, key, len(self), first=first)
+        generators = Generators(*key, rows + first if first else rows, batched=True)
+        return self._segmented.run_own(PartialBatch(self._fetch(rows, key), generators, apart, mixes))
 
     def _finish(self, batch: PartialBatch, key: BatchKey | None = None) -> SampleSet:
         """Take them through the rest.

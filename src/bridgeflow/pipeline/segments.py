@@ -6,7 +6,7 @@ callables do, and rows of unequal length, and axes that a sample lacks. Nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property, partial
 from itertools import groupby
@@ -16,11 +16,13 @@ from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.pipeline.batches import SampleSet, Values, is_flat
 from bridgeflow.pipeline.compose import as_function
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
+from bridgeflow.pipeline.partners import Mix, mixed
 from bridgeflow.pipeline.window_stages import Labelled
 from bridgeflow.randomness import Generators, current
+from bridgeflow.transforms.augment.mixing import Mixing
 from bridgeflow.transforms.base import is_leafwise
 from bridgeflow.transforms.plan import describe_leaves, is_spec
-from bridgeflow.transforms.runner import Runner, Stage, is_array
+from bridgeflow.transforms.runner import Runner, Stage, is_array, locate
 from bridgeflow.tree import compile_recipe, leaves_of, place
 
 __all__ = ["PartialBatch", "SegmentedTransform"]
@@ -37,13 +39,16 @@ class PartialBatch:
         segment: number of the segment that comes next.
         generators: theirs.
         apart: whether they will be taken apart one by one.
+        mixes: what the stages to come that mix samples do; partners are among the samples until then.
+        begun: number of the segment that `fetched` is given to.
     """
 
-    def __init__(self, fetched: SampleSet, generators: Generators, apart: bool) -> None:
+    def __init__(self, fetched: SampleSet, generators: Generators, apart: bool, mixes: Sequence[Mix] = ()) -> None:
         self.fetched = self.current = fetched
-        self.segment = 0
+        self.segment = self.begun = 0
         self.generators = generators
         self.apart = apart
+        self.mixes = list(mixes)
 
 
 class SegmentedTransform:
@@ -54,10 +59,19 @@ class SegmentedTransform:
         source: the name of the source, for errors.
     """
 
-    def __init__(self, stages: Iterable[Labelled], source: str) -> None:
+    def __init__(self, stages: Sequence[Labelled], source: str) -> None:
         self._source = source
-        runs = groupby(stages, key=lambda labelled: (_takes_batches(labelled[1]), is_foreign(labelled[1])))
-        self.segments = tuple(Segment(tuple(run), as_one, foreign) for (as_one, foreign), run in runs)
+        kinds = [(number if isinstance(stage, Mixing) else -1, _takes_batches(stage), is_foreign(stage))
+                 for number, (_, stage) in enumerate(stages)]  # fmt: skip
+        runs = groupby(zip(kinds, stages, strict=True), key=lambda pair: pair[0])
+        self.segments = tuple(
+            Segment(tuple(labelled for _, labelled in run), as_one, foreign) for (_, as_one, foreign), run in runs
+        )
+
+    @cached_property
+    def mixing(self) -> tuple[Mixing, ...]:
+        """The stages that mix samples with those of other rows, which are fetched with them."""
+        return tuple(segment.mixing for segment in self.segments if segment.mixing is not None)
 
     @cached_property
     def foreign(self) -> bool:
@@ -114,6 +128,8 @@ class SegmentedTransform:
         """The samples after one segment more."""
         number, samples, generators = batch.segment, batch.current, batch.generators
         segment = self.segments[number]
+        if segment.mixing is not None:
+            return self._mixed(batch, segment.mixing, segment.stages[0][0])
         whole = batch.apart or number < len(self.segments) - 1
         if not (segment.takes_batches and samples.stack() and segment.fits(samples.data, whole=whole)):
             return self._one_by_one(segment, samples, generators)
@@ -122,9 +138,22 @@ class SegmentedTransform:
                 return SampleSet(segment.function(samples.data), samples.count)
         except Exception:
             rows, again = batch.fetched, generators.afresh()
-            for one in self.segments[: number + 1]:  # tells which row it is, where one alone is to blame
+            for one in self.segments[batch.begun : number + 1]:  # tells which row it is, where one alone is to blame
                 rows = self._one_by_one(one, rows, again)
             raise
+
+    def _mixed(self, batch: PartialBatch, stage: Mixing, label: StageId | None) -> SampleSet:
+        """The samples mixed with their partners, which stay behind."""
+        mix = batch.mixes.pop(0)
+        try:
+            samples = mixed(stage, batch.current, mix)
+        except Exception as error:
+            locate(error, "$", label)
+            raise
+        batch.generators = batch.generators.some(range(mix.kept))
+        batch.generators.asked = True
+        batch.fetched, batch.begun = samples, batch.segment + 1
+        return samples
 
     def _one_by_one(self, segment: Segment, samples: SampleSet, generators: Generators) -> SampleSet:
         """Sample by sample through a segment."""
@@ -150,13 +179,16 @@ class Segment:
         takes_batches: whether the function may be given a batch, if it `fits`.
         foreign: whether the stages are callables of others, which may draw from the global generators.
         reads_only: whether no stage writes to what it is given.
+        mixing: the one stage, where it mixes samples with those of other rows.
     """
 
     def __init__(self, stages: tuple[tuple[StageId | None, Any], ...], takes_batches: bool, foreign: bool) -> None:
         self.stages = stages
         self.takes_batches = takes_batches
         self.foreign = foreign
-        self.reads_only = takes_batches and all(stage.reads_only for _, stage in stages)
+        only = stages[0][1]
+        self.mixing = only if isinstance(only, Mixing) else None
+        self.reads_only = self.mixing is not None or (takes_batches and all(stage.reads_only for _, stage in stages))
         self.function: Callable[[Any], Any] = (
             Runner([Stage(label, one) for label, one in stages])
             if takes_batches

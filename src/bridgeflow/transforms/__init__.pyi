@@ -14,6 +14,8 @@ from .augment.masks import BandStop as BandStop
 from .augment.masks import DropSamples as DropSamples
 from .augment.masks import FrequencyMask as FrequencyMask
 from .augment.masks import TimeMask as TimeMask
+from .augment.mixing import CutMix as CutMix
+from .augment.mixing import Mixup as Mixup
 from .augment.noise import AddNoise as AddNoise
 from .augment.noise import BaselineWander as BaselineWander
 from .augment.noise import MainsInterference as MainsInterference
@@ -73,6 +75,7 @@ __all__ = [
     "ChannelSymmetry",
     "Clip",
     "Clone",
+    "CutMix",
     "Decimate",
     "Detach",
     "Detrend",
@@ -90,6 +93,7 @@ __all__ = [
     "MainsInterference",
     "MedianFilter",
     "MixChannels",
+    "Mixup",
     "OneOf",
     "PeakRate",
     "PickChannels",

@@ -13,6 +13,8 @@ from .masks import BandStop as BandStop
 from .masks import DropSamples as DropSamples
 from .masks import FrequencyMask as FrequencyMask
 from .masks import TimeMask as TimeMask
+from .mixing import CutMix as CutMix
+from .mixing import Mixup as Mixup
 from .noise import AddNoise as AddNoise
 from .noise import BaselineWander as BaselineWander
 from .noise import MainsInterference as MainsInterference
@@ -34,10 +36,12 @@ __all__ = [
     "ChannelShuffle",
     "ChannelSymmetry",
     "Clip",
+    "CutMix",
     "DropSamples",
     "FrequencyMask",
     "Gain",
     "MainsInterference",
+    "Mixup",
     "OneOf",
     "Polarity",
     "Quantize",
