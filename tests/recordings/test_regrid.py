@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
+from datetime import datetime, timedelta, timezone
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from scipy.interpolate import interp1d
 
-from bridgeflow import DataError, Regrid
+from bridgeflow import DataError, Recording, Recordings, Regrid
 
 
 def jittered(count: int = 500, seed: int = 0) -> np.ndarray:
@@ -89,3 +93,86 @@ def test_times_that_are_none(times, words):
 def test_options_that_are_none(options):
     with pytest.raises(ValueError, match="must be"):
         Regrid(**options)
+
+
+def rows_of_times(rng, count=20_000):
+    """Rising integers in microseconds with jitter, and some long pauses."""
+    steps = rng.integers(5_000, 15_000, count)
+    steps[[1, 70, 5000, 5001, 12_000]] = 3_000_000
+    return np.cumsum(steps) + 1_700_000_000_000_000
+
+
+KINDS = {
+    "timestamp[us]": (lambda t: pa.array(t, pa.timestamp("us")), None),
+    "timestamp[ns, UTC]": (lambda t: pa.array(t * 1000, pa.timestamp("ns", "UTC")), None),
+    "timestamp[us, +05:30]": (lambda t: pa.array(t, pa.timestamp("us", "+05:30")), None),
+    "timestamp[ms]": (lambda t: pa.array(t // 1000, pa.timestamp("ms")), None),
+    "int64": (lambda t: pa.array(t), "us"),
+    "uint64": (lambda t: pa.array(t.astype(np.uint64)), "us"),
+    "float64": (lambda t: pa.array((t - t[0]) / 1e6), None),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("method", ["linear", "previous", "nearest"])
+def test_a_column_of_times_has_the_bits_of_the_whole(tmp_path, kind, method):
+    rng = np.random.default_rng(3)
+    make, unit = KINDS[kind]
+    times, x = make(rows_of_times(rng)), rng.integers(-99, 99, (2, 20_000)).astype(np.int16)
+    pq.write_table(pa.table({"x": x[0], "time": times, "y": x[1]}), tmp_path / "imu.parquet", row_group_size=3000)
+    regrid = Regrid(to_hz=64, method=method, max_gap=1.0, unit=unit)
+    expected = regrid.recording(times, x, channels=["x", "y"])
+    recording = Recording.open(tmp_path / "imu.parquet", time="time", regrid=regrid)
+    assert [one.name for one in recording.channels] == ["x", "y"]
+    column, whole = recording.columns["signal"], expected.columns["signal"]
+    assert (column.segments, column.onsets, column.fs) == (whole.segments, whole.onsets, 64.0)
+    values = whole.read(0, whole.length)
+    assert np.array_equal(column.read(0, column.length), values)
+    for start, stop in np.sort(rng.integers(0, column.length + 1, (100, 2)), axis=1).tolist():
+        assert np.array_equal(column.read(start, stop), values[:, start:stop])
+    start = datetime(1970, 1, 1) + timedelta(microseconds=int(rows_of_times(np.random.default_rng(3))[0]))
+    if kind.startswith("timestamp"):
+        zone = timezone.utc if "," in kind else None
+        whole_ms = start.microsecond // 1000 * 1000
+        assert recording.start == start.replace(
+            tzinfo=zone, microsecond=whole_ms if "ms" in kind else start.microsecond
+        )
+    else:
+        assert recording.start is None
+
+
+def test_times_in_an_index_in_csv_and_in_other_processes(tmp_path):
+    lines = ["t,x", *(f"{n / 10 + (n >= 50) * 7},{n}" for n in range(100))]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    regrid = Regrid(to_hz=20, max_gap=1)
+    recordings = Recordings([tmp_path / "a.csv"], time="t", regrid=regrid)
+    column = recordings[0].columns["signal"]
+    assert column.segments == ((0, 99), (99, 198))
+    assert np.allclose(column.read(0, 99)[0], np.arange(99) / 2)
+    recordings.save(tmp_path / "index.arrow")
+    again = Recordings.load(tmp_path / "index.arrow")
+    assert again == recordings
+    assert np.array_equal(again[0].columns["signal"].read(90, 110), column.read(90, 110))
+    again = pickle.loads(pickle.dumps(column))
+    assert np.array_equal(again.read(90, 110), column.read(90, 110))
+
+
+def test_columns_of_times_that_cannot_be(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"t": [0.0, 1.0, 1.0], "n": [1, 2, 3], "x": [1.0, 2.0, 3.0], "s": ["a", "b", "c"]}), path)
+    regrid = Regrid(to_hz=2)
+    for column, expected in [
+        ("t", r"a\.parquet: column 't': Regrid: time 2 does not come after"),
+        ("n", r"column 'n': Regrid: times are integers; say what they count"),
+        ("u", r"has no column of times 'u'"),
+        ("s", "a.parquet"),
+    ]:
+        with pytest.raises(DataError, match=expected):
+            Recording.open(path, time=column, regrid=regrid)
+    with pytest.raises(ValueError, match="give both"):
+        Recording.open(path, time="t")
+    with pytest.raises(ValueError, match="give both"):
+        Recording.open(path, regrid=regrid)
+    (tmp_path / "a.edf").write_bytes(b"0")
+    with pytest.raises(ValueError, match="time: is for files of rows"):
+        Recording.open(tmp_path / "a.edf", time="t", regrid=regrid)

@@ -35,6 +35,24 @@ TimeAxis = Annotated[int, typer.Option(help="The axis of time in arrays of HDF5 
 Nulls = Annotated[
     str, typer.Option(help="What samples that a file marks as missing become: error, nan, or gap between segments.")
 ]
+Time = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(metavar="COLUMN", help="The column of times in files of rows; needs --to-hz.", show_default=False),
+]
+ToHz = Annotated[
+    Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        metavar="HZ", help="Rate of the grid onto which samples at those times are brought.", show_default=False
+    ),
+]
+MaxGap = Annotated[
+    Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(metavar="SECONDS", help="Between samples that are further apart there is a gap.", show_default=False),
+]
+TimeUnit = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(metavar="UNIT", help="What times that are integers count: s, ms, us, ns.", show_default=False),
+]
 Channels = Annotated[
     Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
     typer.Option(
@@ -52,6 +70,10 @@ def info(
     inside: Inside = None,
     time_axis: TimeAxis = 0,
     nulls: Nulls = "error",
+    time: Time = None,
+    to_hz: ToHz = None,
+    max_gap: MaxGap = None,
+    time_unit: TimeUnit = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -60,18 +82,12 @@ def info(
     with reporting_errors(as_json, debug):
         from bridgeflow.recordings import Recording
 
+        options = _options(format, fs, inside, time_axis, nulls, time, to_hz, max_gap, time_unit)
         facts = []
         with show_counts(quiet=quiet or as_json) as show:
             for number, file in enumerate(files):
                 show(shown_path(file), number, len(files))
-                recording = Recording.open(
-                    file,
-                    format=format,
-                    fs=fs,
-                    inside=inside,
-                    time_axis=time_axis,
-                    nulls=nulls,  # type: ignore[arg-type]
-                )
+                recording = Recording.open(file, **options)
                 facts.append(_recording_facts(file, recording))
         say(as_json, {"recordings": facts}, [_recording_line(one) for one in facts])
 
@@ -103,6 +119,10 @@ def convert(
     inside: Inside = None,
     time_axis: TimeAxis = 0,
     nulls: Nulls = "error",
+    time: Time = None,
+    to_hz: ToHz = None,
+    max_gap: MaxGap = None,
+    time_unit: TimeUnit = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -113,19 +133,15 @@ def convert(
     """
     with reporting_errors(as_json, debug), terminable():
         from bridgeflow.recordings import Recordings
-        from bridgeflow.recordings.writing import write_recording
 
         if len(paths) < 2:
             raise ConfigError("convert: expected one or more files and where to write, got one path; add OUT")
         *inputs, out = paths
+        options = _options(format, fs, inside, time_axis, nulls, time, to_hz, max_gap, time_unit)
         with show_counts(quiet=quiet or as_json) as show:
             recordings = Recordings(
                 inputs,
-                format=format,
-                fs=fs,
-                inside=inside,
-                time_axis=time_axis,
-                nulls=nulls,  # type: ignore[arg-type]
+                **options,
                 units=units,  # type: ignore[arg-type]
                 progress=lambda done, total: show("headers", done, total),
             )
@@ -137,7 +153,7 @@ def convert(
             written = []
             for recording, target in zip(recordings, targets, strict=True):
                 add = _adder(show, recording.id, done, total)
-                result = write_recording(recording, target, lossy=lossy, overwrite=overwrite, on_samples=add)
+                result = recording.write(target, lossy=lossy, overwrite=overwrite, progress=add)
                 done += _values_of(recording)
                 written.append((recording, result))
         facts = [
@@ -169,6 +185,10 @@ def plot_recording(
     inside: Inside = None,
     time_axis: TimeAxis = 0,
     nulls: Nulls = "gap",
+    time: Time = None,
+    to_hz: ToHz = None,
+    max_gap: MaxGap = None,
+    time_unit: TimeUnit = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -181,14 +201,8 @@ def plot_recording(
 
         require_matplotlib("the picture of a recording")
         refuse_existing(png, overwrite=overwrite)
-        recording = Recording.open(
-            file,
-            format=format,
-            fs=fs,
-            inside=inside,
-            time_axis=time_axis,
-            nulls=nulls,  # type: ignore[arg-type]
-        )
+        options = _options(format, fs, inside, time_axis, nulls, time, to_hz, max_gap, time_unit)
+        recording = Recording.open(file, **options)
         if channels is not None:
             recording = recording.pick(_names(channels))
         span = None if seconds is None else _span(seconds)
@@ -224,6 +238,29 @@ def plot_recording(
             "picture": str(png),
         }
         say(as_json, facts, lines)
+
+
+def _options(
+    format: str | None,
+    fs: float | None,
+    inside: str | None,
+    time_axis: int,
+    nulls: str,
+    time: str | None,
+    to_hz: float | None,
+    max_gap: float | None,
+    time_unit: str | None,
+) -> dict[str, Any]:
+    """How files are opened."""
+    from bridgeflow.recordings import Regrid
+
+    if (time is None) != (to_hz is None):
+        raise ConfigError("--time names a column and --to-hz the rate of its grid; give both")
+    options: dict[str, Any] = {"format": format, "fs": fs, "inside": inside, "time_axis": time_axis, "nulls": nulls}
+    if to_hz is not None:
+        unit: Any = time_unit
+        options |= {"time": time, "regrid": Regrid(to_hz=to_hz, max_gap=max_gap, unit=unit)}
+    return options
 
 
 # --- what recordings hold ---

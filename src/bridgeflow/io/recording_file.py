@@ -14,7 +14,7 @@ from datetime import datetime
 from fractions import Fraction
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -26,11 +26,15 @@ from bridgeflow.policy import parse_integer, parse_word
 __all__ = [
     "EVENTS",
     "Channel",
+    "Grid",
+    "GridMethod",
+    "GridRule",
     "Header",
     "MissingSamples",
     "ReadOptions",
     "RecordingReader",
     "Segment",
+    "TimeUnit",
     "Track",
     "events_table",
     "exact_rate",
@@ -108,6 +112,38 @@ class Header:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+GridMethod: TypeAlias = Literal["linear", "previous", "nearest"]
+"""What a grid point gets: the line between its neighbours, the last value before it, or the nearest one."""
+
+TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
+"""What an integer of a time counts."""
+
+
+class Grid(NamedTuple):
+    """The regular grid onto which samples at irregular times are brought; see `recordings.Regrid`.
+
+    Attributes:
+        time: the column of times.
+        to_hz: rate of the grid in Hz.
+        method: what a grid point gets.
+        max_gap: seconds between two samples, beyond which there is a gap; `None` for no gap.
+        unit: what times that are integers count.
+    """
+
+    time: str
+    to_hz: Fraction
+    method: GridMethod = "linear"
+    max_gap: float | None = None
+    unit: TimeUnit | None = None
+
+
+class GridRule(Protocol):
+    """What brings samples onto a grid: `recordings.Regrid`."""
+
+    def grid(self, time: str) -> Grid:
+        """The grid of files whose times stand in a column."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
     """How files of recordings are read.
@@ -118,6 +154,7 @@ class ReadOptions:
         inside: path of the array inside an HDF5 or Zarr file.
         time_axis: the axis of time in arrays of two axes.
         nulls: what samples that the file marks as missing become.
+        grid: the grid onto which samples at the times of a column are brought.
     """
 
     format: str | None = None
@@ -125,15 +162,32 @@ class ReadOptions:
     inside: str | None = None
     time_axis: int = 0
     nulls: MissingSamples = "error"
+    grid: Grid | None = None
 
 
-def read_options(*, format: Any, fs: Any, inside: Any, time_axis: Any, nulls: Any) -> ReadOptions:
+def read_options(
+    *,
+    format: Any,
+    fs: Any,
+    inside: Any,
+    time_axis: Any,
+    nulls: Any,
+    time: str | None = None,
+    regrid: GridRule | None = None,
+) -> ReadOptions:
     """The options, checked.
+
+    Args:
+        time: the column of times.
+        regrid: what gives their grid.
 
     Raises:
         ValueError: a value that an option does not take.
     """
+    if (time is None) != (regrid is None):
+        raise ValueError(f"time names a column and regrid its grid; give both, got time={time!r}, regrid={regrid!r}")
     return ReadOptions(
+        grid=None if regrid is None or time is None else regrid.grid(time),
         format=format,
         fs=None if fs is None else exact_rate(fs),
         inside=inside,

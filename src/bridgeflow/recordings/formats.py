@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bridgeflow.errors import nearest, quoted
 from bridgeflow.io.files import data_error, shown
-from bridgeflow.io.recording_file import ReadOptions, RecordingReader, reading_errors
+from bridgeflow.io.recording_file import Grid, ReadOptions, RecordingReader, reading_errors
 
 __all__ = ["RecordingFormat", "files_of", "format_of", "open_reader", "recording_formats"]
 
@@ -105,7 +105,15 @@ def open_reader(path: Path, options: ReadOptions) -> RecordingReader:
     if form.name not in _CONTAINERS and (options.inside is not None or options.time_axis):
         field = "time_axis" if options.inside is None else "inside"
         raise ValueError(f"{field}: is for {' and '.join(_CONTAINERS)}, and {shown(path)} is {form.name}; leave it out")
+    if options.grid is not None and form.module != "rows":
+        raise ValueError(f"time: is for files of rows, and {shown(path)} is {form.name}; leave it out")
     module = import_module(f"bridgeflow.io.formats.{form.module}")
     with reading_errors(path, form.name):
         reader: RecordingReader = module.open_recording(path, options)
-    return reader
+        return reader if options.grid is None else _on_grid(path, reader, options.grid)
+
+
+def _on_grid(path: Path, reader: Any, grid: Grid) -> RecordingReader:
+    from bridgeflow.recordings.timed import TimedReader
+
+    return TimedReader(path, reader, grid)

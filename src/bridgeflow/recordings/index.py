@@ -16,7 +16,7 @@ import pyarrow as pa
 from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import shown
-from bridgeflow.io.recording_file import MissingSamples, read_options
+from bridgeflow.io.recording_file import GridRule, MissingSamples, read_options
 from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
@@ -54,6 +54,8 @@ class Recordings(Sequence[Recording]):
         time_axis: the axis of time in arrays of two axes.
         nulls: what samples that a file marks as missing become: `"error"`, `"nan"`, or `"gap"` between segments, for
             which the samples are read once now.
+        time: the column of times in files of rows (Parquet, Arrow, CSV, npz) whose samples lie on no grid.
+        regrid: the grid of those samples; the times are read once now.
         columns: columns of your own, see `with_columns`.
         missing: what happens where a recording lacks a channel of `columns`, see `pick`.
         units: what is read: `"raw"` numbers of the files, or `"physical"` values.
@@ -90,6 +92,8 @@ class Recordings(Sequence[Recording]):
         inside: str | None = None,
         time_axis: int = 0,
         nulls: MissingSamples = "error",
+        time: str | None = None,
+        regrid: GridRule | None = None,
         columns: Columns | None = None,
         missing: Missing = "error",
         units: Units = "raw",
@@ -103,7 +107,9 @@ class Recordings(Sequence[Recording]):
         if recordings and named:
             raise TypeError("expected recordings or paths, got both; add two indexes with +")
         if not recordings:
-            options = read_options(format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls)
+            options = read_options(
+                format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
+            )
             files = found_files(named, format)
             labels = [_groups(group, path) for path in files.values()]
             asked = [os.path.abspath(one) for one in named]
@@ -125,6 +131,8 @@ class Recordings(Sequence[Recording]):
         inside: str | None = None,
         time_axis: int = 0,
         nulls: MissingSamples = "error",
+        time: str | None = None,
+        regrid: GridRule | None = None,
         columns: Columns | None = None,
         missing: Missing = "error",
         units: Units = "raw",
@@ -159,7 +167,9 @@ class Recordings(Sequence[Recording]):
             raise DataError(f"table: column {quoted(path)} has rows without a path; leave them out")
         files = _distinct_ids(zip(ids, (folder / name for name in names), strict=True))
         labels = [{key: value for key, value in record.items() if key not in (path, id)} for record in records]
-        options = read_options(format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls)
+        options = read_options(
+            format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
+        )
         asked = ["table", path, os.path.abspath(folder)]
         disk = DiskCache.of(cache)
         recordings = opened(files, labels, options, threads=threads, progress=progress, cache=disk, asked=asked)

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import pyarrow as pa
 
 from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
-from bridgeflow.io.recording_file import Channel, Header, MissingSamples, Track, read_options
+from bridgeflow.io.recording_content import RecordingContent, SampleGroup
+from bridgeflow.io.recording_file import Channel, GridRule, Header, MissingSamples, Track, read_options
 from bridgeflow.policy import parse_word
 from bridgeflow.recordings.column import Column, Units
 from bridgeflow.recordings.files import open_file
 from bridgeflow.recordings.names import Names, as_names, matching, no_channel
 from bridgeflow.recordings.sources import SampleSource, memory_source
-
-if TYPE_CHECKING:
-    from bridgeflow.recordings.writing import WrittenRecording
+from bridgeflow.recordings.writing import WrittenRecording, write_content
 
 __all__ = ["Columns", "Missing", "Recording"]
 
@@ -130,6 +130,8 @@ class Recording:
         inside: str | None = None,
         time_axis: int = 0,
         nulls: MissingSamples = "error",
+        time: str | None = None,
+        regrid: GridRule | None = None,
     ) -> Recording:
         """The recording of a file: its header is read now, its samples and events when they are asked for.
 
@@ -142,7 +144,9 @@ class Recording:
             DataError: the file is missing, damaged, cut off or of another format.
             MissingDependency: the format's library is not installed.
         """
-        options = read_options(format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls)
+        options = read_options(
+            format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
+        )
         source, header = open_file(path, options)
         return cls.of_source(Path(path).stem if id is None else id, source, header)
 
@@ -261,7 +265,14 @@ class Recording:
         """The recording with these labels in addition."""
         return replace(self, labels={**self.labels, **labels})
 
-    def write(self, path: str | os.PathLike[str], *, lossy: bool = False, overwrite: bool = False) -> WrittenRecording:
+    def write(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        lossy: bool = False,
+        overwrite: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> WrittenRecording:
         """Write the recording into a file of the format that the suffix means, block by block; it appears when it is
         complete.
 
@@ -270,6 +281,7 @@ class Recording:
                 `.hea` (WFDB), `.flac`, `.wav`, `.npz` and `.npy` a part of it.
             lossy: leave out what the format has no place for, and round what it cannot hold, instead of refusing it.
             overwrite: whether an existing file may be replaced.
+            progress: told how many values have been written, once for each block.
 
         Columns that read `"physical"` values are written as those. The samples are those of the columns.
 
@@ -291,9 +303,41 @@ class Recording:
             >>> ecg.write(f"{folder}/ecg.wav", lossy=True).left_out
             ('units (mV)', 'the scale of counts (signal: 0.5 mV a step)')
         """
-        from bridgeflow.recordings.writing import write_recording
+        return write_content(self._content(progress), path, source=self.source, lossy=lossy, overwrite=overwrite)
 
-        return write_recording(self, path, lossy=lossy, overwrite=overwrite)
+    def _content(self, progress: Callable[[int], None] | None) -> RecordingContent:
+        """All that is written of the recording: the channels of its columns, by rate."""
+        groups: dict[tuple[Fraction, Track], list[int]] = {}
+        for number in sorted({number for members in self.layout.values() for number in members}):
+            groups.setdefault((self.channels[number].rate, self.tracks[number]), []).append(number)
+        content = RecordingContent(
+            groups=tuple(self._group(numbers) for numbers in groups.values()),
+            start=self.start,
+            events=self.events,
+            metadata=self.metadata,
+        )
+        return content if progress is None else replace(content, on_samples=progress)
+
+    def _group(self, numbers: list[int]) -> SampleGroup:
+        """Channels of one rate; each is read with those of its own dtype, so that no value changes."""
+        by_dtype: dict[str, list[int]] = {}
+        for number in numbers:
+            by_dtype.setdefault(self.channels[number].dtype, []).append(number)
+        columns = {
+            dtype: replace(self, layout={"signal": tuple(members)}).columns["signal"]
+            for dtype, members in by_dtype.items()
+        }
+
+        def rows(start: int, stop: int) -> list[np.ndarray]:
+            by_number: dict[int, np.ndarray] = {}
+            for dtype, members in by_dtype.items():
+                by_number.update(zip(members, columns[dtype].read(start, stop), strict=True))
+            return [by_number[number] for number in numbers]
+
+        channels = [self.channels[number] for number in numbers]
+        if self.units == "physical":  # which have no scale any more
+            channels = [replace(one, scale=1.0, offset=0.0, dtype=columns[one.dtype].dtype.name) for one in channels]
+        return SampleGroup(channels=tuple(channels), numbers=tuple(numbers), track=self.tracks[numbers[0]], rows=rows)
 
     def _members(self, patterns: tuple[str, ...], missing: Missing) -> tuple[Recording, tuple[int, ...]]:
         """The numbers of the channels that are meant, in the recording with those that it lacks added to it."""

@@ -4,28 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from bridgeflow.bridge import to_numpy
 from bridgeflow.errors import DataError
-from bridgeflow.io.recording_file import Segment, Track, exact_rate
+from bridgeflow.io.recording_file import Grid, GridMethod, Segment, TimeUnit, Track, exact_rate
 from bridgeflow.policy import parse_word
+from bridgeflow.recordings.grids import grid_points, resampled, ticks_of
 from bridgeflow.recordings.recording import Recording
 
-__all__ = ["GridMethod", "Regrid", "Regridded", "TimeUnit"]
-
-GridMethod: TypeAlias = Literal["linear", "previous", "nearest"]
-"""What a grid point gets: the line between its neighbours, the last value before it, or the nearest one."""
-
-TimeUnit: TypeAlias = Literal["s", "ms", "us", "ns"]
-"""What an integer of a time counts."""
-
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_TOLERANCE = 1e-6
-"""Part of a step by which a time may miss a grid point and still be on it."""
+__all__ = ["Regrid", "Regridded"]
 
 _MOST = 1 << 33
 """Most values of a result."""
@@ -98,8 +88,7 @@ Segment(start=4, stop=7, onset=8.0)))
             if begin == end:
                 continue
             own = seconds[begin:end]
-            first = int(np.ceil(own[0] * fs - _TOLERANCE))
-            last = int(np.floor(own[-1] * fs + _TOLERANCE))
+            first, last = grid_points(own[0], own[-1], fs)
             if (position + last - first + 1) * len(array) > _MOST:
                 raise DataError(
                     f"Regrid: {own[-1]:,.6g} s at {fs:g} Hz are too many values; lower to_hz or set max_gap"
@@ -107,7 +96,7 @@ Segment(start=4, stop=7, onset=8.0)))
             if last < first:
                 continue
             grid = np.arange(first, last + 1) / fs
-            pieces.append(_resampled(grid.clip(own[0], own[-1]), own, array[:, begin:end], self.method))
+            pieces.append(resampled(grid.clip(own[0], own[-1]), own, array[:, begin:end], self.method, fs))
             segments.append(Segment(position, position + len(grid), first / fs))
             position += len(grid)
         dtype = np.dtype("float64") if self.method == "linear" else array.dtype
@@ -121,49 +110,12 @@ Segment(start=4, stop=7, onset=8.0)))
         track = Track(grid.values.shape[1], grid.segments)
         return replace(recording, tracks=(track,) * len(recording.channels))
 
+    def grid(self, time: str) -> Grid:
+        """How files are read whose times stand in a column."""
+        return Grid(time, exact_rate(self.to_hz), self.method, self.max_gap, self.unit)
+
     def _seconds(self, times: Any) -> np.ndarray:
         """Times in seconds from the first, which increase."""
-        ticks, per_second = self._ticks(times)
-        if ticks.ndim != 1 or ticks.dtype.kind not in "iuf":
-            raise DataError(f"Regrid: times: expected numbers or timestamps [time], got {ticks.dtype} {ticks.shape}")
-        if ticks.dtype.kind in "iu" and per_second is None:
-            raise DataError("Regrid: times are integers; say what they count: unit='s', 'ms', 'us' or 'ns'")
-        if not len(ticks):
-            return np.empty(0)
-        if ticks.dtype.kind == "u":
-            ticks = ticks.astype(np.int64)
-        bad = np.flatnonzero(~(np.diff(ticks) > 0))
-        if not np.isfinite(ticks).all() or len(bad):
-            number = int(bad[0]) + 1 if len(bad) else int(np.flatnonzero(~np.isfinite(ticks))[0])
-            raise DataError(
-                f"Regrid: time {number} does not come after the one before it; sort them, drop repeated ones"
-            )
-        seconds: np.ndarray = (ticks - ticks[0]) / (per_second or 1)
-        return seconds
-
-    def _ticks(self, times: Any) -> tuple[np.ndarray, int | None]:
-        """Times as numbers, and how many of them a second has."""
-        declared = None if self.unit is None else _PER_SECOND[self.unit]
-        if isinstance(times, np.ndarray) and times.dtype.kind == "M":
-            times = pa.array(times)
-        if hasattr(times, "__arrow_c_array__") or hasattr(times, "__arrow_c_stream__"):
-            array = times if isinstance(times, (pa.Array, pa.ChunkedArray)) else pa.chunked_array(times)
-            array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-            if array.null_count:
-                raise DataError(f"Regrid: {array.null_count} of the times are missing; leave those samples out")
-            if pa.types.is_timestamp(array.type):
-                return to_numpy(array.cast(pa.int64())), _PER_SECOND[array.type.unit]
-            times = array
-        ticks = to_numpy(times)
-        return ticks, declared if ticks.dtype.kind in "iu" else 1
-
-
-def _resampled(grid: np.ndarray, seconds: np.ndarray, values: np.ndarray, method: GridMethod) -> np.ndarray:
-    """Values at the grid points, which lie between the first and the last time."""
-    if method == "linear":
-        return np.stack([np.interp(grid, seconds, row) for row in values])
-    before = np.searchsorted(seconds, grid + _TOLERANCE * np.diff(grid[:2]).sum(), side="right") - 1
-    if method == "nearest":
-        after = np.minimum(before + 1, len(seconds) - 1)
-        before = np.where(seconds[after] - grid < grid - seconds[before], after, before)
-    return values[:, before]
+        ticks = ticks_of(times, self.unit)
+        ticks.require_increasing()
+        return ticks.seconds_since(ticks.values[0]) if len(ticks.values) else np.empty(0)

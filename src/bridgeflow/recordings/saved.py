@@ -18,7 +18,7 @@ from bridgeflow.errors import DataError, quoted
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import data_error
 from bridgeflow.io.opening import open_source
-from bridgeflow.io.recording_file import Channel, ReadOptions, Segment, Track
+from bridgeflow.io.recording_file import Channel, Grid, ReadOptions, Segment, Track
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Recording
 
@@ -109,6 +109,9 @@ def _facts(recording: Recording) -> dict[str, Any]:
     source = asdict(recording.source)
     if source["options"]["fs"] is not None:
         source["options"]["fs"] = str(source["options"]["fs"])
+    if recording.source.options.grid is not None:
+        grid = recording.source.options.grid
+        source["options"]["grid"] = {**grid._asdict(), "to_hz": str(grid.to_hz)}
     return {
         "source": source,
         "channels": [{**asdict(channel), "rate": str(channel.rate)} for channel in recording.channels],
@@ -131,6 +134,8 @@ def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
 def _recording(id: str, facts: Mapping[str, Any]) -> Recording:
     options = dict(facts["source"]["options"])
     options["fs"] = None if options["fs"] is None else Fraction(options["fs"])
+    grid = options.get("grid")
+    options["grid"] = None if grid is None else Grid(**{**grid, "to_hz": Fraction(grid["to_hz"])})
     source = FileSource(**{**facts["source"], "options": ReadOptions(**options)})
     tracks = [
         Track(int(length), tuple(Segment(int(start), int(stop), float(onset)) for start, stop, onset in segments))

@@ -35,12 +35,13 @@ class RowsReader(RecordingReader):
     def __init__(self, path: Path, source: Source, options: ReadOptions) -> None:
         self.source = source
         self._keeps_nulls = options.nulls != "error"
-        rate = rate_of(path, options, source.fs)
+        rate = rate_of(path, options, source.fs) if options.grid is None else options.grid.to_hz
+        time = None if options.grid is None else options.grid.time
         self._places: list[tuple[str, int | None]] = []
         channels = []
         scale = 1.0
         for name, spec in source.specs.items():
-            if not spec.dtype.startswith(_NUMBERS) or len(spec.shape) not in (1, 2):
+            if name == time or not spec.dtype.startswith(_NUMBERS) or len(spec.shape) not in (1, 2):
                 continue
             dtype = "float64" if self._keeps_nulls and spec.null_count else str(spec.dtype)
             if source.format is not None and source.format.name == "wav" and dtype.startswith("int"):
