@@ -728,3 +728,33 @@ def test_a_job_of_shards_that_fails_before_its_first_shard_leaves_nothing(many):
     (many / "job.yaml").write_text(MANY.replace("out/", "deep/er/out/"))
     assert "stage 2 (SignalFilter), $.ecg: " in refused("run", "job.yaml")
     assert not (many / "deep").exists()
+
+
+# --- random stages ---
+
+
+@pytest.mark.parametrize("command", ["run", "check", "explain"])
+@pytest.mark.parametrize(
+    ("stage", "name"),
+    [
+        ("Gain: {keys: [ecg], db: [-6, 6]}", "Gain"),
+        ("Compose: {stages: [{TimeShift: {keys: [ecg], max_shift: 5}}]}", "TimeShift"),
+        ("OneOf: {keys: [ecg], transforms: [{Polarity: {}}]}", "OneOf"),
+        ("Mixup: {keys: [ecg], labels: []}", "Mixup"),
+    ],
+    ids=["one", "within another", "choice", "mixing"],
+)
+def test_random_stages_are_refused(folder, command, stage, name):
+    (folder / "job.yaml").write_text(JOB.replace("sink:", f"  - {stage}\nsink:"))
+    said = refused(command, "job.yaml")
+    number = "3.1" if name == "TimeShift" else "3"
+    assert f"stage {number} ({name}): draws random numbers" in said
+    assert said.startswith("bridgeflow: job.yaml:6:")
+    assert "augment what the job writes in a SignalDataset" in said
+    assert not (folder / "out.parquet").exists()
+
+
+def test_a_stage_that_is_never_applied_is_not_random(folder):
+    (folder / "job.yaml").write_text(JOB.replace("sink:", "  - Gain: {keys: [ecg], db: 6, p: 0}\nsink:"))
+    assert bridgeflow("check", "job.yaml").exit_code == 0
+    assert bridgeflow("run", "job.yaml").exit_code == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bridgeflow._version import __version__
-from bridgeflow.errors import BridgeflowError, DataError, Location, listed, nearest, quoted
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError, Location, listed, nearest, quoted
 from bridgeflow.io import (
     Overwrite,
     Recording,
@@ -39,7 +39,7 @@ from bridgeflow.pipeline.placeholders import placeholder_columns, with_a_null
 from bridgeflow.pipeline.report import Sides, plan_sides
 from bridgeflow.pipeline.shard_folders import refuse_inside_shards, sharded_recordings
 from bridgeflow.spec import ArraySpec, itemsize
-from bridgeflow.transforms import Plan
+from bridgeflow.transforms import Plan, Transform
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
 from bridgeflow.tree import place
 
@@ -247,6 +247,7 @@ class Job:
         """The plan, and the axes of what comes out."""
         layout = self.layout(source)
         try:
+            self._refuse_random()
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
             if layout.rows == "instants":
                 self.transform.check_time_axis(layout.specs(self.specs(source)))
@@ -268,6 +269,21 @@ class Job:
                     raise data_error(self.sink.path, different_lengths(lengths))
                 self._require_writable(plan, axes, source)
         return plan, axes
+
+    def _refuse_random(self) -> None:
+        """Refuse stages that draw random numbers, which belong to rows and epochs of training.
+
+        Raises:
+            ConfigError: naming the first.
+        """
+        for label, stage in self.transform.row:
+            if isinstance(stage, Transform) and stage.random:
+                error = ConfigError(
+                    f"{label}: draws random numbers, which belong to the rows and epochs of a Loader; leave it out of "
+                    "the job, and augment what the job writes in a SignalDataset"
+                )
+                error.stage = label
+                raise error
 
     def _require_writable(self, plan: Plan, axes: Mapping[str, int], source: Source) -> None:
         """Ask the sink whether it can hold what comes out."""
