@@ -12,6 +12,7 @@ from bridgeflow import (
     Compose,
     Decimate,
     DiskCache,
+    FilterBank,
     Loader,
     MedianFilter,
     Recording,
@@ -31,6 +32,7 @@ CHAINS = {
     "zero phase": [SignalFilter(**BAND, mode="zero_phase")],
     "zero phase single": [SignalFilter(**BAND, mode="zero_phase", precision="float32")],
     "several": [Scale(scale=0.1), SignalFilter(**BAND), MedianFilter(kernel_size=5), Decimate(q=2)],
+    "bank": [FilterBank(bands=((1.0, 4.0), (8.0, 13.0)), fs=100.0, order=2, mode="zero_phase")],
     "decimate causal": [Decimate(q=3, zero_phase=False)],
     "interpolate": [SignalFilter(**BAND, nonfinite="interpolate", max_gap=5)],
 }
@@ -65,7 +67,7 @@ def test_the_same_bits_with_and_without(paths, tmp_path, name, monkeypatch):
     right = windows(dataset(paths, name))
     assert windows(dataset(paths, name, folder)) == right
     kept = files(folder)
-    assert len(kept) == len(paths) * (2 if name == "several" else 1)
+    assert len(kept) == len(paths) * (2 if name in {"several", "bank"} else 1)
     monkeypatch.setattr("bridgeflow.pipeline.grid_states.Returning._pass_over", None)
     monkeypatch.setattr("bridgeflow.pipeline.grid_states.Carried._advance", None)
     assert windows(dataset(paths, name, DiskCache(folder))) == right

@@ -11,7 +11,7 @@ import numpy as np
 
 from bridgeflow._forks import renew_in_children
 from bridgeflow.bridge import has_numpy_dtype
-from bridgeflow.errors import BridgeflowError, CannotStream, StageId, at_place
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, StageId, at_place
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.pipeline.grid_states import Carried, Returning
 from bridgeflow.pipeline.saved_states import SavedStates, saved_states
@@ -20,6 +20,7 @@ from bridgeflow.pipeline.stretches import (
     EveryNth,
     Nearby,
     Recorded,
+    Stacked,
     StretchCache,
     Stretches,
     Summarized,
@@ -58,9 +59,22 @@ class ChainSettings:
 
 
 def spec_after(stage: LeafTransform, spec: ArraySpec) -> ArraySpec:
-    """What a continuous stage makes of a whole recording [channels, time]."""
+    """What a continuous stage makes of a whole recording [channels, time].
+
+    Raises:
+        ConfigError: the result has no time axis, or is nothing that windows are cut out of.
+    """
     stage = stage.at_rate(spec.fs)
     result = stage.out_spec(spec)
+    is_own = type(stage).__module__.startswith("bridgeflow.")
+    problem = ""
+    if result.kind not in {"numpy", "torch"} or result.device == "meta":
+        what = "tensors without data" if result.kind == "torch" else f"values of kind {result.kind}"
+        problem = f"gives {what}, and windows are cut out of ndarrays and tensors"
+    elif is_own and spec.fs is not None and result.fs is None and spec.ndim - 1 in (stage.core_axes(spec.ndim) or ()):
+        problem = "gives no signals along time, which windows are cut out of"
+    if problem:
+        raise ConfigError(f"{type(stage).__name__} stands before the windows and {problem}; put it after Window")
     return result if result.fs is not None or spec.fs is None else result.fresh(fs=spec.fs * float(stage.rate_factor))
 
 
@@ -121,6 +135,17 @@ def add_stage(
                 back_rate = source.spec.fresh(dtype=spec.dtype)
                 done = Returning(source, passes, back_rate, settings.cache, settings.state_nbytes, saved)
                 return done if step == 1 else EveryNth(done, step)
+        if stage.bank_passes and source.spec.kind == "numpy" and has_numpy_dtype(source.spec.dtype):
+            bank = [TwoPasses(filter, np.dtype(source.spec.dtype)) for filter in stage.bank_passes]
+            if not any(passes.obstacle for passes in bank):
+                one = source.spec.fresh(dtype=spec.dtype)
+                kept = [None if saved is None else saved.part(number) for number in range(len(bank))]
+                budget = settings.state_nbytes // len(bank)
+                each = [
+                    Returning(source, passes, one, settings.cache, budget, own)
+                    for passes, own in zip(bank, kept, strict=True)
+                ]
+                return Stacked(each, spec)
         if stage.streams_exactly and stage.stream_axis in {-1, spec.ndim - 1}:
             return Carried(source, stage, spec, settings.cache, settings.state_nbytes, saved)
     if settings.whole == "refuse":

@@ -40,6 +40,10 @@ class SavedStates:
         self._segment = segment
         self._stages = list(stages)
 
+    def part(self, number: int) -> SavedStates:
+        """Where the states of one of several filters of the stage are kept."""
+        return SavedStates(self._cache, self._column, self._segment, [*self._stages, f"filter {number}"])
+
     def arrays(self, shape: tuple[int, ...], dtype: np.dtype[Any], count: int, grid: int) -> list[Any] | None:
         """Arrays of one shape, not to be written to; `None` where none are kept."""
         contents = self._cache.get(_KIND, self._identity(grid))

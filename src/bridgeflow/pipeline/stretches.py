@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import count
@@ -30,6 +30,7 @@ __all__ = [
     "Nearby",
     "Recorded",
     "RecordedColumn",
+    "Stacked",
     "StretchCache",
     "Stretches",
     "Summarized",
@@ -199,6 +200,19 @@ class Summarized(Stretches):
     def _pieces(self) -> Iterator[Any]:
         for start in range(0, self._source.length, _READ_AT_ONCE):
             yield self._source.read(start, min(start + _READ_AT_ONCE, self._source.length))
+
+
+class Stacked(Stretches):
+    """Results of one length, on a new axis before time."""
+
+    def __init__(self, results: Sequence[Stretches], spec: ArraySpec) -> None:
+        self.spec = spec
+        self.state_nbytes = sum(one.state_nbytes for one in results)
+        self._results = tuple(results)
+
+    def read(self, start: int, stop: int) -> Any:
+        """The stretch of each."""
+        return np.stack([one.read(start, stop) for one in self._results], axis=-2)
 
 
 class EveryNth(Stretches):

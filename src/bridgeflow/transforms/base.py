@@ -389,6 +389,13 @@ class LeafTransform(Transform):
         return None
 
     @property
+    def bank_passes(self) -> tuple[ZeroPhaseFilter, ...]:
+        """Recursive filters that run forwards and backwards over the same data, the results of which stand on an axis
+        before time; empty where the result is not that.
+        """
+        return ()
+
+    @property
     def rate_factor(self) -> Fraction:
         """How many samples (windows, slices) come out of a stream for one that goes in."""
         return Fraction(1)

@@ -16,6 +16,7 @@ from bridgeflow.signal.convenience import Mode
 from bridgeflow.signal.design import IirFilter, Sos, make_design
 from bridgeflow.signal.design.base import refuse_while_traced
 from bridgeflow.signal.iir.engine import EngineName, Precision
+from bridgeflow.signal.zero_phase import ZeroPhaseFilter
 from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
@@ -163,6 +164,11 @@ class FilterBank(GapTransform, LiveTransform):
     def streams_exactly(self) -> bool:
         """Whether the recursion runs sample by sample, and zero phase needs no tolerance."""
         return self.streams and self.tolerance is None and self.engine != "blocks"
+
+    @property
+    def bank_passes(self) -> tuple[ZeroPhaseFilter, ...]:
+        """The filters that run forwards and backwards over the whole."""
+        return self.live.bands if isinstance(self.live, ZeroPhaseBank) and not self.guards else ()
 
     @property
     def stream_axis(self) -> int:
