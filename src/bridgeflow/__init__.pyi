@@ -33,6 +33,7 @@ from .pipeline import SignalDataset as SignalDataset
 from .pipeline import Weighted as Weighted
 from .pipeline import WorkerPool as WorkerPool
 from .pipeline import collate as collate
+from .pipeline import export_onnx as export_onnx
 from .pipeline.streams import Chunk as Chunk
 from .pipeline.streams import Streams as Streams
 from .randomness import generators as generators
@@ -205,6 +206,7 @@ __all__ = [
     "__version__",
     "collate",
     "describe",
+    "export_onnx",
     "generators",
     "load_job",
     "memory",

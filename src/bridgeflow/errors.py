@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, TypeAlias, TypeVar
 __all__ = [
     "BatchTooLarge",
     "BridgeflowError",
+    "CannotExport",
     "CannotFork",
     "CannotStream",
     "ConfigError",
@@ -223,6 +224,10 @@ class NotSupported(DataError):
 
 class CannotStream(BridgeflowError, TypeError):
     """A transform that needs the whole recording was asked to run chunk by chunk."""
+
+
+class CannotExport(BridgeflowError, TypeError):
+    """A stage of a pipeline has no module, or a format cannot say what a stage does; names the stage."""
 
 
 class NonFinite(DataError):

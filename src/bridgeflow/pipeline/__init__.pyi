@@ -3,8 +3,10 @@ from .batches import collate as collate
 from .bucketed import Bucketed as Bucketed
 from .compose import Compose as Compose
 from .dataset import SignalDataset as SignalDataset
+from .live_model import LiveModel as LiveModel
 from .loader import Loader as Loader
 from .mixture import Mixture as Mixture
+from .onnx_export import export_onnx as export_onnx
 from .randomness import generators as generators
 from .randomness import seeded as seeded
 from .row_sampling import Balanced as Balanced
@@ -19,6 +21,7 @@ __all__ = [
     "BatchSampler",
     "Bucketed",
     "Compose",
+    "LiveModel",
     "Loader",
     "Mixture",
     "PerGroup",
@@ -26,6 +29,7 @@ __all__ = [
     "Weighted",
     "WorkerPool",
     "collate",
+    "export_onnx",
     "generators",
     "seeded",
 ]

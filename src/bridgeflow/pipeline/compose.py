@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from bridgeflow.bridge import shape_of
 from bridgeflow.bridge.tracing import ACTIVE, at
@@ -19,6 +19,9 @@ from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, select_sp
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.runner import Runner, Stage, locate, opened, parts_of, put_back, select
 from bridgeflow.tree import compile_recipe
+
+if TYPE_CHECKING:
+    from bridgeflow.pipeline.live_model import LiveModel
 
 __all__ = ["AnyStage", "Compose", "ComposeState", "as_function"]
 
@@ -121,6 +124,54 @@ class Compose(Transform):
         """
         stages = [stage.eval() if isinstance(stage, Transform) else stage for stage in self.stages]
         return Compose([stage for stage in stages if stage is not None])
+
+    # --- modules ---
+
+    def to_module(self, key: str | None = None, *, precision: Literal["float64", "float32"] = "float64") -> Any:
+        """The pipeline of one array as a `torch.nn.Module` of torch's own operators, without its augmentations.
+
+        It takes a tensor as the pipeline takes an array, a sample or a batch, on any device, and has gradients;
+        `torch.nn.Sequential(pipeline.to_module("ecg"), model)` is one program for `torch.export`, `torch.compile` and
+        ONNX (`bridgeflow.export_onnx`). Crossings fall away; what stages know is in buffers. Values are not looked at:
+        NaN and infinity propagate, by products of matrices also within a block of 32 samples or more.
+
+        Args:
+            key: the array whose stages are meant, where those of several stand in the pipeline; `None` where all stages
+                take the same one.
+            precision: what filters, resampling and spectra compute in, whatever the data are; results are in the
+                precision of the data.
+
+        Returns:
+            A module whose results are those of the pipeline but for rounding; see docs/export.md.
+
+        Raises:
+            CannotExport: a stage that has no module, or an option of it that has none; names the stage.
+            ConfigError: several arrays and no key.
+
+        >>> import torch
+        >>> from bridgeflow import Resample, SignalFilter
+        >>> low = SignalFilter(design="butter", order=4, cutoff=40.0, fs=360.0)
+        >>> module = Compose([low, Resample(from_hz=360, to_hz=100)]).to_module()
+        >>> module(torch.zeros(8, 2, 720)).shape
+        torch.Size([8, 2, 200])
+        """
+        from bridgeflow.pipeline.stage_modules import pipeline_module
+
+        return pipeline_module(self.eval().row, key, precision)
+
+    def live(self, model: Callable[[Any], Any]) -> LiveModel:
+        """The pipeline and a model on a live signal: `push(chunk)` takes samples as they come and gives the model's
+        answers, with the bits of the whole recording before the model; augmentations are left out.
+
+        Args:
+            model: takes a batch [windows, ...] of what the pipeline gives.
+
+        Raises:
+            CannotStream: (with the first chunk) a stage that needs the whole recording; says which.
+        """
+        from bridgeflow.pipeline.live_model import LiveModel
+
+        return LiveModel(self, model)
 
     # --- configuration ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from bridgeflow.bridge import describe, has_numpy_dtype, kind_of, like, shape_of
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import DataError
 from bridgeflow.transforms.base import LeafTransform
+from bridgeflow.transforms.runner import is_array
+from bridgeflow.tree import compile_recipe
 
-__all__ = ["empty_result", "joined", "len_along"]
+__all__ = ["empty_result", "joined", "len_along", "with_tail"]
 
 
 def len_along(x: Any, axis: int) -> int:
@@ -57,3 +60,24 @@ def joined(parts: list[Any], axis: int) -> Any:
     if kind_of(pieces[0]) == "torch":
         return like(joined(pieces, axis), parts[0])
     return like(np.concatenate(pieces, axis=axis), parts[0])
+
+
+def with_tail(result: Any, tail: Any, axes: Mapping[str, int]) -> Any:
+    """What a last chunk gave, and what was still held back.
+
+    Args:
+        result, tail: data of one structure; no tail where nothing was held back.
+        axes: on which axis, by place, pieces of each array follow each other.
+    """
+    if tail is None:
+        return result
+    both, parts = compile_recipe(result, is_array)
+    rest, tails = compile_recipe(tail, is_array)
+    late = dict(zip(rest.places, tails, strict=True))
+    arrays = []
+    for place, part in zip(both.places, parts, strict=True):
+        axis = axes[place]
+        pieces = [piece for piece in (part, late.get(place)) if piece is not None]
+        pieces = [piece for piece in pieces if len_along(piece, axis)] or pieces[:1]
+        arrays.append(joined(pieces, axis))
+    return both.put(result, arrays)

@@ -14,12 +14,11 @@ from typing import Any
 from bridgeflow._state import StreamState, load_streams, save_streams
 from bridgeflow.errors import DataError
 from bridgeflow.pipeline.compose import Compose, ComposeState
-from bridgeflow.pipeline.joining import joined, len_along
+from bridgeflow.pipeline.joining import with_tail
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.signal.streams import any_length
 from bridgeflow.transforms import Transform
 from bridgeflow.transforms.plan import describe_leaves, is_spec
-from bridgeflow.transforms.runner import is_array
 from bridgeflow.tree import compile_recipe, map_leaves
 
 __all__ = ["Chunk", "Streams"]
@@ -105,7 +104,7 @@ class Streams:
             )
         result, state = self._row.step(data, state)
         if chunk.last:
-            result = _together(result, self._row.flush(state), state)
+            result = with_tail(result, self._row.flush(state), state.axes[-1])
         self._streams[chunk.stream] = StreamState(chunk.start + length, None if chunk.last else state, chunk.last)
         return result
 
@@ -171,19 +170,3 @@ def _length(chunk: Chunk, specs: Any, axis: int) -> int:
         named = ", ".join(f"{place} {length}" for place, length in lengths.items()) or "no array"
         raise DataError(f"stream {chunk.stream!r}: the arrays of a chunk must have one length, got {named}")
     return int(next(iter(lengths.values())) or 0)
-
-
-def _together(result: Any, tail: Any, state: ComposeState) -> Any:
-    """What a last chunk gave, and what was still held back."""
-    if tail is None:
-        return result
-    both, parts = compile_recipe(result, is_array)
-    rest, tails = compile_recipe(tail, is_array)
-    late = dict(zip(rest.places, tails, strict=True))
-    arrays = []
-    for place, part in zip(both.places, parts, strict=True):
-        axis = state.axes[-1][place]
-        pieces = [piece for piece in (part, late.get(place)) if piece is not None]
-        pieces = [piece for piece in pieces if len_along(piece, axis)] or pieces[:1]
-        arrays.append(joined(pieces, axis))
-    return both.put(result, arrays)
