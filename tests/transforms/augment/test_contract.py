@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from bridgeflow import Compose, Loader, RandomCrop, Scale, SignalDataset, Transform, generators, seeded
+from bridgeflow import Compose, RandomCrop, Scale, SignalDataset, Transform, generators, seeded
 from bridgeflow.errors import ConfigError, DataError, OutOfContext
 from bridgeflow.testing import check_transform
 from tests.transforms.augmentations import AUGMENTATIONS
@@ -58,7 +58,7 @@ def test_on_tensors_with_a_graph(transform: Transform):
 
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
 @each
-def test_sample_batch_and_loader_have_the_same_bits(transform: Any, kind: Any):
+def test_sample_and_batch_have_the_same_bits(transform: Any, kind: Any):
     x = noise(11, 3, 40).astype("float32")
     data = torch.from_numpy(x) if kind == "torch" else x
     dataset = SignalDataset({"x": x, "label": np.arange(11)}, transform=replace(transform, keys="x"), kind=kind, seed=5)
@@ -70,20 +70,6 @@ def test_sample_batch_and_loader_have_the_same_bits(transform: Any, kind: Any):
             np.testing.assert_array_equal(np.asarray(transform(data[row])), batch[number])
     with seeded(5, rows=rows):
         np.testing.assert_array_equal(np.asarray(transform(data[rows])), batch)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_workers_and_batch_sizes_change_nothing(workers: int):
-    x = noise(30, 3, 40).astype("float32")
-    flat = [replace(one, keys="x") for one in ALL if type(one) is not RandomCrop]
-    dataset = SignalDataset({"x": x}, transform=Compose(flat))
-    for epoch in range(2):
-        whole = np.asarray(dataset.batch(range(30), seed=3, epoch=epoch)["x"])
-        loader = Loader(dataset, 7, seed=3, num_workers=workers)
-        loader.set_epoch(epoch)
-        parts = np.concatenate([np.asarray(batch["x"]) for batch in loader])
-        np.testing.assert_array_equal(parts, whole)
-    assert not np.array_equal(whole, np.asarray(dataset.batch(range(30), seed=3, epoch=0)["x"]))
 
 
 @pytest.mark.parametrize("axis", [-2, -1])

@@ -43,6 +43,7 @@ from bridgeflow import (
     seeded,
 )
 from bridgeflow.errors import ConfigError, DataError
+from tests.transforms.augmentations import AUGMENTATIONS
 
 
 def run(transform: Any, x: Any, seed: int = 0) -> Any:
@@ -205,7 +206,7 @@ class TestTimeWarp:
         assert abs(np.diff(places, 2)).max() < 0.05
 
     def test_speeds_at_the_knots_are_uniform_in_their_logarithm(self):
-        speeds = np.diff(self.places(TimeWarp(max_speed=2.0, knots=2), 2000, 2001))
+        speeds = np.diff(self.places(TimeWarp(max_speed=2.0, knots=2), 1000, 401))
         ratio = np.log(speeds[:, -1] / speeds[:, 0]) / np.log(2)
         assert stats.kstest(ratio, stats.triang(0.5, -2, 4).cdf).pvalue > 0.01
 
@@ -416,42 +417,30 @@ class TestChoices:
         assert run(OneOf(transforms=(TimeReverse(), Gain(db=3))), counts).dtype == "float32"
 
 
-DIFFERENTIABLE = [
-    AddNoise(snr_db=10),
-    AddNoise(snr_db=(0, 10), color="pink", per_channel=True),
-    AddNoise(snr_db=10, p=0.5),
-    AddRecording(recordings=[noise(40), noise(7)], snr_db=(0, 10)),
-    Reverberate(responses=[noise(5), noise(9)]),
-    Reverberate(responses=[noise(5)], wet=(0.2, 0.8), keep_power=True),
-    TimeWarp(max_speed=2.0),
-    Gain(db=(-6, 6)),
-    Polarity(),
-    TimeReverse(),
+EVERY = [one for name in sorted(AUGMENTATIONS) for one in AUGMENTATIONS[name] if one.random] + [
     *(TimeShift(max_shift=5, mode=mode) for mode in ("roll", "zero", "reflect")),
-    RandomCrop(length=5),
-    Speed(factors=(0.8, 1.25)),
-    TimeMask(length=4),
-    FrequencyMask(width=1),
-    DropSamples(rate=0.3, packet=2),
     DropSamples(rate=0.3, packet=2, fill="hold"),
-    BandStop(fs=100.0, center=(10, 30), width=10),
-    ChannelDropout(rate=0.5),
-    ChannelShuffle(),
-    ChannelSymmetry(pairs=((0, 1),)),
-    Clip(at=0.5),
-    BaselineWander(fs=100.0, amplitude=1.0),
-    MainsInterference(fs=500.0, amplitude=1.0),
+    Reverberate(responses=[noise(5)], wet=(0.2, 0.8), keep_power=True),
     OneOf(transforms=(Gain(db=6), TimeShift(max_shift=3)), p=0.8),
 ]
+ROUNDED = {"Quantize"}
+"""Those whose gradient is 0."""
 
 
-@pytest.mark.parametrize("transform", DIFFERENTIABLE, ids=repr)
+@pytest.mark.parametrize("transform", EVERY, ids=repr)
 def test_gradients(transform: Any):
-    x = torch.from_numpy(noise(2, 2, 9)).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: run(transform, x), (x,))
+    x = torch.from_numpy(noise(4, 2, 24)).requires_grad_()
+    if type(transform).__name__ in ROUNDED:
+        (gradient,) = torch.autograd.grad(run(replace(transform, p=1.0), x).sum(), x)
+        largest = abs(x.detach()).amax((1, 2), keepdim=True) == abs(x.detach())
+        assert not gradient[~largest].any()
+    else:
+        assert torch.autograd.gradcheck(lambda x: run(transform, x), (x,), fast_mode=True)
 
 
-@pytest.mark.parametrize("transform", [replace(one, p=0.5) for one in DIFFERENTIABLE], ids=repr)
-def test_numpy_and_torch_agree(transform: Any):
+@pytest.mark.parametrize("transform", EVERY, ids=repr)
+def test_torch_under_autograd_agrees_with_numpy(transform: Any):
     x = noise(9, 3, 40)
-    np.testing.assert_allclose(run(transform, torch.from_numpy(x)).numpy(), run(transform, x), atol=1e-12)
+    made = run(transform, torch.from_numpy(x).requires_grad_())
+    np.testing.assert_allclose(made.detach().numpy(), run(transform, x), atol=1e-12)
+    np.testing.assert_array_equal(run(transform, torch.from_numpy(x)).numpy(), run(transform, x))
