@@ -6,7 +6,20 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bridgeflow.errors import BridgeflowError, ConfigError, KeyNotFound, NoRoute, StageId, nearest, printable
+from bridgeflow.errors import (
+    BridgeflowError,
+    ConfigError,
+    DataError,
+    KeyNotFound,
+    NoRoute,
+    StageId,
+    at_place,
+    name_error,
+    names_errors,
+    naming,
+    nearest,
+    printable,
+)
 from bridgeflow.io.files import data_error
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.transforms import Cast, Detach, Scale, ToTensor, Transform
@@ -85,3 +98,37 @@ def test_an_error_about_a_field_carries_it(config):
         Transform.from_config(config)
     ((_, fields),) = config.items()
     assert raised.value.field in fields
+
+
+def test_the_function_that_was_called_is_named_once():
+    @names_errors("inner")
+    def inner(message: str) -> None:
+        raise DataError(message)
+
+    @names_errors("outer")
+    def outer(message: str) -> None:
+        inner(message)
+
+    with pytest.raises(DataError, match=r"^inner: no samples$") as info:
+        outer("no samples")
+    assert info.value.function == "inner"
+    assert str(pickle.loads(pickle.dumps(info.value))) == "inner: no samples"
+    with pytest.raises(DataError, match=r"^inner: already$"):
+        inner("inner: already")
+    with pytest.raises(ValueError, match=r"^plain$"), naming("outer"):
+        raise ValueError("plain")
+    refused = at_place(name_error(NoRoute("nulls", "3 nulls", "fill them"), "sosfilt"), "$.ecg")
+    assert str(refused) == "$.ecg: sosfilt: 3 nulls [nulls]; fill them"
+
+
+def test_a_method_is_named_by_its_object():
+    class Filter:
+        name = "butter"
+
+        @names_errors(lambda self: self.name)
+        def run(self) -> None:
+            raise ConfigError("no", field="order")
+
+    with pytest.raises(ConfigError, match=r"^butter: no$") as info:
+        Filter().run()
+    assert info.value.field == "order"

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from functools import partial
+from functools import partial, wraps
 from inspect import signature
-from typing import Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
     "BatchTooLarge",
@@ -40,6 +40,9 @@ __all__ = [
     "WorkerFailed",
     "at_place",
     "listed",
+    "name_error",
+    "names_errors",
+    "naming",
     "nearest",
     "printable",
     "quoted",
@@ -102,6 +105,7 @@ class BridgeflowError(Exception):
     """The root of all errors that BridgeFlow raises on purpose.
 
     Attributes, each set where it applies:
+        function: the public function that was called, or what else an error begins with.
         place: where in the data it happened.
         stage: in which stage of a composition.
         recording: in which of several recordings.
@@ -109,6 +113,7 @@ class BridgeflowError(Exception):
         field: the field of a transform that it is about.
     """
 
+    function: str = ""
     place: str = "$"
     stage: StageId | None = None
     recording: str = ""
@@ -118,7 +123,8 @@ class BridgeflowError(Exception):
     def __str__(self) -> str:
         location = "" if self.location is None else str(self.location)
         recording = printable(self.recording, 200)
-        return ": ".join(word for word in (location, recording, self._where(), self._message()) if word)
+        words = (location, recording, self._where(), self.function, self._message())
+        return ": ".join(word for word in words if word)
 
     def _where(self) -> str:
         words = (str(self.stage or ""), "" if self.place == "$" else self.place)
@@ -439,6 +445,64 @@ def quoted(value: object) -> str:
     ("'ecg'", "'eeeeeeeeeeeeeeeeeeeeeeeeeeee...eeeeeeeeeeeeeeeeeeeeeeeeeee'")
     """
     return printable(repr(value), 60)
+
+
+def name_error(error: _Error, name: str) -> _Error:
+    """Let an error begin with the name of the function that was called, unless it does already or has another.
+
+    >>> print(name_error(name_error(DataError("there are no samples"), "resample"), "decimate"))
+    resample: there are no samples
+    """
+    if not error.function and not error._message().startswith(name):
+        error.function = name
+    return error
+
+
+class naming:
+    """Errors that arise in this block begin with a name: `with naming("resample"): ...`."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        if isinstance(error, BridgeflowError):
+            name_error(error, self._name)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def names_errors(name: str | Callable[[Any], str]) -> Callable[[_Function], _Function]:
+    """Errors that arise in a function begin with a name.
+
+    Args:
+        name: the name; for a method also what gives it, of the object.
+
+    >>> @names_errors("resample")
+    ... def checked(num):
+    ...     raise DataError("num must be a number")
+    >>> checked("x")
+    Traceback (most recent call last):
+    bridgeflow.errors.DataError: resample: num must be a number
+    """
+
+    def decorate(function: _Function) -> _Function:
+        @wraps(function)
+        def named(*args: Any, **options: Any) -> Any:
+            try:
+                return function(*args, **options)
+            except BridgeflowError as error:
+                name_error(error, name if isinstance(name, str) else name(args[0]))
+                raise
+
+        return named  # type: ignore[return-value]
+
+    return decorate
 
 
 def at_place(error: _Error, place: str) -> _Error:

@@ -221,21 +221,20 @@ def most_elements(data: int) -> int:
     return max(_LEAST_LIMIT, _RATIO * data)
 
 
-def hold(elements: float, data: int, *, what: str, **values: Any) -> None:
+def hold(elements: float, data: int, **values: Any) -> None:
     """Refuse what would make too much of the data, before memory is asked for.
 
     Args:
         elements: how many the result, or a work array, would have.
         data: how many there are.
-        what: the caller's name, for errors.
         values: the field that says so, with its value.
 
     Raises:
         ConfigError: more than `most_elements`.
 
-    >>> hold(1 << 62, 500, what="hilbert", N=1 << 62)
+    >>> hold(1 << 62, 500, N=1 << 62)
     Traceback (most recent call last):
-    bridgeflow.errors.ConfigError: hilbert: N=4611686018427387904 takes arrays of 4.61e+18 elements for data of 500...
+    bridgeflow.errors.ConfigError: N=4611686018427387904 takes arrays of 4.61e+18 elements for data of 500...
     """
     most = most_elements(data)
     if elements <= most:
@@ -244,7 +243,7 @@ def hold(elements: float, data: int, *, what: str, **values: Any) -> None:
     said = ", ".join(f"{name}={number_text(value)}" for name, value in values.items())
     many = f"{float(elements):.3g}" if elements < _LARGEST else "endlessly many"
     raise ConfigError(
-        f"{what}: {said} takes arrays of {many} elements for data of {data}, at most {most}; lower {names}",
+        f"{said} takes arrays of {many} elements for data of {data}, at most {most}; lower {names}",
         field=next(iter(values), None),
     )
 
@@ -252,7 +251,7 @@ def hold(elements: float, data: int, *, what: str, **values: Any) -> None:
 def whole_number(
     value: Any,
     *,
-    what: str,
+    name: str,
     least: int = 1,
     most: int = (1 << 31) - 1,
     error: type[ConfigError | DataError] = ConfigError,
@@ -260,9 +259,9 @@ def whole_number(
     """A whole number within a range, from an argument that may be anything.
 
     Raises:
-        ConfigError, or `error`: it is not; names `what`, the range and the value.
+        ConfigError, or `error`: it is not; names it, the range and the value.
 
-    >>> whole_number(7, what="hilbert: N")
+    >>> whole_number(7, name="N")
     7
     """
     try:
@@ -270,9 +269,9 @@ def whole_number(
     except TypeError:
         number = None
     if number is None:
-        raise error(f"{what} must be a whole number, got {printable(repr(value), 60)}")
+        raise error(f"{name} must be a whole number, got {printable(repr(value), 60)}")
     if wrong := Range(least, most).problem(number):
-        raise error(f"{what} {wrong}")
+        raise error(f"{name} {wrong}")
     return number
 
 
@@ -290,15 +289,15 @@ def longest_window(samples: int) -> int:
     return max(2 * samples + 1, 1 << 12)
 
 
-def hold_window(size: int, samples: int, *, what: str) -> None:
+def hold_window(size: int, samples: int, *, name: str) -> None:
     """Refuse a window out of all proportion to the data.
 
     Raises:
-        ConfigError: naming `what`, the longest and the size.
+        ConfigError: naming it, the longest and the size.
     """
     if size > longest_window(samples):
         raise ConfigError(
-            f"{what} must be at most {longest_window(samples)} for {samples} samples, got {number_text(size)}"
+            f"{name} must be at most {longest_window(samples)} for {samples} samples, got {number_text(size)}"
         )
 
 

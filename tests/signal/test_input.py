@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 
-from bridgeflow.errors import DataError, NoRoute
+from bridgeflow.errors import DataError, NoRoute, naming
 from bridgeflow.signal._input import can_read_values, dispatch_of, needs_dispatch, prepare
 
 
@@ -42,7 +42,7 @@ def _assert_traced(row):
 @pytest.mark.parametrize("by", [None, "numpy", "torch"])
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_there_and_back(source, by, axis):
-    data = prepare(source, axis, what="test", by=by)
+    data = prepare(source, axis, by=by)
     assert data.is_tensor == (by == "torch")
     assert data.values.shape[-1] == source.shape[axis]
     assert data.values.strides[-1] == data.values.itemsize if not data.is_tensor else data.values.stride(-1) == 1
@@ -54,15 +54,15 @@ def test_there_and_back(source, by, axis):
 def test_what_numpy_code_cannot_read():
     watched = torch.zeros(3, requires_grad=True)
     with pytest.raises(NoRoute, match="requires grad"):
-        prepare(watched, what="test", by="numpy")
-    assert prepare(watched, what="test").values is watched
-    with pytest.raises(DataError, match="test: axis 1 does not exist"):
-        prepare([1.0, 2.0], 1, what="test")
+        prepare(watched, by="numpy")
+    assert prepare(watched).values is watched
+    with pytest.raises(DataError, match="test: axis 1 does not exist"), naming("test"):
+        prepare([1.0, 2.0], 1)
     with pytest.raises(NoRoute, match="sparse"):
-        prepare(torch.zeros(3).to_sparse(), what="test")
+        prepare(torch.zeros(3).to_sparse())
 
 
 def test_foreign_byte_order():
     x = np.arange(3, dtype=">f4")
-    assert prepare(x, what="test").values.dtype == np.dtype("=f4")
-    assert prepare(x, what="test", native=False, strided=True).values is x
+    assert prepare(x).values.dtype == np.dtype("=f4")
+    assert prepare(x, native=False, strided=True).values is x

@@ -7,7 +7,7 @@ import pytest
 import scipy.signal
 
 from bridgeflow import signal
-from bridgeflow.errors import BridgeflowError, ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError, naming
 from bridgeflow.signal._windows import named_window, refuse_parameters
 from bridgeflow.signal.scipy_call import ScipyCall
 from bridgeflow.transforms import Resample, SignalFilter, Stft, Welch
@@ -56,8 +56,8 @@ def test_parameters_out_of_range_are_refused_wherever_a_window_is_named(use, win
 )
 @pytest.mark.parametrize("error", [ConfigError, DataError])
 def test_what_scipy_cannot_make_is_refused_by_name(window, error):
-    with pytest.raises(error, match="reading: window"):
-        named_window(window, 31, what="reading", error=error)
+    with pytest.raises(error, match="reading: window"), naming("reading"):
+        named_window(window, 31, error=error)
 
 
 def test_samples_and_callables_are_left_alone():

@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
-from bridgeflow.errors import StageId
+from bridgeflow.errors import StageId, naming
 from bridgeflow.signal._axes import axis_of
 from bridgeflow.spec import Exchange
 from bridgeflow.transforms.along_time import TimeTransform
@@ -92,10 +92,11 @@ def first_axes(spec: Any, axis: int) -> dict[str, int]:
     if spec is UNKNOWN:
         return {}
     recipe, specs = compile_recipe(spec, is_spec)
-    return {
-        place: axis_of(axis, one.shape, what=f"chunks of {place}") if one.ndim > 1 else 0
-        for place, one in zip(recipe.places, specs, strict=True)
-    }
+    axes = {}
+    for place, one in zip(recipe.places, specs, strict=True):
+        with naming(f"chunks of {place}"):
+            axes[place] = axis_of(axis, one.shape) if one.ndim > 1 else 0
+    return axes
 
 
 def open_specs(

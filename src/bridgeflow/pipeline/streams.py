@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from bridgeflow._state import StreamState, load_streams, save_streams
-from bridgeflow.errors import DataError
+from bridgeflow.errors import DataError, naming
 from bridgeflow.pipeline.compose import Compose, ComposeState
 from bridgeflow.pipeline.joining import with_tail
 from bridgeflow.signal._axes import axis_of, parse_axis
@@ -74,7 +74,8 @@ class Streams:
 
     def __post_init__(self) -> None:
         self._row = self.transform if type(self.transform) is Compose else Compose([self.transform])
-        self.axis = self._row.time_axis if self.axis is None else parse_axis(self.axis, what="Streams")
+        with naming("Streams"):
+            self.axis = self._row.time_axis if self.axis is None else parse_axis(self.axis)
 
     @property
     def latency(self) -> int:
@@ -161,11 +162,12 @@ class Streams:
 def _length(chunk: Chunk, specs: Any, axis: int) -> int:
     """Samples in a chunk."""
     recipe, leaves = compile_recipe(specs, is_spec)
-    lengths = {
-        place: spec.shape[axis_of(axis, spec.shape, what=f"stream {chunk.stream!r}") if spec.ndim > 1 else 0]
-        for place, spec in zip(recipe.places, leaves, strict=True)
-        if spec.shape
-    }
+    with naming(f"stream {chunk.stream!r}"):
+        lengths = {
+            place: spec.shape[axis_of(axis, spec.shape) if spec.ndim > 1 else 0]
+            for place, spec in zip(recipe.places, leaves, strict=True)
+            if spec.shape
+        }
     if len(set(lengths.values())) != 1:
         named = ", ".join(f"{place} {length}" for place, length in lengths.items()) or "no array"
         raise DataError(f"stream {chunk.stream!r}: the arrays of a chunk must have one length, got {named}")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import BridgeflowError, NoRoute, printable
+from bridgeflow.errors import BridgeflowError, NoRoute, name_error, printable
 from bridgeflow.signal._numbers import as_number
 
 __all__ = ["names_arguments"]
@@ -20,7 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def names_arguments(function: F) -> F:
-    """A public function that names the argument whose type it does not take.
+    """A public function whose errors begin with its name, and name the argument whose type it does not take.
 
     Raises:
         NoRoute: where the function ends in a TypeError or ValueError of Python's or NumPy's, and an argument is not of
@@ -31,7 +31,8 @@ def names_arguments(function: F) -> F:
     def called(*args: Any, **options: Any) -> Any:
         try:
             return function(*args, **options)
-        except BridgeflowError:
+        except BridgeflowError as error:
+            name_error(error, function.__name__)
             raise
         except (TypeError, ValueError) as error:
             parameters = inspect.signature(function).parameters

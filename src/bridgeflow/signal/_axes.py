@@ -12,23 +12,23 @@ from bridgeflow.errors import ConfigError, DataError
 __all__ = ["axis_of", "is_in_place", "parse_axis", "permuted", "time_last", "time_where_it_was"]
 
 
-def parse_axis(axis: object, *, what: str) -> int:
+def parse_axis(axis: object) -> int:
     """The number of an axis.
 
     Raises:
         ConfigError: it is not an integer.
 
-    >>> parse_axis(np.int64(-2), what="SignalFilter")
+    >>> parse_axis(np.int64(-2))
     -2
     """
     if isinstance(axis, (bool, np.bool_)) or not isinstance(axis, (int, np.integer)):
         raise ConfigError(
-            f"{what}: axis must be an integer, such as -1 for the last or 0 for the first, got {axis!r}", field="axis"
+            f"axis must be an integer, such as -1 for the last or 0 for the first, got {axis!r}", field="axis"
         )
     return int(axis)
 
 
-def axis_of(axis: int, shape: Sequence[int | None], *, what: str) -> int:
+def axis_of(axis: int, shape: Sequence[int | None]) -> int:
     """The axis of an array of this shape, counted from the front.
 
     Raises:
@@ -36,12 +36,11 @@ def axis_of(axis: int, shape: Sequence[int | None], *, what: str) -> int:
     """
     count = len(shape)
     if not count:
-        raise DataError(f"{what}: x must have at least one axis, got a single number")
+        raise DataError("x must have at least one axis, got a single number")
     if not -count <= axis < count:
         lengths = ", ".join("?" if n is None else str(n) for n in shape)
         raise DataError(
-            f"{what}: axis {axis} does not exist, x has {count} axes, [{lengths}]; pass one from {-count} to "
-            f"{count - 1}"
+            f"axis {axis} does not exist, x has {count} axes, [{lengths}]; pass one from {-count} to {count - 1}"
         )
     return range(count)[axis]
 
@@ -58,12 +57,12 @@ def permuted(x: Any, order: Sequence[int]) -> Any:
     return x.transpose(order) if isinstance(x, np.ndarray) else x.permute(*order)
 
 
-def time_last(x: Any, axis: int, *, what: str) -> Any:
+def time_last(x: Any, axis: int) -> Any:
     """An ndarray or tensor seen with the filtered axis at the end."""
     if axis.__class__ is not int:
-        axis = parse_axis(axis, what=what)
+        axis = parse_axis(axis)
     if not -x.ndim <= axis < x.ndim:
-        axis_of(axis, x.shape, what=what)
+        axis_of(axis, x.shape)
     if axis in (-1, x.ndim - 1):
         return x
     return np.moveaxis(x, axis, -1) if isinstance(x, np.ndarray) else x.movedim(axis, -1)

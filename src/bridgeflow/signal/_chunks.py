@@ -46,19 +46,19 @@ def as_marked(y: Any, mark: Any, *, same_dtype: bool = False) -> Any:
     return to_arrow(y)
 
 
-def known_rows(spec: ArraySpec, *, what: str) -> tuple[int, ...]:
+def known_rows(spec: ArraySpec) -> tuple[int, ...]:
     """The shape of a stream's chunks but for time."""
     known = tuple(n for n in spec.shape[:-1] if n is not None)
     if len(known) != len(spec.shape) - 1:
-        raise DataError(f"{what}: the rows of a stream must be known before it starts, got {spec}")
+        raise DataError(f"the rows of a stream must be known before it starts, got {spec}")
     return known
 
 
-def together(held: Any, chunk: Any, *, what: str) -> tuple[Any, Any]:
+def together(held: Any, chunk: Any) -> tuple[Any, Any]:
     """What a stream holds and what comes, both as tensors if one has to be; refused where their rows differ."""
     if tuple(held.shape[:-1]) != tuple(chunk.shape[:-1]):
         raise DataError(
-            f"{what}: a chunk of shape {tuple(chunk.shape)} in a stream whose rows have shape {tuple(held.shape[:-1])}"
+            f"a chunk of shape {tuple(chunk.shape)} in a stream whose rows have shape {tuple(held.shape[:-1])}"
         )
     if isinstance(held, np.ndarray) == isinstance(chunk, np.ndarray):
         return held, chunk

@@ -153,7 +153,6 @@ def prepare(
     x: Any,
     axis: int = -1,
     *,
-    what: str,
     by: Literal["numpy", "torch"] | None = None,
     strided: bool = False,
     native: bool = True,
@@ -163,7 +162,6 @@ def prepare(
     Args:
         x: ndarray, tensor, Arrow array, DLPack, nested lists.
         axis: of time.
-        what: the caller's name, for errors.
         by: who computes; `None` leaves it to `dispatch_of`.
         strided: whether the samples of a row may lie apart. Where they are summed they must not: NumPy's and torch's
             sums add in an order that depends on it, and results would differ in their last bits.
@@ -173,14 +171,14 @@ def prepare(
         DataError: elements that are not numbers, or no such axis.
         NoRoute: a nested or sparse tensor; a tensor under autograd that NumPy code has to read.
     """
-    require_strided(x, what=what)
+    require_strided(x)
     if by == "torch" or (by is None and dispatch_of(x) != "numpy"):
-        values = x if kind_of(x) == "torch" else to_tensor(read_array(x, what=what), writable=False)
+        values = x if kind_of(x) == "torch" else to_tensor(read_array(x), writable=False)
     else:
-        values = read_array(x, what=what)
+        values = read_array(x)
         if native and not values.dtype.isnative:
             values = values.astype(values.dtype.newbyteorder("="))
-    values = time_last(values, axis, what=what)
+    values = time_last(values, axis)
     return Prepared(values if strided else _contiguous_rows(values), x, axis)
 
 
@@ -209,12 +207,11 @@ def restore(result: np.ndarray[Any, Any], source: Any) -> Any:
     return like(result, source)
 
 
-def read_array(x: Any, *, what: str) -> np.ndarray[Any, Any]:
+def read_array(x: Any) -> np.ndarray[Any, Any]:
     """An array as an ndarray of numbers: NumPy, torch (moved to the CPU if need be), Arrow, DLPack, nested lists.
 
     Args:
         x: the array. It is only read, so read-only memory is shared as it is.
-        what: the caller's name, for errors.
 
     Raises:
         DataError: elements that are not numbers, or no axis at all.
@@ -223,22 +220,22 @@ def read_array(x: Any, *, what: str) -> np.ndarray[Any, Any]:
     if type(x) is np.ndarray and x.dtype.isnative:
         values = x
     elif kind_of(x) is None:
-        refuse_table(x, what=what)
-        values = read_nested(x, what=what)
+        refuse_table(x)
+        values = read_nested(x)
     elif needs_gradient(x):
         raise NoRoute(
             "grad",
-            f"{what} was given a tensor that requires grad, and no gradient passes through this code",
+            "a tensor that requires grad was given, and no gradient passes through this code",
             "pass x.detach(), or call it under torch.no_grad()",
         )
     else:
-        refuse_table(x, what=what)
+        refuse_table(x)
         values = to_numpy(x)
     if values.dtype.kind not in "fciub":
-        refuse_table(values, what=what)
-        raise DataError(f"{what}: cannot filter elements of type {values.dtype}; convert them to numbers first")
+        refuse_table(values)
+        raise DataError(f"cannot filter elements of type {values.dtype}; convert them to numbers first")
     if values.ndim == 0:
-        raise DataError(f"{what}: x must have at least one axis, got a single number")
+        raise DataError("x must have at least one axis, got a single number")
     return values
 
 
@@ -246,17 +243,17 @@ def as_ndarray(x: Any) -> np.ndarray[Any, Any]:
     """Coefficients or a state, whatever array holds them, as an ndarray to read."""
     if type(x) is np.ndarray and x.dtype.names is None:
         return x
-    refuse_table(x, what="coefficients")
+    refuse_table(x)
     if needs_gradient(x):
         raise NoRoute(
             "grad",
             "coefficients, a window or a state that requires grad, and no gradient passes to it through this code",
             "pass it detached (.detach())",
         )
-    return read_nested(x, what="coefficients") if kind_of(x) in {None, "numpy"} else to_numpy(x)
+    return read_nested(x) if kind_of(x) in {None, "numpy"} else to_numpy(x)
 
 
-def read_nested(x: Any, *, what: str) -> np.ndarray[Any, Any]:
+def read_nested(x: Any) -> np.ndarray[Any, Any]:
     """Nested lists and all else that NumPy reads by itself, as an ndarray.
 
     Raises:
@@ -267,12 +264,12 @@ def read_nested(x: Any, *, what: str) -> np.ndarray[Any, Any]:
     except ValueError as error:
         reason = str(error).split(". ")[0]
         raise DataError(
-            f"{what}: cannot read the {type(x).__name__} as one array: {reason}; "
+            f"cannot read the {type(x).__name__} as one array: {reason}; "
             "pad its rows to one length, or pass them one by one"
         ) from None
 
 
-def refuse_table(x: Any, *, what: str) -> None:
+def refuse_table(x: Any) -> None:
     """Refuse a table where an array is expected: only the caller knows which column is meant.
 
     Raises:
@@ -284,7 +281,7 @@ def refuse_table(x: Any, *, what: str) -> None:
     listed = ", ".join(map(repr, columns[:5])) + (", ..." if len(columns) > 5 else "")
     example = columns[0] if columns else "name"
     raise DataError(
-        f"{what}: expected one array, got a {type(x).__name__} with the columns {listed or '(none)'}; "
+        f"expected one array, got a {type(x).__name__} with the columns {listed or '(none)'}; "
         f"pass one column, such as x[{example!r}]"
     )
 
@@ -307,7 +304,7 @@ def _columns_of(x: Any) -> list[str] | None:
     return None
 
 
-def require_strided(x: Any, *, what: str) -> None:
+def require_strided(x: Any) -> None:
     """Refuse tensors that are not one block of memory, of which torch's operators and ours know nothing.
 
     Raises:
@@ -319,7 +316,7 @@ def require_strided(x: Any, *, what: str) -> None:
     if x.is_nested:
         raise NoRoute(
             "ragged",
-            f"{what} was given a nested tensor, whose rows have lengths of their own",
+            "a nested tensor was given, whose rows have lengths of their own",
             "give it the rows one by one, [... for row in x.unbind()], or pad them to one length",
         )
-    raise NoRoute("layout", f"{what} was given a tensor of layout {x.layout}", "make it dense first, x.to_dense()")
+    raise NoRoute("layout", f"a tensor of layout {x.layout} was given", "make it dense first, x.to_dense()")

@@ -21,7 +21,7 @@ __all__ = ["labels_as_marked", "labels_like", "read_labels", "storable"]
 Array: TypeAlias = np.ndarray[Any, Any]
 
 
-def read_labels(labels: Any, *, what: str) -> Array:
+def read_labels(labels: Any) -> Array:
     """Labels as an ndarray; text of Arrow arrays, of objects and of NumPy's `StringDType` as Python objects.
 
     Raises:
@@ -32,7 +32,7 @@ def read_labels(labels: Any, *, what: str) -> Array:
     if _is_arrow_text(labels):
         if labels.null_count:
             raise DataError(
-                f"{what}: {labels.null_count} of {len(labels)} labels are null; fill them first (pyarrow.compute's "
+                f"{labels.null_count} of {len(labels)} labels are null; fill them first (pyarrow.compute's "
                 "fill_null), or leave these rows out"
             )
         values = _objects(labels.to_pylist())
@@ -40,11 +40,11 @@ def read_labels(labels: Any, *, what: str) -> Array:
         try:
             values = np.asarray(labels)
         except ValueError as error:
-            raise DataError(f"{what}: the labels cannot be read as one array: {error}") from None
+            raise DataError(f"the labels cannot be read as one array: {error}") from None
     else:
         values = np.asarray(to_numpy(labels))
     if values.ndim == 0:
-        raise DataError(f"{what} must have an axis of time, got a single one")
+        raise DataError("labels must have an axis of time, got a single one")
     return values.astype(object) if values.dtype.kind == "T" else values
 
 

@@ -28,22 +28,22 @@ def undivided(value: Any) -> Any:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-def as_size(value: Any, *, what: str, least: int = 0) -> int:
+def as_size(value: Any, *, name: str, least: int = 0) -> int:
     """A number of samples, of whatever type: a fraction is cut off, as SciPy does it.
 
     Raises:
         ConfigError: no number, or out of range.
 
-    >>> as_size(16.0, what="stft: nperseg"), as_size(np.int16(16), what="stft: nperseg")
+    >>> as_size(16.0, name="nperseg"), as_size(np.int16(16), name="nperseg")
     (16, 16)
     """
     number = as_number(value)
     if isinstance(number, float) and isfinite(number):
         number = int(number)
-    return whole_number(number, what=what, least=least)
+    return whole_number(number, name=name, least=least)
 
 
-def as_rate(value: Any, *, what: str) -> float:
+def as_rate(value: Any, *, name: str) -> float:
     """A sampling rate.
 
     Raises:
@@ -52,6 +52,6 @@ def as_rate(value: Any, *, what: str) -> float:
     number = as_number(value)
     if not isinstance(number, (int, float, Fraction)) or isinstance(number, bool) or not 0 < number < 1e300:
         raise ConfigError(
-            f"{what} must be a finite number above 0, got {printable(number_text(number), 60)}", field="fs"
+            f"{name} must be a finite number above 0, got {printable(number_text(number), 60)}", field="fs"
         )
     return number  # type: ignore[return-value]

@@ -20,12 +20,11 @@ _MOST_SIDELOBES: Final = 100
 _MOST_COEFFICIENTS: Final = 1000
 
 
-def refuse_parameters(window: Any, *, what: str = "", error: type[BridgeflowError] = ConfigError) -> None:
+def refuse_parameters(window: Any, *, error: type[BridgeflowError] = ConfigError) -> None:
     """Refuse a window's parameters for which SciPy would work for hours, or that are not numbers.
 
     Args:
         window: a name, or a name and its parameters; anything else is left to SciPy.
-        what: the caller's name, for errors.
         error: what is raised.
 
     >>> refuse_parameters(("kaiser", 5.0))
@@ -36,23 +35,22 @@ def refuse_parameters(window: Any, *, what: str = "", error: type[BridgeflowErro
     if not isinstance(window, tuple) or not window or not isinstance(window[0], str):
         return
     name, parameters = window[0], window[1:]
-    place = f"{what}: window" if what else "window"
     for value in parameters:
         if isinstance(value, Real) and not _is_finite(value):
             raise _refusal(
-                error, f"{place}: the parameters of {name!r} must be finite numbers, got {number_text(value)}"
+                error, f"window: the parameters of {name!r} must be finite numbers, got {number_text(value)}"
             )
         if isinstance(value, (Sequence, np.ndarray)) and len(value) > _MOST_COEFFICIENTS:
             raise _refusal(
                 error,
-                f"{place}: {name!r} takes at most {_MOST_COEFFICIENTS} numbers, got {len(value)}; pass the samples",
+                f"window: {name!r} takes at most {_MOST_COEFFICIENTS} numbers, got {len(value)}; pass the samples",
             )
     if name in {"taylor", "taylorwin"} and parameters:
         nbar = parameters[0]
         if not _is_whole(nbar) or not 1 <= nbar <= _MOST_SIDELOBES:
             raise _refusal(
                 error,
-                f"{place}: nbar of {name!r} must be a whole number from 1 to {_MOST_SIDELOBES}, got "
+                f"window: nbar of {name!r} must be a whole number from 1 to {_MOST_SIDELOBES}, got "
                 f"{number_text(nbar) if isinstance(nbar, Real) else printable(repr(nbar), 60)}",
             )
 
@@ -79,7 +77,6 @@ def named_window(
     length: int,
     *,
     periodic: bool = True,
-    what: str = "",
     error: type[BridgeflowError] = ConfigError,
 ) -> np.ndarray[Any, Any]:
     """The window of that name.
@@ -88,7 +85,6 @@ def named_window(
         name: as `scipy.signal.get_window` takes it.
         length: how many samples.
         periodic: continued, it begins again without a jump; otherwise it is symmetric.
-        what: the caller's name, for errors.
         error: what is raised.
 
     Raises:
@@ -96,16 +92,16 @@ def named_window(
     """
     from scipy.signal import get_window
 
-    refuse_parameters(name, what=what, error=error)
-    place, shown = f"{what}: window" if what else "window", printable(repr(name), 80)
+    refuse_parameters(name, error=error)
+    shown = printable(repr(name), 80)
     try:
         with np.errstate(all="ignore"):
             samples = np.asarray(get_window(name, length, fftbins=periodic))
     except (ValueError, TypeError, IndexError, ArithmeticError) as refused:
         raise _refusal(
             error,
-            f"{place} must be one that scipy.signal.get_window knows, got {shown} ({printable(str(refused), 80)})",
+            f"window must be one that scipy.signal.get_window knows, got {shown} ({printable(str(refused), 80)})",
         ) from refused
     if not np.isfinite(samples).all():
-        raise _refusal(error, f"{place}: the parameters of {shown} give no finite samples at a length of {length}")
+        raise _refusal(error, f"window: the parameters of {shown} give no finite samples at a length of {length}")
     return samples

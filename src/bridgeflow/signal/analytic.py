@@ -56,13 +56,13 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Any:
     >>> np.allclose(amplitude, 3)
     True
     """
-    rows = prepare(x, axis, what="hilbert")
+    rows = prepare(x, axis)
     if is_complex(rows.values):
         raise DataError("hilbert: x must be real")
     length = int(rows.values.shape[-1])
     if N is not None:
-        length = whole_number(N, what="hilbert: N")
-        hold(length * count_rows(rows.values), count(rows.values), what="hilbert", N=N)
+        length = whole_number(N, name="N")
+        hold(length * count_rows(rows.values), count(rows.values), N=N)
     if not length:
         raise DataError("hilbert: there are no samples; N must be at least 1, got 0")
     sides = np.zeros(length)  # what a real signal has twice, this one has once
@@ -136,17 +136,17 @@ def envelope(
     asked: object = n_out
     if n_out is not None and (type(asked) is bool or not isinstance(asked, (int, np.integer)) or n_out < 1):
         raise ConfigError(f"envelope: n_out={n_out!r} is not a positive integer or None", field="n_out")
-    whole = prepare(z, -1, what="envelope")
+    whole = prepare(z, -1)
     shape = tuple(whole.values.shape)
     if not -len(shape) <= axis < len(shape):
         raise DataError(f"envelope: Invalid parameter axis={axis} for z.shape={shape}!")
-    rows = whole._replace(values=time_last(whole.values, axis, what="envelope"), axis=axis)
+    rows = whole._replace(values=time_last(whole.values, axis), axis=axis)
     n = int(rows.values.shape[-1])
     if not n:
         raise DataError(f"envelope: z.shape[axis] not > 0 for z.shape={shape}, axis={axis}: there are no samples")
     low, high = band_within(bp_in, n)
-    out = n if n_out is None else whole_number(n_out, what="envelope: n_out")
-    hold(out * count_rows(rows.values), count(rows.values), what="envelope", n_out=out)
+    out = n if n_out is None else whole_number(n_out, name="n_out")
+    hold(out * count_rows(rows.values), count(rows.values), n_out=out)
     values, fourier = in_precision(rows.values), Fourier(rows.values)
     spectrum = fourier.fft(values, n) if is_complex(values) else pad_zeros(fourier.rfft(values, n), 0, (n - 1) // 2)
     band = np.arange(low, high) % n

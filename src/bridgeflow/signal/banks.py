@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Nonfinite
 from bridgeflow.signal._chunks import as_kind, known_rows
 from bridgeflow.signal._input import Prepared, read_array
@@ -63,9 +63,10 @@ class _Bank:
         """The sampling rate that the designs are for, where they say it."""
         return next((design.fs for design in self.designs if design.fs is not None), None)
 
+    @names_errors(_NAME)
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`: [..., filters, time]."""
-        filtered = filtered_spec(spec, fs=self.fs, what=_NAME)
+        filtered = filtered_spec(spec, fs=self.fs)
         return filtered.fresh(shape=(*spec.shape[:-1], len(self.designs), spec.shape[-1]))
 
     def _settings(self) -> dict[str, Any]:
@@ -147,10 +148,11 @@ class CausalBank(_Bank):
     def flush(self, state: State) -> None:
         """Nothing is held back."""
 
+    @names_errors(_NAME)
     def _run(self, x: Any, state: State | None) -> tuple[Any, State]:
         """One filter after the other."""
         zi = None if state is None else state["zi"]
-        _, data = prepare_for_engine(x, -1, self.engine, what=_NAME, zi=zi)
+        _, data = prepare_for_engine(x, -1, self.engine, zi=zi)
         if zi is not None and tuple(data.values.shape[:-1]) != tuple(zi.shape[1:-2]):
             raise DataError(
                 f"{_NAME}: a chunk of shape {tuple(data.values.shape)} in a stream whose rows have shape "
@@ -209,6 +211,7 @@ class ZeroPhaseBank(_Bank):
         """By how many samples the output of a stream lags behind its input, at most: that of the slowest filter."""
         return max(band.latency for band in self.bands)
 
+    @names_errors(_NAME)
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -219,7 +222,7 @@ class ZeroPhaseBank(_Bank):
             kind: text [], what results are: kind, dtype, device.
             bands: for each filter its state, and `ready` [..., k], what it has given and a slower one has not.
         """
-        rows = known_rows(spec, what=_NAME)
+        rows = known_rows(spec)
         out = self.out_spec(spec.with_time(None))
         wide = "complex128" if out.dtype.startswith(("complex", "clong")) else "float64"
         plain = ArraySpec(kind="numpy", dtype=wide, shape=(*rows, None))
@@ -228,9 +231,10 @@ class ZeroPhaseBank(_Bank):
             "bands": [{**band.init_state(plain), "ready": np.zeros((*rows, 0), wide)} for band in self.bands],
         }
 
+    @names_errors(_NAME)
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: what all filters are certain of, [..., filters, u], and the state after it."""
-        values = read_array(x, what=_NAME)
+        values = read_array(x)
         each = [band.step(values, before) for band, before in zip(self.bands, state["bands"], strict=True)]
         ready = [
             np.concatenate([before["ready"], y], axis=-1) for (y, _), before in zip(each, state["bands"], strict=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal import fir
 from bridgeflow.signal._input import Prepared, as_ndarray
@@ -27,13 +27,18 @@ from bridgeflow.signal.iir.engine import EngineName, Parallel, Pass, Precision
 from bridgeflow.signal.iir.passes import Passed, as_state, fast_pass, one_way, prepare_for_engine, steady_states
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["CausalFilter", "Initial", "State"]
+__all__ = ["CausalFilter", "Initial", "State", "design_name"]
 
 Initial: TypeAlias = Literal["zero", "steady"]
 """Start from silence, or as if the first sample had been there forever (no jump at the start)."""
 
 State: TypeAlias = dict[str, Any]
 """What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
+
+
+def design_name(filter: Any) -> str:
+    """What errors of a filter begin with: the name of its design."""
+    return str(filter.design.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,9 +98,10 @@ class CausalFilter:
                 return done[0]
         return self._run(x, None)[0]
 
+    @names_errors(design_name)
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        return filtered_spec(spec, fs=self.design.fs, what=self.design.name)
+        return filtered_spec(spec, fs=self.design.fs)
 
     @property
     def stream_obstacle(self) -> str:
@@ -164,15 +170,15 @@ class CausalFilter:
     def _settings(self) -> Pass:
         return Pass(self.precision, self.scale, self.offset, self.parallel)
 
+    @names_errors(design_name)
     def _run(self, x: Any, state: State | None) -> tuple[Any, State]:
-        what = self.design.name
         if self._recursive:
             zi = None if state is None else state["zi"]
-            engine, data = prepare_for_engine(x, -1, self.engine, what=what, zi=zi)
+            engine, data = prepare_for_engine(x, -1, self.engine, zi=zi)
             self._check_rows(data.values, state)
             done = self._through_sections(engine, data, state)
         else:
-            data = fir.prepare_for_taps(x, -1, self.nonfinite, what=what)
+            data = fir.prepare_for_taps(x, -1, self.nonfinite)
             self._check_rows(data.values, state)
             done = self._through_taps(data.values, state)
         return data.restore(done.y), {} if state is None else self._next_state(state, data.values, done)
@@ -193,7 +199,6 @@ class CausalFilter:
             self.nonfinite,
             steady=steady,
             position=_position(state),
-            what=self.design.name,
         )
 
     def _through_taps(self, values: Any, state: State | None) -> Passed:
@@ -202,9 +207,7 @@ class CausalFilter:
         if steady and values.shape[-1]:
             begun = fir.steady_state(taps, values, settings)
             zi = begun if state is None else _where(state["fresh"][..., None], begun, zi)
-        return fir.one_pass(
-            taps, values, zi, settings, self.nonfinite, steady=steady, position=_position(state), what=self.design.name
-        )
+        return fir.one_pass(taps, values, zi, settings, self.nonfinite, steady=steady, position=_position(state))
 
     def _check_rows(self, values: Any, state: State | None) -> None:
         if state is None:

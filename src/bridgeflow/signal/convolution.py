@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import DataError
+from bridgeflow.errors import DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._input import dispatch_of, read_nested, refuse_table
 from bridgeflow.signal._typing import SameKind
@@ -31,6 +31,7 @@ ConvolutionMethod: TypeAlias = Literal["auto", "direct", "fft"]
 def convolve(in1: SameKind, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> SameKind: ...
 @overload
 def convolve(in1: Any, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> Any: ...
+@names_errors("convolve")
 def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: ConvolutionMethod = "auto") -> Any:
     """The convolution of two arrays of equally many axes, as `scipy.signal.convolve` gives it.
 
@@ -55,7 +56,7 @@ def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convolu
     if dispatch_of(in1, in2) != "numpy":
         from bridgeflow.signal import convolution_torch
 
-        return convolution_torch.convolve(in1, in2, mode, None, double=method != "fft", what="convolve")
+        return convolution_torch.convolve(in1, in2, mode, None, double=method != "fft")
     return _by_scipy("convolve", in1, in2, mode=mode, method=method)
 
 
@@ -63,6 +64,7 @@ def convolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: Convolu
 def correlate(in1: SameKind, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> SameKind: ...
 @overload
 def correlate(in1: Any, in2: Any, mode: ConvolutionMode = ..., method: ConvolutionMethod = ...) -> Any: ...
+@names_errors("correlate")
 def correlate(in1: Any, in2: Any, mode: ConvolutionMode = "full", method: ConvolutionMethod = "auto") -> Any:
     """The cross-correlation of two arrays of equally many axes, as `scipy.signal.correlate` gives it.
 
@@ -94,6 +96,7 @@ def fftconvolve(
 ) -> SameKind: ...
 @overload
 def fftconvolve(in1: Any, in2: Any, mode: ConvolutionMode = ..., axes: int | Sequence[int] | None = ...) -> Any: ...
+@names_errors("fftconvolve")
 def fftconvolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", axes: int | Sequence[int] | None = None) -> Any:
     """The convolution by Fourier transforms, as `scipy.signal.fftconvolve` gives it.
 
@@ -122,6 +125,7 @@ def oaconvolve(
 ) -> SameKind: ...
 @overload
 def oaconvolve(in1: Any, in2: Any, mode: ConvolutionMode = ..., axes: int | Sequence[int] | None = ...) -> Any: ...
+@names_errors("oaconvolve")
 def oaconvolve(in1: Any, in2: Any, mode: ConvolutionMode = "full", axes: int | Sequence[int] | None = None) -> Any:
     """The convolution block by block (overlap-add), as `scipy.signal.oaconvolve` gives it.
 
@@ -147,20 +151,20 @@ def _by_transforms(name: str, in1: Any, in2: Any, mode: ConvolutionMode, axes: A
     if dispatch_of(in1, in2) != "numpy":
         from bridgeflow.signal import convolution_torch
 
-        return convolution_torch.convolve(in1, in2, mode, axes, double=False, what=name)
+        return convolution_torch.convolve(in1, in2, mode, axes, double=False)
     return _by_scipy(name, in1, in2, mode=mode, axes=axes)
 
 
 def _by_scipy(name: str, *operands: Any, **options: Any) -> Any:
     import scipy.signal
 
-    read = [_numbers(x, name) for x in operands]
+    read = [_numbers(x) for x in operands]
     result = call_scipy(getattr(scipy.signal, name), name, *read, **options)
     half = kind_of(result) == "torch" and all(str(getattr(x, "dtype", "")) == "torch.bfloat16" for x in operands)
     return result.bfloat16() if half else result
 
 
-def _numbers(x: Any, what: str) -> Any:
+def _numbers(x: Any) -> Any:
     """An operand that holds numbers; booleans as integers, so that they can be added.
 
     Raises:
@@ -168,8 +172,8 @@ def _numbers(x: Any, what: str) -> Any:
     """
     if kind_of(x) in {"torch", "arrow", "dlpack", "capsule"}:
         return x.long() if str(getattr(x, "dtype", "")) == "torch.bool" else x
-    refuse_table(x, what=what)
-    values = read_nested(x, what=what)
+    refuse_table(x)
+    values = read_nested(x)
     if values.dtype.kind not in "fciub":
-        raise DataError(f"{what}: cannot convolve elements of type {values.dtype}; convert them to numbers first")
+        raise DataError(f"cannot convolve elements of type {values.dtype}; convert them to numbers first")
     return values.astype(np.int64) if values.dtype.kind == "b" else values

@@ -17,7 +17,7 @@ from bridgeflow.signal.transfer_torch import first_tensor, tensor_of
 __all__ = ["convolve", "correlate"]
 
 
-def convolve(in1: Any, in2: Any, mode: str, axes: Any, *, double: bool, what: str) -> Tensor:
+def convolve(in1: Any, in2: Any, mode: str, axes: Any, *, double: bool) -> Tensor:
     """The convolution of two arrays, one of which is a tensor.
 
     Args:
@@ -25,28 +25,26 @@ def convolve(in1: Any, in2: Any, mode: str, axes: Any, *, double: bool, what: st
         mode: `"full"`, `"valid"` or `"same"`.
         axes: to convolve along; `None` for all.
         double: transform in double precision, and keep integers.
-        what: the caller's name, for errors.
 
     Raises:
         DataError: shapes or axes that do not fit.
     """
-    first, second = _operands(in1, in2, what=what)
+    first, second = _operands(in1, in2)
     dtype = torch.promote_types(first.dtype, second.dtype)
     if not first.ndim:
         return first * second
     if not first.numel() or not second.numel():
         return first.new_zeros(0, dtype=dtype)
-    along = _axes(axes, first.ndim, what=what)
+    along = _axes(axes, first.ndim)
     one, two = tuple(first.shape), tuple(second.shape)
     along = [axis for axis in along if one[axis] != 1 and two[axis] != 1]
     for axis in set(range(first.ndim)) - set(along):
         if one[axis] != two[axis] and 1 not in (one[axis], two[axis]):
-            raise DataError(f"{what}: incompatible shapes for in1 and in2: {one} and {two}")
+            raise DataError(f"incompatible shapes for in1 and in2: {one} and {two}")
     if mode == "valid" and not all(one[axis] >= two[axis] for axis in along):
         if not all(two[axis] >= one[axis] for axis in along):
             raise DataError(
-                f"{what}: For 'valid' mode, one must be at least as large as the other in every dimension, got {one} "
-                f"and {two}"
+                f"For 'valid' mode, one must be at least as large as the other in every dimension, got {one} and {two}"
             )
         first, second, one, two = second, first, two, one
     full = _full(first, second, along, double=double)
@@ -61,31 +59,31 @@ def convolve(in1: Any, in2: Any, mode: str, axes: Any, *, double: bool, what: st
 
 def correlate(in1: Any, in2: Any, mode: str, *, double: bool) -> Tensor:
     """The cross-correlation of two arrays, one of which is a tensor; in2 is conjugated."""
-    first, second = _operands(in1, in2, what="correlate")
+    first, second = _operands(in1, in2)
     turned = second.flip(tuple(range(second.ndim))).conj()
-    return convolve(first, turned, mode, None, double=double, what="correlate")
+    return convolve(first, turned, mode, None, double=double)
 
 
-def _operands(in1: Any, in2: Any, *, what: str) -> tuple[Tensor, Tensor]:
+def _operands(in1: Any, in2: Any) -> tuple[Tensor, Tensor]:
     template = first_tensor(in1, in2)
-    first, second = (tensor_of(x, like=template, what=what) for x in (in1, in2))
+    first, second = (tensor_of(x, like=template) for x in (in1, in2))
     first, second = (x.long() if x.dtype is torch.bool else x for x in (first, second))
     if first.ndim != second.ndim:
-        raise DataError(f"{what}: in1 and in2 should have the same dimensionality, got {first.ndim} and {second.ndim}")
+        raise DataError(f"in1 and in2 should have the same dimensionality, got {first.ndim} and {second.ndim}")
     return first, second
 
 
-def _axes(axes: int | Sequence[int] | None, ndim: int, *, what: str) -> list[int]:
+def _axes(axes: int | Sequence[int] | None, ndim: int) -> list[int]:
     if axes is None:
         return list(range(ndim))
     chosen = [axes] if isinstance(axes, int) else list(axes)
     if not chosen:
-        raise DataError(f"{what}: when provided, axes cannot be empty")
+        raise DataError("when provided, axes cannot be empty")
     if not all(-ndim <= axis < ndim for axis in chosen):
-        raise DataError(f"{what}: axes exceeds dimensionality of input, got {axes!r} for {ndim} axes")
+        raise DataError(f"axes exceeds dimensionality of input, got {axes!r} for {ndim} axes")
     along = [axis % ndim for axis in chosen]
     if len(set(along)) != len(along):
-        raise DataError(f"{what}: all axes must be unique, got {axes!r}")
+        raise DataError(f"all axes must be unique, got {axes!r}")
     return along
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeflow.bridge import kind_of, to_tensor
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._input import Prepared, as_ndarray, needs_gradient, prepare
@@ -70,6 +70,7 @@ def fir_filter(
     scale: float = ...,
     offset: float = ...,
 ) -> Any: ...
+@names_errors("fir_filter")
 def fir_filter(
     taps: Any,
     x: Any,
@@ -119,9 +120,9 @@ def fir_filter(
 
         return transfer_torch.lfilter(taps, [1.0], x, axis, zi, check=lambda b, a: None)
     weights, settings = taps_of(taps), Pass("float64", scale, offset)
-    data = prepare_for_taps(x, axis, nonfinite, what="fir_filter")
+    data = prepare_for_taps(x, axis, nonfinite)
     state = None if zi is None else _state_time_last(zi, data, len(weights))
-    done = one_pass(weights, data.values, state, settings, nonfinite, method=method, what="fir_filter")
+    done = one_pass(weights, data.values, state, settings, nonfinite, method=method)
     y = data.restore(done.y)
     return y if zi is None else (y, data.restore_state(time_where_it_was(done.zf, axis)))
 
@@ -152,6 +153,7 @@ def fir_filtfilt(
     scale: float = ...,
     offset: float = ...,
 ) -> Any: ...
+@names_errors("fir_filtfilt")
 def fir_filtfilt(
     taps: Any,
     x: Any,
@@ -190,8 +192,8 @@ def fir_filtfilt(
     weights, settings = taps_of(taps), Pass("float64", scale, offset)
     parse_word(method, FirMethod, field="method")
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    data = prepare_for_taps(x, axis, nonfinite, what="fir_filtfilt")
-    edge = parse_padding(padtype, padlen, 3 * len(weights), data.values.shape[-1], what="fir_filtfilt")
+    data = prepare_for_taps(x, axis, nonfinite)
+    edge = parse_padding(padtype, padlen, 3 * len(weights), data.values.shape[-1])
 
     def both_ways(piece: Any) -> Any:
         padding = min(edge, piece.shape[-1] - 1)
@@ -201,7 +203,7 @@ def fir_filtfilt(
             y = y[..., ::-1] if isinstance(y, np.ndarray) else y.flip(-1)
         return y[..., padding : y.shape[-1] - padding]
 
-    return data.restore(_whole(both_ways, data.values, nonfinite, what="fir_filtfilt"))
+    return data.restore(_whole(both_ways, data.values, nonfinite))
 
 
 @overload
@@ -228,6 +230,7 @@ def fir_zero_phase(
     scale: float = ...,
     offset: float = ...,
 ) -> Any: ...
+@names_errors("fir_zero_phase")
 def fir_zero_phase(
     taps: Any,
     x: Any,
@@ -265,20 +268,20 @@ def fir_zero_phase(
     delay = zero_phase_delay(weights)
     parse_word(method, FirMethod, field="method")
     parse_word(nonfinite, Nonfinite, field="nonfinite")
-    data = prepare_for_taps(x, axis, nonfinite, what="fir_zero_phase")
-    parse_padding(padtype, None, delay, data.values.shape[-1], what="fir_zero_phase")
+    data = prepare_for_taps(x, axis, nonfinite)
+    parse_padding(padtype, None, delay, data.values.shape[-1])
 
     def centred(piece: Any) -> Any:
         padding = min(delay, piece.shape[-1] - 1) if padtype is not None else 0
         wide = pad_zeros(pad_ends(_units(piece, settings), padtype, padding), delay - padding, delay - padding)
         return _run(weights, wide, None, Pass(), method)[0][..., 2 * delay :]
 
-    return data.restore(_whole(centred, data.values, nonfinite, what="fir_zero_phase"))
+    return data.restore(_whole(centred, data.values, nonfinite))
 
 
-def prepare_for_taps(x: Any, axis: int, nonfinite: Nonfinite, *, what: str) -> Prepared:
+def prepare_for_taps(x: Any, axis: int, nonfinite: Nonfinite) -> Prepared:
     """The data as rows; NumPy code resets gaps."""
-    return prepare(x, axis, what=what, by="numpy" if nonfinite == "reset" else None, strided=True, native=False)
+    return prepare(x, axis, by="numpy" if nonfinite == "reset" else None, strided=True, native=False)
 
 
 def _units(x: Any, settings: Pass) -> Any:
@@ -290,12 +293,12 @@ def _units(x: Any, settings: Pass) -> Any:
     return in_units(x, settings.scale, settings.offset).to(float_dtype(x, double=True))
 
 
-def _whole(filtered: Callable[[Any], Any], x: Any, nonfinite: Nonfinite, *, what: str) -> Any:
+def _whole(filtered: Callable[[Any], Any], x: Any, nonfinite: Nonfinite) -> Any:
     """Whole rows [..., T] through a filter that sees both ends, with the policy for NaN and infinity around it."""
-    looks = nonfinite != "propagate" and gaps.can_look(x, what=what)
+    looks = nonfinite != "propagate" and gaps.can_look(x)
     dirty: Array = np.asarray(~gaps.finite(x).all(axis=-1)) if looks else np.asarray(False)
     if dirty.any() and nonfinite == "raise":
-        raise gaps.refuse(x, None, dirty, what=what)
+        raise gaps.refuse(x, None, dirty)
     if not isinstance(x, np.ndarray):
         from bridgeflow.signal._torch import float_dtype
 
@@ -350,7 +353,6 @@ def one_pass(
     method: FirMethod = "direct",
     steady: bool = False,
     position: int = 0,
-    what: str,
 ) -> Passed:
     """Filter rows [..., T] causally; the state is [..., n - 1] in float64 or complex128 (longdouble stays).
 
@@ -363,16 +365,15 @@ def one_pass(
         method: pinned sums, or overlap-add.
         steady: whether a fresh start after a gap takes the steady state rather than zero.
         position: of the first sample of x in its recording, for errors.
-        what: the caller's name, for errors.
     """
     y, zf = _run(taps, x, zi, settings, method)
-    if nonfinite == "propagate" or not x.shape[-1] or not gaps.can_look(x, what=what):
+    if nonfinite == "propagate" or not x.shape[-1] or not gaps.can_look(x):
         return Passed(y, zf, None)
     dirty: Array = np.asarray(~gaps.finite(x).all(axis=-1))
     if zi is not None and len(taps) > 1:
         dirty = np.asarray(dirty | ~gaps.finite(zi).all(axis=-1))
     if dirty.any() and nonfinite == "raise":
-        raise gaps.refuse(x, None if zi is None else zi[None], dirty, what=what, position=position)
+        raise gaps.refuse(x, None if zi is None else zi[None], dirty, position=position)
     if dirty.any():
 
         def again(piece: Array, state: Array | None) -> tuple[Array, Array]:
@@ -381,7 +382,7 @@ def one_pass(
             piece_y, piece_zf = _by_numpy(taps, piece, None if state is None else state[0], settings, method)
             return piece_y, piece_zf[None]
 
-        gaps.restart(again, x, None if zi is None else zi[None], y, zf[None], dirty, what=what)
+        gaps.restart(again, x, None if zi is None else zi[None], y, zf[None], dirty)
     return Passed(y, zf, dirty)
 
 
@@ -416,11 +417,11 @@ def _state_time_last(zi: Any, data: Prepared, taps: int) -> Any:
     rows, axis = list(data.values.shape[:-1]), data.axis % data.values.ndim
     expected = (*rows[:axis], taps - 1, *rows[axis:])
     if isinstance(state, np.ndarray) and state.dtype.kind not in "fciub":
-        raise DataError(f"fir_filter: zi must hold numbers, got {state.dtype}")
+        raise DataError(f"zi must hold numbers, got {state.dtype}")
     if tuple(state.shape) != expected:
         shape = (*rows[:axis], int(data.values.shape[-1]), *rows[axis:])
         raise DataError(
             f"Invalid zi shape: with axis={data.axis}, x of shape {shape} and {taps} taps, "
             f"zi must have shape {expected}, got {tuple(state.shape)}"
         )
-    return time_last(state, data.axis, what="fir_filter")
+    return time_last(state, data.axis)

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridgeflow.bridge import describe, kind_of, route
 from bridgeflow.bridge.rules import LISTS
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._axes import time_last, time_where_it_was
@@ -90,6 +90,7 @@ def frames(
 def frames(
     x: Any, length: int, hop: int | None = ..., *, pad: Leftover = ..., first: bool = ..., axis: int = ...
 ) -> Any: ...
+@names_errors("frames")
 def frames(
     x: Any, length: int, hop: int | None = None, *, pad: Leftover = "drop", first: bool = False, axis: int = -1
 ) -> Any:
@@ -119,14 +120,15 @@ def frames(
     """
     framing = Framing(length, length if hop is None else hop, pad)
     if kind_of(x) == "torch":
-        require_strided(x, what="frames")
+        require_strided(x)
         if not x.ndim:
             raise DataError("frames: x must have at least one axis, got a single number")
-        return _placed(framing.cut(time_last(x, axis, what="frames")), first, axis)
-    rows = prepare(x, axis, what="frames", strided=True)
+        return _placed(framing.cut(time_last(x, axis)), first, axis)
+    rows = prepare(x, axis, strided=True)
     return rows.restore_new(_placed(framing.cut(rows.values), first, axis))
 
 
+@names_errors("labels")
 def labels_of_frames(
     labels: Any,
     length: int,
@@ -156,7 +158,7 @@ def labels_of_frames(
     """
     framing = Framing(length, length if hop is None else hop, pad)
     parse_word(rule, LabelRule, field="rule")
-    values = time_last(read_labels(labels, what="labels"), axis, what="labels")
+    values = time_last(read_labels(labels), axis)
     made = reduced(values, framing.bounds(values.shape[-1]), framing.length, rule)
     return labels_like(time_where_it_was(made, axis), labels)
 
@@ -208,10 +210,11 @@ class Framing:
         self.hold(int(x.shape[-1]), count_rows(x))
         return strided_windows(self.completed(x, missing) if missing else x, self.length, self.hop)
 
+    @names_errors("windows")
     def hold(self, samples: int, rows: int) -> None:
         """Refuse a window that would be completed out of all proportion to the data."""
         if missing := self.missing(samples):
-            hold(rows * (samples + missing), rows * samples, what="windows", length=self.length)
+            hold(rows * (samples + missing), rows * samples, length=self.length)
 
     def completed(self, x: Any, missing: int) -> Any:
         """Rows with samples more at the end, taken from their last, incomplete window."""
@@ -293,6 +296,7 @@ class LiveFrames:
         """By how many samples the windows of a stream lag behind its input, at most."""
         return self.framing.length - 1
 
+    @names_errors("frames")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -303,26 +307,28 @@ class LiveFrames:
             kind: text [], kind and dtype of the chunks.
         """
         self.out_spec(spec.with_time(None))
-        return _initial(spec, what="frames")
+        return _initial(spec)
 
+    @names_errors("frames")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the windows that end in it, [..., windows, length]."""
         bits = _as_bits(x)
-        rows = prepare(bits, -1, what="frames", strided=True)
-        tail, chunk = together(state["tail"], rows.values, what="frames")
+        rows = prepare(bits, -1, strided=True)
+        tail, chunk = together(state["tail"], rows.values)
         held, next_state, windows = _advanced(self.framing, tail, chunk, state)
         due = held[..., : (windows - 1) * self.framing.hop + self.framing.length] if windows else held[..., :0]
         y = _placed(strided_windows(due, self.framing.length, self.framing.hop), self.first)
         y = rows.restore(y if kind_of(x) == "numpy" or rows.is_tensor else own(y))
         return (y if bits is x else y.view(x.dtype)), next_state
 
+    @names_errors("windows")
     def flush(self, state: State) -> Any | None:
         """The window that what is left has been completed to."""
         missing = _left(self.framing, state)
         if not missing:
             return None
         rows, held = count_rows(state["tail"]), int(state["tail"].shape[-1])
-        hold(rows * (held + missing), rows * held, what="windows", length=self.framing.length)
+        hold(rows * (held + missing), rows * held, length=self.framing.length)
         window = _placed(self.framing.completed(state["tail"], missing)[..., None, :], self.first)
         return _from_bits(window, state["kind"])
 
@@ -367,14 +373,16 @@ class LiveLabels:
         """By how many samples the labels of windows lag behind the input, at most."""
         return self.framing.length - 1
 
+    @names_errors("labels")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk: that of `LiveFrames`, with labels as tail."""
         self.out_spec(spec.with_time(None))
-        return _initial(spec, what="labels")
+        return _initial(spec)
 
+    @names_errors("labels")
     def step(self, labels: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the labels of windows that end in it."""
-        tail, chunk = together(state["tail"], read_labels(labels, what="labels"), what="labels")
+        tail, chunk = together(state["tail"], read_labels(labels))
         held, next_state, windows = _advanced(self.framing, tail, chunk, state)
         starts = np.arange(windows) * self.framing.hop
         made = reduced(held, (starts, starts + self.framing.length), self.framing.length, self.rule)
@@ -396,11 +404,11 @@ def _is_number(dtype: str) -> bool:
     )
 
 
-def _initial(spec: ArraySpec, *, what: str) -> State:
+def _initial(spec: ArraySpec) -> State:
     return {
         "begun": np.zeros((), bool),
         "skip": np.zeros((), np.int64),
-        "tail": np.zeros((*known_rows(spec, what=what), 0)),
+        "tail": np.zeros((*known_rows(spec), 0)),
         "kind": kind_mark(spec),
     }
 

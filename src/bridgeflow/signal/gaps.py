@@ -50,31 +50,30 @@ class Filled(NamedTuple):
     filled: Array | None
 
 
-def check_gap_policy(nonfinite: object, max_gap: object, keep_gaps: object, allowed: object, *, what: str) -> None:
+def check_gap_policy(nonfinite: object, max_gap: object, keep_gaps: object, allowed: object) -> None:
     """Hold the fields of a transform about NaN and infinity against each other.
 
     Args:
         nonfinite, max_gap, keep_gaps: as they were given.
         allowed: the `Literal` of the words that `nonfinite` may be.
-        what: the transform, for errors.
 
     Raises:
         ConfigError, ValueError: a word that does not exist or has no meaning for this transform, a gap without a
             length, or a length without a use.
     """
-    word = parse_word(nonfinite, allowed, field=f"{what}: nonfinite")
+    word = parse_word(nonfinite, allowed, field="nonfinite")
     if not isinstance(keep_gaps, (bool, np.bool_)):
-        raise ConfigError(f"{what}: keep_gaps must be true or false, got {keep_gaps!r}", field="keep_gaps")
+        raise ConfigError(f"keep_gaps must be true or false, got {keep_gaps!r}", field="keep_gaps")
     if word != "interpolate":
         if max_gap is not None or keep_gaps:
             name = "keep_gaps" if max_gap is None else "max_gap"
             raise ConfigError(
-                f"{what}: {name} is for nonfinite='interpolate', got nonfinite={word!r}; leave it out", field=name
+                f"{name} is for nonfinite='interpolate', got nonfinite={word!r}; leave it out", field=name
             )
         return
     if isinstance(max_gap, (bool, np.bool_)) or not isinstance(max_gap, (int, np.integer)) or max_gap < 1:
         raise ConfigError(
-            f"{what}: nonfinite='interpolate' needs max_gap, the longest gap to fill, an integer of at least 1 "
+            f"nonfinite='interpolate' needs max_gap, the longest gap to fill, an integer of at least 1 "
             f"(samples), got {max_gap!r}",
             field="max_gap",
         )
@@ -102,51 +101,49 @@ def all_finite(x: Any) -> bool:
     return bool(torch.isfinite(values.sum())) or bool(torch.isfinite(values).all())
 
 
-def refuse_nonfinite(x: Any, *, what: str, allowed: Sequence[str], position: int = 0) -> NonFinite:
+def refuse_nonfinite(x: Any, *, allowed: Sequence[str], position: int = 0) -> NonFinite:
     """The error that names the row and the first sample that is not finite.
 
     Args:
         x: rows [..., T], of which one holds such a sample.
-        what: the transform, for the error.
         allowed: the words that its `nonfinite` may be.
         position: of the first sample of x in its recording.
     """
     choices = ", ".join(_REMEDIES[word] for word in _REMEDIES if word in allowed)
     dirty = np.asarray(~finite(x).all(axis=-1))
-    return refuse(x, None, dirty, what=what, position=position, remedy=f"clean the data, or choose {choices}")
+    return refuse(x, None, dirty, position=position, remedy=f"clean the data, or choose {choices}")
 
 
-def fill_gaps(x: Any, max_gap: int, *, what: str, position: int = 0) -> Filled:
+def fill_gaps(x: Any, max_gap: int, *, position: int = 0) -> Filled:
     """Whole rows [..., T], floating or complex, with their gaps filled.
 
     Args:
         x: ndarray, or a tensor, through which gradients flow to the neighbours.
         max_gap: samples of the longest gap to fill.
-        what: the transform, for errors.
         position: of the first sample of x in its recording, for errors.
 
     Raises:
         NonFinite: a longer gap, or a row that is nothing but a gap; names the row and where the gap begins.
 
-    >>> fill_gaps(np.array([np.nan, 1.0, np.nan, np.nan, 4.0]), 2, what="x").values
+    >>> fill_gaps(np.array([np.nan, 1.0, np.nan, np.nan, 4.0]), 2).values
     array([1., 1., 2., 3., 4.])
     """
     bad = ~finite(x)
     if not bad.any():
         return Filled(x, None)
     before, after = _neighbours(bad)
-    _require_short(bad, before, after, max_gap, position, what=what, ended=True)
+    _require_short(bad, before, after, max_gap, position, ended=True)
     return Filled(_interpolated(x, bad, before, after), bad)
 
 
-def step_gaps(x: Any, state: State, max_gap: int, *, what: str) -> tuple[Filled, State]:
+def step_gaps(x: Any, state: State, max_gap: int) -> tuple[Filled, State]:
     """One chunk [..., t]: what is certain by now, and the state for the next chunk.
 
     Args:
         x: ndarray or tensor, t >= 0.
         state: from before; `{}` for the first chunk. It holds `held` [..., h], from where the first open gap begins,
             with the sample before it, and `position`, that of the next sample to come.
-        max_gap, what: as for `fill_gaps`.
+        max_gap: as for `fill_gaps`.
     """
     position = int(state.get("position", 0))
     held = state.get("held")
@@ -163,7 +160,7 @@ def step_gaps(x: Any, state: State, max_gap: int, *, what: str) -> tuple[Filled,
     values = together
     if bad.any():
         before, after = _neighbours(bad)
-        _require_short(bad, before, after, max_gap, begins, what=what, ended=False)
+        _require_short(bad, before, after, max_gap, begins, ended=False)
         ready = int((before[..., -1] + 1).min()) if bad[..., -1].any() else samples
         values, mask = _interpolated(together, bad, before, after), bad[..., known:ready]
     keep = max(ready - 1, 0)  # the sample before an open gap is its neighbour
@@ -175,7 +172,7 @@ def step_gaps(x: Any, state: State, max_gap: int, *, what: str) -> tuple[Filled,
     return Filled(values[..., known:ready], mask), next_state
 
 
-def end_gaps(state: State, max_gap: int, *, what: str) -> Filled | None:
+def end_gaps(state: State, max_gap: int) -> Filled | None:
     """What is still held at the end of the recording; `None` where nothing is."""
     held = state.get("held")
     if held is None:
@@ -183,7 +180,7 @@ def end_gaps(state: State, max_gap: int, *, what: str) -> Filled | None:
     known = int(state["known"])
     if int(held.shape[-1]) == known:
         return None
-    done = fill_gaps(held, max_gap, what=what, position=int(state["position"]) - int(held.shape[-1]))
+    done = fill_gaps(held, max_gap, position=int(state["position"]) - int(held.shape[-1]))
     return Filled(done.values[..., known:], None if done.filled is None else done.filled[..., known:])
 
 
@@ -225,9 +222,7 @@ def _neighbours(bad: Array) -> tuple[Array, Array]:
     return before, after
 
 
-def _require_short(
-    bad: Array, before: Array, after: Array, max_gap: int, position: int, *, what: str, ended: bool
-) -> None:
+def _require_short(bad: Array, before: Array, after: Array, max_gap: int, position: int, *, ended: bool) -> None:
     alone = bad & (before < 0) & (after == bad.shape[-1]) if ended else np.zeros((), bool)
     long = (bad & (after - before - 1 > max_gap)) | alone
     if not long.any():
@@ -236,10 +231,10 @@ def _require_short(
     first, beyond = int(before[place]) + 1, int(after[place])
     row = "x" if len(place) == 1 else f"row {place[0] if len(place) == 2 else place[:-1]}"
     if alone.any() and beyond - first <= max_gap:
-        raise NonFinite(f"{what}: {row} has no finite sample to fill its gap from; leave it out")
+        raise NonFinite(f"{row} has no finite sample to fill its gap from; leave it out")
     more = " or more" if beyond == bad.shape[-1] and not ended else ""
     raise NonFinite(
-        f"{what}: {row} is not finite from sample {position + first} on, for {beyond - first} samples{more}; "
+        f"{row} is not finite from sample {position + first} on, for {beyond - first} samples{more}; "
         f"max_gap={max_gap} is less: raise max_gap, cut the recording there, or choose {_REMEDIES['propagate']}"
     )
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.ranges import hold, hold_window
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
 from bridgeflow.signal._input import prepare
@@ -31,6 +31,7 @@ State: TypeAlias = dict[str, Any]
 def medfilt(volume: SameKind, kernel_size: int | Sequence[int] | None = ...) -> SameKind: ...
 @overload
 def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = ...) -> Any: ...
+@names_errors("medfilt")
 def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
     """The median over a window around each element, as `scipy.signal.medfilt` gives it: zeros beyond the ends.
 
@@ -49,25 +50,25 @@ def medfilt(volume: Any, kernel_size: int | Sequence[int] | None = None) -> Any:
     >>> medfilt(np.array([1.0, 9.0, 2.0, 3.0, 2.0]), 3)
     array([1., 2., 3., 2., 2.])
     """
-    rows = prepare(volume, -1, what="medfilt")
+    rows = prepare(volume, -1)
     x = rows.values
     sizes = [3] * x.ndim if kernel_size is None else np.atleast_1d(np.asarray(kernel_size)).tolist()
     sizes = sizes * x.ndim if len(sizes) == 1 else sizes
     if len(sizes) != x.ndim:
         raise DataError(f"medfilt: kernel_size {kernel_size!r} has another number of axes than the data, {x.ndim}")
     for size, samples in zip(sizes, x.shape, strict=True):
-        check_odd(size, what="medfilt: kernel_size")
-        hold_window(size, int(samples), what="medfilt: kernel_size")
+        check_odd(size, name="kernel_size")
+        hold_window(size, int(samples), name="kernel_size")
     if any(size != 1 for size in sizes[:-1]):
         return rows.restore(_around(_ordered(x), sizes))
     half = sizes[-1] // 2
     return rows.restore(inner_medians(pad_zeros(_ordered(x), half, half), sizes[-1]))
 
 
-def check_odd(size: object, *, what: str) -> None:
+def check_odd(size: object, *, name: str) -> None:
     """A window has a middle."""
     if isinstance(size, bool) or not isinstance(size, int) or size < 1 or size % 2 == 0:
-        raise ConfigError(f"{what} must be an odd integer, got {size!r}")
+        raise ConfigError(f"{name} must be an odd integer, got {size!r}")
 
 
 def _ordered(x: Any) -> Any:
@@ -148,12 +149,13 @@ class RunningMedian:
     kernel_size: int = 3
 
     def __post_init__(self) -> None:
-        check_odd(self.kernel_size, what="kernel_size")
+        check_odd(self.kernel_size, name="kernel_size")
 
+    @names_errors("medfilt")
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T]."""
-        rows = prepare(x, -1, what="medfilt")
-        hold_window(self.kernel_size, int(rows.values.shape[-1]), what="medfilt: kernel_size")
+        rows = prepare(x, -1)
+        hold_window(self.kernel_size, int(rows.values.shape[-1]), name="kernel_size")
         half = self.kernel_size // 2
         return rows.restore(inner_medians(pad_zeros(_ordered(rows.values), half, half), self.kernel_size))
 
@@ -167,15 +169,17 @@ class RunningMedian:
         """By how many samples the output of a stream lags behind."""
         return self.kernel_size // 2
 
+    @names_errors("medfilt")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`: the same in new memory."""
         if not spec.shape or spec.dtype.startswith("c"):
             raise DataError(f"medfilt: real numbers along an axis, got {spec}")
         if spec.time is not None:
-            hold_window(self.kernel_size, spec.time, what="medfilt: kernel_size")
+            hold_window(self.kernel_size, spec.time, name="kernel_size")
         kind = "arrow" if spec.kind == "capsule" else spec.kind
         return spec.fresh(layout="strided", null_count=0, writable=kind != "arrow", kind=kind)
 
+    @names_errors("medfilt")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -185,14 +189,15 @@ class RunningMedian:
             kind: text [], kind and dtype of the chunks.
         """
         self.out_spec(spec.with_time(None))
-        rows = known_rows(spec, what="medfilt")
-        hold(math.prod(rows) * self.latency, 0, what="medfilt", kernel_size=self.kernel_size)
+        rows = known_rows(spec)
+        hold(math.prod(rows) * self.latency, 0, kernel_size=self.kernel_size)
         return {"tail": np.zeros((*rows, self.latency)), "begun": np.zeros((), bool), "kind": kind_mark(spec)}
 
+    @names_errors("medfilt")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the medians whose windows it completes."""
-        rows = prepare(x, -1, what="medfilt")
-        tail, chunk = together(state["tail"], _ordered(rows.values), what="medfilt")
+        rows = prepare(x, -1)
+        tail, chunk = together(state["tail"], _ordered(rows.values))
         if not chunk.shape[-1]:
             return rows.restore(own(chunk)), state
         if not state["begun"]:

@@ -54,7 +54,7 @@ BACKGROUNDS: Final = ("mean", "median", "maximum", "minimum")
 """Extensions that are a level, one for each row."""
 
 
-def parse_padding(padtype: object, padlen: int | None, default: int, samples: int, *, what: str) -> int:
+def parse_padding(padtype: object, padlen: int | None, default: int, samples: int) -> int:
     """The length of the padding at either end, checked against the length of the recording.
 
     Args:
@@ -62,19 +62,18 @@ def parse_padding(padtype: object, padlen: int | None, default: int, samples: in
         padlen: what the caller asks for; `None` for the default.
         default: the length where the caller asks for none.
         samples: length of the recording.
-        what: the caller's name, for errors.
     """
     if padtype is not None:
         parse_word(padtype, Padtype, field="padtype")
     length: object = padlen
     if length is not None and (isinstance(length, bool) or not isinstance(length, (int, np.integer))):
-        raise DataError(f"{what}: padlen must be an integer or None, got {length!r}")
+        raise DataError(f"padlen must be an integer or None, got {length!r}")
     edge = 0 if padtype is None else default if padlen is None else int(padlen)
     if edge < 0:
-        raise DataError(f"{what}: padlen must not be negative, got {edge}")
+        raise DataError(f"padlen must not be negative, got {edge}")
     if samples <= edge:
         raise DataError(
-            f"{what}: the length of x along the axis must be greater than padlen, which is {edge}, "
+            f"the length of x along the axis must be greater than padlen, which is {edge}, "
             f"got {samples} samples; pass a longer recording (the function: or a smaller padlen, or no padtype)"
         )
     return edge

@@ -78,8 +78,8 @@ def peak_rate(
     >>> float(peak_rate(beats, 100.0, height=0.5)), float(peak_rate(beats, 100.0, by="interval"))
     (150.0, 150.0)
     """
-    check_peaks(fs, distance, by, height, prominence, what="peak_rate")
-    values = time_last(read_array(x, what="peak_rate"), axis, what="peak_rate")
+    check_peaks(fs, distance, by, height, prominence)
+    values = time_last(read_array(x), axis)
     if values.dtype.kind == "c" or not values.shape[-1]:
         raise DataError(f"peak_rate: real samples are needed, got {values.dtype}{list(values.shape)}")
     rows = values.reshape(-1, values.shape[-1])
@@ -88,22 +88,20 @@ def peak_rate(
     return made if kind_of(x) is None else like(made, x)
 
 
-def check_peaks(
-    fs: float, distance: float | None, by: str, height: float | None, prominence: float | None, *, what: str
-) -> None:
+def check_peaks(fs: float, distance: float | None, by: str, height: float | None, prominence: float | None) -> None:
     """Numbers within their ranges, a word that is one.
 
     Raises:
         ConfigError: they are not; names the parameter.
     """
     try:
-        parse_word(by, RateBy, field=f"{what}: by")
+        parse_word(by, RateBy, field="by")
     except ValueError as error:
         raise ConfigError(str(error), field="by") from None
     given = (("fs", fs, Rate), ("distance", distance, Seconds), ("height", height, Finite))
     for name, number, hint in (*given, ("prominence", prominence, NonNegative)):
         if wrong := problem(hint, number):
-            raise ConfigError(f"{what}: {name} {wrong}", field=name)
+            raise ConfigError(f"{name} {wrong}", field=name)
 
 
 def _rate(

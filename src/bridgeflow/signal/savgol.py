@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, TypeAlias, overload
 
 import numpy as np
 
-from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors, naming
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
 from bridgeflow.signal._arguments import names_arguments
@@ -105,7 +105,7 @@ def savgol_filter(
         mode=mode,
         cval=as_number(cval),
     )
-    rows = prepare(x, axis, what="savgol_filter")
+    rows = prepare(x, axis)
     return rows.restore(run.smoothed(_floating(rows.values)))
 
 
@@ -127,6 +127,7 @@ class SavgolSmoother:
     mode: Ends = "interp"
     cval: float = 0.0
 
+    @names_errors("savgol")
     def __post_init__(self) -> None:
         parse_word(self.mode, Ends, field="savgol: mode")
         for name, least in (("window_length", 1), ("polyorder", 0), ("deriv", 0)):
@@ -138,13 +139,14 @@ class SavgolSmoother:
                 f"savgol: polyorder={self.polyorder} must be less than window_length={self.window_length}",
                 field="polyorder",
             )
-        whole_number(self.window_length, what="savgol: window_length", most=1 << 20)
-        whole_number(self.polyorder, what="savgol: polyorder", least=0, most=100)
-        whole_number(self.deriv, what="savgol: deriv", least=0)
+        whole_number(self.window_length, name="window_length", most=1 << 20)
+        whole_number(self.polyorder, name="polyorder", least=0, most=100)
+        whole_number(self.deriv, name="deriv", least=0)
         given = {"window_length": self.window_length, "polyorder": self.polyorder}
-        hold(self.window_length * (self.polyorder + 1), 0, what="savgol", **given)
+        hold(self.window_length * (self.polyorder + 1), 0, **given)
         if self.mode == "interp":  # two matrices that read off each half window
-            hold(self.window_length**2 / 4, 0, what="savgol with mode='interp'", window_length=self.window_length)
+            with naming("savgol with mode='interp'"):
+                hold(self.window_length**2 / 4, 0, window_length=self.window_length)
         if not np.isfinite(self.delta) or self.delta == 0:
             raise ConfigError(f"savgol: delta must be a finite number other than 0, got {self.delta!r}", field="delta")
         if self.deriv <= self.polyorder and power_is_beyond(self.delta, self.deriv):
@@ -172,9 +174,10 @@ class SavgolSmoother:
         taps = savgol_coeffs(self.window_length, self.polyorder, deriv=self.deriv, delta=self.delta, **chosen)
         return np.asarray(taps, np.float64)
 
+    @names_errors("savgol_filter")
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T]."""
-        rows = prepare(x, -1, what="savgol_filter")
+        rows = prepare(x, -1)
         return rows.restore(self.smoothed(_floating(rows.values)))
 
     def smoothed(self, x: Any) -> Any:
@@ -190,13 +193,14 @@ class SavgolSmoother:
             return join([self._read(ends[0], 0), inner, self._read(ends[1], 1)])
         return self._inner(extend(x, _EXTENSIONS[self.mode], self.cval, half - even, half))
 
+    @names_errors("savgol")
     def _enough(self, samples: int) -> None:
         if self.mode == "interp" and samples < self.window_length:
             raise DataError(
                 f"savgol: for mode='interp', window_length must be less than or equal to the number of samples, got "
                 f"{self.window_length} and {samples}; take another mode, such as 'mirror'"
             )
-        hold_window(self.window_length, samples, what="savgol: window_length")
+        hold_window(self.window_length, samples, name="window_length")
 
     def _inner(self, x: Any) -> Any:
         """Where the window lies within x: [..., T - window_length + 1]."""
@@ -231,11 +235,12 @@ class SavgolSmoother:
         """
         return self.window_length - 1 if self.mode == "interp" else self.window_length // 2
 
+    @names_errors("savgol")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`: the same shape in new memory."""
         if spec.time is not None:
             self._enough(spec.time)
-        return filtered_spec(spec, fs=None, what="savgol")
+        return filtered_spec(spec, fs=None)
 
     @property
     def stream_obstacle(self) -> str:
@@ -244,6 +249,7 @@ class SavgolSmoother:
             return "mode='wrap' begins with the end of the recording"
         return "" if self.window_length % 2 else "an even window has no sample in its middle; take an odd window_length"
 
+    @names_errors("savgol_filter")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -256,13 +262,14 @@ class SavgolSmoother:
         if self.stream_obstacle:
             raise CannotStream(f"savgol: {self.stream_obstacle}")
         self.out_spec(spec.with_time(None))
-        rows = known_rows(spec, what="savgol_filter")
+        rows = known_rows(spec)
         return {"begun": np.zeros((), bool), "tail": np.zeros((*rows, 0)), "kind": kind_mark(spec)}
 
+    @names_errors("savgol_filter")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: what is certain by now, bit for bit as in the whole."""
-        rows = prepare(x, -1, what="savgol_filter")
-        tail, chunk = together(state["tail"], _floating(rows.values), what="savgol_filter")
+        rows = prepare(x, -1)
+        tail, chunk = together(state["tail"], _floating(rows.values))
         held = join([tail, chunk]) if tail.shape[-1] else own(chunk)
         begins = not state["begun"] and int(held.shape[-1]) > self.latency
         if not chunk.shape[-1] or not (state["begun"] or begins):

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from bridgeflow.bridge import describe, kind_of, like
-from bridgeflow.errors import ConfigError, DataError, nearest
+from bridgeflow.errors import ConfigError, DataError, naming, nearest
 from bridgeflow.signal._chunks import as_kind
 from bridgeflow.signal._input import read_array
 from bridgeflow.signal.scipy_limits import refuse_together, refuse_with
@@ -81,7 +81,8 @@ class ScipyCall:
             DataError: elements that the function does not take; what SciPy itself refuses, in its words.
             NoRoute: a tensor whose gradient is wanted.
         """
-        values = read_array(x, what=self.function)
+        with naming(self.function):
+            values = read_array(x)
         spec = describe(values if kind_of(x) is None else x)
         dtype, length = self._dtype(spec.dtype), self._length(values.shape)
         shape = (*values.shape[:-1], *length)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from math import fsum, gcd
 from typing import Any, Final, TypeAlias
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.ranges import hold, longest_window, number_text, power_is_beyond
 from bridgeflow.signal._windows import refuse_parameters
 
@@ -60,7 +60,8 @@ def refuse_with(function: str, options: Options, time: int, rows: int, result: i
     sizes = {name: options[name] for name in _SIZES.get(function, ()) if options.get(name) is not None}
     if sizes and result is not None:
         work = _WORK[function](options, time) if function in _WORK else 0.0
-        hold(max(float(rows) * result, work), rows * time, what=f"Scipy: {function}", **sizes)
+        with naming(f"Scipy: {function}"):
+            hold(max(float(rows) * result, work), rows * time, **sizes)
 
 
 def _samples(time: int) -> int:
@@ -243,7 +244,8 @@ def _polynomial(options: Options) -> None:
         raise ConfigError(
             f"Scipy: delta={delta!r} to the power of deriv={deriv} is beyond float64; take delta nearer to 1"
         )
-    hold(float(window) * (order + 1), 0, what="Scipy: signal.savgol_filter", window_length=window, polyorder=order)
+    with naming("Scipy: signal.savgol_filter"):
+        hold(float(window) * (order + 1), 0, window_length=window, polyorder=order)
 
 
 def _ascending(low: str, high: str, lowest: float, highest: float) -> Callable[[Options], None]:
@@ -276,7 +278,8 @@ def _cut_of(options: Options) -> None:
 
 
 def _window(options: Options) -> None:
-    refuse_parameters(options.get("window"), what="Scipy")
+    with naming("Scipy"):
+        refuse_parameters(options.get("window"))
 
 
 _CIRCLE: Final = (_ascending("low", "high", 0.0, 6.283185307179586),)

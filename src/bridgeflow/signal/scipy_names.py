@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_numpy
-from bridgeflow.errors import BridgeflowError, DataError, NoRoute, nearest, printable
+from bridgeflow.errors import BridgeflowError, DataError, NoRoute, naming, nearest, printable
 from bridgeflow.signal._input import needs_gradient, refuse_table
 from bridgeflow.signal._scipy_fixes import FIXED
 
@@ -137,9 +137,10 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
         DataError: what SciPy refuses with a ValueError, in its words, or stumbles over; a table in the place of an
             array.
     """
-    reader = _Reader(name)
-    read_args = [reader.read(value) for value in args]
-    read_options = {key: reader.read(value) for key, value in options.items()}
+    reader = _Reader()
+    with naming(name):
+        read_args = [reader.read(value) for value in args]
+        read_options = {key: reader.read(value) for key, value in options.items()}
     try:
         result = function(*read_args, **read_options)
     except BridgeflowError:
@@ -185,8 +186,7 @@ def _wrapped(original: Callable[..., Any], name: str) -> Callable[..., Any]:
 class _Reader:
     """Turns arguments into what SciPy takes, and remembers the first array that is not an ndarray."""
 
-    def __init__(self, what: str) -> None:
-        self.what = what
+    def __init__(self) -> None:
         self.template: Any = None
 
     def read(self, value: Any) -> Any:
@@ -201,13 +201,13 @@ class _Reader:
         if kind == "numpy":
             return value
         if not isinstance(value, Mapping):
-            refuse_table(value, what=self.what)
+            refuse_table(value)
         if kind is None:
             return value
         if needs_gradient(value):
             raise NoRoute(
                 "grad",
-                f"{self.what} was given a tensor that requires grad, and no gradient passes through SciPy's code",
+                "a tensor that requires grad was given, and no gradient passes through SciPy's code",
                 "pass x.detach(), or call it under torch.no_grad()",
             )
         if self.template is None:

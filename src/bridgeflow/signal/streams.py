@@ -17,7 +17,7 @@ import numpy as np
 from bridgeflow._state import StreamState, load_streams, save_streams
 from bridgeflow.bridge import describe, kind_of, like, shape_of, to_numpy
 from bridgeflow.bridge.rules import LISTS
-from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors, naming
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import axis_of, parse_axis, time_last, time_where_it_was
 from bridgeflow.signal.causal import CausalFilter
@@ -127,11 +127,12 @@ class Stream:
         self._stream = streams[""]
 
 
+@names_errors("stream")
 def any_length(spec: ArraySpec, axis: int) -> ArraySpec:
     """The description of a chunk of any length along an axis, from that of one chunk."""
     shape = list(spec.shape)
     if shape:
-        shape[axis_of(axis, shape, what="stream") if len(shape) > 1 else 0] = None
+        shape[axis_of(axis, shape) if len(shape) > 1 else 0] = None
     if spec.layout in LISTS and not spec.shape[0] and len(shape) > 1:
         shape[1] = None  # without lists, their length is not known
     return replace(spec, shape=tuple(shape), strides=None, nbytes=None)
@@ -171,15 +172,17 @@ class _Along:
 
     def init_state(self, spec: ArraySpec) -> Any:
         """The state before the first chunk."""
-        time = axis_of(self.axis, spec.shape, what="stream")
+        with naming("stream"):
+            time = axis_of(self.axis, spec.shape)
         shape = (*(n for number, n in enumerate(spec.shape) if number != time), spec.shape[time])
         return self.run.init_state(replace(spec, shape=shape, strides=None))
 
     def step(self, x: Any, state: Any) -> tuple[Any, Any]:
         """One chunk."""
         values = self._values(x)
-        axis_of(self.axis, values.shape, what="stream")
-        y, after = self.run.step(time_last(values, self.axis, what="stream"), state)
+        with naming("stream"):
+            axis_of(self.axis, values.shape)
+        y, after = self.run.step(time_last(values, self.axis), state)
         return self._back(y, x), after
 
     def flush(self, state: Any) -> Any | None:
@@ -230,7 +233,9 @@ def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **cho
     else:
         run = filter
     if axis is not None:
-        run = _with_axis(run, parse_axis(axis, what="stream"))
+        with naming("stream"):
+            axis = parse_axis(axis)
+        run = _with_axis(run, axis)
     if obstacle := getattr(run, "stream_obstacle", ""):
         raise CannotStream(obstacle)
     return Stream(run, getattr(run, "time_axis", -1) if axis is None else axis)

@@ -16,13 +16,13 @@ SciPy's state too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final, Literal, NamedTuple, overload
 
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like
-from bridgeflow.errors import ConfigError, DataError, UnstableFilter
+from bridgeflow.errors import ConfigError, DataError, UnstableFilter, names_errors
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.signal._input import as_ndarray, dispatch_of, read_array, restore
 from bridgeflow.signal._typing import SameKind
@@ -53,6 +53,7 @@ _ON_CIRCLE: Final = 1e-12
 def lfilter(b: Any, a: Any, x: SameKind, axis: int = ..., zi: None = ...) -> SameKind: ...
 @overload
 def lfilter(b: Any, a: Any, x: Any, axis: int = ..., zi: Any = ...) -> Any: ...
+@names_errors("lfilter")
 def lfilter(b: Any, a: Any, x: Any, axis: int = -1, zi: Any = None) -> Any:
     """Filter along one axis with a numerator and a denominator, as `scipy.signal.lfilter` does.
 
@@ -85,9 +86,9 @@ the unit circle
     if dispatch_of(b, a, x, zi) != "numpy":
         from bridgeflow.signal import transfer_torch
 
-        return transfer_torch.lfilter(b, a, x, axis, zi, check=_check_tensor("lfilter"))
-    fraction, values = Fraction.of(b, a, "lfilter"), read_array(x, what="lfilter")
-    at = axis_of(parse_axis(axis, what="lfilter"), values.shape, what="lfilter")
+        return transfer_torch.lfilter(b, a, x, axis, zi, check=Fraction.of)
+    fraction, values = Fraction.of(b, a), read_array(x)
+    at = axis_of(parse_axis(axis), values.shape)
     state = None if zi is None else _state(zi, values.shape, at, fraction.order)
     if fraction.is_complex:
         y, zf = _by_scipy(fraction, values, at, state)
@@ -125,6 +126,7 @@ def filtfilt(
     method: Literal["pad", "gust"] = ...,
     irlen: int | None = ...,
 ) -> Any: ...
+@names_errors("filtfilt")
 def filtfilt(
     b: Any,
     a: Any,
@@ -158,16 +160,16 @@ def filtfilt(
     True
     """
     if method not in ("pad", "gust"):
-        raise ConfigError(f"filtfilt: method must be 'pad' or 'gust', got {method!r}")
+        raise ConfigError(f"method must be 'pad' or 'gust', got {method!r}")
     if method == "pad" and dispatch_of(b, a, x) != "numpy":
         from bridgeflow.signal import transfer_torch
 
-        return transfer_torch.filtfilt(b, a, x, axis, padtype, padlen, check=_check_tensor("filtfilt"))
-    fraction = Fraction.of(b, a, "filtfilt", integrators=False)
-    values = read_array(x, what="filtfilt")
-    at = axis_of(parse_axis(axis, what="filtfilt"), values.shape, what="filtfilt")
+        return transfer_torch.filtfilt(b, a, x, axis, padtype, padlen, check=partial(Fraction.of, integrators=False))
+    fraction = Fraction.of(b, a, integrators=False)
+    values = read_array(x)
+    at = axis_of(parse_axis(axis), values.shape)
     if method == "pad":
-        edge = parse_padding(padtype, padlen, 3 * fraction.coefficients, values.shape[at], what="filtfilt")
+        edge = parse_padding(padtype, padlen, 3 * fraction.coefficients, values.shape[at])
         if not fraction.is_complex and fraction.is_fir:
             return restore(fir_filtfilt(fraction.b, values, at, padtype, edge), x)
         if not fraction.is_complex and (sections := fraction.sections) is not None:
@@ -215,16 +217,16 @@ class Fraction(NamedTuple):
     coefficients: int
 
     @classmethod
-    def of(cls, b: Any, a: Any, what: str, *, integrators: bool = True) -> Fraction:
+    def of(cls, b: Any, a: Any, *, integrators: bool = True) -> Fraction:
         """Parse and check the coefficients of a filter.
 
         Raises:
             UnstableFilter: see `lfilter`.
             DataError: coefficients that are not rows of numbers.
         """
-        numerator, denominator = (_row(row, name, what) for row, name in ((b, "b"), (a, "a")))
+        numerator, denominator = (_row(row, name) for row, name in ((b, "b"), (a, "a")))
         return _looked_at(
-            numerator.tobytes(), numerator.dtype.char, denominator.tobytes(), denominator.dtype.char, what, integrators
+            numerator.tobytes(), numerator.dtype.char, denominator.tobytes(), denominator.dtype.char, integrators
         )
 
     @property
@@ -259,21 +261,21 @@ class Fraction(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _looked_at(b_raw: bytes, b_char: str, a_raw: bytes, a_char: str, what: str, integrators: bool) -> Fraction:
+def _looked_at(b_raw: bytes, b_char: str, a_raw: bytes, a_char: str, integrators: bool) -> Fraction:
     """Filters seen before need no second look."""
     b, a = np.frombuffer(b_raw, b_char), np.frombuffer(a_raw, a_char)
     if a[0] == 0:
-        raise DataError(f"{what}: a[0] must not be 0; leave out leading zeros of a")
+        raise DataError("a[0] must not be 0; leave out leading zeros of a")
     if not (np.isfinite(b).all() and np.isfinite(a).all()):
-        raise DataError(f"{what}: b and a must be finite numbers")
+        raise DataError("b and a must be finite numbers")
     coefficients = max(len(b), len(a))
     b, a = b / a[0], a / a[0]
     last = int(np.flatnonzero(a)[-1])
-    changed = _check_poles(a[: last + 1], what, integrators=integrators) if last else 0.0
+    changed = _check_poles(a[: last + 1], integrators=integrators) if last else 0.0
     return Fraction(b, a, changed, coefficients)
 
 
-def _check_poles(a: Array, what: str, *, integrators: bool) -> float:
+def _check_poles(a: Array, *, integrators: bool) -> float:
     """By which part of itself the rounding of `a`, `a[0] == 1`, changes the filter's response, at most."""
     poles = np.roots(a)
     if (
@@ -285,7 +287,7 @@ def _check_poles(a: Array, what: str, *, integrators: bool) -> float:
     inside = poles
     if integrators:
         inside = np.array([pole for pole in poles if not _is_integrator(a, pole)])
-    changed, better = _change(a, inside), "sosfilt" if what == "lfilter" else "sosfiltfilt"
+    changed, better = _change(a, inside), "sosfilt" if integrators else "sosfiltfilt"
     worst = max(inside, key=abs, default=0.0)
     place = f"{worst.real:.9g}" if worst.imag == 0 else f"{worst.real:.9g}{worst.imag:+.9g}j"
     place = f"a has a pole at {place}, radius {abs(worst):.9g}"
@@ -294,11 +296,10 @@ def _check_poles(a: Array, what: str, *, integrators: bool) -> float:
         lost = f"the b, a form has lost its stability to rounding; {design}"
         by_rounding = len(a) > 3 and changed > _MOST_CHANGED
         remedy = lost if by_rounding else "move the pole inside the unit circle"
-        raise UnstableFilter(f"{what}: unstable: {place} >= 1; {remedy}")
+        raise UnstableFilter(f"unstable: {place} >= 1; {remedy}")
     if changed > _MOST_CHANGED:
         raise UnstableFilter(
-            f"{what}: {place}, and the rounding of a to float64 changes the response there by {min(changed, 1):.0%}; "
-            f"{design}"
+            f"{place}, and the rounding of a to float64 changes the response there by {min(changed, 1):.0%}; {design}"
         )
     return changed
 
@@ -328,12 +329,12 @@ def _cascade(b: tuple[float, ...], a: tuple[float, ...]) -> Array | None:
     return sections if len(sections) else None
 
 
-def _row(row: Any, name: str, what: str) -> Array:
+def _row(row: Any, name: str) -> Array:
     values = np.atleast_1d(as_ndarray(row))
     if values.ndim != 1 or not len(values):
-        raise DataError(f"Parameter {name} is not a non-empty 1d array, since {name}.shape={values.shape}! ({what})")
+        raise DataError(f"Parameter {name} is not a non-empty 1d array, since {name}.shape={values.shape}!")
     if values.dtype.kind not in "fciub":
-        raise DataError(f"{what}: {name} must be numbers, got {values.dtype}")
+        raise DataError(f"{name} must be numbers, got {values.dtype}")
     return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64, copy=False)
 
 
@@ -372,7 +373,7 @@ def _state(zi: Any, shape: Sequence[int], axis: int, order: int) -> Array:
     )
     if not fits or state.dtype.kind not in "fciub":
         raise DataError(
-            f"lfilter: Unexpected shape for parameter zi: expected numbers of shape {wanted}, found {state.dtype} of "
+            f"Unexpected shape for parameter zi: expected numbers of shape {wanted}, found {state.dtype} of "
             f"shape {state.shape}"
         )
     return np.broadcast_to(state, wanted)
@@ -395,12 +396,3 @@ def _scipys(name: str) -> Any:
     import scipy.signal
 
     return getattr(scipy.signal, name)
-
-
-def _check_tensor(what: str) -> Any:
-    """What looks at coefficients that are tensors: by their values, where these can be read."""
-
-    def check(b: Array, a: Array) -> Fraction:
-        return Fraction.of(b, a, what, integrators=what == "lfilter")
-
-    return check

@@ -39,18 +39,18 @@ Check = Callable[[Array, Array], Any]
 
 def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
     """`bridgeflow.signal.lfilter` where a tensor is on a device or under autograd."""
-    data = tensor_of(x, like=first_tensor(b, a, zi), what="lfilter")
+    data = tensor_of(x, like=first_tensor(b, a, zi))
     if not -data.ndim <= axis < data.ndim:
-        raise DataError(f"lfilter: axis {axis} does not exist, x has {data.ndim} axes")
-    numerator, denominator = _coefficients(b, a, data, check, what="lfilter")
+        raise DataError(f"axis {axis} does not exist, x has {data.ndim} axes")
+    numerator, denominator = _coefficients(b, a, data, check)
     rows = data.movedim(axis, -1).to(float_dtype(data, double=True))
     order = len(numerator) - 1
     state = None
     if zi is not None:
         wanted = (*rows.shape[:-1], order)
-        state = tensor_of(zi, like=data, what="lfilter")
+        state = tensor_of(zi, like=data)
         if state.ndim != data.ndim or state.shape[axis] != order:
-            raise DataError(f"lfilter: zi must have x's shape with {order} along axis {axis}, got {tuple(state.shape)}")
+            raise DataError(f"zi must have x's shape with {order} along axis {axis}, got {tuple(state.shape)}")
         state = state.movedim(axis, -1).expand(wanted)
         state = state.to(torch.promote_types(state.dtype, rows.dtype))
         rows = rows.to(state.dtype)
@@ -63,12 +63,12 @@ def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
 
 def filtfilt(b: Any, a: Any, x: Any, axis: int, padtype: Padtype | None, padlen: int | None, *, check: Check) -> Tensor:
     """`bridgeflow.signal.filtfilt` where a tensor is on a device or under autograd."""
-    data = tensor_of(x, like=first_tensor(b, a), what="filtfilt")
+    data = tensor_of(x, like=first_tensor(b, a))
     if not -data.ndim <= axis < data.ndim:
-        raise DataError(f"filtfilt: axis {axis} does not exist, x has {data.ndim} axes")
-    numerator, denominator = _coefficients(b, a, data, check, what="filtfilt")
+        raise DataError(f"axis {axis} does not exist, x has {data.ndim} axes")
+    numerator, denominator = _coefficients(b, a, data, check)
     samples = int(data.shape[axis])
-    edge = parse_padding(padtype, padlen, 3 * len(numerator), samples, what="filtfilt")
+    edge = parse_padding(padtype, padlen, 3 * len(numerator), samples)
     y = pad_ends(data.movedim(axis, -1).to(float_dtype(data, double=True)), padtype, edge)
     steady = _steady(numerator, denominator)
     for _ in ("forwards", "backwards"):
@@ -156,13 +156,13 @@ class _AllPole(torch.autograd.Function):
         return torch.stack(sums).to(a.dtype), g
 
 
-def _coefficients(b: Any, a: Any, data: Tensor, check: Check, *, what: str) -> tuple[Tensor, Tensor]:
+def _coefficients(b: Any, a: Any, data: Tensor, check: Check) -> tuple[Tensor, Tensor]:
     """Both in double precision, on the device of the data, of one length, divided by `a[0]`."""
     for row in (b, a):
         if row.is_complex() if kind_of(row) == "torch" else np.iscomplexobj(row):
             raise NoRoute(
                 "dtype",
-                f"{what}: complex coefficients and data that only torch can filter (on a device, or under autograd)",
+                "complex coefficients and data that only torch can filter (on a device, or under autograd)",
                 "pass x.detach().cpu(), or filter with the real and the imaginary part of the coefficients",
             )
     check(*(to_numpy(row) if kind_of(row) is not None else np.asarray(row) for row in (b, a)))
@@ -184,11 +184,11 @@ def first_tensor(*values: Any) -> Tensor | None:
 
 
 def _row(x: Any, *, like: Tensor | None) -> Tensor:
-    row = tensor_of(x, like=like, what="coefficients")
+    row = tensor_of(x, like=like)
     return row if row.ndim else row[None]
 
 
-def tensor_of(x: Any, *, like: Tensor | None, what: str) -> Tensor:
+def tensor_of(x: Any, *, like: Tensor | None) -> Tensor:
     """Any array as a tensor, beside another one.
 
     Raises:
@@ -196,8 +196,8 @@ def tensor_of(x: Any, *, like: Tensor | None, what: str) -> Tensor:
         DataError: nested lists that are not one array.
     """
     if isinstance(x, Tensor):
-        require_strided(x, what=what)
+        require_strided(x)
         return x
-    values = x if kind_of(x) is not None else read_nested(x, what=what)
+    values = x if kind_of(x) is not None else read_nested(x)
     tensor: Tensor = to_tensor(values, writable=False, device=None if like is None else like.device)
     return tensor

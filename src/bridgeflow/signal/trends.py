@@ -54,7 +54,7 @@ def detrend(
     array([ 0.2, -0.1, -0.4,  0.3])
     """
     kind = parse_word(type, Trend, field="type")
-    rows = prepare(data, axis, what="detrend")
+    rows = prepare(data, axis)
     x, samples = rows.values, int(rows.values.shape[-1])
     if not samples:
         raise DataError("detrend: no trend runs through no samples")

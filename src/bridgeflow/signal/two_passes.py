@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow.errors import NonFinite
+from bridgeflow.errors import NonFinite, name_error, names_errors
 from bridgeflow.signal.design.base import Array, solved
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir import sosfilt_zi
@@ -77,9 +77,10 @@ class TwoPasses:
     def _engine(self) -> Engine:
         return load(choose(self.filter.engine, self.dtype))
 
+    @names_errors("sosfiltfilt")
     def check_length(self, samples: int) -> None:
         """Refuse a recording that is too short for its padding."""
-        parse_padding("odd", None, self.edge, samples, what="sosfiltfilt")
+        parse_padding("odd", None, self.edge, samples)
 
     def state_shape(self, rows: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a state of either pass, for rows of this shape."""
@@ -129,7 +130,9 @@ class TwoPasses:
         if self.filter.nonfinite != "raise" or gaps.is_clean(after):
             return None
         dirty = gaps.dirty_rows(after)
-        return gaps.refuse(x, None, dirty, what="sosfiltfilt", position=position) if dirty.any() else None
+        if not dirty.any():
+            return None
+        return name_error(gaps.refuse(x, None, dirty, position=position), "sosfiltfilt")
 
     def _units(self, x: Array) -> Array:
         return self._input.units(x, self.work)

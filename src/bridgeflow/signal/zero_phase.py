@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors, naming
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._chunks import as_kind
 from bridgeflow.signal._input import read_array
 from bridgeflow.signal._specs import filtered_spec
-from bridgeflow.signal.causal import State
+from bridgeflow.signal.causal import State, design_name
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
 from bridgeflow.signal.design.base import Array, solved
 from bridgeflow.signal.fir import fir_zero_phase, one_pass, taps_of, zero_phase_delay
@@ -97,11 +97,13 @@ class ZeroPhaseFilter:
             return fir_zero_phase(self.design, x, **units)
         return sosfiltfilt(self.design, x, engine=self.engine, precision=self.precision, **units)
 
+    @names_errors(design_name)
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = filtered_spec(spec, fs=self.design.fs, what=self.design.name)
+        made = filtered_spec(spec, fs=self.design.fs)
         if isinstance(self.design, IirFilter) and spec.time is not None:
-            parse_padding("odd", None, self._edge, spec.time, what="sosfiltfilt")
+            with naming("sosfiltfilt"):
+                parse_padding("odd", None, self._edge, spec.time)
         return made
 
     # --- piece by piece ---
@@ -174,9 +176,10 @@ class ZeroPhaseFilter:
             "held": np.zeros((*rows, 0), work),
         }
 
+    @names_errors(design_name)
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: what has become certain, [..., u] with u of its own, and the state after it."""
-        values = np.asarray(read_array(x, what=self.design.name))
+        values = np.asarray(read_array(x))
         edge, position = state["edge"], int(state["position"])
         if values.shape[:-1] != edge.shape[:-1]:
             raise DataError(
@@ -200,6 +203,7 @@ class ZeroPhaseFilter:
         after |= {"edge": seen[..., seen.shape[-1] - self._edge - 1 :], "memory": memory, "held": held}
         return self._give(ready, state), after
 
+    @names_errors(design_name)
     def flush(self, state: State) -> Any | None:
         """What is left when the recording has ended, filtered to its very end as the whole would be.
 
@@ -209,7 +213,7 @@ class ZeroPhaseFilter:
         position, edge = int(state["position"]), state["edge"]
         if position == 0:
             return None
-        parse_padding("odd", None, self._edge, position, what=self.design.name)
+        parse_padding("odd", None, self._edge, position)
         after = pad_after(edge, "odd", self._edge)
         fresh, _ = self._forward(after, state["memory"])
         if isinstance(self.design, FirFilter):
@@ -221,9 +225,7 @@ class ZeroPhaseFilter:
     def _forward(self, units: Array, memory: Array | None) -> tuple[Array, Array]:
         """The forward pass over more samples; at the start, less what comes of the continuation before the first."""
         if isinstance(self.design, FirFilter):
-            done = one_pass(
-                taps_of(self.design), units, memory, Pass(self.precision), "propagate", what=self.design.name
-            )
+            done = one_pass(taps_of(self.design), units, memory, Pass(self.precision), "propagate")
             return done.y if memory is not None else done.y[..., 2 * self._edge :], done.zf
         y, zf = self._pass(units, memory)
         return y if memory is not None else y[..., self._edge :], zf
@@ -243,10 +245,10 @@ class ZeroPhaseFilter:
 
     def _pass(self, x: Array, memory: Array | None) -> tuple[Array, Array]:
         """One pass of a recursive design, from `memory` or from the steady state of the first sample."""
-        name, settings = self.design.name, Pass(self.precision)
-        engine, data = prepare_for_engine(x, -1, self.engine, what=name)
+        settings = Pass(self.precision)
+        engine, data = prepare_for_engine(x, -1, self.engine)
         zi = steady_states(self._steady, data.values, settings) if memory is None else as_state(memory, data, settings)
-        done = one_way(engine, solved(self.design), data.values, zi, settings, "propagate", what=name)
+        done = one_way(engine, solved(self.design), data.values, zi, settings, "propagate")
         return data.restore(done.y), data.restore_state(done.zf)
 
     def _refuse_nonfinite(self, units: Array, memory: Array, position: int) -> None:
@@ -255,7 +257,7 @@ class ZeroPhaseFilter:
         recursive = isinstance(self.design, IirFilter)
         dirty = gaps.dirty_rows(memory) if recursive else np.asarray(~gaps.finite(units).all(axis=-1))
         if dirty.any():
-            raise gaps.refuse(units, None, dirty, what=self.design.name, position=position)
+            raise gaps.refuse(units, None, dirty, position=position)
 
     def _give(self, y: Array, state: State) -> Any:
         kind, dtype, device = str(state["kind"]).split()

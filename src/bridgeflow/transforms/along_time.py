@@ -9,7 +9,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from bridgeflow.bridge import describe, kind_of, like, to_arrow, to_numpy, to_tensor
-from bridgeflow.errors import CannotStream, DataError
+from bridgeflow.errors import CannotStream, DataError, naming
 from bridgeflow.ranges import Axis
 from bridgeflow.signal._axes import axis_of, is_in_place, parse_axis, permuted
 from bridgeflow.signal._input import require_strided
@@ -43,7 +43,8 @@ class TimeTransform(SameKindTransform):
     def check_shared_fields(self) -> None:
         """`keys` and `axis`."""
         super().check_shared_fields()
-        object.__setattr__(self, "axis", parse_axis(self.axis, what=type(self).__name__))
+        with naming(type(self).__name__):
+            object.__setattr__(self, "axis", parse_axis(self.axis))
 
     cuts: ClassVar[bool] = False
     """Whether pieces of the result are whole in time, as windows are, and time is another axis than theirs."""
@@ -103,7 +104,8 @@ class TimeTransform(SameKindTransform):
 
     def rows_order(self, shape: Sequence[int | None]) -> Order:
         """The axes of the data, time last."""
-        time = axis_of(self.axis, shape, what=type(self).__name__)
+        with naming(type(self).__name__):
+            time = axis_of(self.axis, shape)
         return [number for number in range(len(shape)) if number != time] + [time]
 
     def result_order(self, ndim: int, made: int) -> Order:
@@ -200,7 +202,8 @@ class TimeTransform(SameKindTransform):
                 x = np.asarray(x)
             except ValueError as error:
                 raise DataError(f"{type(self).__name__}: x cannot be read as one array: {error}") from None
-        require_strided(x, what=type(self).__name__)
+        with naming(type(self).__name__):
+            require_strided(x)
         shape = describe(x).shape if not isinstance(x, np.ndarray) and kind_of(x) != "torch" else x.shape
         order = self.rows_order(shape)
         return (x, order) if is_in_place(order) else (permuted(self._values(x), order), order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.policy import Gaps
 from bridgeflow.ranges import Length, Position
 from bridgeflow.signal._specs import hold_spec
@@ -52,7 +52,8 @@ class Hilbert(GapTransform):
         """The same shape, complex, in new memory."""
         if spec.dtype.startswith("c") or spec.time == 0:
             raise DataError(f"Hilbert: real samples are needed, got {spec}")
-        return spectral_spec(spec, fs=None, what="Hilbert", is_complex=True)
+        with naming("Hilbert"):
+            return spectral_spec(spec, fs=None, is_complex=True)
 
     @property
     def stream_obstacle(self) -> str:
@@ -106,11 +107,13 @@ class Envelope(GapTransform):
 
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Real, in new memory."""
-        made = spectral_spec(spec, fs=None, what="Envelope", is_complex=False)
+        with naming("Envelope"):
+            made = spectral_spec(spec, fs=None, is_complex=False)
         if spec.time is not None:
             band_within(self.bp_in, spec.time)
         if self.n_out is not None:
-            hold_spec(spec, self.n_out, what="Envelope", n_out=self.n_out)
+            with naming("Envelope"):
+                hold_spec(spec, self.n_out, n_out=self.n_out)
         if self.n_out is None:
             return made
         fs = None if spec.fs is None or not spec.time else spec.fs * self.n_out / spec.time

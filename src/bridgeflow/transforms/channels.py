@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bridgeflow._optional import loaded
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.ranges import Axis, Finite
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.spec import ArraySpec
@@ -38,7 +38,8 @@ class ChannelTransform(NamedChannels, SameKindTransform):
     def check_shared_fields(self) -> None:
         """`keys`, `channels` and `axis`."""
         super().check_shared_fields()
-        object.__setattr__(self, "axis", parse_axis(self.axis, what=type(self).__name__))
+        with naming(type(self).__name__):
+            object.__setattr__(self, "axis", parse_axis(self.axis))
 
     # --- what a subclass says ---
 
@@ -97,7 +98,8 @@ class ChannelTransform(NamedChannels, SameKindTransform):
         return made.fresh(shape=(*spec.shape[:axis], after, *spec.shape[axis + 1 :]), flags=made.flags)
 
     def _place(self, shape: Any) -> int:
-        return int(range(len(shape))[axis_of(self.axis, shape, what=type(self).__name__)])
+        with naming(type(self).__name__):
+            return int(range(len(shape))[axis_of(self.axis, shape)])
 
     def _of_values(self, x: Any) -> Any:
         axis = self._place(x.shape)

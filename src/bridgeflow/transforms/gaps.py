@@ -9,12 +9,12 @@ from typing import Any, TypeAlias, get_type_hints
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like, to_numpy
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import BridgeflowError, ConfigError, name_error, naming
 from bridgeflow.policy import RecursiveGaps, words
 from bridgeflow.ranges import Natural
 from bridgeflow.signal import gaps
 from bridgeflow.signal._chunks import as_marked, kind_mark
-from bridgeflow.signal._input import can_read_values, prepare
+from bridgeflow.signal._input import Prepared, can_read_values, prepare
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.reach import Reach
@@ -45,8 +45,8 @@ class GapTransform(TimeTransform):
     def check_shared_fields(self) -> None:
         """`keys`, `axis`, and the fields about gaps."""
         super().check_shared_fields()
-        what = type(self).__name__
-        gaps.check_gap_policy(self.nonfinite, self.max_gap, self.keep_gaps, _words_of(type(self)), what=what)
+        with naming(type(self).__name__):
+            gaps.check_gap_policy(self.nonfinite, self.max_gap, self.keep_gaps, _words_of(type(self)))
         if self.max_gap is not None:
             object.__setattr__(self, "max_gap", int(self.max_gap))
 
@@ -87,13 +87,13 @@ class GapTransform(TimeTransform):
             return self.transform_rows(x)
         if type(x) is np.ndarray and x.ndim and x.dtype.isnative and gaps.all_finite(x):
             return self.transform_rows(x)
-        what = type(self).__name__
-        rows = prepare(x, what=what, strided=True)
+        rows = self._read(x)
         if not self._can_read(rows.values) or gaps.all_finite(rows.values):
             return self.transform_rows(x)
-        if self.nonfinite == "raise":
-            raise gaps.refuse_nonfinite(rows.values, what=what, allowed=self._allowed)
-        values, filled = gaps.fill_gaps(rows.values, self.max_gap or 0, what=what)
+        with naming(type(self).__name__):
+            if self.nonfinite == "raise":
+                raise gaps.refuse_nonfinite(rows.values, allowed=self._allowed)
+            values, filled = gaps.fill_gaps(rows.values, self.max_gap or 0)
         y = self.transform_rows(rows.restore(values))
         if not self.keep_gaps or filled is None:
             return y
@@ -127,21 +127,22 @@ class GapTransform(TimeTransform):
         """One chunk, looked at first."""
         if not self.guards:
             return self.step_rows(x, state)
-        what = type(self).__name__
-        rows = prepare(x, what=what, strided=True)
+        rows = self._read(x)
         samples = int(rows.values.shape[-1])
         if not _is_inexact(rows.values):
             y, inner = self.step_rows(x, state["inner"])
             return y, {**state, "inner": inner, "position": state["position"] + samples}
         if self.nonfinite == "interpolate":
             self._can_read(rows.values)
-            done, after = gaps.step_gaps(rows.values, state["gaps"], self.max_gap or 0, what=what)
+            with naming(type(self).__name__):
+                done, after = gaps.step_gaps(rows.values, state["gaps"], self.max_gap or 0)
             y, inner = self.step_rows(rows.restore(done.values), state["inner"])
             y, marks = self._marked(y, done.filled, int(done.values.shape[-1]), state)
             return y, {**state, **marks, "inner": inner, "gaps": after, "position": state["position"] + samples}
         if self._can_read(rows.values) and not gaps.all_finite(rows.values):
             position = int(state["position"])
-            raise gaps.refuse_nonfinite(rows.values, what=what, allowed=self._allowed, position=position)
+            error = gaps.refuse_nonfinite(rows.values, allowed=self._allowed, position=position)
+            raise name_error(error, type(self).__name__)
         y, inner = self.step_rows(x, state["inner"])
         return y, {"inner": inner, "position": state["position"] + samples}
 
@@ -149,7 +150,8 @@ class GapTransform(TimeTransform):
         """What was held back: first the samples, then what the transform makes of them."""
         if self.nonfinite != "interpolate":
             return self.flush_rows(state["inner"] if self.guards else state)
-        done = gaps.end_gaps(state["gaps"], self.max_gap or 0, what=type(self).__name__)
+        with naming(type(self).__name__):
+            done = gaps.end_gaps(state["gaps"], self.max_gap or 0)
         parts, inner = [], state["inner"]
         if done is not None:
             chunk = as_marked(done.values, state["kind"], same_dtype=True)
@@ -178,6 +180,14 @@ class GapTransform(TimeTransform):
             "first": np.asarray(first + min(oldest, known.shape[-1]), np.int64),
             "made": np.asarray(made + count, np.int64),
         }
+
+    def _read(self, x: Any) -> Prepared:
+        """Rows to look at."""
+        try:
+            return prepare(x, strided=True)
+        except BridgeflowError as error:
+            name_error(error, type(self).__name__)
+            raise
 
     def _can_read(self, x: Any) -> bool:
         if can_read_values(x):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.ranges import Finite, NonNegative, Rate, Seconds
 from bridgeflow.signal.peaks import RateBy, check_peaks, peak_rate
 from bridgeflow.spec import ArraySpec
@@ -52,7 +52,8 @@ class PeakRate(TimeTransform):
     by: RateBy = "count"
 
     def __post_init__(self) -> None:
-        check_peaks(self.fs, self.distance, self.by, self.height, self.prominence, what="PeakRate")
+        with naming("PeakRate"):
+            check_peaks(self.fs, self.distance, self.by, self.height, self.prominence)
 
     def transform_rows(self, x: Any) -> Any:
         """The rate of each window."""

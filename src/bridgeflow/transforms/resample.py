@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import ConfigError, naming
 from bridgeflow.policy import Gaps, RecursiveGaps, parse_word
 from bridgeflow.ranges import Count, Finite
 from bridgeflow.signal.design import Sos
@@ -204,7 +204,8 @@ class Decimate(GapTransform, LiveTransform):
         """A part of the length in new memory; integers and booleans as float64."""
         sections, _ = antialias(self.q, self.n, self.ftype)
         if sections is not None and self.zero_phase and spec.time is not None:
-            parse_padding("odd", None, default_padlen(sections), spec.time, what="sosfiltfilt")
+            with naming("sosfiltfilt"):
+                parse_padding("odd", None, default_padlen(sections), spec.time)
         return Resampler(up=1, down=self.q, window=(1.0,)).out_spec(spec)  # the filter is held where it is designed
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.policy import Gaps, parse_word
 from bridgeflow.ranges import Count, Finite, Length, Natural, Range
 from bridgeflow.signal._specs import filtered_spec
@@ -147,7 +147,8 @@ class Detrend(GapTransform):
         """The same shape in new memory; integers and booleans as float64."""
         if spec.time is not None and spec.time < max(1, *self.bp, 1):
             raise DataError(f"Detrend: too few samples, {spec.time}")
-        return filtered_spec(spec, fs=None, what="Detrend")
+        with naming("Detrend"):
+            return filtered_spec(spec, fs=None)
 
     @property
     def stream_obstacle(self) -> str:

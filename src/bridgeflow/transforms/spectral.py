@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.policy import Gaps, parse_word
 from bridgeflow.ranges import Count, Finite, Length, Natural, Position, Rate
 from bridgeflow.signal._axes import axis_of
@@ -224,7 +224,8 @@ class Istft(_ShortTime):
         """Frequencies, which stand where time will be, and slices, which are last, after the rows."""
         if len(shape) < 2:
             raise DataError(f"Istft: spectra have axes of frequency and of slices, got {len(shape)} axis; see Stft")
-        place = axis_of(self.axis, shape[:-1], what="Istft")
+        with naming("Istft"):
+            place = axis_of(self.axis, shape[:-1])
         return [*(n for n in range(len(shape) - 1) if n != place), place, len(shape) - 1]
 
     def result_order(self, ndim: int, made: int) -> Order:
@@ -322,4 +323,5 @@ def _weights(what: str, win: str | tuple[str | float, ...], nperseg: int | None)
         raise ConfigError(
             f"{what}: the window {win!r} needs its number of samples, nperseg, got {nperseg!r}", field="nperseg"
         )
-    return named_window(win, nperseg, what=what)
+    with naming(what):
+        return named_window(win, nperseg)

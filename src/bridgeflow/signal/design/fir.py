@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
+from bridgeflow.errors import naming
 from bridgeflow.signal._windows import refuse_parameters
 from bridgeflow.signal.design.base import Array, FirFilter
 
@@ -64,7 +65,8 @@ class Firwin(FirFilter):
         if isinstance(self.window, (Sequence, np.ndarray)):
             parts = self._sequence("window")
             given = tuple(part if isinstance(part, str) else self._number("window", part) for part in parts)
-            refuse_parameters(given, what=self.name)
+            with naming(self.name):
+                refuse_parameters(given)
             return given
         return self._number("window")
 

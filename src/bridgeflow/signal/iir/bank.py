@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._axes import permuted
 from bridgeflow.signal._input import Prepared, as_ndarray, is_tracing, needs_dispatch, restore
@@ -30,6 +30,7 @@ from bridgeflow.signal.padding import Padtype, default_padlen, parse_padding
 __all__ = ["same_sections", "sosfilt_bank", "sosfiltfilt_bank"]
 
 
+@names_errors("sosfilt_bank")
 def sosfilt_bank(
     sos: Any,
     x: Any,
@@ -78,7 +79,7 @@ def sosfilt_bank(
 
         return traced.sosfilt_bank(sos, x, axis, zi, engine, settings, nonfinite)
     bank, filters = _bank_of(sos)
-    name, data = prepare_for_engine(x, axis, engine, what="sosfilt_bank", zi=zi, sos=bank)
+    name, data = prepare_for_engine(x, axis, engine, zi=zi, sos=bank)
     state = None if zi is None else as_state(_state_time_last(zi, data, bank.shape[1], filters), data, settings)
     y, zf = _all_forward(name, bank, data.values, state, settings, nonfinite, state=zi is not None)
     result = _placed(y, data, filters, 0)
@@ -87,6 +88,7 @@ def sosfilt_bank(
     return result, data._replace(axis=-1).restore_state(_with_filters(zf, data, filters, 1))
 
 
+@names_errors("sosfiltfilt_bank")
 def sosfiltfilt_bank(
     sos: Any,
     x: Any,
@@ -131,14 +133,12 @@ def sosfiltfilt_bank(
         return traced.sosfiltfilt_bank(sos, x, axis, padtype, padlen, engine, settings, nonfinite)
     bank, filters = _bank_of(sos)
     each = [solved(design) for design in designs] if (designs := _designs_of(sos)) else list(bank)
-    name, data = prepare_for_engine(x, axis, engine, what="sosfiltfilt_bank", sos=bank)
+    name, data = prepare_for_engine(x, axis, engine, sos=bank)
     samples = data.values.shape[-1]
-    edges = [parse_padding(padtype, padlen, default_padlen(one), samples, what="sosfiltfilt_bank") for one in each]
+    edges = [parse_padding(padtype, padlen, default_padlen(one), samples) for one in each]
 
     def run(number: int) -> Any:
-        return both_ways(
-            name, each[number], data.values, padtype, edges[number], settings, nonfinite, what="sosfiltfilt_bank"
-        )
+        return both_ways(name, each[number], data.values, padtype, edges[number], settings, nonfinite)
 
     return _placed(_stacked(run, len(each), data.values), data, filters, 0)
 
@@ -207,13 +207,13 @@ def _all_forward(
             dirty = gaps.dirty_rows(zf)
             if dirty.any():
                 before = None if zi is None else zi[..., int(np.argwhere(dirty)[0][-1]), :]
-                raise gaps.refuse(x, before, np.asarray(dirty.any(axis=-1)), what="sosfilt_bank")
+                raise gaps.refuse(x, before, np.asarray(dirty.any(axis=-1)))
         return y, zf
     states: list[Any] = []
 
     def run(number: int) -> Any:
         begun = None if zi is None else zi[..., number, :]
-        passed = one_way(engine, bank[number], x, begun, settings, nonfinite, what="sosfilt_bank")
+        passed = one_way(engine, bank[number], x, begun, settings, nonfinite)
         states.append(passed.zf)
         return passed.y
 

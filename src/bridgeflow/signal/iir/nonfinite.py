@@ -36,7 +36,7 @@ def finite(x: Any) -> Array:
     return np.asarray(np.isfinite(x))
 
 
-def can_look(x: Any, *, what: str) -> bool:
+def can_look(x: Any) -> bool:
     """Whether values can be looked at: not in a tensor that holds none.
 
     Raises:
@@ -48,7 +48,7 @@ def can_look(x: Any, *, what: str) -> bool:
     # not by `can_read_values`: after a break in its graph torch.compile compiles small functions alone, as if traced
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         raise ConfigError(
-            f"{what}: nonfinite= other than 'propagate' looks at values, which torch.compile, torch.export and "
+            "nonfinite= other than 'propagate' looks at values, which torch.compile, torch.export and "
             "torch.func do not allow; pass nonfinite='propagate'"
         )
     return not x.is_meta and torch._C._len_torch_dispatch_stack() == 0
@@ -65,14 +65,13 @@ def dirty_rows(state: Any) -> Array:
     return np.asarray(~flags.all(axis=(0, -1)))
 
 
-def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0, remedy: str = _REMEDY) -> NonFinite:
+def refuse(x: Any, zi: Any | None, dirty: Array, *, position: int = 0, remedy: str = _REMEDY) -> NonFinite:
     """The error that names the first dirty row and the first sample in it.
 
     Args:
         x: the data [..., T].
         zi: the state before, [S, ..., 2].
         dirty: from `dirty_rows`.
-        what: the caller's name.
         position: where in its recording the first sample of x lies.
         remedy: what to do.
     """
@@ -81,11 +80,11 @@ def refuse(x: Any, zi: Any | None, dirty: Array, *, what: str, position: int = 0
     good = finite(x[row])
     if good.all():
         if zi is not None and dirty_rows(zi)[row]:
-            return NonFinite(f"{what}: the initial state of {name} is not finite; start from a clean state")
-        return NonFinite(f"{what}: {name} overflowed though all its samples are finite; scale the data down")
+            return NonFinite(f"the initial state of {name} is not finite; start from a clean state")
+        return NonFinite(f"{name} overflowed though all its samples are finite; scale the data down")
     first = int(np.argmin(good))
     value = x[row][first].item()
-    return NonFinite(f"{what}: {name} is {value} at sample {position + first}; {remedy}")
+    return NonFinite(f"{name} is {value} at sample {position + first}; {remedy}")
 
 
 def new_gaps(x: Any, dirty: Array, goes_on: Array) -> Array:
@@ -114,7 +113,7 @@ def runs(good: Array) -> list[tuple[int, int]]:
     return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
-def restart(run: Run, x: Any, zi: Any | None, y: Any, zf: Any, dirty: Array, *, what: str) -> None:
+def restart(run: Run, x: Any, zi: Any | None, y: Any, zf: Any, dirty: Array) -> None:
     """Filter the dirty rows again, in place: each run of finite samples from a fresh start, NaN in the gaps.
 
     The first run goes on from `zi`, unless the row begins in a gap. A row that ends in a gap leaves a zero state.
@@ -126,7 +125,6 @@ def restart(run: Run, x: Any, zi: Any | None, y: Any, zf: Any, dirty: Array, *, 
         y: output [..., T], rewritten for the dirty rows.
         zf: state after, [S, ..., 2], likewise.
         dirty: from `dirty_rows`.
-        what: the caller's name.
     """
     usable = np.zeros(dirty.shape, bool) if zi is None else ~dirty_rows(zi)
     for row in map(tuple, np.argwhere(dirty)):
@@ -138,7 +136,7 @@ def restart(run: Run, x: Any, zi: Any | None, y: Any, zf: Any, dirty: Array, *, 
             state = zi[(slice(None), *row)][:, None] if zi is not None and begin == 0 and usable[row] else None
             piece_y, piece_zf = run(piece, state)
             if dirty_rows(piece_zf).any():
-                raise refuse(piece, None, dirty_rows(piece_zf), what=what)
+                raise refuse(piece, None, dirty_rows(piece_zf))
             y[row][begin:end] = piece_y[0]
             if end == len(good):
                 zf[(slice(None), *row)] = piece_zf[:, 0]

@@ -104,7 +104,7 @@ def _from_numpy() -> Callable[[Array], Any]:
 
 
 def prepare_for_engine(
-    x: Any, axis: int, engine: str | None, *, what: str, zi: Any = None, sos: Any = None
+    x: Any, axis: int, engine: str | None, *, zi: Any = None, sos: Any = None
 ) -> tuple[EngineName | None, Prepared]:
     """The engine of a call, `None` for what the torch operator chooses, and the data as it takes them.
 
@@ -112,11 +112,10 @@ def prepare_for_engine(
         x: the data, any array.
         axis: of time.
         engine: the one that the caller asks for, or `None`.
-        what: the caller's name, for errors.
         zi: a state, which may be under autograd; if it is complex, real data become complex.
         sos: sections, which may be under autograd.
     """
-    options: dict[str, Any] = {"what": what, "strided": True, "native": False}
+    options: dict[str, Any] = {"strided": True, "native": False}
     name: EngineName | None = None
     if needs_dispatch(x, zi, sos) or (engine is None and dispatch_of(x) == "torch"):
         name = None if engine is None else choose(engine, np.dtype(np.float64))
@@ -162,7 +161,6 @@ def one_way(
     steady: Array | None = None,
     out: Any | None = None,
     position: int = 0,
-    what: str,
 ) -> Passed:
     """Filter causally.
 
@@ -176,9 +174,8 @@ def one_way(
         steady: [S, 2], what a fresh start after a gap takes times the first sample; `None` for a start from zero.
         out: [..., T] to write into, or `None`.
         position: of the first sample of x in its recording, for errors.
-        what: the caller's name, for errors.
     """
-    if nonfinite == "propagate" or not gaps.can_look(x, what=what):
+    if nonfinite == "propagate" or not gaps.can_look(x):
         return Passed(*_run(engine, sections, x, zi, settings, out), None)
     if nonfinite == "raise":
         y, zf = _run(engine, sections, x, zi, settings, out)
@@ -186,7 +183,7 @@ def one_way(
             return Passed(y, zf, None)
         dirty = gaps.dirty_rows(zf)
         if dirty.any():  # where out is x, y stands for it: both have their first such sample in the same place
-            raise gaps.refuse(x if out is None else y, zi, dirty, what=what, position=position)
+            raise gaps.refuse(x if out is None else y, zi, dirty, position=position)
         return Passed(y, zf, None)
 
     def run(piece: Any, state: Any | None) -> tuple[Any, Any]:
@@ -197,7 +194,7 @@ def one_way(
     y, zf = _run(engine, sections, x, zi, settings)
     dirty = gaps.dirty_rows(zf)
     if dirty.any():
-        gaps.restart(run, x, zi, y, zf, dirty, what=what)
+        gaps.restart(run, x, zi, y, zf, dirty)
     if out is not None:
         out[...] = y
         y = out
@@ -254,8 +251,6 @@ def both_ways(
     edge: int,
     settings: Pass,
     nonfinite: Nonfinite,
-    *,
-    what: str,
 ) -> Any:
     """Filter forwards and backwards; `edge` is the length of the padding, shorter than T."""
 
@@ -263,12 +258,12 @@ def both_ways(
         return _run_both_ways(engine, sections, piece, padtype if padding else None, padding, settings)
 
     y = run(x, edge)
-    if nonfinite == "propagate" or not x.shape[-1] or not gaps.can_look(x, what=what):
+    if nonfinite == "propagate" or not x.shape[-1] or not gaps.can_look(x):
         return y
     # the backward pass carries what the forward pass met to every sample, so one of them tells
     dirty: Array = np.asarray(~gaps.finite(y[..., 0]))
     if dirty.any() and nonfinite == "raise":
-        raise gaps.refuse(x, None, dirty, what=what)
+        raise gaps.refuse(x, None, dirty)
     for row in map(tuple, np.argwhere(dirty)):
         y[row] = np.nan
         for begin, end in gaps.runs(gaps.finite(x[row])):

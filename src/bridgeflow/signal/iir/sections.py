@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from bridgeflow.bridge import kind_of, to_numpy
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, ConfigError, DataError, name_error
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._input import Prepared, as_ndarray, is_tracing, needs_dispatch, restore
@@ -131,10 +131,14 @@ def sosfilt(
         done = fast_pass(sections, x, zi, settings, state=zi is not None)
         if done is not None:
             return done[0] if zi is None else (done[0], restore(done[1], x))
-    name, data = prepare_for_engine(x, axis, engine, what="sosfilt", zi=zi, sos=sections)
-    state = None if zi is None else as_state(_state_time_last(zi, data, len(sections)), data, settings)
-    target = None if out is None else _target(out, data)
-    passed = one_way(name, sections, data.values, state, settings, nonfinite, out=target, what="sosfilt")
+    try:
+        name, data = prepare_for_engine(x, axis, engine, zi=zi, sos=sections)
+        state = None if zi is None else as_state(_state_time_last(zi, data, len(sections)), data, settings)
+        target = None if out is None else _target(out, data)
+        passed = one_way(name, sections, data.values, state, settings, nonfinite, out=target)
+    except BridgeflowError as error:
+        name_error(error, "sosfilt")
+        raise
     result = out if out is not None else data.restore(passed.y)
     if zi is None:
         return result
@@ -219,9 +223,13 @@ def sosfiltfilt(
 
         return traced.sosfiltfilt(sos, x, axis, padtype, padlen, engine, settings, nonfinite)
     sections = sections_of(sos)
-    name, data = prepare_for_engine(x, axis, engine, what="sosfiltfilt", sos=sections)
-    edge = parse_padding(padtype, padlen, default_padlen(sections), data.values.shape[-1], what="sosfiltfilt")
-    return data.restore(both_ways(name, sections, data.values, padtype, edge, settings, nonfinite, what="sosfiltfilt"))
+    try:
+        name, data = prepare_for_engine(x, axis, engine, sos=sections)
+        edge = parse_padding(padtype, padlen, default_padlen(sections), data.values.shape[-1])
+        return data.restore(both_ways(name, sections, data.values, padtype, edge, settings, nonfinite))
+    except BridgeflowError as error:
+        name_error(error, "sosfiltfilt")
+        raise
 
 
 def sosfilt_zi(sos: Any) -> Any:
@@ -305,7 +313,7 @@ def _state_time_last(zi: Any, data: Prepared, sections: int) -> Any:
             f"Invalid zi shape: with axis={data.axis}, x of shape {shape} and {sections} sections, "
             f"zi must have shape {expected}, got {tuple(state.shape)}"
         )
-    return time_last(state, axis + 1, what="sosfilt")
+    return time_last(state, axis + 1)
 
 
 def _target(out: Any, data: Prepared) -> Any:
@@ -323,4 +331,4 @@ def _target(out: Any, data: Prepared) -> Any:
         dtype, writable = result_dtype(rows.dtype), target.flags.writeable
         if target.dtype != dtype or not writable:
             raise DataError(f"out must be writable and {dtype}, got {target.dtype}, writeable={writable}")
-    return time_last(target, data.axis, what="sosfilt")
+    return time_last(target, data.axis)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from bridgeflow.errors import BridgeflowError, DataError
+from bridgeflow.errors import BridgeflowError, DataError, names_errors
 from bridgeflow.signal._input import needs_dispatch
 from bridgeflow.signal._memory import empty_tensor
 from bridgeflow.signal._torch import float_dtype
@@ -86,6 +86,7 @@ def sosfilt_tensor(
     return (y, zf) if last else (y.movedim(-1, axis), zf.movedim(-1, axis + 1))
 
 
+@names_errors("sosfiltfilt")
 def sosfiltfilt_tensor(
     sos: Tensor | Array,
     x: Tensor,
@@ -124,7 +125,7 @@ def sosfiltfilt_tensor(
     signal = x.movedim(axis, -1)
     time = signal.shape[-1]
     default = default_padlen(sections) if padlen is None and padtype is not None else 0
-    edge = parse_padding(padtype, padlen, default, time, what="sosfiltfilt")
+    edge = parse_padding(padtype, padlen, default, time)
     if x.numel() == 0:
         return torch.empty_like(x, dtype=float_dtype(x, double=False))
     work = torch.promote_types(float_dtype(x, double=False), getattr(torch, precision))

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import ConfigError, names_errors
 from bridgeflow.signal import design as designs
 from bridgeflow.signal._torch import float_dtype, in_units
 from bridgeflow.signal.design import IirFilter
@@ -23,18 +23,20 @@ from bridgeflow.signal.padding import Padtype
 __all__ = ["constant_sections", "sosfilt", "sosfilt_bank", "sosfiltfilt", "sosfiltfilt_bank"]
 
 
+@names_errors("sosfilt")
 def sosfilt(
     sos: Any, x: Any, axis: int, zi: Any, engine: Any, settings: Pass, nonfinite: str, out: Any
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """`bridgeflow.signal.sosfilt`, traced."""
     if out is not None:
-        raise ConfigError("sosfilt: out= cannot be traced by torch.compile or torch.export; copy the result yourself")
-    units = _units(x, settings, nonfinite, what="sosfilt")
+        raise ConfigError("out= cannot be traced by torch.compile or torch.export; copy the result yourself")
+    units = _units(x, settings, nonfinite)
     y, zf = sosfilt_tensor(_sections(sos), units, zi, axis, settings.precision, engine=engine or "auto")
     y = y.to(float_dtype(x, double=False))
     return y if zi is None else (y, zf)
 
 
+@names_errors("sosfiltfilt")
 def sosfiltfilt(
     sos: Any,
     x: Any,
@@ -46,7 +48,7 @@ def sosfiltfilt(
     nonfinite: str,
 ) -> torch.Tensor:
     """`bridgeflow.signal.sosfiltfilt`, traced."""
-    units = _units(x, settings, nonfinite, what="sosfiltfilt")
+    units = _units(x, settings, nonfinite)
     y = sosfiltfilt_tensor(_sections(sos), units, axis, padtype, padlen, settings.precision, engine=engine or "auto")
     return y.to(float_dtype(x, double=False))
 
@@ -55,7 +57,7 @@ def sosfilt_bank(
     sos: Any, x: Any, axis: int, zi: Any, engine: Any, settings: Pass, nonfinite: str
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     """`bridgeflow.signal.sosfilt_bank`, traced: one filter after the other."""
-    units = _units(x, settings, nonfinite, what="sosfilt_bank")
+    units = _units(x, settings, nonfinite)
     at = axis % units.ndim
     bank, filters = _bank(sos)
     before = None if zi is None else zi.flatten(1 + at, at + len(filters)) if filters else zi.unsqueeze(1 + at)
@@ -85,7 +87,7 @@ def sosfiltfilt_bank(
     nonfinite: str,
 ) -> torch.Tensor:
     """`bridgeflow.signal.sosfiltfilt_bank`, traced: one filter after the other."""
-    units = _units(x, settings, nonfinite, what="sosfiltfilt_bank")
+    units = _units(x, settings, nonfinite)
     bank, filters = _bank(sos)
     parts = [
         sosfiltfilt_tensor(one, units, axis, padtype, padlen, settings.precision, engine=engine or "auto")
@@ -109,10 +111,10 @@ def _side_by_side(parts: list[torch.Tensor], axis: int, filters: tuple[int, ...]
     return together.reshape(*together.shape[:axis], *filters, *together.shape[axis + 1 :])
 
 
-def _units(x: Any, settings: Pass, nonfinite: str, *, what: str) -> torch.Tensor:
+def _units(x: Any, settings: Pass, nonfinite: str) -> torch.Tensor:
     if nonfinite != "propagate":
         raise ConfigError(
-            f"{what}: nonfinite={nonfinite!r} looks at values, which torch.compile and torch.export do not allow; "
+            f"nonfinite={nonfinite!r} looks at values, which torch.compile and torch.export do not allow; "
             "pass nonfinite='propagate'"
         )
     return in_units(torch.as_tensor(x), settings.scale, settings.offset)

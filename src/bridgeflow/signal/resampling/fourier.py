@@ -80,12 +80,12 @@ def resample(
     True
     """
     parse_word(domain, Domain, field="domain")
-    num = whole_number(undivided(num), what="resample: num", error=DataError)
-    rows = prepare(x, axis, what="resample")
+    num = whole_number(undivided(num), name="num", error=DataError)
+    rows = prepare(x, axis)
     samples = int(rows.values.shape[-1])
     if not samples:
-        raise DataError("resample: there are no samples")
-    hold(num * count_rows(rows.values), count(rows.values), what="resample", num=num)
+        raise DataError("there are no samples")
+    hold(num * count_rows(rows.values), count(rows.values), num=num)
     values, fourier = in_precision(rows.values, complex_too=domain == "freq"), Fourier(rows.values)
     weights = _weights(window, samples)
     if domain == "time" and not is_complex(values):
@@ -100,7 +100,7 @@ def resample(
         first, step = t[0], t[1] - t[0]
     except (TypeError, IndexError, KeyError) as error:
         raise DataError(
-            f"resample: t must hold the times of the samples, at least two numbers, got {type(t).__name__}"
+            f"t must hold the times of the samples, at least two numbers, got {type(t).__name__}"
         ) from error
     return result, first + step * (first.new_tensor(places.tolist()) if kind_of(t) == "torch" else places)
 
@@ -115,11 +115,11 @@ def _weights(window: Any, samples: int) -> Array | None:
         weights = as_ndarray(window)
         if weights.shape != (samples,):
             raise DataError(
-                f"resample: window.shape={weights.shape} != ({samples},), i.e., window length is not equal to number "
+                f"window.shape={weights.shape} != ({samples},), i.e., window length is not equal to number "
                 "of frequency bins!"
             )
         return weights
-    return np.fft.fftshift(named_window(window, samples, what="resample", error=DataError))
+    return np.fft.fftshift(named_window(window, samples, error=DataError))
 
 
 def _real(fourier: Fourier, x: Any, weights: Array | None, num: int) -> Any:

@@ -96,7 +96,7 @@ def resample_poly(
     if cval is not None and padtype != "constant":
         raise DataError(f'cval has no effect when padtype is "{padtype}"; leave it out, or take padtype="constant"')
     up, down = reduced(up, down)
-    rows, level = prepare(x, axis, what="resample_poly"), 0.0 if cval is None else float(cval)
+    rows, level = prepare(x, axis), 0.0 if cval is None else float(cval)
     if kind_of(window) is not None and np.iscomplexobj(taps := as_ndarray(window)) and up != down:
         parts = [
             whole(lowpass(up, down, part), floating(rows.values), padtype, level) for part in (taps.real, taps.imag)
@@ -162,20 +162,20 @@ def decimate(
     >>> decimate(np.ones(600), 4).shape
     (150,)
     """
-    q = whole_number(operator.index(q), what="decimate: q", most=LARGEST_FACTOR, error=DataError)
+    q = whole_number(operator.index(q), name="q", most=LARGEST_FACTOR, error=DataError)
     if (fraction := complex_fraction(ftype)) is not None:
         if nonfinite != "propagate":
-            raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for real coefficients; leave it out")
+            raise ConfigError(f"nonfinite={nonfinite!r} is for real coefficients; leave it out")
         return _decimated_by(fraction, x, q, axis, zero_phase)
-    order = None if n is None else whole_number(operator.index(n), what="decimate: n", error=DataError)
+    order = None if n is None else whole_number(operator.index(n), name="n", error=DataError)
     sections, taps = antialias(q, order, ftype)
     if taps is not None:
         if nonfinite != "propagate":
-            raise ConfigError(f"decimate: nonfinite={nonfinite!r} is for recursive filters; leave it out")
-        rows = prepare(x, axis, what="decimate")
+            raise ConfigError(f"nonfinite={nonfinite!r} is for recursive filters; leave it out")
+        rows = prepare(x, axis)
         plan = Polyphase(1, q, taps, (len(taps) - 1) // 2 if zero_phase else 0)
         return rows.restore(whole(plan, floating(rows.values), "constant", 0.0))
-    filtered = x if kind_of(x) == "torch" else read_array(x, what="decimate")
+    filtered = x if kind_of(x) == "torch" else read_array(x)
     run = sosfiltfilt if zero_phase else sosfilt
     filtered = run(sections, filtered, axis, nonfinite=nonfinite)
     y = filtered[(slice(None),) * (axis % filtered.ndim) + (slice(None, None, q),)]
@@ -191,7 +191,7 @@ def antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | 
             name, order, most = "q", q, _MOST_TAPS // 20
         if order is not None and order > most:
             raise ConfigError(
-                f"decimate: {name} must be at most {most} where ftype={word!r}, got {number_text(order)}; decimate in "
+                f"{name} must be at most {most} where ftype={word!r}, got {number_text(order)}; decimate in "
                 "several steps",
                 field=name,
             )
@@ -205,14 +205,12 @@ def antialias(q: int, n: int | None, ftype: Any) -> tuple[Array | None, Array | 
         fraction = ftype.to_tf()
         taps = np.atleast_1d(fraction.num / fraction.den)
         if np.iscomplexobj(taps):
-            raise DataError("decimate: the system has complex coefficients, filters here have real ones")
+            raise DataError("the system has complex coefficients, filters here have real ones")
         return None, taps.astype(np.float64)
     try:
         return zpk2sos(system.zeros, system.poles, system.gain), None
     except ValueError as error:
-        raise DataError(
-            f"decimate: the system has complex coefficients, filters here have real ones ({error})"
-        ) from None
+        raise DataError(f"the system has complex coefficients, filters here have real ones ({error})") from None
 
 
 def complex_fraction(ftype: Any) -> tuple[Array, Array] | None:
@@ -236,7 +234,7 @@ def _decimated_by(fraction: tuple[Array, Array], x: Any, q: int, axis: int, zero
     """`decimate` with complex coefficients."""
     from bridgeflow.signal.transfer import filtfilt, lfilter
 
-    (b, a), rows = fraction, prepare(x, axis, what="decimate")
+    (b, a), rows = fraction, prepare(x, axis)
     if len(a) > 1:
         y = (filtfilt if zero_phase else lfilter)(b, a, rows.values)[..., ::q]
     elif zero_phase:
@@ -262,5 +260,5 @@ def _hamming(q: int, order: int | None) -> Array:
     from scipy.signal import firwin
 
     if q == 1:
-        raise DataError("decimate: q must be at least 2 where ftype='fir': at 1 there is no frequency to cut at, got 1")
+        raise DataError("q must be at least 2 where ftype='fir': at 1 there is no frequency to cut at, got 1")
     return np.asarray(firwin((20 * q if order is None else order) + 1, 1.0 / q, window="hamming"))

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import CannotStream, DataError
+from bridgeflow.errors import CannotStream, DataError, names_errors, naming
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._chunks import as_marked, count, count_rows, join, kind_mark, known_rows, own, together
@@ -99,19 +99,22 @@ class Resampler:
         plan = lowpass(up, down, np.asarray(self.window, np.float64) if self._given else self.window)
         return plan if self.zero_phase else Polyphase(up, down, plan.taps, 0, plan.gain)
 
+    @names_errors("Resampler")
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] to [..., ceil(T * up / down)]."""
-        rows = prepare(x, -1, what="Resampler")
+        rows = prepare(x, -1)
         self._hold(int(rows.values.shape[-1]))
         return rows.restore(whole(self.plan, floating(rows.values), self.padtype, self.cval or 0.0))
 
+    @names_errors("Resampler")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        out = filtered_spec(spec, fs=None, what="Resampler")
+        out = filtered_spec(spec, fs=None)
         up, down = reduced(self.up, self.down)
         if spec.time is not None:
             self._hold(spec.time)
-            hold_spec(spec, -(-spec.time * up // down), what="resampling", up=up, down=down)
+            with naming("resampling"):
+                hold_spec(spec, -(-spec.time * up // down), up=up, down=down)
         time = None if spec.time is None else -(-spec.time * up // down)
         return out.fresh(shape=(*out.shape[:-1], time), fs=None if spec.fs is None else spec.fs * up / down)
 
@@ -146,6 +149,7 @@ class Resampler:
         """By how many samples the output of a stream lags behind its input, at most: half the filter."""
         return 0 if self.plan is None else -(-self.plan.centre // self.plan.up)
 
+    @names_errors("Resampler")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -165,14 +169,15 @@ class Resampler:
         return {
             "ahead": np.zeros((), np.int64),
             "begun": np.zeros((), bool),
-            "tail": np.zeros((*known_rows(spec, what="Resampler"), 0)),
+            "tail": np.zeros((*known_rows(spec), 0)),
             "kind": kind_mark(spec),
         }
 
+    @names_errors("Resampler")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0. The pieces that come out are, bit for bit, the whole that `__call__` gives."""
-        rows = prepare(x, -1, what="Resampler")
-        tail, chunk = together(state["tail"], floating(rows.values), what="Resampler")
+        rows = prepare(x, -1)
+        tail, chunk = together(state["tail"], floating(rows.values))
         samples = int(chunk.shape[-1])
         if self.plan is None or not samples:
             return rows.restore(chunk + 0), state
@@ -232,9 +237,10 @@ class Decimator:
     def _filter(self) -> CausalFilter:
         return CausalFilter(design=Sos(sections=self.sections), nonfinite=self.nonfinite)  # type: ignore[arg-type]
 
+    @names_errors("Decimator")
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] to [..., ceil(T / q)]."""
-        rows = prepare(x, -1, what="Decimator")
+        rows = prepare(x, -1)
         return rows.restore(self._filter(rows.values)[..., :: self.q])
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
@@ -245,9 +251,10 @@ class Decimator:
         """See `CausalFilter.init_state`."""
         return self._filter.init_state(spec)
 
+    @names_errors("Decimator")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0."""
-        rows = prepare(x, -1, what="Decimator")
+        rows = prepare(x, -1)
         y, next_state = self._filter.step(rows.values, state)
         return rows.restore(y[..., -int(state["position"]) % self.q :: self.q]), next_state
 
@@ -288,7 +295,8 @@ def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
     if plan is None:
         return x + 0
     outputs = plan.outputs(x.shape[-1])
-    hold(outputs * count_rows(x), count(x), what="resampling", up=plan.up, down=plan.down)
+    with naming("resampling"):
+        hold(outputs * count_rows(x), count(x), up=plan.up, down=plan.down)
     if not outputs or (padtype == "constant" and cval == 0.0):
         return _run(plan, x, plan.centre, outputs)
     wide = widened(x)

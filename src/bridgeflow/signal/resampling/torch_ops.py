@@ -108,13 +108,13 @@ def upfirdn_tensor(h: Any, x: Any, up: int, down: int, axis: int, mode: str, cva
         mode, cval: how x goes on beyond its ends.
     """
     template = first_tensor(h, x)
-    taps, data = (tensor_of(each, like=template, what="upfirdn") for each in (h, x))
+    taps, data = (tensor_of(each, like=template) for each in (h, x))
     if taps.ndim != 1 or not len(taps):
-        raise DataError(f"upfirdn: h must be 1-D with non-zero length, got shape {tuple(taps.shape)}")
-    rows = time_last(data, axis, what="upfirdn")
+        raise DataError(f"h must be 1-D with non-zero length, got shape {tuple(taps.shape)}")
+    rows = time_last(data, axis)
     samples = int(rows.shape[-1])
     if not samples:
-        raise DataError("upfirdn: there are no samples")
+        raise DataError("there are no samples")
     outputs = -(-((samples - 1) * up + len(taps)) // down)
     rows, reach = rows.to(float_dtype(data, double=True)), 0
     if mode != "constant" or cval:
@@ -123,7 +123,7 @@ def upfirdn_tensor(h: Any, x: Any, up: int, down: int, axis: int, mode: str, cva
     work = torch.promote_types(rows.dtype, taps.dtype)
     stuffed = torch.nn.functional.pad(rows.to(work).unsqueeze(-1), (0, up - 1)).flatten(-2)
     weights = taps.to(work).reshape([1] * (rows.ndim - 1) + [-1])
-    full = convolve(stuffed, weights, "full", -1, double=True, what="upfirdn")
+    full = convolve(stuffed, weights, "full", -1, double=True)
     needed = reach * up + (outputs - 1) * down + 1
     full = torch.nn.functional.pad(full, (0, max(needed - int(full.shape[-1]), 0)))
     y = full[..., reach * up : needed : down]

@@ -6,7 +6,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from bridgeflow.errors import DataError
+from bridgeflow.errors import DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, whole_number
 from bridgeflow.signal._axes import time_last
@@ -28,6 +28,7 @@ def upfirdn(
 def upfirdn(
     h: Any, x: Any, up: int = ..., down: int = ..., axis: int = ..., mode: Extension = ..., cval: float = ...
 ) -> Any: ...
+@names_errors("upfirdn")
 def upfirdn(
     h: Any, x: Any, up: int = 1, down: int = 1, axis: int = -1, mode: Extension = "constant", cval: float = 0
 ) -> Any:
@@ -56,25 +57,24 @@ def upfirdn(
     """
     parse_word(mode, Extension, field="mode")
     if mode in BACKGROUNDS:
-        raise DataError(f"upfirdn: mode={mode!r} takes a level off, which only resample_poly does")
+        raise DataError(f"mode={mode!r} takes a level off, which only resample_poly does")
     factors: tuple[tuple[str, Any], ...] = (("up", up), ("down", down))
     for name, factor in factors:
-        whole_number(undivided(factor), what=f"upfirdn: {name}", error=DataError)
+        whole_number(undivided(factor), name=name, error=DataError)
     if dispatch_of(h, x) != "numpy":
         from bridgeflow.signal.resampling import torch_ops
 
         return torch_ops.upfirdn_tensor(h, x, int(up), int(down), axis, mode, float(cval))
     taps = as_ndarray(h)
     if taps.ndim != 1 or not len(taps) or taps.dtype.kind not in "fciub":
-        raise DataError(f"upfirdn: h must be 1-D with non-zero length, got {taps.dtype} of shape {taps.shape}")
-    values = read_array(x, what="upfirdn")
-    time_last(values, axis, what="upfirdn")
+        raise DataError(f"h must be 1-D with non-zero length, got {taps.dtype} of shape {taps.shape}")
+    values = read_array(x)
+    time_last(values, axis)
     if not values.shape[axis]:
-        raise DataError("upfirdn: there are no samples")
+        raise DataError("there are no samples")
     hold(
         max(values.size // values.shape[axis] * -(-values.shape[axis] * int(up) // int(down)), len(taps) * int(up)),
         values.size,
-        what="upfirdn",
         up=up,
         down=down,
     )

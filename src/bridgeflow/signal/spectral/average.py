@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias, overload
 import numpy as np
 
 from bridgeflow.bridge import kind_of, like
-from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
@@ -77,6 +77,7 @@ def welch(
     axis: int = ...,
     average: Average = ...,
 ) -> tuple[Any, Any]: ...
+@names_errors("welch")
 def welch(
     x: Any,
     fs: float = 1.0,
@@ -119,7 +120,7 @@ def welch(
     >>> float(f[power.argmax()]), float(power.max().round(3))
     (10.0, 0.5)
     """
-    rows = prepare(x, axis, what="welch")
+    rows = prepare(x, axis)
     samples = int(rows.values.shape[-1])
     if not rows.values.size if isinstance(rows.values, np.ndarray) else not rows.values.numel():
         empty = rows.restore(in_precision(rows.values))
@@ -133,7 +134,6 @@ def welch(
         return_onesided and not is_complex(rows.values),
         scaling,
         samples,
-        what="welch",
     )
     run = WelchAverage(sft=sft, detr=detrend or None, average=average)
     power = run.averaged(rows.values)
@@ -154,54 +154,52 @@ def welch_transform(
     onesided: bool,
     scaling: str,
     samples: int,
-    *,
-    what: str,
 ) -> ShortTimeFFT:
     """The transform of a segment that Welch's method asks for.
 
     Raises:
         ConfigError, DataError: parameters that do not fit each other, or the data.
     """
-    weights = _window(window, nperseg, samples, what=what)
+    weights = _window(window, nperseg, samples)
     length = len(weights)
-    shared = length // 2 if noverlap is None else as_size(noverlap, what=f"{what}: noverlap", least=-(1 << 31))
+    shared = length // 2 if noverlap is None else as_size(noverlap, name="noverlap", least=-(1 << 31))
     if shared >= length:
-        raise ConfigError(f"{what}: noverlap={shared} must be less than nperseg={length}")
+        raise ConfigError(f"noverlap={shared} must be less than nperseg={length}")
     if length > samples:
-        raise DataError(f"{what}: the window has {length} samples, and the data {samples}")
+        raise DataError(f"the window has {length} samples, and the data {samples}")
     return ShortTimeFFT(
         weights,
         length - shared,
-        as_rate(fs, what=f"{what}: fs"),
+        as_rate(fs, name="fs"),
         fft_mode="onesided" if onesided else "twosided",
-        mfft=None if nfft is None else as_size(nfft, what=f"{what}: nfft"),
+        mfft=None if nfft is None else as_size(nfft, name="nfft"),
         scale_to=_SCALED[parse_word(scaling, Scaling, field="scaling")],
         phase_shift=None,
     )
 
 
-def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Array:
+def _window(window: Any, nperseg: int | None, samples: int) -> Array:
     if isinstance(window, (str, tuple)):
-        length = 256 if nperseg is None else as_size(nperseg, what=f"{what}: nperseg")
+        length = 256 if nperseg is None else as_size(nperseg, name="nperseg")
         if length < 1:
-            raise ConfigError(f"{what}: Parameter nperseg={nperseg} is not a positive integer", field="nperseg")
+            raise ConfigError(f"Parameter nperseg={nperseg} is not a positive integer", field="nperseg")
         if length > samples:
             warnings.warn(
                 f"nperseg={length} is greater than the {samples} samples of the signal, using nperseg={samples}",
-                stacklevel=4,
+                stacklevel=5,
             )
             length = samples
-        return named_window(window, length, what=what)
+        return named_window(window, length)
     try:
         given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
     except BridgeflowError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigError(f"{what}: window must be a row of numbers ({error})", field="window") from error
+        raise ConfigError(f"window must be a row of numbers ({error})", field="window") from error
     if given.ndim != 1 or not len(given):
-        raise ConfigError(f"{what}: window must be a row of numbers, got shape {given.shape}", field="window")
+        raise ConfigError(f"window must be a row of numbers, got shape {given.shape}", field="window")
     if nperseg is not None and nperseg != len(given):
-        raise ConfigError(f"{what}: nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
+        raise ConfigError(f"nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
     return given
 
 
@@ -222,26 +220,28 @@ class WelchAverage:
     def __post_init__(self) -> None:
         parse_word(self.average, Average, field="average")
 
+    @names_errors("welch")
     def __call__(self, x: Any) -> Any:
         """A whole recording of at least one segment."""
-        rows = prepare(x, -1, what="welch")
+        rows = prepare(x, -1)
         self._enough(int(rows.values.shape[-1]))
         return rows.restore_new(self.averaged(rows.values))
 
+    @names_errors("welch")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=self.sft.fs, what="welch", is_complex=False)
+        made = spectral_spec(spec, fs=self.sft.fs, is_complex=False)
         if self.sft.onesided_fft and spec.dtype.startswith("c"):
-            raise DataError("welch: complex data have no one-sided spectrum; take return_onesided=False")
+            raise DataError("complex data have no one-sided spectrum; take return_onesided=False")
         if spec.time is not None:
             self._enough(spec.time)
             segments = (spec.time - self.sft.m_num) // self.sft.hop + 1
-            hold_spec(spec, segments * int(self.sft.mfft), what="welch", nfft=int(self.sft.mfft))
+            hold_spec(spec, segments * int(self.sft.mfft), nfft=int(self.sft.mfft))
         return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts)), fs=None)
 
     def _enough(self, samples: int) -> None:
         if samples < self.sft.m_num:
-            raise DataError(f"welch: a segment has {self.sft.m_num} samples, and the recording {samples}")
+            raise DataError(f"a segment has {self.sft.m_num} samples, and the recording {samples}")
 
     @property
     def stream_obstacle(self) -> str:
@@ -261,6 +261,7 @@ class WelchAverage:
         """The power [..., segments, f] of each whole segment."""
         return with_both_sides(self.sft, squared_magnitude(self.sft.transformed(x, self.detr)).swapaxes(-1, -2))
 
+    @names_errors("welch")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -272,8 +273,8 @@ class WelchAverage:
             kind: text [], kind and dtype of the chunks.
         """
         if self.stream_obstacle:
-            raise CannotStream(f"welch: {self.stream_obstacle}")
-        made, rows = self.out_spec(spec.with_time(None)), known_rows(spec, what="welch")
+            raise CannotStream(f"{self.stream_obstacle}")
+        made, rows = self.out_spec(spec.with_time(None)), known_rows(spec)
         return {
             "segments": np.zeros((), np.int64),
             "sums": np.zeros((*rows, int(self.sft.f_pts)), made.dtype),
@@ -282,10 +283,11 @@ class WelchAverage:
             "kind": kind_mark(spec),
         }
 
+    @names_errors("welch")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0; nothing comes out, [..., 0], until the end."""
-        rows = prepare(x, -1, what="welch")
-        tail, chunk = together(state["tail"], in_precision(rows.values), what="welch")
+        rows = prepare(x, -1)
+        tail, chunk = together(state["tail"], in_precision(rows.values))
         samples = int(chunk.shape[-1])
         skip = min(int(state["skip"]), samples)
         held = join([tail, chunk[..., skip:]]) if samples else tail

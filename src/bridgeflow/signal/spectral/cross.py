@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, overload
 import numpy as np
 
 from bridgeflow.bridge import kind_of, to_tensor
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import time_where_it_was
 from bridgeflow.signal._input import Prepared, prepare
@@ -68,6 +68,7 @@ def csd(
     axis: int = ...,
     average: Average = ...,
 ) -> tuple[Any, Any]: ...
+@names_errors("csd")
 def csd(
     x: Any,
     y: Any,
@@ -101,13 +102,11 @@ def csd(
     >>> float(f[abs(power).argmax()]), float(np.angle(power[20]).round(6))
     (10.0, 1.570796)
     """
-    pair = _Pair.open(x, y, axis, what="csd")
+    pair = _Pair.open(x, y, axis)
     if pair.is_empty:
         return pair.nothing()
     parse_word(average, Average, field="average")
-    sft = welch_transform(
-        window, nperseg, noverlap, nfft, fs, return_onesided and pair.is_real, scaling, pair.samples, what="csd"
-    )
+    sft = welch_transform(window, nperseg, noverlap, nfft, fs, return_onesided and pair.is_real, scaling, pair.samples)
     first, second = pair.spectra(sft, detrend)
     power = _averaged(with_both_sides(sft, first.conj() * second), average)
     return pair.close(sft.f, power.real if pair.same and is_complex(power) else power)
@@ -137,6 +136,7 @@ def coherence(
     detrend: SegmentTrend = ...,
     axis: int = ...,
 ) -> tuple[Any, Any]: ...
+@names_errors("coherence")
 def coherence(
     x: Any,
     y: Any,
@@ -165,14 +165,12 @@ def coherence(
     >>> np.allclose(c, 1)
     True
     """
-    pair = _Pair.open(x, y, axis, what="coherence")
+    pair = _Pair.open(x, y, axis)
     if pair.is_empty:
         return pair.nothing()
     if pair.x.shape[-1] != pair.y.shape[-1]:
-        raise DataError(
-            f"coherence: x and y must have the same number of samples, got {pair.x.shape[-1]} and {pair.y.shape[-1]}"
-        )
-    sft = welch_transform(window, nperseg, noverlap, nfft, fs, pair.is_real, "density", pair.samples, what="coherence")
+        raise DataError(f"x and y must have the same number of samples, got {pair.x.shape[-1]} and {pair.y.shape[-1]}")
+    sft = welch_transform(window, nperseg, noverlap, nfft, fs, pair.is_real, "density", pair.samples)
     first, second = pair.spectra(sft, detrend)
     powers = [_averaged(squared_magnitude(spectrum), "mean") for spectrum in (first, second)]
     cross = squared_magnitude(_averaged(first.conj() * second, "mean"))
@@ -201,6 +199,7 @@ def periodogram(
     scaling: Scaling = ...,
     axis: int = ...,
 ) -> tuple[Any, Any]: ...
+@names_errors("periodogram")
 def periodogram(
     x: Any,
     fs: float = 1.0,
@@ -231,18 +230,18 @@ def periodogram(
     >>> float(f[power.argmax()]), float(power.max().round(6))
     (10.0, 0.5)
     """
-    rows = prepare(x, axis, what="periodogram")
+    rows = prepare(x, axis)
     samples = int(rows.values.shape[-1])
     if 0 in tuple(rows.values.shape):
         empty = rows.restore(in_precision(rows.values))
         return empty, empty
-    size = None if nfft is None else as_size(nfft, what="periodogram: nfft", least=1)
+    size = None if nfft is None else as_size(nfft, name="nfft", least=1)
     if size is not None and size < samples:
         rows, samples, size = rows._replace(values=rows.values[..., :size]), size, None
     chosen = "boxcar" if window is None else window
     if not isinstance(chosen, (str, tuple)) and np.shape(chosen) != (samples,):
         raise ConfigError(
-            f"periodogram: the size of the window must be the same size of the input on the specified axis, "
+            f"the size of the window must be the same size of the input on the specified axis, "
             f"got {np.shape(chosen)} and {samples}"
         )
     options: dict[str, Any] = {"detrend": detrend, "return_onesided": return_onesided, "scaling": scaling}
@@ -267,11 +266,11 @@ class _Pair(NamedTuple):
     template: Any
 
     @classmethod
-    def open(cls, x: Any, y: Any, axis: int, *, what: str) -> _Pair:
-        first = prepare(x, axis, what=what)
+    def open(cls, x: Any, y: Any, axis: int) -> _Pair:
+        first = prepare(x, axis)
         if y is x:
             return cls(first.values, first.values, True, axis, x)
-        second = prepare(y, axis, what=what)
+        second = prepare(y, axis)
         values = [first.values, second.values]
         if first.is_tensor or second.is_tensor:
             device = (first if first.is_tensor else second).values.device
@@ -279,7 +278,7 @@ class _Pair(NamedTuple):
         try:
             np.broadcast_shapes(*(tuple(value.shape[:-1]) for value in values))
         except ValueError as error:
-            raise DataError(f"{what}: x and y cannot be broadcast together ({error})") from error
+            raise DataError(f"x and y cannot be broadcast together ({error})") from error
         template = x if kind_of(x) not in {None, "numpy"} else y
         return cls(values[0], values[1], False, axis, template)
 

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bridgeflow.errors import CannotStream, ConfigError, DataError
+from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
@@ -45,9 +45,10 @@ class LiveStft:
         transform = self.sft.spectrogram if self.power else self.sft.stft_detrend
         return transform(x, detr=self.detr, padding=self.padding)
 
+    @names_errors("stft")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=self.sft.fs, what="stft", is_complex=not self.power)
+        made = spectral_spec(spec, fs=self.sft.fs, is_complex=not self.power)
         if self.sft.onesided_fft and spec.dtype.startswith("c"):
             raise DataError(f"stft: complex data need fft_mode 'twosided' or 'centered', not {self.sft.fft_mode!r}")
         try:
@@ -55,7 +56,7 @@ class LiveStft:
         except ValueError as error:
             raise DataError(f"stft: {error}") from error
         if slices is not None:
-            hold_spec(spec, slices * int(self.sft.mfft), what="stft", mfft=int(self.sft.mfft))
+            hold_spec(spec, slices * int(self.sft.mfft), mfft=int(self.sft.mfft))
         return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts), slices), fs=self.sft.fs / self.sft.hop)
 
     @property
@@ -70,6 +71,7 @@ class LiveStft:
         """By how many samples the middle of the next slice lags behind the input, at most."""
         return int(self.sft.m_num - self.sft.m_num_mid - 1)
 
+    @names_errors("stft")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -85,14 +87,15 @@ class LiveStft:
         return {
             "samples": np.zeros((), np.int64),
             "slices": np.zeros((), np.int64),
-            "tail": np.zeros((*known_rows(spec, what="stft"), 0)),
+            "tail": np.zeros((*known_rows(spec), 0)),
             "kind": kind_mark(spec),
         }
 
+    @names_errors("stft")
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the slices that lie before its end, bit for bit those of the whole."""
-        rows = prepare(x, -1, what="stft")
-        tail, chunk = together(state["tail"], in_precision(rows.values), what="stft")
+        rows = prepare(x, -1)
+        tail, chunk = together(state["tail"], in_precision(rows.values))
         if not chunk.shape[-1]:
             return rows.restore_new(self._spectra(chunk)), state
         if not state["samples"]:
@@ -156,9 +159,10 @@ class LiveIstft:
         """All slices of a recording."""
         return self.sft.istft(S, k1=self.k1)
 
+    @names_errors("istft")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=None, what="istft", is_complex=not self.sft.onesided_fft)
+        made = spectral_spec(spec, fs=None, is_complex=not self.sft.onesided_fft)
         if spec.ndim < 2 or spec.shape[-2] not in (None, self.sft.f_pts):
             raise DataError(f"istft: spectra are [..., {self.sft.f_pts} frequencies, slices], got {spec}")
         if spec.fs is not None and abs(spec.fs * self.sft.hop / self.sft.fs - 1) > 1e-9:
@@ -173,6 +177,7 @@ class LiveIstft:
         """By how many slices the samples lag behind the input, at most."""
         return int(-(-self.sft.m_num_mid // self.sft.hop) - self.sft.p_min)
 
+    @names_errors("istft")
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.
 
@@ -184,16 +189,17 @@ class LiveIstft:
         self.out_spec(spec.with_time(None))
         return {
             "slices": np.zeros((), np.int64),
-            "sums": np.zeros((*known_rows(spec, what="istft")[:-1], self.sft.overlap)),
+            "sums": np.zeros((*known_rows(spec)[:-1], self.sft.overlap)),
             "kind": kind_mark(spec),
         }
 
+    @names_errors("istft")
     def step(self, S: Any, state: State) -> tuple[Any, State]:
         """A chunk of slices [..., frequency, t], t >= 0: the samples that no later slice touches."""
-        rows = prepare(S, -1, what="istft")
+        rows = prepare(S, -1)
         spectra = in_precision(rows.values, complex_too=True)
         slices, count = int(state["slices"]), int(spectra.shape[-1])
-        sums, _ = together(state["sums"], spectra[..., 0, :0], what="istft")
+        sums, _ = together(state["sums"], spectra[..., 0, :0])
         if isinstance(sums, np.ndarray):
             sums = sums.astype(spectra.dtype if not self.sft.onesided_fft else spectra.real.dtype, copy=False)
         else:
@@ -227,9 +233,9 @@ class LiveIstft:
         return slice(max(-begin, 0), max(end, 0))
 
 
-def spectral_spec(spec: ArraySpec, *, fs: float | None, what: str, is_complex: bool) -> ArraySpec:
+def spectral_spec(spec: ArraySpec, *, fs: float | None, is_complex: bool) -> ArraySpec:
     """The spec of spectra, or of what comes of them, in the precision of the data; the shape is still theirs."""
-    made = filtered_spec(spec, fs=fs, what=what)
+    made = filtered_spec(spec, fs=fs)
     single = spec.dtype in _SINGLE
     dtype = ("complex64" if single else "complex128") if is_complex else ("float32" if single else "float64")
     return made.fresh(dtype=dtype)

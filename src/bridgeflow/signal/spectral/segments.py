@@ -87,12 +87,12 @@ def spectrogram(
     """
     parse_word(mode, SpectrogramMode, field="mode")
     parse_word(scaling, Scaling, field="scaling")
-    rows = prepare(x, axis, what="spectrogram")
+    rows = prepare(x, axis)
     if _is_empty(rows.values):
         return _nothing(x, rows)
-    weights = _window(window, nperseg, int(rows.values.shape[-1]), what="spectrogram")
-    shared = len(weights) // 8 if noverlap is None else as_size(noverlap, what="spectrogram: noverlap", least=_FAR)
-    sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided), what="spectrogram")
+    weights = _window(window, nperseg, int(rows.values.shape[-1]))
+    shared = len(weights) // 8 if noverlap is None else as_size(noverlap, name="noverlap", least=_FAR)
+    sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided))
     spectra = sft.transformed(rows.values, detrend or None) * _scale(weights, fs, scaling)
     if mode == "psd":
         spectra = with_both_sides(sft, squared_magnitude(spectra), axis=-2)
@@ -143,13 +143,13 @@ def stft(
     parse_word(scaling, StftScaling, field="scaling")
     if boundary is not None:
         parse_word(boundary, Boundary, field="boundary")
-    rows = prepare(x, axis, what="stft")
+    rows = prepare(x, axis)
     if _is_empty(rows.values):
         return _nothing(x, rows)
-    weights = _window(window, nperseg, int(rows.values.shape[-1]), what="stft")
+    weights = _window(window, nperseg, int(rows.values.shape[-1]))
     length = len(weights)
-    shared = length // 2 if noverlap is None else as_size(noverlap, what="stft: noverlap", least=_FAR)
-    sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided), what="stft")
+    shared = length // 2 if noverlap is None else as_size(noverlap, name="noverlap", least=_FAR)
+    sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided))
     values = in_precision(rows.values)
     if boundary is not None:
         values = extend(values, _EXTENSIONS[boundary], 0.0, length // 2, length // 2)
@@ -195,36 +195,36 @@ def istft(
         ConfigError, DataError: parameters that do not fit each other, or the data.
     """
     parse_word(scaling, StftScaling, field="scaling")
-    time_axis, freq_axis = (parse_axis(undivided(axis), what="istft") for axis in (time_axis, freq_axis))
-    rows = prepare(Zxx, time_axis, what="istft")
+    time_axis, freq_axis = (parse_axis(undivided(axis)) for axis in (time_axis, freq_axis))
+    rows = prepare(Zxx, time_axis)
     axes = rows.values.ndim
     if axes < 2:
-        raise DataError("istft: Input stft must be at least 2d!")
+        raise DataError("Input stft must be at least 2d!")
     if not -axes <= freq_axis < axes:
-        raise DataError(f"istft: freq_axis {freq_axis} does not exist, Zxx has {axes} axes")
+        raise DataError(f"freq_axis {freq_axis} does not exist, Zxx has {axes} axes")
     at, of_time = int(freq_axis) % axes, int(time_axis) % axes
     if at == of_time:
-        raise DataError("istft: Must specify differing time and frequency axes!")
+        raise DataError("Must specify differing time and frequency axes!")
     spectra = moved(in_precision(rows.values, complex_too=True), at - (at > of_time), -2)
     even = 2 * (int(spectra.shape[-2]) - 1) if input_onesided else int(spectra.shape[-2])
-    length = even if nperseg is None else as_size(nperseg, what="istft: nperseg")
+    length = even if nperseg is None else as_size(nperseg, name="nperseg")
     if length < 1:
-        raise ConfigError("istft: nperseg must be a positive integer")
+        raise ConfigError("nperseg must be a positive integer")
     by_data = length if input_onesided and length == even + 1 else even
-    size = by_data if nfft is None else as_size(nfft, what="istft: nfft")
+    size = by_data if nfft is None else as_size(nfft, name="nfft")
     if size < length:
-        raise ConfigError("istft: nfft must be greater than or equal to nperseg.")
-    shared = length // 2 if noverlap is None else as_size(noverlap, what="istft: noverlap", least=_FAR)
-    weights = _given_window(window, length, what="istft")
+        raise ConfigError("nfft must be greater than or equal to nperseg.")
+    shared = length // 2 if noverlap is None else as_size(noverlap, name="noverlap", least=_FAR)
+    weights = _given_window(window, length)
     if len(weights) != length:
-        raise ConfigError(f"istft: window must have length of {length}")
-    sft = _transform(weights, shared, size, fs, input_onesided, what="istft", dual=True)
+        raise ConfigError(f"window must have length of {length}")
+    sft = _transform(weights, shared, size, fs, input_onesided, dual=True)
     bins = int(sft.f_pts)
-    hold(bins * int(spectra.shape[-1]), even * int(spectra.shape[-1]), what="istft", nfft=size, nperseg=length)
+    hold(bins * int(spectra.shape[-1]), even * int(spectra.shape[-1]), nfft=size, nperseg=length)
     spectra = spectra[..., :bins, :] if spectra.shape[-2] > bins else _more_bins(spectra, bins)
     slices = int(spectra.shape[-1])
     samples = length + (slices - 1) * sft.hop
-    hold(samples, bins * slices, what="istft", nperseg=length, nfft=size, noverlap=shared)
+    hold(samples, bins * slices, nperseg=length, nfft=size, noverlap=shared)
     sums = sft.overlapped(spectra, None)[..., :samples] / _scale(weights, fs, scaling)
     norm = np.zeros(samples)
     for k in range(slices):
@@ -242,9 +242,9 @@ def istft(
     return frequencies(times, Zxx), result
 
 
-def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Array:
+def _window(window: Any, nperseg: int | None, samples: int) -> Array:
     """The window of segments of a recording, shorter where that is shorter."""
-    size = None if nperseg is None else as_size(nperseg, what=f"{what}: nperseg", least=1)
+    size = None if nperseg is None else as_size(nperseg, name="nperseg", least=1)
     if isinstance(window, (str, tuple)):
         length = 256 if size is None else size
         if length > samples:
@@ -253,36 +253,36 @@ def _window(window: Any, nperseg: int | None, samples: int, *, what: str) -> Arr
                 stacklevel=4,
             )
             length = samples
-        return named_window(window, length, what=what)
-    weights = _given_window(window, 0, what=what)
+        return named_window(window, length)
+    weights = _given_window(window, 0)
     if samples < len(weights):
-        raise DataError(f"{what}: window is longer than input signal")
+        raise DataError("window is longer than input signal")
     if size is not None and size != len(weights):
-        raise ConfigError(f"{what}: value specified for nperseg is different from length of window")
+        raise ConfigError("value specified for nperseg is different from length of window")
     return weights
 
 
-def _given_window(window: Any, length: int, *, what: str) -> Array:
+def _given_window(window: Any, length: int) -> Array:
     if isinstance(window, (str, tuple)):
-        return named_window(window, length, what=what)
+        return named_window(window, length)
     weights = as_ndarray(window)
     if weights.ndim != 1 or not len(weights):
-        raise ConfigError(f"{what}: window must be 1-D")
+        raise ConfigError("window must be 1-D")
     return weights
 
 
 def _transform(
-    weights: Array, shared: int, nfft: int | None, fs: float, onesided: bool, *, what: str, dual: bool = False
+    weights: Array, shared: int, nfft: int | None, fs: float, onesided: bool, *, dual: bool = False
 ) -> ShortTimeFFT:
-    size = None if nfft is None else as_size(nfft, what=f"{what}: nfft")
+    size = None if nfft is None else as_size(nfft, name="nfft")
     if size is not None and size < len(weights):
-        raise ConfigError(f"{what}: nfft must be greater than or equal to nperseg.")
+        raise ConfigError("nfft must be greater than or equal to nperseg.")
     if shared >= len(weights):
-        raise ConfigError(f"{what}: noverlap must be less than nperseg.")
+        raise ConfigError("noverlap must be less than nperseg.")
     return ShortTimeFFT(
         weights,
         len(weights) - shared,
-        as_rate(fs, what=f"{what}: fs"),
+        as_rate(fs, name="fs"),
         fft_mode="onesided" if onesided else "twosided",
         mfft=size,
         dual_win=weights if dual else None,

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.errors import ConfigError, DataError, names_errors, naming
 from bridgeflow.policy import parse_word, words
 from bridgeflow.ranges import hold
 from bridgeflow.signal._chunks import count_rows
@@ -244,6 +244,7 @@ class ShortTimeFFT:
         """The transform of all slices; see `stft_detrend`."""
         return self.stft_detrend(x, None, p0, p1, k_offset=k_offset, padding=padding, axis=axis)
 
+    @names_errors("stft")
     def stft_detrend(
         self,
         x: Any,
@@ -273,7 +274,7 @@ class ShortTimeFFT:
         Raises:
             DataError: complex data in a one-sided mode, too few samples, slices that there are not.
         """
-        rows = prepare(x, axis, what="stft")
+        rows = prepare(x, axis)
         samples, least = int(rows.values.shape[-1]), self.m_num - self.m_num_mid
         if samples < least:
             raise DataError(f"stft: len(x)={samples} must be >= ceil(m_num/2) = {least}!")
@@ -285,6 +286,7 @@ class ShortTimeFFT:
         place = axis if axis >= 0 else axis - 1
         return rows.restore_new(moved(spectra, -2, place))
 
+    @names_errors("spectrogram")
     def spectrogram(
         self,
         x: Any,
@@ -303,13 +305,13 @@ class ShortTimeFFT:
             x, detr, p0, p1, k_offset, padding, axis: as for `stft_detrend`.
             y: of the shape of x; `None` or x itself for x.
         """
-        rows = prepare(x, axis, what="spectrogram")
+        rows = prepare(x, axis)
         same: dict[str, Any] = {"p0": p0, "p1": p1, "k_offset": k_offset, "padding": padding, "axis": -1}
         spectra = self.stft_detrend(rows.values, detr, **same)
         if y is None or y is x:
             power = squared_magnitude(spectra)
         else:
-            other = self.stft_detrend(prepare(y, axis, what="spectrogram").values, detr, **same)
+            other = self.stft_detrend(prepare(y, axis).values, detr, **same)
             power = spectra * other.conj()
         return rows.restore_new(moved(power, -2, axis if axis >= 0 else axis - 1))
 
@@ -330,7 +332,8 @@ class ShortTimeFFT:
                 "'centered'"
             )
         slices = strided_windows(in_precision(x), self.m_num, self.hop)
-        hold(count_rows(slices) * int(self.mfft), count_rows(x) * int(x.shape[-1]), what="stft", mfft=int(self.mfft))
+        with naming("stft"):
+            hold(count_rows(slices) * int(self.mfft), count_rows(x) * int(x.shape[-1]), mfft=int(self.mfft))
         weights = like_data(self.win.conj(), slices)
         if not isinstance(slices, np.ndarray):
             if not slices.numel():  # MKL makes an error of it
@@ -348,6 +351,7 @@ class ShortTimeFFT:
 
     # --- inverse ---
 
+    @names_errors("istft")
     def istft(self, S: Any, k0: int = 0, k1: int | None = None, *, f_axis: int = -2, t_axis: int = -1) -> Any:
         """The samples `k0, ..., k1 - 1` of the recording whose transform from slice `p_min` on is S.
 
@@ -366,12 +370,12 @@ class ShortTimeFFT:
             DataError: shapes that do not fit, samples that there are not.
             ConfigError: the window is not invertible at this hop.
         """
-        ndim = np.ndim(S) if isinstance(S, (list, tuple)) else len(prepare(S, t_axis, what="istft").values.shape)
+        ndim = np.ndim(S) if isinstance(S, (list, tuple)) else len(prepare(S, t_axis).values.shape)
         if ndim < 2:
             raise DataError(f"istft: S needs an axis of frequency and one of slices, got {ndim} axes")
         if f_axis % ndim == t_axis % ndim:
             raise DataError(f"istft: f_axis={f_axis} may not be equal to t_axis={t_axis}!")
-        rows = prepare(S, t_axis, what="istft")
+        rows = prepare(S, t_axis)
         spectra = moved(rows.values, f_axis % ndim - (f_axis % ndim > t_axis % ndim), -2)
         bins, slices = int(spectra.shape[-2]), int(spectra.shape[-1])
         if bins != self.f_pts:

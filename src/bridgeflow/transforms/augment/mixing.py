@@ -17,7 +17,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, like, shape_of, to_numpy
-from bridgeflow.errors import ConfigError, DataError, StageId
+from bridgeflow.errors import ConfigError, DataError, StageId, naming
 from bridgeflow.randomness import generators
 from bridgeflow.ranges import Axis, Range
 from bridgeflow.signal._axes import parse_axis
@@ -342,7 +342,8 @@ class CutMix(Mixing):
     axis: Axis = -1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "axis", parse_axis(self.axis, what="CutMix"))
+        with naming("CutMix"):
+            object.__setattr__(self, "axis", parse_axis(self.axis))
         if self.axis >= 0:
             raise ConfigError(f"CutMix: axis must be counted from the end, got {self.axis}", field="axis")
 
