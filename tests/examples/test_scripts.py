@@ -9,9 +9,19 @@ import pytest
 from tests.workplace import ROOT, furnish, run_script
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+NEEDS = {"ecg_beats": "wfdb", "audio_folder": "soundfile", "bearing_vibration": "h5py"}
+FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "imu_activity")
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword")  # what wfdb asks of pandas
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_example_runs(example: Path, tmp_path: Path):
+    if example.stem in NEEDS:
+        pytest.importorskip(NEEDS[example.stem])
     folder = furnish(tmp_path)
     assert run_script(folder / "examples" / example.name, folder=folder).strip()
+
+
+@pytest.mark.parametrize("name", FROM_FILES_TO_MODEL)
+def test_from_files_to_a_model_in_less_than_40_lines(name: str):
+    assert len((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 40

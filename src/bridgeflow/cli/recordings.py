@@ -220,11 +220,12 @@ def plot_recording(
                 overwrite=overwrite,
                 on_samples=_adder(show, recording.id, 0, total),
             )
-        few = f" of {drawn.of}" if len(drawn.channels) < drawn.of else ""
+        few = f" of {drawn.of:,}" if len(drawn.channels) < drawn.of else ""
+        lanes = number_of(len(drawn.channels), "channel")
         lines = [
             (
                 "recording",
-                f"{shown_path(file)}: {len(drawn.channels)}{few} channels, {number_of(drawn.events, 'event')}",
+                f"{shown_path(file)}: {lanes}{few}, {number_of(drawn.events, 'event')}",
             ),
             ("seconds", f"{drawn.seconds[0]:g} to {drawn.seconds[1]:g}"),
             ("picture", shown_path(png)),

@@ -264,7 +264,7 @@ def _draw_lanes(axes: Any, lanes: Sequence[_Lane], color: str) -> None:
             axes.fill_between(times, place(least), place(most), color=color, linewidth=0.5)
         names.append(lane.name)
         unit = f" {lane.unit}" if lane.unit else ""
-        ranges.append(f"{low:.3g} to {high:.3g}{unit}".replace("-", "\N{MINUS SIGN}"))
+        ranges.append(f"{_number(low)} to {_number(high)}{unit}".replace("-", "\N{MINUS SIGN}"))
     places = [-number for number in range(len(lanes))]
     axes.set_ylim(-len(lanes) + 0.4, 0.6)
     axes.set_yticks(places, [_short(name) for name in names], parse_math=False)
@@ -277,6 +277,10 @@ def _draw_lanes(axes: Any, lanes: Sequence[_Lane], color: str) -> None:
     beside.set_yticks(places, [_short(one) for one in ranges], parse_math=False)
     beside.tick_params(length=0, labelsize=8.5)
     beside.spines["right"].set_visible(False)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.3g}"
 
 
 def _short(text: str) -> str:
