@@ -383,7 +383,7 @@ def test_doctor_tells_versions_and_limits():
 
 
 def test_schema_is_json():
-    assert json.loads(bridgeflow("schema").stdout)["properties"]["version"] == {"const": 1}
+    assert json.loads(bridgeflow("schema").stdout)["properties"]["version"]["const"] == 1
 
 
 def test_wrong_arguments_exit_with_2():

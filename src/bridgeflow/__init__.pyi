@@ -11,6 +11,7 @@ from .bridge import to_numpy as to_numpy
 from .bridge import to_tensor as to_tensor
 from .bridge import trace as trace
 from .config import load_job as load_job
+from .config import load_pipeline as load_pipeline
 from .engines.ledger import verify_shards as verify_shards
 from .engines.local import run_job as run_job
 from .engines.shards import run_shards as run_shards
@@ -36,6 +37,7 @@ from .pipeline import collate as collate
 from .pipeline import export_onnx as export_onnx
 from .pipeline.streams import Chunk as Chunk
 from .pipeline.streams import Streams as Streams
+from .pipeline.training import TrainingPipeline as TrainingPipeline
 from .randomness import generators as generators
 from .randomness import seeded as seeded
 from .recordings import Recording as Recording
@@ -196,6 +198,7 @@ __all__ = [
     "ToDevice",
     "ToNumpy",
     "ToTensor",
+    "TrainingPipeline",
     "Transform",
     "Weighted",
     "Welch",
@@ -209,6 +212,7 @@ __all__ = [
     "export_onnx",
     "generators",
     "load_job",
+    "load_pipeline",
     "memory",
     "nn",
     "register",

@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 import yaml
 
-from bridgeflow.config import document
-from bridgeflow.config.document import MAX_BYTES, read_document
+from bridgeflow import _document as document
+from bridgeflow._document import MAX_BYTES, read_document
 from bridgeflow.errors import ConfigError
 
 LOADERS = [loader for loader in (getattr(yaml, "CSafeLoader", None), yaml.SafeLoader) if loader]

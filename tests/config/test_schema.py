@@ -37,13 +37,13 @@ def test_every_reference_leads_somewhere():
 def test_it_names_every_format_transform_and_field():
     schema = config_schema()
     for section in ("source", "sink"):
-        properties = schema["properties"][section]["properties"]
-        assert set(all_formats()) <= set(properties)
-        assert schema["properties"][section]["oneOf"] == [{"required": [name]} for name in all_formats()]
+        written = schema["$defs"]["source"]["anyOf"][0] if section == "source" else schema["properties"][section]
+        assert set(all_formats()) <= set(written["properties"])
+        assert written["oneOf"] == [{"required": [name]} for name in all_formats()]
+        assert written["additionalProperties"] is False
     assert set(registry.names()) <= set(schema["$defs"])
     assert schema["properties"]["transforms"]["items"] == {"$ref": "#/$defs/transform"}
     assert "scale" in schema["$defs"]["Scale"]["properties"]
-    assert schema["properties"]["source"]["additionalProperties"] is False
 
 
 # --- what check accepts is valid, and what is valid has the types that check accepts ---

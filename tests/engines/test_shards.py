@@ -192,7 +192,7 @@ def test_values_that_do_not_fit_are_counted_through_a_resume(job):
 
 
 def test_shards_too_small_to_be_of_use_are_refused_with_their_number(job, monkeypatch):
-    monkeypatch.setattr("bridgeflow.pipeline.job.MAX_SHARDS", 100)
+    monkeypatch.setattr("bridgeflow.pipeline.job_base.MAX_SHARDS", 100)
     with pytest.raises(
         DataError, match=r"shards of 10 rows would be 984 files, and 100 are the most; set `shard_rows`"
     ):
@@ -202,7 +202,7 @@ def test_shards_too_small_to_be_of_use_are_refused_with_their_number(job, monkey
 
 
 def test_a_shard_for_each_recording_is_never_too_many(job, monkeypatch):
-    monkeypatch.setattr("bridgeflow.pipeline.job.MAX_SHARDS", 2)
+    monkeypatch.setattr("bridgeflow.pipeline.job_base.MAX_SHARDS", 2)
     assert len(run_shards(replace(job, sink=replace(job.sink, shard_rows=10_000))).shards) == 3
 
 

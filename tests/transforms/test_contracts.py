@@ -49,6 +49,7 @@ from bridgeflow.transforms import (
     registry,
 )
 from tests.transforms.augmentations import AUGMENTATIONS, MIXES
+from tests.transforms.window_stages import WINDOW_STAGES
 
 BUTTER = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4}
 EXAMPLES: dict[str, list[Transform]] = {
@@ -111,8 +112,8 @@ EXAMPLES: dict[str, list[Transform]] = {
 }
 
 
-def test_every_transform_is_here_or_an_augmentation():
-    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES} == set(registry.names())
+def test_every_transform_is_here_or_an_augmentation_or_cuts_recordings():
+    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES, *WINDOW_STAGES} == set(registry.names())
     assert not any(one.random for examples in EXAMPLES.values() for one in examples)
 
 

@@ -13,7 +13,6 @@ from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminab
 from bridgeflow.cli.filters import chosen_filter
 from bridgeflow.cli.options import Debug, Json
 from bridgeflow.cli.output import (
-    empty_lines,
     number_of,
     run_facts,
     run_lines,
@@ -24,13 +23,12 @@ from bridgeflow.cli.output import (
 )
 from bridgeflow.cli.progress import show_progress, show_steps
 from bridgeflow.cli.recordings import convert, info, plot_recording
-from bridgeflow.errors import listed
 
 if TYPE_CHECKING:
     from bridgeflow.engines.local import Interference, Pair
-    from bridgeflow.io import Source
     from bridgeflow.pipeline.job import Job
-    from bridgeflow.transforms import Plan
+    from bridgeflow.pipeline.job_base import BaseJob
+    from bridgeflow.pipeline.windows_job import WindowsJob
 
 __all__ = ["app", "main"]
 
@@ -44,6 +42,23 @@ app = typer.Typer(
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (YAML).", show_default=False)]
+Overrides = Annotated[
+    Optional[list[str]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Argument(
+        metavar="[KEY=VALUE]...",
+        help="Values that take the place of those in FILE: source.fs=250, transforms[1].SignalFilter.order=4.",
+        show_default=False,
+    ),
+]
+Plugins = Annotated[
+    Optional[list[str]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--plugins",
+        metavar="NAME",
+        help="Installed plugin whose transforms the configuration may name; may be repeated.",
+        show_default=False,
+    ),
+]
 Roots = Annotated[
     Optional[list[Path]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
     typer.Option(
@@ -112,17 +127,21 @@ def main() -> None:
 @app.command()
 def run(
     file: File,
+    overrides: Overrides = None,
     overwrite: Overwrite = False,
     root: Roots = None,
     output_root: OutputRoots = None,
     threads: Threads = None,
+    plugins: Plugins = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Run a job; show progress, then what was done. A folder of shards continues where it was stopped."""
     with reporting_errors(as_json, debug), terminable():
-        job = _load(file, root, output_root, threads)
-        if job.sink.shards:
+        from bridgeflow.pipeline.windows_job import WindowsJob
+
+        job = _load(file, root, output_root, threads, overrides=overrides, plugins=plugins)
+        if isinstance(job, WindowsJob) or job.sink.shards:
             from bridgeflow.engines.shards import run_shards
 
             with show_progress(quiet=as_json) as progress:
@@ -144,13 +163,21 @@ def run(
         say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
 
 
-def _load(file: Path, root: list[Path] | None, output_root: list[Path] | None, threads: int | None = None) -> Job:
+def _load(
+    file: Path,
+    root: list[Path] | None,
+    output_root: list[Path] | None,
+    threads: int | None = None,
+    *,
+    overrides: list[str] | None,
+    plugins: list[str] | None,
+) -> Job | WindowsJob:
     from dataclasses import replace
 
     from bridgeflow.config import load_job
     from bridgeflow.errors import ConfigError
 
-    job = load_job(file, roots=root, output_roots=output_root)
+    job = load_job(file, roots=root, output_roots=output_root, overrides=overrides or (), plugins=plugins or ())
     if threads is not None and not job.sink.shards:
         raise ConfigError("--threads is for several recordings side by side, and the sink of this job is one file")
     return job if threads is None else replace(job, threads=threads)
@@ -159,77 +186,43 @@ def _load(file: Path, root: list[Path] | None, output_root: list[Path] | None, t
 @app.command()
 def check(
     file: File,
+    overrides: Overrides = None,
     overwrite: Overwrite = False,
     root: Roots = None,
     output_root: OutputRoots = None,
+    plugins: Plugins = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs."""
     with reporting_errors(as_json, debug):
-        job = _load(file, root, output_root)
-        _require_picture(job)
-        job.check_outputs(overwrite=overwrite)
-        recordings = job.recordings()
-        if job.sink.shards:
-            from bridgeflow.engines.ledger import check_folder
+        job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
+        from bridgeflow.cli.checks import check_job
 
-            check_folder(job, recordings, overwrite=overwrite)
-        lengths, empty, columns, summary, how, makes = [], 0, [""], "", "", None
-        for one in recordings:
-            with job.open(one.path) as source:
-                plan, makes = job.plan_alike(source, makes)
-                lengths.append(source.rows)
-                empty += job.gives_nothing(plan, source)
-                if one is recordings[0]:
-                    first, columns = plan, list(source.specs)
-                    summary, how = plan.summary(), _how(job, source, plan)
-        job.require_few_shards(first, lengths)
-        rows = sum(lengths)
-        many = f"{number_of(len(recordings), 'recording')}, " if job.source.is_many else ""
-        lines = [
-            ("reads", f"{shown_path(job.source.path)}: {many}{rows:,} rows of {listed(columns)}"),
-            ("stages", f"{len(job.transform.stages)}, {summary}"),
-            ("runs", how),
-            ("writes", ", ".join(map(shown_path, job.outputs.values()))),
-            *empty_lines(empty),
-        ]
-        stages = len(job.transform.stages)
-        facts = {"recordings": len(recordings), "rows": rows, "columns": columns, "stages": stages, "runs": how}
-        facts["without_rows"] = empty
-        say(as_json, {"ok": True, **facts}, [*lines, ("", "all fine")])
+        _require_picture(job)
+        say(as_json, *check_job(job, overwrite=overwrite))
 
 
 @app.command()
 def explain(
-    file: File, root: Roots = None, output_root: OutputRoots = None, as_json: Json = False, debug: Debug = False
+    file: File,
+    overrides: Overrides = None,
+    root: Roots = None,
+    output_root: OutputRoots = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+    debug: Debug = False,
 ) -> None:
     """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks."""
     with reporting_errors(as_json, debug):
-        job = _load(file, root, output_root)
-        first, *others = job.recordings()
-        with job.open(first.path) as source:
-            plan = job.plan(source)
-            how = _how(job, source, plan)
+        job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
+        from bridgeflow.cli.checks import explain_job
+
+        facts, lines = explain_job(job)
         if as_json:
-            names = ("stage", "place", "from", "to", "action", "bytes", "why")
-            steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
-            facts = {"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles), "runs": how}
-            echo_json({"recording": str(first.path), "recordings": 1 + len(others), **facts})
+            echo_json(facts)
         else:
-            echo(f"{plan}\nruns {how}")
-            if others:
-                echo(f"this is {shown_path(first.path)}, the first of {1 + len(others):,} recordings")
-
-
-def _how(job: Job, source: Source, plan: Plan) -> str:
-    """Whether the rows go through in chunks, or why not."""
-    if reason := job.whole(plan):
-        return f"on the whole recording at once: {reason}"
-    rows = job.chunk_rows(source)
-    shards = f"; a shard for each {job.shard_rows(source):,} rows" if job.sink.shards else ""
-    at_once = source.rows <= rows and not job.sink.shards
-    return f"at once: {source.rows:,} rows are one chunk" if at_once else f"in chunks of {rows:,} rows{shards}"
+            echo("\n".join(lines))
 
 
 @app.command()
@@ -273,6 +266,7 @@ def plot_filter(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
     root: Roots = None,
     output_root: OutputRoots = None,
+    plugins: Plugins = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -285,7 +279,7 @@ def plot_filter(
     with reporting_errors(as_json, debug):
         from bridgeflow.plots import draw_filter
 
-        where, signal_filter = chosen_filter(context.args, stage, root, output_root)
+        where, signal_filter = chosen_filter(context.args, stage, root, output_root, plugins or ())
         curves = draw_filter(signal_filter.live, png, overwrite=overwrite)
         design = signal_filter.designed
         unit = " Hz" if design.fs else " cycles per sample"
@@ -314,11 +308,15 @@ def list_(
             show_default=False,
         ),
     ] = None,
+    plugins: Plugins = None,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """List what a configuration may name, transforms and formats; or what one of them takes."""
     with reporting_errors(as_json, debug):
+        from bridgeflow.transforms.plugins import load_plugins
+
+        load_plugins(plugins or ())
         if name is not None:
             from bridgeflow.cli.catalog import describe, entry_lines
 
@@ -335,12 +333,27 @@ def list_(
 
 
 @app.command()
-def schema(debug: Debug = False) -> None:
+def schema(
+    pipeline: Annotated[
+        bool, typer.Option("--pipeline", help="Of a pipeline file, which bridgeflow.load_pipeline reads.")
+    ] = False,
+    transform: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option("--transform", metavar="NAME", help="Of one transform's fields.", show_default=False),
+    ] = None,
+    plugins: Plugins = None,
+    debug: Debug = False,
+) -> None:
     """Print the JSON Schema of a configuration, for editors that complete and check."""
     with reporting_errors(True, debug):
-        from bridgeflow.config import config_schema
+        from bridgeflow.config import config_schema, pipeline_schema, transform_schema
+        from bridgeflow.errors import ConfigError
+        from bridgeflow.transforms.plugins import load_plugins
 
-        echo_json(config_schema())
+        load_plugins(plugins or ())
+        if transform is not None and pipeline:
+            raise ConfigError("--pipeline and --transform are schemas of different things; give one of them")
+        echo_json(transform_schema(transform) if transform else pipeline_schema() if pipeline else config_schema())
 
 
 @app.command()
@@ -364,7 +377,7 @@ def doctor(as_json: Json = False, debug: Debug = False) -> None:
 # --- jobs ---
 
 
-def _require_picture(job: Job) -> None:
+def _require_picture(job: BaseJob) -> None:
     """Refuse before the work what could not be drawn after it."""
     if job.report and job.report.png:
         from bridgeflow.plots import require_matplotlib
@@ -384,7 +397,7 @@ def _drawn(job: Job, pair: Pair, hum: Interference | None) -> list[bytes]:
         after=pair.after,
         fs=pair.fs,
         before_fs=pair.before_fs,
-        title=job.source.path.stem,
+        title=job.source_path.stem,
         name=pair.name,
         unit=report.unit or "",
         one_unit=pair.one_unit,

@@ -15,7 +15,11 @@ __all__ = ["chosen_filter"]
 
 
 def chosen_filter(
-    words: Sequence[str], stage: str | None, roots: list[Path] | None, output_roots: list[Path] | None
+    words: Sequence[str],
+    stage: str | None,
+    roots: list[Path] | None,
+    output_roots: list[Path] | None,
+    plugins: Sequence[str] = (),
 ) -> tuple[str, SignalFilter]:
     """Where it is written, and the filter that the arguments mean: a stage of a job, or fields."""
     from bridgeflow.errors import ConfigError
@@ -29,7 +33,7 @@ def chosen_filter(
             f"give a configuration or the fields of a filter, not both: {files[0]} and --{next(iter(fields))}"
         )
     if files:
-        return _filter_of_job(Path(files[0]), stage, roots, output_roots)
+        return _filter_of_job(Path(files[0]), stage, roots, output_roots, plugins)
     if not fields:
         raise ConfigError("which filter? Give a configuration (FILE), or fields: --design butter --cutoff 20 ...")
     if stage is not None:
@@ -39,7 +43,7 @@ def chosen_filter(
 
 def _files_and_fields(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     """`--name value` and `--name=value` as fields, with values as in a configuration; the rest is files."""
-    from bridgeflow.config.document import read_document
+    from bridgeflow._document import read_document
     from bridgeflow.errors import ConfigError
 
     files: list[str] = []
@@ -62,12 +66,17 @@ def _files_and_fields(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
 
 def _filter_of_job(
-    file: Path, stage: str | None, roots: list[Path] | None, output_roots: list[Path] | None
+    file: Path,
+    stage: str | None,
+    roots: list[Path] | None,
+    output_roots: list[Path] | None,
+    plugins: Sequence[str],
 ) -> tuple[str, SignalFilter]:
     from bridgeflow.config import load_job
     from bridgeflow.errors import ConfigError
 
-    filters = dict(_filters(load_job(file, roots=roots, output_roots=output_roots).transform.stages))
+    job = load_job(file, roots=roots, output_roots=output_roots, plugins=plugins)
+    filters = dict(_filters(job.transform.stages))
     numbers = ", ".join(filters)
     if not filters:
         raise ConfigError(f"{shown_path(file)}: no stage is a SignalFilter")

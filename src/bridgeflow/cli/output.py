@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bridgeflow.engines.local import Result
     from bridgeflow.engines.shards import ShardsResult
     from bridgeflow.pipeline.job import Job
+    from bridgeflow.pipeline.job_base import BaseJob
 
 __all__ = [
     "duration",
@@ -56,7 +57,7 @@ def run_facts(job: Job, result: Result, picture: Path | None) -> dict[str, Any]:
 
     return {
         "ok": True,
-        "source": str(job.source.path.resolve()),
+        "source": str(job.source_path.resolve()),
         "rows": result.rows,
         "samples": result.samples,
         "fs": result.fs,
@@ -80,7 +81,7 @@ def run_lines(job: Job, result: Result, picture: Path | None) -> list[tuple[str,
     long = "" if result.fs is None else f", {duration(result.seconds or 0)} at {result.fs:g} Hz"
     took = ", ".join(f"{step_name(step)} {seconds:.2f}" for step, seconds in result.took.items())
     lines = [
-        ("read", f"{shown_path(job.source.path)}: {result.samples:,} samples{long}"),
+        ("read", f"{shown_path(job.source_path)}: {result.samples:,} samples{long}"),
         ("time", f"{sum(result.took.values()):.2f} s ({took}): {result.rate:,.0f} samples/s"),
         *_copy_lines(result),
     ]
@@ -122,11 +123,11 @@ def _saturated_lines(saturated: int, beyond: int) -> list[tuple[str, str]]:
     return lines
 
 
-def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
+def shards_facts(job: BaseJob, result: ShardsResult) -> dict[str, Any]:
     """What a run that writes shards did, for machines."""
     return {
         "ok": True,
-        "source": str(job.source.path.resolve()),
+        "source": str(job.source_path.resolve()),
         "recordings": result.recordings,
         "without_rows": result.without_rows,
         "rows": result.rows_in,
@@ -141,7 +142,7 @@ def shards_facts(job: Job, result: ShardsResult) -> dict[str, Any]:
     }
 
 
-def shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
+def shards_lines(job: BaseJob, result: ShardsResult) -> list[tuple[str, str]]:
     """What a run that writes shards did, for people."""
     kept = f", {result.kept:,} of them by an earlier run" if result.kept else ""
     if result.was_complete:
@@ -149,7 +150,7 @@ def shards_lines(job: Job, result: ShardsResult) -> list[tuple[str, str]]:
     return [
         (
             "read",
-            f"{shown_path(job.source.path)}: {number_of(result.recordings, 'recording')}, {result.rows_in:,} rows",
+            f"{shown_path(job.source_path)}: {number_of(result.recordings, 'recording')}, {result.rows_in:,} rows",
         ),
         ("time", f"{result.took:.2f} s: {result.rows_in / max(result.took, 1e-9):,.0f} rows/s"),
         ("wrote", f"{shown_path(result.path)}: {number_of(len(result.shards), 'shard')}{kept}"),

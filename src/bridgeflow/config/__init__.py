@@ -1,4 +1,4 @@
-"""Configuration: YAML to a job, or an error with file, line and column."""
+"""Configuration: YAML to a job or a pipeline, or an error with file, line and column."""
 
 import lazy_loader as _lazy
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -12,11 +12,25 @@ from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
-from bridgeflow.config.document import Document, Steps, shown
+from bridgeflow._document import Document, Steps, shown
 from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
+from bridgeflow.pipeline.recordings_source import RecordingsSource
+from bridgeflow.pipeline.training_parts import DatasetOptions, LoaderOptions, RejectOptions, SplitOptions
 
-__all__ = ["ReportSection", "Section", "SinkSection", "SourceSection", "parse_section"]
+__all__ = [
+    "DatasetSection",
+    "LoaderSection",
+    "RecordingsSection",
+    "RejectSection",
+    "ReportSection",
+    "Section",
+    "SinkSection",
+    "SourceSection",
+    "SplitSection",
+    "parse_section",
+    "section_schema",
+]
 
 Word: TypeAlias = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Seconds: TypeAlias = Annotated[float, Field(ge=0, le=1e9)]
@@ -46,6 +60,13 @@ def _written(hint: Any) -> Any:
     """The type of a value in a configuration: text has a length, paths are text, and seconds have a range."""
     if hint in (str, Path):
         return Word
+    if get_origin(hint) is Mapping:
+        key, value = map(_written, get_args(hint))
+        values: Any = dict
+        return Annotated[values[key, value], Field(min_length=1, max_length=1000)]
+    if get_origin(hint) is tuple and Ellipsis in get_args(hint):
+        items: Any = tuple
+        return Annotated[items[_written(get_args(hint)[0]), ...], Field(min_length=1, max_length=10_000)]
     if get_origin(hint) is tuple:
         return tuple[tuple(Seconds if one is float else _written(one) for one in get_args(hint))]  # type: ignore[misc]
     if get_origin(hint) is UnionType:
@@ -65,6 +86,20 @@ SinkSection: Final = _section(
     "What is written: one `format: path`. An existing file is replaced on the word of the command line alone. A path "
     "that ends with a slash is a folder of shards, which a job that was stopped continues.",
 )
+RecordingsSection: Final = _section(
+    "RecordingsSection",
+    RecordingsSource,
+    "Recordings that are read: `recordings`, a path, a pattern or several of these; a `table` with a row for each; or "
+    "an `index` that was saved; and what to know about them.",
+)
+SplitSection: Final = _section(
+    "SplitSection", SplitOptions, "Parts of the recordings that share no group: by fractions, folds, or a label."
+)
+RejectSection: Final = _section(
+    "RejectSection", RejectOptions, "Windows that are left out; all are computed once to find them."
+)
+DatasetSection: Final = _section("DatasetSection", DatasetOptions, "What samples and batches are.")
+LoaderSection: Final = _section("LoaderSection", LoaderOptions, "How batches are made.")
 ReportSection: Final = _section(
     "ReportSection",
     JobReport,
@@ -72,11 +107,14 @@ ReportSection: Final = _section(
 )
 
 
-def parse_section(document: Document, steps: Steps, model: type[Section], others: Sequence[str] = ()) -> dict[str, Any]:
+def parse_section(
+    document: Document, steps: Steps, model: type[Section], others: Sequence[str] = (), *, near: Sequence[str] = ()
+) -> dict[str, Any]:
     """The values of the section that stands at `steps`, by their keys.
 
     Args:
         others: keys that the section may have and that the caller reads; the model does not see them.
+        near: further keys, of other such sections, that an unknown one may have been meant for.
 
     Raises:
         ConfigError: an unknown key (with the nearest known), or a value of the wrong type or outside its range.
@@ -87,7 +125,9 @@ def parse_section(document: Document, steps: Steps, model: type[Section], others
     keys = [*others, *model.model_fields]
     for key in values:
         if key not in keys:
-            raise document.error([*steps, key], f"unknown key {quoted(key)}; {nearest(key, keys)}", at_key=True)
+            raise document.error(
+                [*steps, key], f"unknown key {quoted(key)}; {nearest(key, [*keys, *near])}", at_key=True
+            )
     try:
         # In JSON's types, strictly: a list is how a tuple is written, but `true` is not a number and `1` not text.
         return dict(model.model_validate_json(json.dumps(values)))
@@ -97,9 +137,22 @@ def parse_section(document: Document, steps: Steps, model: type[Section], others
 
 def _first(document: Document, steps: Steps, errors: Sequence[ErrorDetails]) -> ConfigError:
     """The first finding, in the order of the file."""
-    problems = [([*steps, *error["loc"]], _expected(error)) for error in errors]
-    where, expected = min(problems, key=lambda one: document.root.at(one[0]).mark)
+    problems = [(_written_steps(document, [*steps, *error["loc"]]), _expected(error)) for error in errors]
+    first = min(document.root.at(where).mark for where, _ in problems)
+    where, expected = next(one for one in reversed(problems) if document.root.at(one[0]).mark == first)
     return document.error(where, f"expected {expected}, got {shown(document.root.at(where))}")
+
+
+def _written_steps(document: Document, steps: list[str | int]) -> list[str | int]:
+    """Steps as far as they lead to something that is written: pydantic adds names of the types that it has tried."""
+    for count in range(len(steps), 0, -1):
+        children = document.root.at(steps[: count - 1]).value
+        step = steps[count - 1]
+        if (isinstance(children, dict) and step in children) or (
+            isinstance(children, list) and isinstance(step, int) and step <= len(children)
+        ):
+            return steps[:count]
+    return steps
 
 
 def _expected(error: ErrorDetails) -> str:
@@ -118,20 +171,25 @@ def _expected(error: ErrorDetails) -> str:
         "too_short": "a list of at least {min_length}",
         "too_long": "a list of at most {max_length}",
         "missing": "a list of more",
+        "bool_type": "true or false",
+        "dict_type": "a map",
     }
     if error["type"] in words:
         return words[error["type"]].format(**limits)
     return error["msg"].removeprefix("Input should be ")
 
 
-def section_schema(model: type[Section], formats: Sequence[str] = ()) -> dict[str, Any]:
-    """The JSON Schema of a section that names exactly one of `formats` beside its own keys."""
+def section_schema(model: type[Section], paths: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON Schema of a section.
+
+    Args:
+        paths: the schemas of keys of which exactly one is there beside its own.
+    """
     schema = model.model_json_schema()
     schema.pop("title", None)
     for one in schema["properties"].values():
         one.pop("title", None)
-    if formats:
-        path = {"type": "string", "minLength": 1, "description": "Path, relative to the configuration's own folder."}
-        schema["properties"] = {**dict.fromkeys(formats, path), **schema["properties"]}
-        schema["oneOf"] = [{"required": [name]} for name in formats]
+    if paths is not None:
+        schema["properties"] = {**paths, **schema["properties"]}
+        schema["oneOf"] = [{"required": [name]} for name in paths]
     return schema

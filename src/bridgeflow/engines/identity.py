@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final, TypeAlias
 
@@ -15,14 +15,13 @@ from bridgeflow._optional import installed_versions
 from bridgeflow._version import __version__
 from bridgeflow.engines.background import CancelToken, run_interruptibly
 from bridgeflow.io import Recording, Source, format_of
-from bridgeflow.io import recordings as files_of
 from bridgeflow.io.commit import canonical, sha256_at
-from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.files import data_error, open_regular
 from bridgeflow.io.mapped import Identity
-from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS, Job
-from bridgeflow.pipeline.job_parts import JobSink, JobSource
+from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS
+from bridgeflow.pipeline.job_base import BaseJob
+from bridgeflow.pipeline.job_parts import chosen_options
 from bridgeflow.signal.iir.engine import why_unavailable
-from bridgeflow.transforms.fields import plain
 
 __all__ = ["JobIdentity", "differences", "identify", "identity_parts", "require_hashed"]
 
@@ -46,7 +45,7 @@ class JobIdentity:
         return hashlib.sha256(canonical(self.parts)).hexdigest()
 
 
-def identify(job: Job, recordings: Sequence[Recording], threads: int) -> JobIdentity:
+def identify(job: BaseJob, recordings: Sequence[Recording], threads: int) -> JobIdentity:
     """Configuration, versions, and the bytes of all inputs; no path, time or number of threads.
 
     Raises:
@@ -63,7 +62,7 @@ def identify(job: Job, recordings: Sequence[Recording], threads: int) -> JobIden
                 number = next(waiting, None)
             if number is None:
                 return
-            hashes[number] = _hash(recordings[number], job.roots)
+            hashes[number] = _hash(job, recordings[number])
 
     with job.reading():
         run_interruptibly([hash_some] * min(threads, len(recordings)), cancel)
@@ -73,14 +72,17 @@ def identify(job: Job, recordings: Sequence[Recording], threads: int) -> JobIden
     return JobIdentity(identity_parts(job, inputs), tuple(hashes[number][1] for number in range(len(recordings))))
 
 
-def identity_parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+def identity_parts(job: BaseJob, inputs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the results depend on: the configuration, versions, and the inputs as described."""
-    source, sink = job.source, job.sink
+    sink = job.sink
     return {
         "configuration": {
-            "source": _chosen(source, without=("path", "max_nbytes")),
+            "source": job.source_identity(),
             "transforms": job.transform.to_config()["Compose"]["stages"],
-            "sink": {**_chosen(sink, without=("path", "shards")), "format": format_of(sink.path, sink.format).name},
+            "sink": {
+                **chosen_options(sink, without=("path", "shards")),
+                "format": format_of(sink.path, sink.format).name,
+            },
             "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
         },
         "versions": {
@@ -90,13 +92,6 @@ def identity_parts(job: Job, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "inputs": inputs,
     }
-
-
-def _chosen(part: JobSource | JobSink, *, without: tuple[str, ...]) -> dict[str, Any]:
-    """The options that are not at their defaults, so that a new one leaves the identities of other jobs as they are."""
-    chosen = {one.name: getattr(part, one.name) for one in fields(part) if one.name not in without}
-    defaults = {one.name: one.default for one in fields(part)}
-    return {name: plain(value) for name, value in chosen.items() if value != defaults[name]}
 
 
 def differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
@@ -114,34 +109,42 @@ def differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
     return "; ".join(texts)
 
 
-def require_hashed(recording: Recording, stamps: Stamps, source: Source, *, roots: Roots) -> None:
+def require_hashed(job: BaseJob, recording: Recording, stamps: Stamps, source: Source | None) -> None:
     """Refuse to continue with files that are not, or no longer, those whose hashes identify the job.
+
+    Args:
+        source: what is read of it, where one file or folder is kept open.
 
     Raises:
         DataError: a file was replaced or written to since it was hashed.
     """
-    opened: Any = source.identity
-    read = sorted(tuple(one) for one in ([opened] if isinstance(opened, Identity) else opened))
-    now = tuple(_stamp(os.stat(one.path)) for one in files_of(recording.path, roots=roots))
+    read = sorted(stamp[:4] for stamp in stamps)
+    if source is not None:
+        opened: Any = source.identity
+        read = sorted(tuple(one) for one in ([opened] if isinstance(opened, Identity) else opened))
+    now = tuple(_stamp(os.stat(path)) for path in job.files(recording))
     if now != stamps or read != sorted(stamp[:4] for stamp in stamps):
         remedy = "let no job write its inputs, and run it again"
         raise data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
 
 
-def _hash(recording: Recording, roots: Roots) -> tuple[str, Stamps]:
-    """The SHA-256 of a recording's file, of several, that of theirs; and the state in which they were hashed."""
+def _hash(job: BaseJob, recording: Recording) -> tuple[str, Stamps]:
+    """The SHA-256 of a recording's file, of several, that of theirs, and of what else is known of it; and the state in
+    which they were hashed.
+    """
     hashes, stamps = [], []
-    for one in files_of(recording.path, roots=roots):
-        descriptor = open_regular(one.path, roots=roots)
+    for path in job.files(recording):
+        descriptor = open_regular(path, roots=job.roots)
         duplicate = os.dup(descriptor)
         try:
             before = _stamp(os.fstat(duplicate))
             hashes.append(sha256_at(descriptor))
             if _stamp(os.fstat(duplicate)) != before:
-                raise data_error(one.path, "was written to while it was read", "let no job write its inputs")
+                raise data_error(path, "was written to while it was read", "let no job write its inputs")
             stamps.append(before)
         finally:
             os.close(duplicate)
+    hashes += job.described(recording)
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return digest, tuple(stamps)
 

@@ -43,7 +43,7 @@ from bridgeflow.io.records import (
     read_step,
 )
 from bridgeflow.io.shard_folder import job_record, remove_shards
-from bridgeflow.pipeline.job import Job
+from bridgeflow.pipeline.job_base import BaseJob
 
 __all__ = ["Ledger", "RecordingLog", "check_folder", "verify_shards"]
 
@@ -249,7 +249,7 @@ class Ledger:
             output.file.write(seal(record))
 
 
-def check_folder(job: Job, recordings: Sequence[Recording], *, overwrite: bool = False) -> None:
+def check_folder(job: BaseJob, recordings: Sequence[Recording], *, overwrite: bool = False) -> None:
     """Refuse what `run_shards` would refuse about a folder that is there, without reading inputs: their sizes tell.
 
     Raises:

@@ -39,14 +39,15 @@ class BatchKey(NamedTuple):
 
 
 def is_foreign(stage: object) -> bool:
-    """Whether a stage may draw from the global generators: all but ours, unless it says `global_random = False`.
+    """Whether a stage may draw from the global generators: all but ours, unless it says `global_random`.
 
     >>> from bridgeflow import Scale
     >>> is_foreign(Scale(scale=2.0)), is_foreign(abs)
     (False, True)
     """
-    if getattr(stage, "global_random", True) is False:
-        return False
+    drawing = getattr(stage, "global_random", None)
+    if isinstance(drawing, bool):
+        return drawing
     while isinstance(stage, partial):
         stage = stage.func
     named = stage if hasattr(stage, "__qualname__") else type(stage)

@@ -3,43 +3,28 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bridgeflow._version import __version__
-from bridgeflow.errors import BridgeflowError, ConfigError, DataError, Location, listed, nearest, quoted
-from bridgeflow.io import (
-    Overwrite,
-    Recording,
-    Roots,
-    Sink,
-    Source,
-    open_sink,
-    open_source,
-    recordings,
-    refuse_existing,
-    refuse_overlap,
-    require_writable,
-)
+from bridgeflow.errors import BridgeflowError, DataError, listed, nearest, quoted
+from bridgeflow.io import Recording, Source, open_source, recordings, require_writable
 from bridgeflow.io.commit import JOB_RECORD
-from bridgeflow.io.files import data_error, require_output
+from bridgeflow.io.files import data_error
 from bridgeflow.io.full_scale import SCALE_REMEDY
-from bridgeflow.io.options import SinkOptions, SourceOptions, options_of
-from bridgeflow.io.shard_folder import job_record, refuse_foreign
+from bridgeflow.io.options import SourceOptions, options_of
 from bridgeflow.pipeline.chunked import Layout, different_lengths, lengths_of, require_columns
-from bridgeflow.pipeline.compose import Compose
-from bridgeflow.pipeline.config_places import Steps, locate, locate_source
-from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
+from bridgeflow.pipeline.config_places import locate_source
+from bridgeflow.pipeline.job_base import BaseJob
+from bridgeflow.pipeline.job_parts import JobSource, chosen_options
 from bridgeflow.pipeline.placeholders import placeholder_columns, with_a_null
 from bridgeflow.pipeline.report import Sides, plan_sides
-from bridgeflow.pipeline.shard_folders import refuse_inside_shards, sharded_recordings
+from bridgeflow.pipeline.shard_folders import sharded_recordings
 from bridgeflow.spec import ArraySpec, itemsize
-from bridgeflow.transforms import Plan, Transform
+from bridgeflow.transforms import Plan
 from bridgeflow.transforms.plan import UNKNOWN, is_spec
 from bridgeflow.tree import place
 
@@ -51,87 +36,41 @@ CHUNK_NBYTES: Final = 8 << 20
 MAX_THREADS: Final = 256
 """Most threads that a job may ask for."""
 
-MAX_SHARDS: Final = 20_000
-"""Most shards of a folder, unless each holds a recording of its own."""
-
 SHARD_CHUNKS: Final = 8
 """Chunks whose results become one shard, where a job does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """Source, transforms and sink, with what to report.
+class Job(BaseJob):
+    """Source, transforms and sink, with what to report; the other arguments are those of `BaseJob`.
 
     Args:
-        source, transform, sink, report: the parts.
-        roots: folders beneath which every file that the job reads must lie, links followed; `None` for anywhere.
-        output_roots: likewise for what it writes.
-        inputs: further files that no output may replace (the configuration), by what they are.
-        places: where each value is written, by the keys and list positions that lead to it (`("source", "fs")`,
-            `("transforms", 0)`), for messages; empty for jobs made in Python.
-        threads: how many recordings to work on at a time; `None` for as many as there are processors, at most 8.
+        source: files of rows.
     """
 
     source: JobSource
-    transform: Compose
-    sink: JobSink
-    report: JobReport | None = None
-    roots: Roots = None
-    output_roots: Roots = None
-    inputs: Mapping[str, Path] = field(default_factory=dict)
-    places: Mapping[Steps, Location] = field(default_factory=dict)
-    threads: int | None = None
 
     @property
-    def outputs(self) -> dict[str, Path]:
-        """The files that the job writes, by what they are."""
-        png = self.report.png if self.report else None
-        return {"sink": self.sink.path, **({"picture": png} if png else {})}
-
-    def check_outputs(self, *, overwrite: bool = False) -> None:
-        """Refuse outputs that would destroy something.
-
-        Raises:
-            DataError: an output is an input or another output, lies inside one, or exists and may not be replaced; a
-                folder for shards holds other files; or many recordings are to become one file, or to be reported on.
-        """
-        inputs = {"source": self.source.folder or self.source.path, **self.inputs}
-        for role, path in self.outputs.items():
-            with self.locating(*self._output_steps(role)):
-                refuse_overlap({role: path}, inputs)
-                require_output(path, roots=self.output_roots)
-                refuse_inside_shards(path)
-            inputs[role] = path
-        if self.sink.shards:
-            if self.report is not None:
-                with self.locating("report"):
-                    raise DataError(
-                        "report: a report is about one file, and this job writes a folder of shards; remove it"
-                    )
-            with self.locating(*self.sink_steps):
-                folder = self.sink.path
-                if os.path.lexists(folder) and not folder.is_dir():
-                    raise data_error(folder, "is no folder", "name a folder for the shards")
-                if folder.is_dir():
-                    record = job_record(folder, roots=self.output_roots)
-                    if overwrite or record is None:
-                        refuse_foreign(folder, record)
-            return
-        if self.source.is_many:
-            remedy = f"name a folder, with a slash at its end: {self.sink.path.stem}/"
-            with self.locating(*self.sink_steps):
-                raise data_error(self.sink.path, "is one file, and the source is many recordings", remedy)
-        for role, path in self.outputs.items():
-            with self.locating(*self._output_steps(role)):
-                refuse_existing(path, overwrite=overwrite)
+    def source_path(self) -> Path:
+        """The path of the source."""
+        return self.source.path
 
     @property
-    def sink_steps(self) -> Steps:
-        """Where the path of the sink is written in the configuration."""
-        return ("sink", self.sink.format or "")
+    def is_many(self) -> bool:
+        """Whether the source is a folder or a pattern."""
+        return self.source.is_many
 
-    def _output_steps(self, role: str) -> Steps:
-        return ("report", "png") if role == "picture" else self.sink_steps
+    def input_paths(self) -> dict[str, Path]:
+        """The file or the folder of the source."""
+        return {"source": self.source.folder or self.source.path}
+
+    def source_identity(self) -> dict[str, Any]:
+        """Its options other than the path."""
+        return chosen_options(self.source, without=("path", "max_nbytes"))
+
+    def files(self, recording: Recording) -> tuple[Path, ...]:
+        """One, or those of a recording in shards."""
+        return tuple(one.path for one in recordings(recording.path, roots=self.roots))
 
     def recordings(self) -> tuple[Recording, ...]:
         """The recordings to be read, in the order of their names; those of a folder of shards as they were before.
@@ -176,36 +115,7 @@ class Job:
             locate_source(error, self.source, self.places)
             raise
 
-    @contextmanager
-    def open_sink(
-        self,
-        settings: Mapping[str, Any],
-        path: Path | None = None,
-        *,
-        overwrite: Overwrite = False,
-        source: Source | None = None,
-    ) -> Iterator[Sink]:
-        """Open the sink, or with a path one of its shards, as `bridgeflow.io.open_sink` does.
-
-        Args:
-            settings: what is stored with the result.
-            source: what the results come from, where it is known.
-        """
-        job_sink = self.sink
-        opened = open_sink(
-            path or job_sink.path,
-            format=job_sink.format,
-            overwrite=overwrite,
-            **options_of(SinkOptions, job_sink),
-            settings=settings,
-            roots=self.output_roots,
-        )
-        with self.locating(*self.sink_steps), opened as sink:
-            sink.careful = True
-            sink.counts = source is not None and self._keeps_counts(source)
-            yield sink
-
-    def _keeps_counts(self, source: Source) -> bool:
+    def keeps_counts(self, source: Source) -> bool:
         """Whether integers of the source become integers of the same type, and no stage gives them another scale: then
         a quiet recording is one, and no mistake.
         """
@@ -247,7 +157,7 @@ class Job:
         """The plan, and the axes of what comes out."""
         layout = self.layout(source)
         try:
-            self._refuse_random()
+            self.refuse_random()
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
             if layout.rows == "instants":
                 self.transform.check_time_axis(layout.specs(self.specs(source)))
@@ -270,21 +180,6 @@ class Job:
                 self._require_writable(plan, axes, source)
         return plan, axes
 
-    def _refuse_random(self) -> None:
-        """Refuse stages that draw random numbers, which belong to rows and epochs of training.
-
-        Raises:
-            ConfigError: naming the first.
-        """
-        for label, stage in self.transform.row:
-            if isinstance(stage, Transform) and stage.random:
-                error = ConfigError(
-                    f"{label}: draws random numbers, which belong to the rows and epochs of a Loader; leave it out of "
-                    "the job, and augment what the job writes in a SignalDataset"
-                )
-                error.stage = label
-                raise error
-
     def _require_writable(self, plan: Plan, axes: Mapping[str, int], source: Source) -> None:
         """Ask the sink whether it can hold what comes out."""
         fs, job_sink = self.rate(plan), self.sink
@@ -297,7 +192,7 @@ class Job:
         )
         with self.locating(*self.sink_steps):
             self._require_scale(source)
-            columns = placeholder_columns(plan.result, axes, source)
+            columns = placeholder_columns(plan.result, axes, source.slice(0, 0))
             require(columns)
             for name, spec in plan.result.items():
                 if not spec.null_count or spec.kind not in {"arrow", "capsule"}:
@@ -362,26 +257,6 @@ class Job:
         lengths = lengths_of(plan.result, self.axes(source)).values()
         return bool(lengths) and not any(lengths)
 
-    def require_few_shards(self, plan: Plan, rows: Sequence[int]) -> None:
-        """Refuse shards so small that a folder of them is of no use.
-
-        Args:
-            plan: for the first recording.
-            rows: of each recording.
-
-        Raises:
-            DataError: there would be more than `MAX_SHARDS`, and more than recordings; says how many.
-        """
-        each = self.sink.shard_rows
-        if each is None or self.whole(plan):
-            return
-        shards = sum(-(-n // each) for n in rows)
-        if shards > max(MAX_SHARDS, len(rows)):
-            few = -(-sum(rows) // (MAX_SHARDS // 2))
-            problem = f"shards of {each:,} rows would be {shards:,} files, and {MAX_SHARDS:,} are the most"
-            with self.locating("sink", "shard_rows"):
-                raise data_error(self.sink.path, problem, f"set `shard_rows` to {max(few, each + 1):,} or more")
-
     def whole(self, plan: Plan) -> str:
         """Why a recording must be read whole; empty where it can go through in chunks."""
         if plan.obstacles:
@@ -389,20 +264,6 @@ class Job:
         if self.report is not None and (self.report.hum is not None or self.report.png is not None):
             return "the report measures the whole recording"
         return ""
-
-    def rate(self, plan: Plan) -> float | None:
-        """The sampling rate in Hz of what comes out; `None` where no column knows it.
-
-        Raises:
-            DataError: the columns differ in it, and a file has one.
-        """
-        columns = plan.result.values() if isinstance(plan.result, dict) else ()
-        rates = {spec.fs for spec in columns if isinstance(spec, ArraySpec)} - {None}
-        if len(rates) > 1:
-            raise data_error(
-                self.sink.path, f"columns at {' and '.join(map(str, rates))} Hz", "write a file for each rate"
-            )
-        return next(iter(rates), None)
 
     def sides(self, source: Source, plan: Plan) -> Sides | None:
         """What the report measures; `None` where nothing is, or where a stage does not say what it makes.
@@ -439,44 +300,6 @@ class Job:
         if name is not None and name not in columns:
             raise DataError(f"report: no column {quoted(name)} comes out; {nearest(name, columns)}")
         return name or next(iter(columns))
-
-    @contextmanager
-    def locating(self, *steps: str | int) -> Iterator[None]:
-        """Give errors of the block the place in the configuration that `steps` lead to, or the nearest above it."""
-        try:
-            yield
-        except BridgeflowError as error:
-            locate(error, self.places, steps)
-            raise
-
-    def locate_stage(self, error: BridgeflowError) -> None:
-        """Give the error of a stage the place where the stage is written, or its field where the error names one.
-
-        Without the keys that lead there: the message says which stage.
-        """
-        numbers, name = error.stage or ((), "")
-        steps: list[str | int] = []
-        for depth, number in enumerate(numbers, 1):
-            steps += ["stages" if steps else "transforms", number - 1, name if depth == len(numbers) else "Compose"]
-        if steps and error.location is None:
-            field = (steps[-1], error.field) if error.field else ()
-            locate(
-                error, {key: place._replace(path="") for key, place in self.places.items()}, tuple(steps[:-1]), field
-            )
-
-    def settings(self, plan: Plan, source: str | None = None) -> dict[str, Any]:
-        """What is stored with the result: enough to make it again, and nothing that differs from run to run.
-
-        Args:
-            source: the name of the recording; `None` for that of the one file.
-        """
-        fs = self.rate(plan)
-        return {
-            "bridgeflow": __version__,
-            **({"fs": fs} if fs is not None else {}),
-            "source": source or self.source.path.name,
-            "transforms": self.transform.to_config()["Compose"]["stages"],
-        }
 
 
 def _row_nbytes(source: Source, spec: ArraySpec) -> int:

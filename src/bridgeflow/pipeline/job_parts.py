@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.options import SinkOptions, SourceOptions, option
 from bridgeflow.pipeline.chunked import RowsAre
+from bridgeflow.transforms.fields import plain
 
-__all__ = ["JobReport", "JobSink", "JobSource"]
+__all__ = ["JobReport", "JobSink", "JobSource", "chosen_options"]
+
+
+def chosen_options(part: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
+    """The options that are not at their defaults, so that a new one leaves the identities of other jobs as they are.
+
+    Args:
+        part: a dataclass of options.
+        without: names of those left out.
+    """
+    chosen = {one.name: getattr(part, one.name) for one in fields(part) if one.name not in without}
+    defaults = {one.name: one.default for one in fields(part)}
+    return {name: plain(value) for name, value in chosen.items() if value != defaults[name]}
 
 
 @dataclass(frozen=True, kw_only=True)

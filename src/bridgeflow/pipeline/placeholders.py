@@ -11,7 +11,6 @@ import numpy as np
 from bridgeflow._optional import require
 from bridgeflow.bridge import has_numpy_dtype, to_arrow
 from bridgeflow.errors import DataError
-from bridgeflow.io import Source
 from bridgeflow.spec import ArraySpec, itemsize
 from bridgeflow.tree import place
 
@@ -22,19 +21,20 @@ _LONG_ROW = 1 << 16
 """Values of a row above which no row stands in for it: rows of any length must not take memory before they are read."""
 
 
-def placeholder_columns(result: Mapping[str, ArraySpec], axes: Mapping[str, int], source: Source) -> dict[str, Any]:
+def placeholder_columns(
+    result: Mapping[str, ArraySpec], axes: Mapping[str, int], columns: Mapping[str, Any]
+) -> dict[str, Any]:
     """Two rows of zeros (none, where rows are long) for each column that a plan describes, of its kind, element type
     and shape; lengths that are not known are 1.
 
     Args:
         result: of the plan.
         axes: on which axis of each array rows follow each other.
-        source: whose columns say the Arrow types of what is not numbers.
+        columns: of the source, without rows, which say the Arrow types of what is not numbers.
 
     Raises:
         DataError: a column is a Python list, which no file holds.
     """
-    columns = source.slice(0, 0)
     shapes = {name: _row(spec, axes.get(place([name]), 0)) for name, spec in result.items()}
     is_long = any(prod(shape) > _LONG_ROW for shape in shapes.values())
     rows = 0 if is_long and all(spec.layout != "jagged" for spec in result.values()) else _ROWS

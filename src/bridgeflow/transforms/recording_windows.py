@@ -8,22 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.policy import parse_word
-from bridgeflow.ranges import Count, Finite, Length, Range
+from bridgeflow.ranges import Count, Finite, Length, Position, Range
 from bridgeflow.signal.framing import Leftover
 from bridgeflow.spec import ArraySpec
+from bridgeflow.transforms import fields
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.durations import parse_duration, samples_of
 from bridgeflow.transforms.plan import Plan
+from bridgeflow.transforms.registry import register
 
 __all__ = ["EventLabels", "EventRule", "EventWindow", "RandomWindow", "RecordingCut", "WholeRecording"]
 
 EventRule: TypeAlias = Literal["majority", "any", "center"]
 """Which class a window gets: the one that covers most of it; the first, in the order of the classes, that covers any of
 it; the one at its middle."""
+
+Share: TypeAlias = Annotated[float, Range(0, 1)]
+"""A part of a whole."""
 
 Texts: TypeAlias = str | tuple[str, ...]
 """Texts of events, or patterns with `*`, `?` and `[...]`."""
@@ -47,7 +52,8 @@ class RecordingCut(LeafTransform):
     def apply(self, x: Any) -> Any:
         """Refused: an array has no events and no other windows."""
         raise ConfigError(
-            f"{type(self).__name__} cuts recordings, not arrays: SignalDataset(recordings, transform=...)"
+            f"{type(self).__name__} cuts recordings, not arrays: SignalDataset(recordings, transform=...), or a job "
+            "whose source is recordings"
         )
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
@@ -56,6 +62,7 @@ class RecordingCut(LeafTransform):
         return spec
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class EventWindow(RecordingCut):
     """A window around each event of a recording, from `start` to `stop` seconds after its onset.
@@ -88,6 +95,7 @@ class EventWindow(RecordingCut):
         return max(round((self.stop - self.start) * fs), 1)
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class RandomWindow(RecordingCut):
     """Windows that begin anywhere, drawn for each epoch by the generators that belong to rows.
@@ -111,6 +119,7 @@ class RandomWindow(RecordingCut):
         return samples_of(self.length, fs, field="RandomWindow: length")
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class WholeRecording(RecordingCut):
     """Each recording as one window, for short ones such as audio clips; of one with gaps, each part between them.
@@ -144,6 +153,7 @@ class WholeRecording(RecordingCut):
         return None if self.max_length is None else samples_of(self.max_length, fs, field="WholeRecording: max_length")
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class EventLabels(Transform):
     """A label for each window from the events of its recording; stands beside the stage that cuts windows.
@@ -163,20 +173,22 @@ class EventLabels(Transform):
 
     classes: tuple[str, ...]
     rule: EventRule = "majority"
-    min_overlap: float = 0.0
-    default: int = -1
+    min_overlap: Share = 0.0
+    default: Position = -1
     name: str = "label"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", _texts(self.classes, "EventLabels: classes"))
         parse_word(self.rule, EventRule, field="EventLabels: rule")
-        if wrong := Range(0, 1).problem(self.min_overlap):
-            raise ConfigError(f"EventLabels: min_overlap {wrong}", field="min_overlap")
+        if not self.name:
+            raise ConfigError("EventLabels: name must be text, got ''", field="name")
+        fields.refuse_outside(self)
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """Refused: a sample has no events."""
         raise ConfigError(
-            "EventLabels labels windows of recordings: put it next to Window in SignalDataset(recordings)"
+            "EventLabels labels windows of recordings: put it next to Window in SignalDataset(recordings), or in a job "
+            "whose source is recordings"
         )
 
     def plan(self, data: Any, stage: Any = None) -> Plan:

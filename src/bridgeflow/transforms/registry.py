@@ -13,12 +13,25 @@ from typing import Any, TypeVar
 
 from bridgeflow.errors import ConfigError, nearest, quoted
 
-__all__ = ["lookup", "names", "register", "schema", "split_config"]
+__all__ = ["TORCHVISION", "known", "lookup", "names", "register", "schema", "split_config"]
 
 _Class = TypeVar("_Class", bound="type[Any]")
 
 _REGISTERED: dict[str, type[Any]] = {}
 """Subclasses of `Transform`, whose module needs this one."""
+
+_V2 = """
+AugMix AutoAugment CenterCrop ClampBoundingBoxes ClampKeyPoints ColorJitter ConvertBoundingBoxFormat ConvertImageDtype
+ElasticTransform FiveCrop GaussianBlur GaussianNoise Grayscale Identity JPEG Normalize Pad PILToTensor RandAugment
+RandomAdjustSharpness RandomAffine RandomAutocontrast RandomChannelPermutation RandomCrop RandomEqualize RandomErasing
+RandomGrayscale RandomHorizontalFlip RandomInvert RandomIoUCrop RandomPerspective RandomPhotometricDistort
+RandomPosterize RandomResize RandomResizedCrop RandomRotation RandomShortestSize RandomSolarize RandomVerticalFlip
+RandomZoomOut Resize RGB ScaleJitter TenCrop ToDtype ToImage ToPILImage ToPureTensor TrivialAugmentWide
+UniformTemporalSubsample
+"""
+
+TORCHVISION = tuple(f"torchvision.{name}" for name in _V2.split())
+"""Names of torchvision's v2 transforms that a configuration may use: those whose arguments are plain values."""
 
 
 def register(cls: _Class) -> _Class:
@@ -31,10 +44,10 @@ def register(cls: _Class) -> _Class:
     """
     if not cls.__module__.startswith("bridgeflow."):
         _load_ours()  # whose names are taken, wherever a plugin comes first
-    known = _REGISTERED.get(cls.__name__)
-    if known is not None and _origin(known) != _origin(cls):
+    before = _REGISTERED.get(cls.__name__)
+    if before is not None and _origin(before) != _origin(cls):
         raise ValueError(
-            f"register: the name {cls.__name__!r} is taken by {'.'.join(_origin(known))}; "
+            f"register: the name {cls.__name__!r} is taken by {'.'.join(_origin(before))}; "
             f"call the class in {cls.__module__} something else"
         )
     _REGISTERED[cls.__name__] = cls
@@ -78,11 +91,18 @@ def lookup(name: str) -> type[Any]:
     Traceback (most recent call last):
     bridgeflow.errors.ConfigError: there is no transform 'Scael'; did you mean 'Scale'?
     """
-    known = _registered()
-    try:
-        return known[name]
-    except KeyError:
-        raise ConfigError(f"there is no transform {quoted(name)}; {nearest(name, known)}") from None
+    registered = _registered()
+    if name in registered:
+        return registered[name]
+    if known(name):
+        return import_module("bridgeflow.transforms.torchvision_v2").named(name)  # type: ignore[no-any-return]
+    hint = nearest(name, [*registered, *TORCHVISION] if name.startswith("torchvision") else registered)
+    raise ConfigError(f"there is no transform {quoted(name)}; {hint}")
+
+
+def known(name: str) -> bool:
+    """Whether a configuration may use the name: of a registered transform, or of one of torchvision's."""
+    return name in _registered() or name in TORCHVISION
 
 
 def split_config(config: object) -> tuple[str, dict[str, Any]]:

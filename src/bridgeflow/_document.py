@@ -11,18 +11,32 @@ import codecs
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
 import yaml
 
 from bridgeflow.errors import ConfigError, Location, printable, quoted
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "MAX_NODES", "Document", "Node", "Steps", "read_document", "shown", "spell"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_NODES",
+    "MAX_OVERRIDES",
+    "Document",
+    "Node",
+    "Steps",
+    "overridden",
+    "read_document",
+    "shown",
+    "spell",
+]
 
 MAX_BYTES: Final = 256 << 10
 MAX_DEPTH: Final = 32
 MAX_NODES: Final = 10_000
+MAX_OVERRIDES: Final = 100
+"""Most values that a caller may put in the place of a configuration's."""
 MAX_INTEGER: Final = 2**63 - 1
 
 Scalar: TypeAlias = "bool | int | float | str | None"
@@ -51,11 +65,17 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True)
 class Node:
-    """A value and where it stands; children of lists and maps are nodes again. `keys`: where a map's keys stand."""
+    """A value and where it stands; children of lists and maps are nodes again.
+
+    Attributes:
+        keys: where a map's keys stand.
+        name: what messages call the text that it stands in; empty for the document's own.
+    """
 
     value: Scalar | list[Node] | dict[str, Node]
     mark: Mark
     keys: dict[str, Mark] = field(default_factory=dict)
+    name: str = ""
 
     def plain(self) -> Any:
         """The value without places."""
@@ -93,8 +113,9 @@ class Document:
 
     def error(self, steps: Steps, problem: str, *, at_key: bool = False) -> ConfigError:
         """A `ConfigError` about the node that `steps` lead to: `file:line:column: path: problem`."""
-        mark = self.root.mark_of(steps) if at_key else self.root.at(steps).mark
-        return _error(self.name, mark, problem, path=spell(steps))
+        node = self.root.at(steps)
+        mark = self.root.mark_of(steps) if at_key else node.mark
+        return _error(node.name or self.name, Mark(1, 1) if node.name and at_key else mark, problem, path=spell(steps))
 
     def places(self) -> dict[tuple[str | int, ...], Location]:
         """Where each value stands, by the steps that lead to it."""
@@ -102,7 +123,7 @@ class Document:
         waiting: list[tuple[tuple[str | int, ...], Node]] = [((), self.root)]
         while waiting:
             steps, node = waiting.pop()
-            locations[steps] = Location(self.name, *node.mark, spell(steps))
+            locations[steps] = Location(node.name or self.name, *node.mark, spell(steps))
             children = node.value
             if isinstance(children, dict):
                 waiting += [((*steps, key), child) for key, child in children.items()]
@@ -290,3 +311,88 @@ def shown(node: Node) -> str:
         what = "map" if isinstance(node.value, dict) else "list"
         return f"a {what} of {len(node.value)}" if node.value else f"an empty {what}"
     return "nothing" if node.value is None else quoted(node.value)
+
+
+# --- values that a caller puts in the place of a configuration's ---
+
+_STEP = re.compile(r"\.?([^.\[\]=]+)|\[([0-9]{1,6})\]")
+
+
+def overridden(document: Document, overrides: Sequence[str]) -> Document:
+    """The document with other values at some places.
+
+    Args:
+        overrides: `key.path=value` each, where a number, bare or in brackets, is a position in a list. Keys that are
+            not there are added. The value is read as one of the document is.
+
+    Raises:
+        ConfigError: no such text; a way that leads into a value, or beyond a list.
+
+    >>> document = read_document(b"source: {fs: 100}\\nsteps: [1, {a: 2}]", "job.yaml")
+    >>> overridden(document, ["source.fs=250.5", "steps[1].a=[x, y]", "threads=2"]).root.plain()
+    {'source': {'fs': 250.5}, 'steps': [1, {'a': ['x', 'y']}], 'threads': 2}
+    """
+    if len(overrides) > MAX_OVERRIDES:
+        raise ConfigError(f"{len(overrides)} values to override, at most {MAX_OVERRIDES}; write them into the file")
+    root = document.root
+    for text in overrides:
+        way, equals, value = text.partition("=")
+        name = printable(text, 100)
+        if not equals or not value.strip():
+            raise ConfigError(f"{quoted(text)}: an override is written as key.path=value")
+        offset = len(way) + 1
+        parsed = read_document(value.encode("utf-8", "surrogatepass"), name).root
+        root = _put(root, _steps_of(way, name), _moved(parsed, name, offset), name, ())
+    return Document(document.name, root)
+
+
+def _steps_of(way: str, name: str) -> list[str | int]:
+    """The steps that `source.fs` or `transforms[1].Scale.scale` means."""
+    steps: list[str | int] = []
+    position = 0
+    while position < len(way):
+        match = _STEP.match(way, position)
+        if match is None or (position == 0) != (not match[0].startswith((".", "["))):
+            raise _error(name, Mark(1, position + 1), "expected keys with dots between them, as in source.fs=250")
+        steps.append(int(match[2]) if match[2] else match[1])
+        position = match.end()
+    if not steps or len(steps) > MAX_DEPTH:
+        raise _error(name, Mark(1, 1), f"expected 1 to {MAX_DEPTH} keys, got {len(steps)}")
+    return steps
+
+
+def _moved(node: Node, name: str, offset: int) -> Node:
+    """A node of a value, with its place in the whole override."""
+
+    def at(mark: Mark) -> Mark:
+        return Mark(mark.line, mark.column + offset if mark.line == 1 else mark.column)
+
+    value: Any = node.value
+    if isinstance(value, dict):
+        value = {key: _moved(child, name, offset) for key, child in value.items()}
+    elif isinstance(value, list):
+        value = [_moved(child, name, offset) for child in value]
+    return Node(value, at(node.mark), {key: at(mark) for key, mark in node.keys.items()}, name)
+
+
+def _put(node: Node, steps: Sequence[str | int], value: Node, name: str, before: tuple[str | int, ...]) -> Node:
+    """A node with a value at the end of some steps; what is on the way is copied."""
+    if not steps:
+        return value
+    step, rest = steps[0], steps[1:]
+    if isinstance(node.value, list):
+        text = str(step)
+        if not text.isdecimal() or int(text) >= len(node.value):
+            what = f"{spell(before) or 'it'} is a list of {len(node.value)}, counted from 0"
+            raise _error(name, Mark(1, 1), f"there is no {quoted(text)} here: {what}")
+        items = list(node.value)
+        items[int(text)] = _put(items[int(text)], rest, value, name, (*before, int(text)))
+        return replace(node, value=items)
+    if node.value is None:
+        node = Node({}, node.mark, {}, node.name)
+    if not isinstance(node.value, dict) or isinstance(step, int):
+        what = "a map" if isinstance(node.value, dict) else shown(node)
+        raise _error(name, Mark(1, 1), f"{quoted(str(step))} leads nowhere: {spell(before) or 'the whole'} is {what}")
+    child = node.value.get(step, Node(None, Mark(1, 1), {}, name))
+    children = {**node.value, step: _put(child, rest, value, name, (*before, step))}
+    return replace(node, value=children, keys={**node.keys, step: node.keys.get(step, Mark(1, 1))})

@@ -1,0 +1,161 @@
+"""Transforms out of a configuration's nodes: names looked up in the closed registry, every finding with its place."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, Protocol
+
+from bridgeflow._document import Document, Node, Steps, shown
+from bridgeflow.errors import BridgeflowError, ConfigError, StageId, nearest, quoted
+from bridgeflow.transforms.base import Transform
+from bridgeflow.transforms.registry import known, lookup, names
+from bridgeflow.transforms.stage_names import HYDRA, LIGHTNING, name_of_target, spelled
+
+__all__ = ["RateFollower", "StageReader"]
+
+
+class RateFollower(Protocol):
+    """Knows the sampling rate of the data at each place of a pipeline, for transforms that do not say it.
+
+    Attributes:
+        lost: the stage after which the data have no rate any more.
+    """
+
+    lost: StageId | None
+
+    def add(self, stage: Transform) -> None:
+        """The next stage."""
+
+    def here(self, keys: Any) -> float | None:
+        """The rate in Hz of the arrays that `keys` select after all stages so far."""
+
+
+class StageReader:
+    """Reads transforms out of a document.
+
+    Args:
+        document: where they are written.
+        rates: gives fields `fs` that are left out their value; `None` leaves them out.
+    """
+
+    def __init__(self, document: Document, rates: RateFollower | None = None) -> None:
+        self._document = document
+        self._rates = rates
+
+    def stages(self, steps: Steps, node: Node) -> list[Transform]:
+        """A list of transforms.
+
+        Raises:
+            ConfigError: it is none, or one of them is wrong; with its place.
+        """
+        if not isinstance(node.value, list):
+            raise self._document.error(steps, f"expected a list of transforms, got {shown(node)}")
+        return [self.transform([*steps, index], one) for index, one in enumerate(node.value)]
+
+    def transform(self, steps: Steps, node: Node) -> Transform:
+        """One transform: `Name`, or `Name: {field: value}`, or as Hydra or Lightning spell it.
+
+        Raises:
+            ConfigError: an unknown name or field, or a value that the transform refuses; with its place.
+        """
+        name, written, place = self._name_and_fields(steps, node)
+        if not known(name):
+            raise self._document.error(steps, f"there is no transform {quoted(name)}; {nearest(name, names())}")
+        try:
+            cls: type[Transform] = lookup(name)
+            if name == "Compose":
+                return self._compose(cls, place, written)
+            raw = {field: value.plain() for field, value in written.items()}
+            names_of_fields = cls.field_names(raw)
+        except ConfigError as error:
+            if error.location is not None:
+                raise
+            raise self._document.error(steps, str(error.args[0])) from error
+        for field in written:
+            if field not in names_of_fields:
+                problem = f"{name} has no field {quoted(field)}; {nearest(field, names_of_fields)}"
+                raise self._document.error([*place, field], problem, at_key=True)
+        lost = self._fill_rate(place, cls, raw) if "fs" in names_of_fields and "fs" not in raw else None
+        try:
+            transform = cls.from_fields(raw)
+        except BridgeflowError as error:
+            raise self._about(error, place, name, raw, lost) from error
+        except (MemoryError, OverflowError) as error:
+            raise self._about(ConfigError(f"too large ({error})"), place, name, raw) from error
+        if self._rates is not None:
+            self._rates.add(transform)
+        return transform
+
+    def _fill_rate(self, place: Steps, cls: type[Transform], raw: dict[str, Any]) -> StageId | None:
+        """Give `fs` the rate of the data at this place; return the stage after which they have none, if any."""
+        rates, keys = self._rates, raw.get("keys")
+        if rates is None:
+            return None
+        try:
+            fs = rates.here((keys,) if isinstance(keys, str) else keys)
+        except ConfigError as error:
+            if error.location is not None:
+                raise
+            raise self._document.error(place, str(error)) from error
+        if fs is not None:
+            raw["fs"] = fs
+        elif rates.lost and any(one.name == "fs" and type(one.default) is float for one in fields(cls)):
+            raise self._document.error(place, f"fs is needed: the data have no sampling rate after {rates.lost}")
+        return rates.lost
+
+    def _compose(self, cls: Any, place: Steps, written: dict[str, Node]) -> Transform:
+        """A composition among the transforms: its stages are transforms again."""
+        if set(written) != {"stages"} or not isinstance(written["stages"].value, list):
+            raise self._document.error(place, "Compose has one field: stages, a list of transforms")
+        composed: Transform = cls(self.stages([*place, "stages"], written["stages"]))
+        return composed
+
+    def _name_and_fields(self, steps: Steps, node: Node) -> tuple[str, dict[str, Node], Steps]:
+        """The name, the nodes of the fields, and the way to the map that holds them."""
+        if isinstance(node.value, str):
+            return node.value, {}, [*steps, node.value]
+        if not isinstance(node.value, dict):
+            raise self._document.error(steps, f"expected `Name: {{field: value}}`, got {shown(node)}")
+        if key := spelled(node.value):
+            return self._spelled(steps, node.value, key)
+        if len(node.value) == 1:
+            ((name, content),) = node.value.items()
+            return name, self._fields([*steps, name], content), [*steps, name]
+        raise self._document.error(steps, f"expected `Name: {{field: value}}`, got {shown(node)}")
+
+    def _spelled(self, steps: Steps, content: dict[str, Node], key: str) -> tuple[str, dict[str, Node], Steps]:
+        """As Hydra or Lightning spell it."""
+        try:
+            name = name_of_target(content[key].value)
+        except ConfigError as error:
+            raise self._document.error([*steps, key], str(error.args[0])) from error
+        if key == HYDRA:
+            return name, {field: one for field, one in content.items() if field != HYDRA}, steps
+        arguments = LIGHTNING[1]
+        written = self._fields([*steps, arguments], content[arguments]) if arguments in content else {}
+        return name, written, [*steps, arguments]
+
+    def _fields(self, steps: Steps, content: Node) -> dict[str, Node]:
+        if content.value is None:
+            return {}
+        if isinstance(content.value, dict):
+            return content.value
+        raise self._document.error(steps, f"expected a map of fields, got {shown(content)}")
+
+    def _about(
+        self, error: BridgeflowError, place: Steps, name: str, raw: dict[str, Any], lost: StageId | None = None
+    ) -> ConfigError:
+        """What a transform says about its fields, at the field where it names one that is written here.
+
+        Args:
+            lost: the stage after which the data have no sampling rate.
+        """
+        message = str(error.args[0] if error.args else error).removeprefix(f"{name}: ")
+        field = error.field
+        if field == "fs" and "fs" not in raw:
+            remedy = f"the data have none after {lost}" if lost else "or say it once, as `fs` of the source"
+            message = f"{message}; {remedy}"
+        written = self._document.root.at(place).keys
+        if field in written:
+            return self._document.error([*place, field], message)
+        return self._document.error(place, message, at_key=bool(written))
