@@ -142,6 +142,35 @@ def test_no_format_reads_values_from_the_map_of_a_file_cut_off(tmp_path, form):
     assert done.stdout.split() == ["error"] * 5
 
 
+OPENED_AFTER = """
+import os, sys
+from bridgeflow.errors import DataError
+from bridgeflow.io import mapped, open_source
+
+path, identity_of = sys.argv[1], mapped.Identity.of
+
+def of(descriptor):
+    identity = identity_of(descriptor)
+    os.truncate(path, 4096)
+    return identity
+
+mapped.Identity.of = of
+try:
+    open_source(path, mapped=False)
+except DataError as error:
+    print("error")
+"""
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_format_reads_its_header_from_the_map_of_a_file_cut_off(tmp_path, form):
+    """Cut off between the first look at its size and the header: only what stands at the beginning can be read."""
+    line = [sys.executable, "-W", "ignore", "-c", OPENED_AFTER, str(written_form(tmp_path, form))]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    assert done.stdout.split() == ([] if form.startswith("wav") else ["error"])
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_read_as_it_is_mapped(tmp_path, form):
     path = written_form(tmp_path, form)

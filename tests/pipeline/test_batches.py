@@ -96,7 +96,7 @@ class TestRagged:
         ([{"a": 1}, {"b": 1}], r"sample 1 .* has another structure than the first, at \$\.a, \$\.b"),
         ([{"a": [1, 2]}, {"a": [1]}], r"another structure than the first, at \$\.a\[1\]"),
         ([{"a": torch.zeros(1)}, {"a": np.zeros(1)}], r"\$\.a: arrays of several kinds.*numpy, torch"),
-        ([{"a": torch.zeros(1)}, {"a": None}], r"\$\.a: arrays of several kinds, or beside what is none"),
+        ([{"a": torch.zeros(1)}, {"a": None}], r"\$\.a: arrays of several kinds, or beside other values"),
     ],
 )
 def test_samples_that_make_no_batch(samples: list[Any], message: str):

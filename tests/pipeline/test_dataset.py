@@ -482,3 +482,25 @@ def test_element_types_of_tensors_stay_or_are_refused(kind: Any, dtype: torch.dt
     for values in (dataset.batch([0, 1])["x"], dataset[0]["x"]):
         widened = torch.float32 if kind == "numpy" and dtype is torch.bfloat16 else dtype
         assert torch.as_tensor(values).dtype == widened
+
+
+STRUCTURES = {
+    "structured array": np.array([(1, 2.0), (3, 4.0), (5, 6.0)], [("a", "i4"), ("b", "f8")]),
+    "structures": pa.array([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}, None]),
+    "lists of text": pa.array([["a"], ["b", "c"], []]),
+    "lists of text of one length": pa.array([["a"], ["b"], ["c"]]),
+    "lists of structures": pa.array([[{"a": 1}], [], [{"a": 2}, {"a": 3}]]),
+    "maps": pa.array([[("a", 1)], [], None], pa.map_(pa.string(), pa.int64())),
+}
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_rows_that_are_not_arrays_are_lists_of_values_in_batches_and_in_collate(name):
+    """`collate` of samples cannot look at the column: what a row is says that it is one value."""
+    column = STRUCTURES[name]
+    dataset = SignalDataset({"s": column, "x": np.arange(3.0)}, nulls="nan")
+    batch, collated = dataset.batch(slice(None)), collate([dataset[0], dataset[1], dataset[2]])
+    assert batch["s"] == collated["s"] == column.tolist()
+    assert collate(pickle.loads(pickle.dumps(dataset.samples([2, 0]))))["s"] == [column.tolist()[n] for n in (2, 0)]
+    (loaded,) = torch.utils.data.DataLoader(dataset, batch_size=3)
+    assert loaded["s"] == column.tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
@@ -288,4 +290,75 @@ def test_lists_that_are_no_labels_are_refused_beforehand(labels):
     stage = WindowLabels(length=1)
     for refused in (lambda: stage.out_spec(describe(column)), lambda: stage(column)):
         with pytest.raises(NoRoute, match=r"not supported|no counterpart"):
+            refused()
+
+
+_DAYS = [date(2020, 1, day + 1) for day in (0, 0, 1, 1, 1, 2, 2, 2)]
+
+COLUMNS_OF_TIME = {
+    "date32": pa.array(_DAYS),
+    "lists of date32": pa.array([_DAYS, _DAYS[::-1]]),
+    "lists of date32 of a fixed length": pa.array([_DAYS, _DAYS[::-1]], pa.list_(pa.date32(), 8)),
+    "dictionary of date32": pa.array(_DAYS).dictionary_encode(),
+    "lists of timestamps": pa.array([[0, 0, 1, 1]], pa.list_(pa.timestamp("s"))),
+    "durations": pa.array([0, 0, 1, 1], pa.duration("s")),
+}
+
+
+@pytest.mark.parametrize("pad", ["drop", "edge"])
+@pytest.mark.parametrize("name", COLUMNS_OF_TIME)
+def test_labels_of_time_are_what_is_promised(name, pad):
+    column = COLUMNS_OF_TIME[name]
+    stage = WindowLabels(length=3, pad=pad)
+    labels, promise = stage(column), stage.out_spec(describe(column))
+    spec = describe(labels)
+    assert (promise.kind, promise.dtype, promise.shape) == (spec.kind, spec.dtype, spec.shape)
+    values = column.to_pylist()
+    is_nested = isinstance(values[0], list)
+    expected = [
+        [max(sorted(set(window)), key=window.count) for window in windows_of(row, 3, pad)]
+        for row in (values if is_nested else [values])
+    ]
+    assert labels.to_pylist() == (expected if is_nested else expected[0])
+
+
+def windows_of(row, length, pad):
+    whole = [row[i : i + length] for i in range(0, len(row) - length + 1, length)]
+    rest = row[len(whole) * length :]
+    return [*whole, rest] if rest and pad != "drop" else whole
+
+
+def test_a_stream_of_lists_of_days_ends_as_it_is_promised():
+    column = COLUMNS_OF_TIME["lists of date32"]
+    stage = WindowLabels(length=3, pad="edge")
+    first = pa.array([row[:4] for row in column.to_pylist()])
+    rest = pa.array([row[4:] for row in column.to_pylist()])
+    state = stage.init_state(describe(first))
+    parts = []
+    for chunk in (first, rest):
+        part, state = stage.step(chunk, state)
+        parts.append(part)
+    parts.append(stage.flush(state))
+    rows = [
+        [label for piece in pieces for label in piece] for pieces in zip(*map(pa.Array.to_pylist, parts), strict=True)
+    ]
+    assert rows == stage(column).to_pylist()
+
+
+NEITHER_NUMBERS_NOR_TEXT = {
+    "structures": pa.array([{"a": 1}] * 3),
+    "decimals": pa.array([1] * 3, pa.decimal128(5, 2)),
+    "maps": pa.array([[(1, 2)]] * 3, pa.map_(pa.int64(), pa.int64())),
+    "bytes of a fixed size": pa.array([b"ab"] * 3, pa.binary(2)),
+    "intervals": pa.array([(1, 2, 3)] * 3, pa.month_day_nano_interval()),
+    "unions": pa.UnionArray.from_sparse(pa.array([0] * 3, pa.int8()), [pa.array([1] * 3)]),
+    "uuids": pa.array([b"0123456789abcdef"] * 3, pa.uuid()),
+}
+
+
+@pytest.mark.parametrize("name", NEITHER_NUMBERS_NOR_TEXT)
+def test_columns_that_are_neither_numbers_nor_text_are_refused_beforehand(name):
+    column, stage = NEITHER_NUMBERS_NOR_TEXT[name], WindowLabels(length=1)
+    for refused in (lambda: stage.out_spec(describe(column)), lambda: stage(column)):
+        with pytest.raises(NoRoute, match="no counterpart"):
             refused()

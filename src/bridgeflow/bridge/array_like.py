@@ -19,6 +19,7 @@ from bridgeflow.spec import ArraySpec
 
 __all__ = [
     "ARRAY_LIKE_TO_NUMPY",
+    "RowList",
     "describe_array_like",
     "is_number_list",
     "is_scalar_list",
@@ -26,8 +27,18 @@ __all__ = [
     "read_list",
 ]
 
+
+class RowList(list[Any]):
+    """A row of a column that is a list of text or of structures; otherwise a list.
+
+    To `collate` it is one value, as such rows may differ in length.
+    """
+
+    __slots__ = ()
+
+
 _NUMBERS: Final = frozenset({bool, int, float, complex})
-_ROWS: Final = frozenset({list, tuple})
+_ROWS: Final = frozenset({list, tuple, RowList})
 
 
 def is_number_list(x: object) -> bool:
@@ -63,7 +74,7 @@ def is_text_list(x: object) -> bool:
 
 
 def _numbers_in(x: object) -> Literal["", "python", "numpy"]:
-    if type(x) is not list and type(x) is not tuple:
+    if type(x) not in _ROWS:
         return ""
     pending: list[Any] = [x]
     met: Literal["", "python", "numpy"] = ""

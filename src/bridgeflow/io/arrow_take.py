@@ -6,17 +6,34 @@ pyarrow. Layout: https://arrow.apache.org/docs/format/Columnar.html
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import compute
 
-__all__ = ["no_rows", "referenced_nbytes", "take"]
+__all__ = ["no_rows", "referenced_nbytes", "remembered_by_type", "take"]
+
+_Result = TypeVar("_Result")
 
 _VIEW = np.dtype("V16")
 """An element of a view of text or bytes: its length, and its bytes or where they are."""
+
+
+def remembered_by_type(function: Callable[[pa.DataType], _Result]) -> Callable[[pa.DataType], _Result]:
+    """Decorator: compute a function of a type once, because a file may have thousands of columns of the same."""
+    remembered = lru_cache(maxsize=1024)(function)
+
+    @wraps(function)
+    def call(type: pa.DataType) -> _Result:
+        try:
+            return remembered(type)
+        except TypeError:  # an extension type of a user's own need not be hashable
+            return function(type)
+
+    return call
 
 
 def no_rows(type: pa.DataType) -> pa.Array:
@@ -90,15 +107,8 @@ def _is_text(type: pa.DataType) -> bool:
     return any(each(type) for each in known)
 
 
+@remembered_by_type
 def _shares(type: pa.DataType) -> bool:
-    try:
-        return _known_sharing(type)
-    except TypeError:
-        return _known_sharing.__wrapped__(type)
-
-
-@lru_cache(maxsize=1024)
-def _known_sharing(type: pa.DataType) -> bool:
     if isinstance(type, pa.BaseExtensionType):
         return _shares(type.storage_type)
     own = (pa.types.is_string_view, pa.types.is_binary_view, pa.types.is_dictionary, pa.types.is_run_end_encoded)
@@ -107,15 +117,8 @@ def _known_sharing(type: pa.DataType) -> bool:
     return any(_shares(type.field(child).type) for child in range(type.num_fields))
 
 
+@remembered_by_type
 def _has_kernel(type: pa.DataType) -> bool:
-    try:
-        return _known_kernel(type)
-    except TypeError:  # an extension type of a user's own need not be hashable
-        return _known_kernel.__wrapped__(type)
-
-
-@lru_cache(maxsize=1024)
-def _known_kernel(type: pa.DataType) -> bool:
     if isinstance(type, pa.BaseExtensionType):
         return _has_kernel(type.storage_type)
     if pa.types.is_string_view(type) or pa.types.is_binary_view(type) or pa.types.is_run_end_encoded(type):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from bridgeflow.bridge.arrow_layout import levels
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError, StageId
-from bridgeflow.io.arrow_take import no_rows
+from bridgeflow.io.arrow_take import no_rows, remembered_by_type
 from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.plain import numbers
@@ -78,16 +77,9 @@ def column_spec(
     return replace(empty, shape=(rows, *inner), nbytes=nbytes, null_count=nulls.rows)
 
 
+@remembered_by_type
 def _described(type: pa.DataType) -> ArraySpec:
-    """What a column of a type is; kept, because a file may have thousands of the same."""
-    try:
-        return _kept_description(type)
-    except TypeError:  # an extension type of a user's own need not be hashable
-        return _kept_description.__wrapped__(type)
-
-
-@lru_cache(maxsize=256)
-def _kept_description(type: pa.DataType) -> ArraySpec:
+    """What a column of a type is."""
     empty: ArraySpec = describe(no_rows(type))
     return empty
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from bridgeflow.errors import DataError, NotSupported, printable
+from bridgeflow.errors import BridgeflowError, DataError, NotSupported, printable
 from bridgeflow.io.output_roots import OutputRoots
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "open_regular",
     "plainly",
     "printable",
+    "reading_errors",
     "real_path",
     "refuse_overlap",
     "require_output",
@@ -253,3 +255,43 @@ def _kind(mode: int) -> str:
 def first_line(error: Exception) -> str:
     """The first line of what a library says."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+_NOT_SUPPORTED = re.compile(
+    r"not (yet |currently )?(supported|implemented)|unsupported|Expected all lists to be of size", re.IGNORECASE
+)
+"""What libraries say of files that are whole, whatever the class of the error. The last is what pyarrow up to 25 says
+of nulls among lists of a fixed length in Parquet.
+"""
+
+
+@contextmanager
+def reading_errors(
+    path: str | os.PathLike[str], format: str, *, remedy: str = "the file is damaged or cut off; write it again"
+) -> Iterator[None]:
+    """Turn what a format's library raises over bad bytes into a `DataError` or `NotSupported` that names the file.
+
+    What the system says of the disk stays an `OSError`.
+
+    Args:
+        path: the file.
+        format: what it is read as.
+        remedy: what to do where the bytes are at fault.
+    """
+    try:
+        yield
+    except Exception as error:  # the libraries raise anything, from AssertionError to struct.error
+        has_no_file = isinstance(error, NotSupported) and error.file is None
+        if (isinstance(error, BridgeflowError) and not has_no_file) or (isinstance(error, OSError) and error.errno):
+            raise
+        problem = f"cannot be read as {format} ({first_line(error)})"
+        if isinstance(error, NotSupported):
+            raise not_supported(path, problem, error.remedy) from error
+        says_so = not isinstance(error, TypeError) and _NOT_SUPPORTED.search(str(error))
+        if says_so or isinstance(error, NotImplementedError):
+            raise not_supported(path, problem) from error
+        if isinstance(error, MemoryError):
+            remedy = "it needs more memory than there is"
+        elif "offset overflow" in problem:
+            remedy = "its texts or lists are too long for one array of their type: read it in pieces"
+        raise data_error(path, problem, remedy) from error

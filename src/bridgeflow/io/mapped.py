@@ -12,8 +12,9 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import struct
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 from weakref import finalize
 
 import numpy as np
@@ -22,7 +23,7 @@ from bridgeflow.io.files import data_error
 from bridgeflow.memory.mapping import NORESERVE, close_own, which_file
 from bridgeflow.memory.reuse import fresh
 
-__all__ = ["COPIED_BELOW", "WIDEST", "Held", "HeldFile", "Identity", "MappedFile"]
+__all__ = ["COPIED_BELOW", "WIDEST", "FileBytes", "Held", "HeldFile", "Identity", "MappedFile", "unpack_at"]
 
 COPIED_BELOW = 4 << 20
 """Bytes below which a copy costs less than a map, whose time goes into page faults: more so if it is written to."""
@@ -56,7 +57,7 @@ class Identity(NamedTuple):
 
 
 class _Pages:
-    """Pages of a file, unmapped when the last array over them is released."""
+    """Pages of a file, or of zeros (descriptor -1), unmapped when the last array over them is released."""
 
     __slots__ = ("__array_interface__", "__weakref__", "_address", "_length")
 
@@ -65,6 +66,7 @@ class _Pages:
         protection = mmap.PROT_READ | (mmap.PROT_WRITE if private else 0)
         # Not reserving: pages that are never written to need no memory, however long the file is.
         flags = mmap.MAP_PRIVATE | NORESERVE if private else mmap.MAP_SHARED
+        flags |= mmap.MAP_ANONYMOUS if descriptor < 0 else 0
         address = _map(None, length, protection, flags, descriptor, start)
         if address == _FAILED:
             error = ctypes.get_errno()
@@ -138,19 +140,52 @@ class HeldFile(Held):
         self._close()
 
 
+class _ReadBytes:
+    """The bytes of a file that is not to be mapped: a slice of them is read when it is asked for."""
+
+    def __init__(self, file: MappedFile, memory: Any) -> None:
+        self._file = file
+        self._memory = memory
+
+    def __len__(self) -> int:
+        return len(self._memory)
+
+    def __getitem__(self, piece: slice) -> memoryview:
+        start, stop, _ = piece.indices(len(self))
+        block = self._memory[start : max(start, stop)]
+        self._file._fill(block, start)
+        return memoryview(block)
+
+
+FileBytes: TypeAlias = memoryview | _ReadBytes
+"""The bytes of a file, to be looked at by slices."""
+
+
+def unpack_at(form: struct.Struct | str, data: FileBytes, position: int) -> tuple[Any, ...]:
+    """`struct.unpack_from`, of bytes that are looked at by slices."""
+    form = struct.Struct(form) if isinstance(form, str) else form
+    return form.unpack(data[position : position + form.size])
+
+
 class MappedFile(HeldFile):
     """A file held open and mapped.
 
     Attributes:
-        data: all its bytes, `[nbytes]` uint8, read-only: for what is looked at when the file is opened.
+        data: all its bytes, `[nbytes]` uint8, read-only; where values are read rather than mapped, zeros, but for what
+            was sliced from `bytes`.
+        bytes: all its bytes, for what is looked at when the file is opened.
         reads: whether values are read into memory rather than mapped: a map of a file that another process makes
             shorter ends this process when it is looked at, maybe long after. The methods raise `DataError` instead.
     """
 
     def __init__(self, descriptor: int, path: Path, *, mapped: bool = True) -> None:
         super().__init__(descriptor, path)
-        self.data: Any = np.asarray(_Pages(self.descriptor, 0, self.identity.nbytes, private=False))
         self.reads = not mapped
+        pages = _Pages(self.descriptor if mapped else -1, 0, self.identity.nbytes, private=self.reads)
+        memory: Any = np.asarray(pages)
+        self.data = memory.view()
+        self.data.flags.writeable = False
+        self.bytes: FileBytes = memoryview(self.data) if mapped else _ReadBytes(self, memory)
 
     def view(self, start: int, stop: int) -> Any:
         """The bytes `start` to `stop`, `[stop - start]` uint8, for looking at: those of the map, which all share."""

@@ -7,20 +7,16 @@ scale of its own, some of them longer than others, with gaps between stretches a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from math import isfinite
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.errors import BridgeflowError, NotSupported
-from bridgeflow.io.files import data_error, first_line, not_supported
 from bridgeflow.policy import parse_integer, parse_word
 
 __all__ = [
@@ -39,7 +35,6 @@ __all__ = [
     "events_table",
     "exact_rate",
     "read_options",
-    "reading_errors",
 ]
 
 EVENTS = pa.schema([("onset", pa.float64()), ("duration", pa.float64()), ("text", pa.string())])
@@ -199,7 +194,7 @@ def read_options(
 class RecordingReader(ABC):
     """Reads one file of a recording; one reader serves many threads.
 
-    The methods may raise whatever the format's library raises; `reading_errors` makes a `DataError` of it.
+    The methods may raise whatever the format's library raises; `io.files.reading_errors` makes a `DataError` of it.
     """
 
     header: Header
@@ -246,23 +241,3 @@ def exact_rate(fs: Any, *, field: str = "fs") -> Fraction:
     if not Fraction(1, 10**9) <= rate <= 10**12:
         raise ValueError(f"{field} must be a rate from 1e-9 to 1e12 Hz, got {fs!r}")
     return rate
-
-
-@contextmanager
-def reading_errors(path: Path, format: str) -> Iterator[None]:
-    """Turn what a format's library raises over bad bytes into a `DataError` that names the file.
-
-    What the system says of the disk stays an `OSError`.
-    """
-    try:
-        yield
-    except Exception as error:  # the libraries raise anything, from AssertionError to struct.error
-        is_unplaced = isinstance(error, NotSupported) and error.file is None
-        if (isinstance(error, BridgeflowError) and not is_unplaced) or (isinstance(error, OSError) and error.errno):
-            raise
-        problem = f"cannot be read as {format} ({first_line(error)})"
-        if isinstance(error, NotSupported):
-            raise not_supported(path, problem, error.remedy) from error
-        if isinstance(error, MemoryError):
-            raise data_error(path, problem, "it needs more memory than there is") from error
-        raise data_error(path, problem, "the file is damaged or cut off; write it again") from error

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ import numpy as np
 
 from bridgeflow.bridge import describe
 from bridgeflow.bridge.arrow_layout import null_mask
-from bridgeflow.errors import BridgeflowError, NotSupported, printable
+from bridgeflow.errors import printable
 from bridgeflow.io.base import Columns, Format, Part, Reader
-from bridgeflow.io.files import data_error, first_line, not_supported, shown
+from bridgeflow.io.files import data_error, reading_errors, shown
 from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec
@@ -45,7 +44,7 @@ class Source:
 
     def __init__(
         self,
-        given: Any,
+        opened: Any,
         path: Path,
         format: Format | None,
         options: OpenOptions,
@@ -55,11 +54,11 @@ class Source:
         self.path = path
         self.format: Format | None = format
         self.name = shown(path)
-        self._given = given
+        self._opened = opened
         self._reopen = reopen
         self._options = options
         self._keep_nulls = parse_word(options.nulls, ColumnNulls, field="nulls") == "keep"
-        with self._typed_errors():
+        with self._reading():
             self._reader = make()
         self.format = format or self._reader.format
         self.rows = self._reader.rows
@@ -108,7 +107,7 @@ class Source:
     def rows_between(self, start: int, stop: int, *, writable: bool = True) -> Columns:
         """`slice`, of row numbers that the caller has checked."""
         self._require_open()
-        with self._typed_errors():
+        with self._reading():
             columns = self._reader.slice(start, stop, writable=writable)
         return self._checked(columns, start, stop - start)
 
@@ -133,7 +132,7 @@ class Source:
     def rows_at(self, indices: Any) -> Columns:
         """`take`, of row numbers (int64 `[n]`) that the caller has checked."""
         self._require_open()
-        with self._typed_errors():
+        with self._reading():
             columns = self._reader.take(indices)
         return self._checked(columns, indices, len(indices))
 
@@ -152,7 +151,7 @@ class Source:
         self._require_open()
         batches = self._reader.batches(rows, start, end)
         for position in range(start, end, rows):
-            with self._typed_errors():
+            with self._reading():
                 columns = next(batches, None)
             yield self._checked(columns or {}, position, min(rows, end - position))
 
@@ -162,7 +161,7 @@ class Source:
         Raises:
             DataError: a file lacks a column, or has changed since this source was opened.
         """
-        given = self._given if self._reader.reopened is None else self._reader.reopened
+        given = self._opened if self._reader.reopened is None else self._reader.reopened
         return self._reopen(given, replace(self._options, columns=tuple(columns)), self.identity)
 
     def close(self) -> None:
@@ -183,7 +182,7 @@ class Source:
         return f"<Source {self.name}: {self.rows:,} rows of {printable(', '.join(self.specs), 200)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        source = self._given if self._reader.reopened is None else self._reader.reopened
+        source = self._opened if self._reader.reopened is None else self._reader.reopened
         return self._reopen, (source, self._options, self.identity)
 
     @property
@@ -249,36 +248,9 @@ class Source:
             gib = f"{need / 2**30:,.0f} GiB where this machine has {have / 2**30:,.0f}"
             raise data_error(self.path, f"{self.rows:,} rows need {gib}", "read it in chunks, or fewer columns")
 
-    @contextmanager
-    def _typed_errors(self) -> Iterator[None]:
-        """What a format's library raises over bad bytes, as a `DataError` that names the file. What the system says of
-        the disk stays an `OSError`.
-        """
-        try:
-            yield
-        except Exception as error:  # pyarrow's errors share no base with those of its file layer, struct or NumPy
-            is_unplaced = isinstance(error, NotSupported) and error.file is None
-            if (isinstance(error, BridgeflowError) and not is_unplaced) or (isinstance(error, OSError) and error.errno):
-                raise
-            problem = f"cannot be read as {self.format.name if self.format else 'columns'} ({first_line(error)})"
-            if isinstance(error, NotSupported):
-                raise not_supported(self.path, problem, error.remedy) from error
-            said = not isinstance(error, TypeError) and _NOT_SUPPORTED.search(str(error))
-            if said or isinstance(error, NotImplementedError):
-                raise not_supported(self.path, problem) from error
-            if isinstance(error, MemoryError):
-                raise data_error(self.path, problem, "it needs more memory than there is") from error
-            if "offset overflow" in problem:
-                remedy = "its texts or lists are too long for one array of their type: read it in pieces"
-                raise data_error(self.path, problem, remedy) from error
-            is_file = self.format is not None or isinstance(self._given, str)
-            remedy = "the file is damaged or cut off; write it again" if is_file else "the arrays contradict themselves"
-            raise data_error(self.path, problem, remedy) from error
-
-
-_NOT_SUPPORTED = re.compile(
-    r"not (yet |currently )?(supported|implemented)|unsupported|Expected all lists to be of size", re.IGNORECASE
-)
-"""What libraries say of files that are whole, whatever the class of the error. The last is what pyarrow up to 25 says
-of nulls among lists of a fixed length in Parquet.
-"""
+    def _reading(self) -> AbstractContextManager[None]:
+        """Give what the format's library raises this source's name."""
+        format = self.format.name if self.format else "columns"
+        if self.format is None and not isinstance(self._opened, str):
+            return reading_errors(self.path, format, remedy="the arrays contradict themselves")
+        return reading_errors(self.path, format)

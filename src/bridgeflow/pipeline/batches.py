@@ -14,6 +14,7 @@ import numpy as np
 
 from bridgeflow._optional import loaded, require
 from bridgeflow.bridge import kind_of, like, shape_of, to_numpy, to_tensor
+from bridgeflow.bridge.array_like import RowList
 from bridgeflow.errors import DataError, NoRoute, at_place
 from bridgeflow.policy import parse_word
 from bridgeflow.tree import Recipe, compile_recipe, map_leaves
@@ -30,6 +31,7 @@ __all__ = [
     "finish",
     "is_flat",
     "known_to_torch",
+    "plain_row",
     "stack",
 ]
 
@@ -46,7 +48,7 @@ class Batch(dict[str, Any]):
     """
 
     def to(self, device: Any, *, non_blocking: bool = False) -> Batch:
-        """The batch with its tensors on another device; what is no tensor stays as it is."""
+        """The batch with its tensors on another device; all else stays as it is."""
         return self._with(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self, device: Any = None) -> Batch:
@@ -63,7 +65,7 @@ class Sample(dict[str, Any]):
 
 
 class Values:
-    """What the samples of a batch hold in one place where that is no array, one for each sample."""
+    """What the samples of a batch hold in one place where that is not an array, one for each sample."""
 
     __slots__ = ("rows",)
 
@@ -75,6 +77,27 @@ class Values:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+
+class RowTuple(tuple[Any, ...]):
+    """A row of a structured ndarray: one value to `collate`, which makes a list of many; otherwise a tuple."""
+
+    __slots__ = ()
+
+
+class RowDict(dict[str, Any]):
+    """A row that is a structure: one value to `collate`, which makes a list of many; otherwise a dict."""
+
+    __slots__ = ()
+
+
+_ROWS: dict[type, Callable[[Any], Any]] = {tuple: RowTuple, dict: RowDict, list: RowList}
+
+
+def plain_row(value: Any) -> Any:
+    """A row of a column without arrays, as a plain value that samples and batches treat alike."""
+    cls = _ROWS.get(type(value))
+    return value if cls is None else cls(value)
 
 
 class Samples(Sequence[Any]):
@@ -200,7 +223,7 @@ def collate(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
     Raises:
         DataError: samples that differ in structure or shape; names the place.
         NoRoute: nested tensors, unless `ragged="list"`.
-        ValueError: no samples, or a word that is none.
+        ValueError: no samples, or an unknown option.
 
     >>> import numpy as np
     >>> batch = collate([{"ecg": np.zeros(3), "label": 1, "id": "a"}, {"ecg": np.ones(3), "label": 0, "id": "b"}])
@@ -256,7 +279,9 @@ def is_flat(data: Any) -> bool:
 
 
 def _any_leaf(leaf: object) -> bool:
-    """Every leaf counts; containers that are no plain ones are asked about because they could be arrays."""
+    """Every leaf counts; containers of other classes are asked about because they could be arrays, or rows."""
+    if type(leaf) in (RowTuple, RowDict, RowList):
+        return True
     return not (isinstance(leaf, (tuple, list, Mapping)) or is_dataclass(leaf)) or kind_of(leaf) is not None
 
 
@@ -282,7 +307,7 @@ def _stacked(rows: tuple[Any, ...], ragged: RaggedRows) -> Any:
         return Values(rows)
     if None in kinds or len(kinds) > 1:
         raise DataError(
-            f"arrays of several kinds, or beside what is none ({', '.join(sorted(map(str, kinds)))}), make no batch; "
+            f"arrays of several kinds, or beside other values ({', '.join(sorted(map(str, kinds)))}), make no batch; "
             "convert them alike, such as by ToTensor"
         )
     (kind,) = kinds

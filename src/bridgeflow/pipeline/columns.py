@@ -11,7 +11,7 @@ import pyarrow as pa
 from bridgeflow.bridge import Masked, describe, to_numpy, to_tensor
 from bridgeflow.errors import DataError, NoRoute
 from bridgeflow.io import Source
-from bridgeflow.pipeline.batches import Parts, SampleSet, Values
+from bridgeflow.pipeline.batches import Parts, SampleSet, Values, plain_row
 from bridgeflow.policy import Nulls
 
 __all__ = ["ArrayKind", "ColumnFetcher"]
@@ -60,7 +60,8 @@ class ColumnFetcher:
     def _converted(self, name: str, column: Any, rows: Any, *, writable: bool) -> Any:
         how = self.conversions[name]
         if how == "values":
-            return Values(column.tolist() if isinstance(column, np.ndarray) else column.to_pylist())
+            values = column.tolist() if isinstance(column, np.ndarray) else column.to_pylist()
+            return Values(list(map(plain_row, values)))
         try:
             return self._lists(column, rows, writable) if how == "lists" else self._arrays(column, "error", writable)
         except NoRoute as error:

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.errors import DataError
-from bridgeflow.io.files import data_error, plainly, shown
-from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader, reading_errors
+from bridgeflow.io.files import data_error, plainly, reading_errors, shown
+from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader
 from bridgeflow.recordings.formats import files_of, format_of, open_reader
 from bridgeflow.recordings.missing import with_gaps
 

@@ -7,9 +7,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bridgeflow.errors import nearest, quoted
-from bridgeflow.io.files import data_error, shown
-from bridgeflow.io.recording_file import Grid, ReadOptions, RecordingReader, reading_errors
+from bridgeflow.io.files import reading_errors, shown
+from bridgeflow.io.formats.registry import choose_format
+from bridgeflow.io.recording_file import Grid, ReadOptions, RecordingReader
 
 __all__ = ["RecordingFormat", "files_of", "format_of", "open_reader", "recording_formats"]
 
@@ -60,25 +60,8 @@ def recording_formats() -> dict[str, RecordingFormat]:
 
 
 def format_of(path: str | os.PathLike[str], name: str | None = None) -> RecordingFormat:
-    """The format of this name, or that the path's suffix means.
-
-    Raises:
-        ValueError: there is no format of this name.
-        DataError: the suffix means none.
-    """
-    formats = recording_formats()
-    if name is not None:
-        if name not in formats:
-            raise ValueError(f"format: no format {quoted(name)}; {nearest(name, formats)}")
-        return formats[name]
-    suffix = Path(path).suffix.lower()
-    for one in formats.values():
-        if suffix in one.suffixes:
-            return one
-    suffixes = " ".join(suffix for one in formats.values() for suffix in one.suffixes)
-    raise data_error(
-        path, f"the suffix {suffix!r} means no format", f"name it with `format`; suffixes known: {suffixes}"
-    )
+    """The format of this name, or that the path's suffix means; errors as `choose_format`."""
+    return choose_format(path, name, recording_formats())
 
 
 def files_of(path: Path, name: str | None) -> list[Path]:

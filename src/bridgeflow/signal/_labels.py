@@ -16,9 +16,13 @@ from bridgeflow.bridge import kind_of, like, to_numpy
 from bridgeflow.errors import DataError
 from bridgeflow.signal._chunks import as_marked
 
-__all__ = ["labels_as_marked", "labels_like", "read_labels", "storable"]
+__all__ = ["is_text", "labels_as_marked", "labels_like", "read_labels", "storable"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
+
+_TEXT = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+_DICTIONARY = re.compile(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>")
+_RUNS = re.compile(r"run_end_encoded<run_ends: (\w+), values: (\w+)>")
 
 
 def read_labels(labels: Any) -> Array:
@@ -48,31 +52,41 @@ def read_labels(labels: Any) -> Array:
     return values.astype(object) if values.dtype.kind == "T" else values
 
 
-def labels_like(made: Array, labels: Any) -> Any:
-    """Labels made of others, as the kind and type that these are; booleans made of others stay booleans."""
+def labels_like(reduced: Array, labels: Any) -> Any:
+    """Labels of windows as the kind and type of the labels that they come from; booleans stay booleans."""
     labels = _columns_own(labels)
     kind = kind_of(labels)
-    if kind is None or made.dtype == bool:
-        return made if kind in {None, "numpy"} else like(made, labels)
+    if kind is None or reduced.dtype == bool:
+        return reduced if kind in {None, "numpy"} else like(reduced, labels)
     if _is_arrow_text(labels):
-        return _arrow_text(made, labels.type)
+        return _arrow_text(reduced, labels.type)
     if kind == "numpy":
-        return made.astype(labels.dtype) if labels.dtype.kind == "T" else made
-    found = like(made, labels)
-    return found.to(labels.dtype) if kind == "torch" else found
+        return reduced.astype(labels.dtype) if labels.dtype.kind == "T" else reduced
+    if kind in {"arrow", "capsule"} and _is_days(reduced):
+        return _rows_of_days(reduced)
+    result = like(reduced, labels)
+    return result.to(labels.dtype) if kind == "torch" else result
 
 
-def labels_as_marked(made: Array, mark: Any) -> Any:
+def is_text(dtype: str) -> bool:
+    """Whether an Arrow array of this dtype, spelled as specs do, holds text or bytes, however they are encoded."""
+    encoded = _DICTIONARY.fullmatch(dtype) or _RUNS.fullmatch(dtype)
+    return dtype in _TEXT or (encoded is not None and not {encoded[1], encoded[2]}.isdisjoint(_TEXT))
+
+
+def labels_as_marked(reduced: Array, mark: Any) -> Any:
     """Labels that no chunk stands beside, as the kind and type of the stream; see `_chunks.kind_mark`."""
     kind, dtype = str(mark).split(" ", 1)
     if kind == "numpy" and dtype == "object":
-        return made.astype(object)
+        return reduced.astype(object)
     if kind == "numpy" and dtype.startswith("StringDType"):
-        return made.astype(np.dtypes.StringDType())
-    if kind in {"arrow", "capsule"} and made.dtype.kind in "OUS":
+        return reduced.astype(np.dtypes.StringDType())
+    if kind in {"arrow", "capsule"} and reduced.dtype.kind in "OUS":
         plain = _arrow_type(dtype)
-        return _arrow_text(made.astype(object), getattr(plain, "value_type", plain) if kind == "capsule" else plain)
-    return as_marked(made, mark, same_dtype=True)
+        return _arrow_text(reduced.astype(object), getattr(plain, "value_type", plain) if kind == "capsule" else plain)
+    if kind in {"arrow", "capsule"} and _is_days(reduced):
+        return _rows_of_days(reduced)
+    return as_marked(reduced, mark, same_dtype=True)
 
 
 def storable(labels: Array) -> Array:
@@ -87,9 +101,9 @@ def storable(labels: Array) -> Array:
 
 
 def _objects(values: list[Any]) -> Array:
-    made = np.empty(len(values), object)
-    made[:] = values
-    return made
+    objects = np.empty(len(values), object)
+    objects[:] = values
+    return objects
 
 
 def _columns_own(labels: Any) -> Any:
@@ -113,16 +127,29 @@ def _is_arrow_text(labels: Any) -> bool:
     types, kind = pyarrow.types, labels.type
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         kind = kind.value_type
-    return any(
-        getattr(types, f"is_{name}")(kind)
-        for name in ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
-    )
+    return any(getattr(types, f"is_{name}")(kind) for name in _TEXT)
 
 
-def _arrow_text(made: Array, kind: Any) -> Any:
+def _is_days(labels: Array) -> bool:
+    """Whether these are days in rows, for which Arrow has lists of a fixed length and no tensors."""
+    return labels.ndim > 1 and labels.dtype == "datetime64[D]"
+
+
+def _rows_of_days(labels: Array) -> Any:
+    """Days [rows, ...] as lists of a fixed length."""
     import pyarrow
 
-    values = made.tolist()
+    days = labels.astype(np.int64).astype(np.int32)
+    kind, type = pyarrow.int32(), pyarrow.date32()
+    for length in reversed(labels.shape[1:]):
+        kind, type = pyarrow.list_(kind, length), pyarrow.list_(type, length)
+    return pyarrow.array(days.tolist(), kind).cast(type)
+
+
+def _arrow_text(labels: Array, kind: Any) -> Any:
+    import pyarrow
+
+    values = labels.tolist()
     if pyarrow.types.is_run_end_encoded(kind):
         import pyarrow.compute
 
@@ -134,13 +161,11 @@ def _arrow_type(name: str) -> Any:
     """The type of a column of text by the name that specs have for it."""
     import pyarrow
 
-    encoded = re.fullmatch(r"dictionary<values=(\w+), indices=(\w+), ordered=([01])>", name)
-    if encoded:
+    if encoded := _DICTIONARY.fullmatch(name):
         values, indices, ordered = encoded.groups()
         return pyarrow.dictionary(
             pyarrow.type_for_alias(indices), pyarrow.type_for_alias(values), ordered=ordered == "1"
         )
-    runs = re.fullmatch(r"run_end_encoded<run_ends: (\w+), values: (\w+)>", name)
-    if runs:
+    if runs := _RUNS.fullmatch(name):
         return pyarrow.run_end_encoded(*map(pyarrow.type_for_alias, runs.groups()))
     return pyarrow.type_for_alias(name)

@@ -15,12 +15,12 @@ import numpy as np
 from bridgeflow.bridge import describe, kind_of, route
 from bridgeflow.bridge.rules import LISTS
 from bridgeflow.errors import ConfigError, DataError, names_errors
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import Ragged, parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._chunks import as_marked, count_rows, join, kind_mark, known_rows, own, together
 from bridgeflow.signal._input import prepare, require_strided
-from bridgeflow.signal._labels import labels_as_marked, labels_like, read_labels, storable
+from bridgeflow.signal._labels import is_text, labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.padding import extend
 from bridgeflow.spec import ArraySpec
@@ -359,8 +359,9 @@ class LiveLabels:
             raise DataError(f"labels need an axis of time, got {spec}")
         if spec.null_count:
             raise DataError(f"labels: {spec.null_count} of them are null; fill them first, or leave these rows out")
-        if spec.kind == "arrow" and spec.layout in LISTS and not _is_number(spec.dtype):
-            route(spec, "numpy", ragged="list")  # which refuses lists of text, structures and lists
+        if spec.kind in ("arrow", "capsule") and not _is_number(spec.dtype) and not is_text(spec.dtype):
+            ragged: Ragged = "list" if spec.layout in LISTS else "error"
+            route(replace(spec, null_count=0), "numpy", ragged=ragged)  # which refuses what is neither number nor text
         if self.rule == "any" and not _is_number(spec.dtype):
             raise DataError(f"rule='any' asks which labels are not zero, and these are {spec.dtype}")
         windows = None if spec.time is None else self.framing.count(spec.time)

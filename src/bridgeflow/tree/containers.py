@@ -74,11 +74,6 @@ class _Dataclass(NamedTupleNode):
             if value is not ABSENT:
                 yield field.name, value
 
-    def take(self, data: Any, out: list[Any]) -> bool:
-        if type(data) is not self.cls:
-            return False
-        return self._take(partial(getattr, data), out)
-
     def put(self, data: Any, values: Sequence[Any], beside: Beside) -> Any:
         if beside:
             self._refuse_added(beside)

@@ -176,7 +176,7 @@ def test_damaged_csv(tmp_path, damage):
 
 def test_an_unknown_suffix(tmp_path):
     (tmp_path / "a.xyz").write_bytes(b"1")
-    with pytest.raises(DataError, match=r"the suffix '.xyz' means no format"):
+    with pytest.raises(DataError, match=r"no format has the suffix '.xyz'; name the format"):
         Recording.open(tmp_path / "a.xyz")
     with pytest.raises(ValueError, match="format: no format 'edff'; did you mean 'edf'"):
         Recording.open(tmp_path / "a.xyz", format="edff")

@@ -85,8 +85,8 @@ class _IpcReader(PieceReader):
 
     Reading in chunks allocates no more for a long recording than for a short one: the pages are the kernel's to take
     back, and compressed record batches are decoded one at a time. Where values are to be read rather than mapped, they
-    are read a record batch at a time; of large ones the map tells where those of plain columns are, which are read as
-    far as they are asked for.
+    are read a record batch at a time; of large ones the message tells where those of plain columns are, which are read
+    as far as they are asked for.
     """
 
     file: MappedFile
@@ -94,8 +94,8 @@ class _IpcReader(PieceReader):
 
     def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         mapped = MappedFile(descriptor, path, mapped=options.mapped)
-        messages = list(self._kind.messages(memoryview(mapped.data)))
-        schema = self._kind.open(pa.py_buffer(mapped.data)).schema
+        messages = list(self._kind.messages(mapped.bytes))
+        schema = self._kind.open(pa.py_buffer(mapped.data)).schema  # of bytes that the walk over messages has read
         names = pick_columns(path, options.columns, schema.names)
         self._fields = {name: schema.get_field_index(name) for name in names}
         self.random_access = not any(message.compressed for message in messages)

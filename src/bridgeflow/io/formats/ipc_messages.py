@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridgeflow.errors import NotSupported
+from bridgeflow.io.mapped import FileBytes, unpack_at
 
 __all__ = ["MAX_BATCH_BYTES", "Message", "file_messages", "stream_messages"]
 
@@ -54,7 +55,7 @@ class _Table:
 
     def _read(self, form: str, position: int) -> int:
         if position < 0:
-            raise ValueError(f"offset {position} lies before the file")
+            raise ValueError(f"offset {position} lies before its message")
         value: int = struct.unpack_from(form, self.data, position)[0]
         return value
 
@@ -81,7 +82,7 @@ class _Table:
             yield struct.unpack_from(form, self.data, start + 4 + index * size)
 
 
-def stream_messages(data: memoryview, start: int = 0) -> Iterator[Message]:
+def stream_messages(data: FileBytes, start: int = 0) -> Iterator[Message]:
     """The messages of a stream, whose end mark must close the data.
 
     Raises:
@@ -99,15 +100,15 @@ def stream_messages(data: memoryview, start: int = 0) -> Iterator[Message]:
         raise ValueError(f"{len(data) - position - 8} bytes follow the end-of-stream mark")
 
 
-def file_messages(data: memoryview) -> Iterator[Message]:
+def file_messages(data: FileBytes) -> Iterator[Message]:
     """The messages of a file, as its footer lists them; errors as `stream_messages`."""
     if data[:6] != FILE_MAGIC or data[-6:] != FILE_MAGIC:
         raise ValueError("it must begin and end with ARROW1")
-    size = struct.unpack_from("<i", data, len(data) - 10)[0]
+    (size,) = unpack_at("<i", data, len(data) - 10)
     start = len(data) - 10 - size
     if not 8 <= start < len(data) - 10:
         raise ValueError(f"a footer of {size} bytes does not fit")
-    footer = _Table(data, start + struct.unpack_from("<I", data, start)[0])
+    footer = _Table(data[start : start + size], unpack_at("<I", data, start)[0])
     for field in (2, 3):  # dictionaries, record batches
         for offset, length, body in footer.structs(field, "<qi4xq"):
             message = _message(data, offset)
@@ -116,18 +117,18 @@ def file_messages(data: memoryview) -> Iterator[Message]:
             yield message
 
 
-def _message(data: memoryview, start: int) -> Message:
+def _message(data: FileBytes, start: int) -> Message:
     """Read the message at `start` and check what it declares against what is there."""
     if start < 0 or start % 8 or data[start : start + 4] != END_MARK[:4]:
         if _is_legacy(data, start):
             said = "its messages are those of Arrow before version 0.15"
             raise NotSupported(said, "this is not supported: write it again without use_legacy_format")
         raise ValueError(f"no message at byte {start}")
-    size = struct.unpack_from("<i", data, start + 4)[0]
+    (size,) = unpack_at("<i", data, start + 4)
     body = start + 8 + size
     if size < 4 or body > len(data):
         raise ValueError(f"the message at byte {start} is cut off")
-    message = _Table(data[:body], start + 8 + struct.unpack_from("<I", data, start + 8)[0])
+    message = _Table(data[start:body], 8 + unpack_at("<I", data, start + 8)[0])
     end = body + message.integer(3, "<q")
     if not body <= end <= len(data):
         raise ValueError(f"the body of the message at byte {start} is cut off")
@@ -136,24 +137,24 @@ def _message(data: memoryview, start: int) -> Message:
     if kind == _SCHEMA:
         return Message(end)
     if header is not None and kind == _DICTIONARY:
-        compressed, nbytes = _check_batch(header.table(1), data[body:end])
+        compressed, nbytes = _check_batch(header.table(1), data, body, end)
         return Message(end, compressed=compressed, nbytes=nbytes)
     if header is not None and kind == _RECORD_BATCH:
         nulls = tuple(count for _, count in header.structs(1, "<qq"))
-        compressed, nbytes = _check_batch(header, data[body:end])
+        compressed, nbytes = _check_batch(header, data, body, end)
         return Message(end, True, header.integer(0, "<q"), nulls, compressed=compressed, nbytes=nbytes)
     raise ValueError(f"the message at byte {start} is neither schema, dictionary nor record batch")
 
 
-def _is_legacy(data: memoryview, start: int) -> bool:
+def _is_legacy(data: FileBytes, start: int) -> bool:
     """Whether a message begins with its size, as it did before there were continuation marks."""
     if start < 0 or start + 8 > len(data):
         return False
-    size = struct.unpack_from("<i", data, start)[0]
+    (size,) = unpack_at("<i", data, start)
     if not 8 <= size <= len(data) - start - 4:
         return False
     try:
-        message = _Table(data[: start + 4 + size], start + 4 + struct.unpack_from("<I", data, start + 4)[0])
+        message = _Table(data[start : start + 4 + size], 4 + unpack_at("<I", data, start + 4)[0])
         return message.integer(0, "<h") in (_V4, _V5) and message.integer(1, "<B") in (
             _SCHEMA,
             _DICTIONARY,
@@ -163,19 +164,19 @@ def _is_legacy(data: memoryview, start: int) -> bool:
         return False
 
 
-def _check_batch(batch: _Table | None, body: memoryview) -> tuple[bool, int]:
-    """Check the row count, the place of each buffer, and what compressed ones declare; tell whether there are such, and
-    how many bytes the buffers become.
+def _check_batch(batch: _Table | None, data: FileBytes, body: int, end: int) -> tuple[bool, int]:
+    """Check the row count, the place of each buffer in the body, and what compressed ones declare; return whether there
+    are such, and how many bytes the buffers become.
     """
     if batch is None or batch.integer(0, "<q") < 0:
         raise ValueError("a record batch without a row count")
     compressed = batch.table(3) is not None
     declared = plain = 0
     for offset, length in batch.structs(2, "<qq"):
-        if offset < 0 or offset % 8 or length < 0 or offset + length > len(body):
+        if offset < 0 or offset % 8 or length < 0 or offset + length > end - body:
             raise ValueError("a buffer lies outside its message, or not on a multiple of 8 bytes")
         if compressed and length:
-            declared += max(struct.unpack_from("<q", body, offset)[0], 0)
+            declared += max(unpack_at("<q", data, body + offset)[0], 0)
         plain += length
     if declared > MAX_BATCH_BYTES:
         raise ValueError(f"a record batch declares {declared:,} bytes, more than {MAX_BATCH_BYTES:,}")

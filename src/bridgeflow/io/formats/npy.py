@@ -37,7 +37,7 @@ class ArrayBytes:
         path, column: its name, for messages.
 
     Attributes:
-        array: a read-only view of the values.
+        array: a read-only view of the values; of a file that is read rather than mapped, their shape and type alone.
     """
 
     def __init__(
@@ -63,6 +63,12 @@ class ArrayBytes:
         self._file = file
         self._begin = offset + begin
         self._fortran = fortran and len(shape) > 1
+
+    def value(self) -> float:
+        """The value of an array without axes."""
+        file, size = self._file, self.array.itemsize
+        memory = self.array if file is None else file.view(self._begin, self._begin + size)
+        return float(np.ndarray((), self.array.dtype, memory))
 
     def slice(self, start: int, stop: int, *, writable: bool) -> np.ndarray:
         """Rows as a view of the map; in Fortran order, where rows do not lie together, a copy unless all are asked for.

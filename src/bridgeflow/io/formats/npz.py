@@ -46,11 +46,11 @@ class NpzReader(Reader):
     def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         columns = options.columns
         self.file = MappedFile(descriptor, path, mapped=options.mapped)
-        found = {entry.name: entry for entry in entries(memoryview(self.file.data))}
-        for name in found:
+        by_name = {entry.name: entry for entry in entries(self.file.bytes)}
+        for name in by_name:
             if not name.endswith(_SUFFIX) or name == _SUFFIX:
                 raise data_error(path, f"its entry {name!r} is not an array", "np.savez writes arrays alone")
-        self._entries = {name.removesuffix(_SUFFIX): entry for name, entry in found.items()}
+        self._entries = {name.removesuffix(_SUFFIX): entry for name, entry in by_name.items()}
         self._arrays: dict[str, ArrayBytes] = {}
         self.settings = self._rate()
         present = [name for name in self._entries if name != _RATE or not self.settings]
@@ -89,7 +89,7 @@ class NpzReader(Reader):
             return {}
         if dtype.kind not in "iuf":
             raise data_error(self.file.path, f"is {dtype} and no sampling rate", "store hertz", column=_RATE)
-        rate = float(self._array(_RATE).array)
+        rate = self._array(_RATE).value()
         if not 0 < rate < float("inf"):
             raise data_error(self.file.path, f"is {rate} and no sampling rate", "store hertz", column=_RATE)
         return {"fs": rate}
@@ -107,10 +107,7 @@ class NpzReader(Reader):
 
     def _array(self, name: str) -> ArrayBytes:
         """The array, its bytes checked the first time. Two threads may do that at once, to the same end."""
-        known = self._arrays.get(name)
-        if known is not None:
-            return known
-        return self._arrays.setdefault(name, self._checked(name))
+        return self._arrays.get(name) or self._arrays.setdefault(name, self._checked(name))
 
     def _checked(self, name: str) -> ArrayBytes:
         """The array, in place or decoded, its bytes compared with their checksum."""

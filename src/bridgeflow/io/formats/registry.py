@@ -9,12 +9,23 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 from types import MappingProxyType
+from typing import Protocol, TypeVar
 
-from bridgeflow.errors import nearest
+from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.io.base import Format
 from bridgeflow.io.files import data_error
 
-__all__ = ["all_formats", "format_of"]
+__all__ = ["all_formats", "choose_format", "format_of"]
+
+
+class HasSuffixes(Protocol):
+    """A format, as far as choosing one goes."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]: ...
+
+
+_Format = TypeVar("_Format", bound=HasSuffixes)
 
 
 @cache
@@ -26,8 +37,8 @@ def all_formats() -> Mapping[str, Format]:
     """
     package = import_module(__package__)
     modules = (import_module(f"{__package__}.{module.name}") for module in iter_modules(package.__path__))
-    found = {form.name: form for module in modules for form in getattr(module, "FORMATS", ())}
-    return MappingProxyType(dict(sorted(found.items())))
+    formats = {form.name: form for module in modules for form in getattr(module, "FORMATS", ())}
+    return MappingProxyType(dict(sorted(formats.items())))
 
 
 def format_of(path: str | os.PathLike[str], name: str | None = None) -> Format:
@@ -36,13 +47,22 @@ def format_of(path: str | os.PathLike[str], name: str | None = None) -> Format:
     >>> format_of("lead.pq").name
     'parquet'
     """
-    known = all_formats()
+    return choose_format(path, name, all_formats())
+
+
+def choose_format(path: str | os.PathLike[str], name: str | None, formats: Mapping[str, _Format]) -> _Format:
+    """The format of this name, or else the one that the file's suffix means.
+
+    Raises:
+        ConfigError: there is no format of this name.
+        DataError: the suffix means none.
+    """
     if name is not None:
-        if name not in known:
-            raise ValueError(f"no format {name!r}; {nearest(name, known)}")
-        return known[name]
+        if name not in formats:
+            raise ConfigError(f"format: no format {quoted(name)}; {nearest(name, formats)}", field="format")
+        return formats[name]
     suffix = Path(path).suffix.lower()
-    by_suffix = {each: form for form in known.values() for each in form.suffixes}
+    by_suffix = {each: form for form in formats.values() for each in form.suffixes}
     if suffix not in by_suffix:
         raise data_error(path, f"no format has the suffix {suffix!r}", f"name the format; {nearest(suffix, by_suffix)}")
     return by_suffix[suffix]

@@ -39,21 +39,21 @@ class WavReader(Reader):
     def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
         columns = options.columns
         self.file = MappedFile(descriptor, path, mapped=options.mapped)
-        self._samples = found = wav_chunks.parse(memoryview(self.file.data))
+        self._samples = samples = wav_chunks.parse(self.file.bytes)
         self._names = tuple(columns or (NAME,))
-        if len(self._names) not in (1, found.channels) or len(set(self._names)) < len(self._names):
-            problem = f"has {found.channels} channels, got the names {', '.join(self._names)}"
+        if len(self._names) not in (1, samples.channels) or len(set(self._names)) < len(self._names):
+            problem = f"has {samples.channels} channels, got the names {', '.join(self._names)}"
             raise data_error(path, problem, "give one name for all, or one for each")
-        self._dtype = np.dtype("int32" if found.encoding == "int24" else found.encoding)
+        self._dtype = np.dtype("int32" if samples.encoding == "int24" else samples.encoding)
         self._normalized = options.normalize and self._dtype.kind != "f"
-        self.rows = found.frames
-        self.settings = {"fs": found.rate}
-        shape = (self.rows,) if found.channels == 1 or len(self._names) > 1 else (self.rows, found.channels)
-        dtype = unit_dtype(found.encoding) if self._normalized else self._dtype
+        self.rows = samples.frames
+        self.settings = {"fs": samples.rate}
+        shape = (self.rows,) if samples.channels == 1 or len(self._names) > 1 else (self.rows, samples.channels)
+        dtype = unit_dtype(samples.encoding) if self._normalized else self._dtype
         empty = describe(np.empty((0, *shape[1:]), dtype))
         spec = replace(empty, shape=shape, nbytes=None, strides=None, flags=frozenset())
         self.specs = dict.fromkeys(self._names, replace(spec, nbytes=spec.expected_nbytes()))
-        options.require_small(path, found.frames * found.channels * dtype.itemsize, len(self.file.data))
+        options.require_small(path, samples.frames * samples.channels * dtype.itemsize, len(self.file.data))
 
     def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
         """A view of the map, but for 24-bit samples, and those that do not lie on multiples of their size."""

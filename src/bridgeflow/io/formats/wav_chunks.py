@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from bridgeflow.errors import NotSupported
+from bridgeflow.io.mapped import FileBytes, unpack_at
 
 __all__ = ["ENCODINGS", "Samples", "header", "left_justified", "parse"]
 
@@ -72,14 +73,14 @@ class Samples:
         return self.channels * ENCODINGS[self.encoding][1] // 8
 
 
-def parse(data: memoryview) -> Samples:
+def parse(data: FileBytes) -> Samples:
     """Walk over the chunks.
 
     Raises:
         ValueError: not what a wav file may be, or a size that the file does not have.
         struct.error: the file ends within a field.
     """
-    kind, size, form = struct.unpack_from("<4sI4s", data)
+    kind, size, form = unpack_at("<4sI4s", data, 0)
     if form != b"WAVE":
         raise ValueError(f"a {kind.decode('latin-1')} file of form {form!r}, not WAVE")
     wide = _Wide(data) if kind in (b"RF64", b"BW64") else None
@@ -126,8 +127,8 @@ def _left_open(nbytes: int) -> NotSupported:
 class _Wide:
     """The sizes of 64 bits that RF64 keeps in its first chunk."""
 
-    def __init__(self, data: memoryview) -> None:
-        name, length, self.riff, self.data, _, entries = _DS64.unpack_from(data, 12)
+    def __init__(self, data: FileBytes) -> None:
+        name, length, self.riff, self.data, _, entries = unpack_at(_DS64, data, 12)
         if name != b"ds64":
             raise ValueError("RF64 without its ds64 chunk")
         if length < 28 + 12 * entries:
@@ -143,11 +144,11 @@ class _Wide:
         return None if place is None else int(self._table.pop(place)[1])
 
 
-def _chunks(data: memoryview, wide: _Wide | None) -> Iterator[tuple[bytes, int, int]]:
+def _chunks(data: FileBytes, wide: _Wide | None) -> Iterator[tuple[bytes, int, int]]:
     """Name, first byte and length of each chunk; one of odd length is followed by a byte, which the last may lack."""
     position, count, empty = 12, 0, 0
     while position < len(data):
-        name, length = struct.unpack_from("<4sI", data, position)
+        name, length = unpack_at("<4sI", data, position)
         if wide is not None and length == _UNSET:
             length = wide.size(bytes(name)) or 0
         begin, count = position + 8, count + 1

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bridgeflow.errors import NotSupported
+from bridgeflow.io.mapped import FileBytes, unpack_at
 
 __all__ = ["DEFLATED", "MAX_ENTRIES", "STORED", "Entry", "directory", "entries", "local_header"]
 
@@ -43,7 +44,7 @@ class Entry:
     nbytes: int
 
 
-def entries(data: memoryview) -> list[Entry]:
+def entries(data: FileBytes) -> list[Entry]:
     """The entries, in the order in which they lie.
 
     Raises:
@@ -56,7 +57,7 @@ def entries(data: memoryview) -> list[Entry]:
     found: list[Entry] = []
     position, expected = start, 0
     for _ in range(count):
-        header = _CENTRAL.unpack_from(data, position)
+        header = unpack_at(_CENTRAL, data, position)
         signature, _, _, flags, method, _, _, crc, stored, nbytes, *lengths, _, _, _, offset = header
         name, extra, comment = _cut(data, position + _CENTRAL.size, lengths)
         position += _CENTRAL.size + sum(lengths)
@@ -95,20 +96,20 @@ def _require_supported(name: bytes, flags: int, method: int, comment: bytes) -> 
         raise ValueError(f"entry {name!r}: flags {flags:#x}, or with a comment")
 
 
-def _end(data: memoryview) -> tuple[int, int, int]:
+def _end(data: FileBytes) -> tuple[int, int, int]:
     """Number of entries, and where the directory begins and ends."""
     place = len(data) - _END.size
     if place < 0 or bytes(data[place : place + 4]) != b"PK\5\6":
         raise ValueError("it does not end with its directory: cut off, or something follows (a comment counts)")
-    _, disk, disk_too, here, count, size, start, comment = _END.unpack_from(data, place)
+    _, disk, disk_too, here, count, size, start, comment = unpack_at(_END, data, place)
     if disk or disk_too or comment or here != count:
         raise NotSupported("a part of several, or with a comment", _SAVE_AGAIN)
     end = place
     if _UNSET in (size, start) or count == _UNSET_SHORT:
-        signature, _, end, _ = _LOCATOR.unpack_from(data, place - _LOCATOR.size)
+        signature, _, end, _ = unpack_at(_LOCATOR, data, place - _LOCATOR.size)
         if signature != b"PK\6\7" or end + _WIDE_END.size + _LOCATOR.size != place:
             raise ValueError("sizes of 64 bits, and no place where they stand")
-        signature, _, _, _, disk, disk_too, here, count, size, start = _WIDE_END.unpack_from(data, end)
+        signature, _, _, _, disk, disk_too, here, count, size, start = unpack_at(_WIDE_END, data, end)
         if signature != b"PK\6\6" or disk or disk_too or here != count:
             raise ValueError("its directory of 64 bits is damaged")
     if start + size != end:
@@ -116,9 +117,9 @@ def _end(data: memoryview) -> tuple[int, int, int]:
     return count, start, end
 
 
-def _located(data: memoryview, entry: Entry, name: bytes, flags: int, offset: int, limit: int) -> tuple[Entry, int]:
+def _located(data: FileBytes, entry: Entry, name: bytes, flags: int, offset: int, limit: int) -> tuple[Entry, int]:
     """The entry with the place of its bytes, and where the next one begins; its own header must say the same."""
-    header = _LOCAL.unpack_from(data, offset)
+    header = unpack_at(_LOCAL, data, offset)
     signature, _, local_flags, method, _, _, crc, stored, nbytes, *lengths = header
     local_name, extra = _cut(data, offset + _LOCAL.size, lengths)
     begin = offset + _LOCAL.size + sum(lengths)
@@ -147,7 +148,7 @@ def _placed(entry: Entry, begin: int) -> Entry:
     return Entry(**{**vars(entry), "begin": begin})
 
 
-def _cut(data: memoryview, position: int, lengths: list[int]) -> list[bytes]:
+def _cut(data: FileBytes, position: int, lengths: list[int]) -> list[bytes]:
     pieces = []
     for length in lengths:
         if position + length > len(data):
