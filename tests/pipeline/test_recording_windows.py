@@ -147,6 +147,16 @@ def test_whole_recordings():
         WholeRecording(pad="zeros")
 
 
+def test_windows_of_several_lengths_are_memory_of_their_own():
+    recordings = [recording(300, "a"), recording(500, "b")]
+    dataset = SignalDataset(recordings, Compose([BAND, WholeRecording()]), ragged="list")
+    before = [one["signal"].clone() for one in dataset.samples([0, 1])]
+    for _ in range(2):
+        for one, right in zip(dataset.samples([0, 1]), before, strict=True):
+            assert torch.equal(one["signal"], right)
+            one["signal"][:] = 0
+
+
 STAGES = [(0.0, 10.0, "W"), (10.0, 10.0, "N1"), (20.0, 4.0, "N2"), (24.0, None, "arousal")]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
+from collections import deque
 from itertools import pairwise
 from typing import Any, Final
 
@@ -25,22 +26,33 @@ from bridgeflow.transforms.base import LeafTransform
 __all__ = ["Carried", "Returning", "grid_step"]
 
 FINEST: Final = 1024
-"""Samples between states where the budget allows: about the length of a window."""
+"""Samples between states at most where the budget allows: about the length of a window."""
+
+_LEAST: Final = 256
+"""Samples between states at least."""
+
+_WORTH_A_CALL: Final = 2048
+"""Values in a block for which a call of the filter costs less than its work."""
 
 _READ_AT_ONCE: Final = 1 << 16
 """Samples that a pass reads at once, at least."""
+
+_LATEST_NBYTES: Final = 32 << 20
+"""Most bytes of what the forward pass has put out last that are kept for the backward pass, which begins there."""
 
 _OBJECT_NBYTES: Final = 400
 """What the dictionary around a state takes, about."""
 
 
-def grid_step(length: int, state_nbytes: int, budget: int) -> int:
-    """Samples between states on the grid: a power of two.
+def grid_step(length: int, state_nbytes: int, budget: int, rows: int = 1) -> int:
+    """Samples between states on the grid: a power of two, smaller where there are many rows.
 
-    >>> grid_step(100_000, 512, 1 << 20), grid_step(100_000_000, 512, 1 << 20)
-    (1024, 65536)
+    >>> grid_step(100_000, 512, 1 << 20), grid_step(100_000_000, 512, 1 << 20), grid_step(100_000, 512, 1 << 20, 8)
+    (1024, 65536, 256)
     """
     step = FINEST
+    while step > _LEAST and step // 2 * rows >= _WORTH_A_CALL:
+        step //= 2
     while step < length and -(-length // step) * state_nbytes > budget:
         step *= 2
     return step
@@ -76,7 +88,7 @@ class Carried(Stretches):
         renew_in_children(self)
         first = stage.init_state(source.spec.with_time(None))
         size = _state_nbytes(first)
-        self._grid = grid_step(source.length, size, budget)
+        self._grid = grid_step(source.length, size, budget, _rows(source) // 2)  # a step costs more than a pass
         self._blocks = max(-(-source.length // self._grid), 1)
         self.state_nbytes = size * self._blocks
         self._states = [first]
@@ -196,10 +208,7 @@ class Carried(Stretches):
             y, state = self._stage.step(x, self._states[end - 1])
             rest = self._stage.flush(state)
             parts.append(y if rest is None else joined([y, rest], -1))
-        for number, part in enumerate(parts):
-            self._cache.put(
-                (self.number, block + number), part.copy() if isinstance(part, np.ndarray) else part.clone()
-            )
+        self._cache.put_blocks(self.number, block, parts)
         return parts
 
 
@@ -234,7 +243,7 @@ class Returning(Stretches):
         rows = tuple(n or 0 for n in source.spec.shape[:-1])
         self._shape = passes.state_shape(rows)
         size = 2 * int(np.prod(self._shape)) * passes.work.itemsize
-        self._grid = grid_step(source.length, size, budget)
+        self._grid = grid_step(source.length, size, budget, _rows(source))
         self._blocks = -(-source.length // self._grid)
         self.state_nbytes = size * self._blocks
         self._states: tuple[Any, Any] | None = None
@@ -250,30 +259,34 @@ class Returning(Stretches):
                 if self._states is None:
                     self._states = self._kept_or_computed()
         first, end = start // self._grid, max(-(-stop // self._grid), start // self._grid + 1)
-        parts: list[Any] = [self._cache.get((self.number, block)) for block in range(first, end)]
+        parts = self._cache.get_blocks(self.number, first, end)
+        if all(part is None for part in parts):
+            y = self._computed(first, end)
+            return y[..., start - first * self._grid : stop - first * self._grid]
         block = 0
         while block < len(parts):
             if parts[block] is not None:
                 block += 1
                 continue
             after = next((n for n in range(block, len(parts)) if parts[n] is not None), len(parts))
-            parts[block:after] = self._computed(first + block, first + after)
+            parts[block:after] = self._in_blocks(self._computed(first + block, first + after))
             block = after
         together = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
         return together[..., start - first * self._grid : stop - first * self._grid]
 
-    def _computed(self, block: int, end: int) -> list[Any]:
-        """The results of blocks that follow each other: one stretch forwards, one backwards."""
+    def _in_blocks(self, y: Any) -> list[Any]:
+        return [y[..., at : at + self._grid] for at in range(0, y.shape[-1], self._grid)]
+
+    def _computed(self, block: int, end: int) -> Any:
+        """The result of blocks that follow each other: one stretch forwards, one backwards."""
         assert self._states is not None
         ahead, back = self._states
         begin = block * self._grid
         x = self._source.read(begin, min(end * self._grid, self._source.length))
         forward, _ = self._passes.forwards(x, ahead[block])
         y, _ = self._passes.backwards(forward, back[end - 1])
-        parts = [y[..., n * self._grid : (n + 1) * self._grid] for n in range(end - block)]
-        for number, part in enumerate(parts):
-            self._cache.put((self.number, block + number), part.copy())
-        return parts
+        self._cache.put_blocks(self.number, block, self._in_blocks(y))
+        return y
 
     def _kept_or_computed(self) -> tuple[Any, Any]:
         """The states that another program has kept, or those of one pass each way."""
@@ -294,24 +307,36 @@ class Returning(Stretches):
         back = np.empty_like(ahead)
         state = passes.begin(source.read(0, passes.edge + 1))
         at_once = max(_READ_AT_ONCE // self._grid, 1)
+        block_nbytes = self._grid * _rows(source) * passes.work.itemsize
+        latest: deque[Any] = deque(maxlen=min(self._cache.max_nbytes // 2, _LATEST_NBYTES) // block_nbytes)
         for top in range(0, self._blocks, at_once):
             x = source.read(top * self._grid, min((top + at_once) * self._grid, length))
             for block in range(top, min(top + at_once, self._blocks)):
                 ahead[block] = state
                 piece = x[..., (block - top) * self._grid : (block - top + 1) * self._grid]
                 forward, state = passes.forwards(piece, state)
-                if refusal := passes.refusal(piece, state, block * self._grid):
-                    raise refusal
+                latest.append(forward)
+            if refusal := passes.refusal(x, state, top * self._grid):  # a state that has met NaN never recovers
+                raise refusal
         state = passes.turn(source.read(length - passes.edge - 1, length), forward[..., -1:], state)
         for top in reversed(range(0, self._blocks, at_once)):
             end = min(top + at_once, self._blocks)
-            x = source.read(top * self._grid, min(end * self._grid, length))
+            if len(latest) < end - top:
+                x = source.read(top * self._grid, min(end * self._grid, length))
             for block in reversed(range(top, end)):
                 back[block] = state
-                piece = x[..., (block - top) * self._grid : (block - top + 1) * self._grid]
-                forward, _ = passes.forwards(piece, ahead[block])
+                if latest:
+                    forward = latest.pop()
+                else:
+                    piece = x[..., (block - top) * self._grid : (block - top + 1) * self._grid]
+                    forward, _ = passes.forwards(piece, ahead[block])
                 _, state = passes.backwards(forward, state)
         return ahead, back
+
+
+def _rows(source: Stretches) -> int:
+    """How many rows a signal has."""
+    return int(np.prod([n or 1 for n in source.spec.shape[:-1]]))
 
 
 def _state_nbytes(state: Any) -> int:

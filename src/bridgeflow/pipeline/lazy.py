@@ -38,6 +38,7 @@ from bridgeflow.pipeline.window_places import (
 )
 from bridgeflow.policy import parse_integer, parse_word
 from bridgeflow.recordings.splits import SplitPart
+from bridgeflow.signal._memory import empty
 from bridgeflow.signal.framing import Framing, labels_of_frames
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.facts import RecordingFacts
@@ -318,7 +319,8 @@ class RecordingWindows:
                 continue
             together = _stacked(values)
             if together is None:
-                converted = [{**sample, **{key: self._as_kind(sample[key]) for key in arrays}} for sample in samples]
+                own = [{key: self._as_kind(_copied(sample[key])) for key in arrays} for sample in samples]
+                converted = [{**sample, **arrays_of} for sample, arrays_of in zip(samples, own, strict=True)]
                 return SampleSet(None, len(samples), converted)
             data[name] = self._as_kind(together)
         return SampleSet(data, len(samples))
@@ -476,12 +478,18 @@ def cut_window(x: Any, cut: Any, missing: int) -> Any:
     return Framing(samples + missing, 1, cut.pad).completed(x, missing) if missing else x
 
 
+def _copied(x: Any) -> Any:
+    """Memory of its own: a window may lie in the cache."""
+    return x.copy() if isinstance(x, np.ndarray) else x.clone()
+
+
 def _stacked(values: list[Any]) -> Any | None:
     """Windows of one shape and type as one array; `None` where they differ."""
     if len({(type(value), tuple(value.shape), str(value.dtype)) for value in values}) > 1:
         return None
     if isinstance(values[0], np.ndarray):
-        return np.stack(values)
+        stacked = empty((len(values), *values[0].shape), values[0].dtype)
+        return np.stack(values, out=stacked)
     import torch
 
     return torch.stack(values)

@@ -77,19 +77,36 @@ class StretchCache:
             self._kept.move_to_end(key)
             return self._kept[key]
 
+    def get_blocks(self, number: int, first: int, end: int) -> list[Any]:
+        """What is kept of blocks that follow each other, `None` for the others."""
+        with self._lock:
+            kept = [self._kept.get((number, block)) for block in range(first, end)]
+            for place, one in enumerate(kept):
+                if one is not None:
+                    self._kept.move_to_end((number, first + place))
+        return kept
+
     def put(self, key: Hashable, value: Any) -> None:
         """Keep an array, unless it is larger than all the room."""
-        size = int(value.nbytes)
-        if size > self.max_nbytes:
-            return
         with self._lock:
-            if key in self._kept:
-                return
-            self._kept[key] = value
-            self._nbytes += size
-            while self._nbytes > self.max_nbytes:
-                _, oldest = self._kept.popitem(last=False)
-                self._nbytes -= int(oldest.nbytes)
+            self._put(key, value)
+
+    def put_blocks(self, number: int, first: int, blocks: Sequence[Any]) -> None:
+        """Keep copies of blocks that follow each other, as far as they are not kept already."""
+        copies = [one.copy() if isinstance(one, np.ndarray) else one.clone() for one in blocks]
+        with self._lock:
+            for place, one in enumerate(copies):
+                self._put((number, first + place), one)
+
+    def _put(self, key: Hashable, value: Any) -> None:
+        size = int(value.nbytes)
+        if size > self.max_nbytes or key in self._kept:
+            return
+        self._kept[key] = value
+        self._nbytes += size
+        while self._nbytes > self.max_nbytes:
+            _, oldest = self._kept.popitem(last=False)
+            self._nbytes -= int(oldest.nbytes)
 
 
 _NUMBERS = count()

@@ -59,17 +59,17 @@ class Column:
         """Samples per channel."""
         return self.track.length
 
-    @property
+    @cached_property
     def segments(self) -> tuple[tuple[int, int], ...]:
         """Samples `(start, stop)` of each stretch between gaps, in order. What lies between them is missing."""
         return tuple((start, stop) for start, stop, _ in self.track.segments)
 
-    @property
+    @cached_property
     def onsets(self) -> tuple[float, ...]:
         """Seconds from the recording's start to the beginning of each segment."""
         return tuple(segment.onset for segment in self.track.segments)
 
-    @property
+    @cached_property
     def present(self) -> tuple[bool, ...]:
         """Whether the recording has each channel."""
         return tuple(number >= 0 for number in self.numbers)
@@ -78,6 +78,14 @@ class Column:
     def dtype(self) -> np.dtype:
         """Element type of what `read` gives."""
         return self._dtype(self.units)
+
+    @cached_property
+    def _raw_dtype(self) -> np.dtype:
+        return np.result_type(*(np.dtype(channel.dtype) for channel in self.channels))
+
+    @cached_property
+    def _is_complete(self) -> bool:
+        return all(self.present)
 
     @cached_property
     def scale(self) -> np.ndarray:
@@ -125,8 +133,8 @@ class Column:
         return values
 
     def _raw(self, start: int, stop: int) -> np.ndarray:
-        dtype = self._dtype("raw")
-        if all(self.present):
+        dtype = self._raw_dtype
+        if self._is_complete:
             return self.source.read(self.numbers, start, stop).astype(dtype, copy=False)
         values = np.full((len(self.numbers), stop - start), np.nan if dtype.kind in "fc" else 0, dtype)
         rows = [row for row, number in enumerate(self.numbers) if number >= 0]
@@ -135,7 +143,7 @@ class Column:
         return values
 
     def _dtype(self, units: str) -> np.dtype:
-        raw = np.result_type(*(np.dtype(channel.dtype) for channel in self.channels))
+        raw = self._raw_dtype
         if units == "raw" or raw.kind == "c":
             return raw
         is_scaled = bool((self.scale != 1).any() or self.offset.any())

@@ -6,6 +6,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -46,19 +47,28 @@ class FileSource:
         """The path as messages show it."""
         return shown(self.path)
 
+    @cached_property
+    def _named(self) -> tuple[Path, str]:
+        """The path, and the name of the format, for errors."""
+        return Path(self.path), format_of(self.path, self.options.format).name
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Raw samples `[channels, stop - start]`."""
         reader = _reader(self)
         tracks = reader.header.tracks
-        if any(number >= len(tracks) or stop > tracks[number].length for number in channels):
-            raise self.changed()
-        with reading_errors(Path(self.path), format_of(self.path, self.options.format).name):
+        for number in channels:
+            if number >= len(tracks) or stop > tracks[number].length:
+                raise self.changed()
+        with reading_errors(*self._named):
             return reader.read(channels, start, stop)
 
     def events(self) -> pa.Table:
         """The events of the file."""
         reader = _reader(self)
-        with reading_errors(Path(self.path), format_of(self.path, self.options.format).name):
+        with reading_errors(*self._named):
             return reader.events()
 
     def identity(self, channels: Sequence[int]) -> Mapping[str, Any]:

@@ -15,8 +15,8 @@ import numpy as np
 
 from bridgeflow.errors import NonFinite, name_error, names_errors
 from bridgeflow.signal.design.base import Array, solved
+from bridgeflow.signal.iir import native, sosfilt_zi
 from bridgeflow.signal.iir import nonfinite as gaps
-from bridgeflow.signal.iir import sosfilt_zi
 from bridgeflow.signal.iir.engine import Engine, Pass, choose, load, rounded
 from bridgeflow.signal.iir.passes import steady_states
 from bridgeflow.signal.padding import default_padlen, pad_after, pad_before, parse_padding
@@ -99,6 +99,8 @@ class TwoPasses:
 
     def forwards(self, x: Array, state: Array) -> tuple[Array, Array]:
         """A stretch forwards: what the backward pass reads, and the state after it."""
+        if self._reads_raw:
+            return self._pass(x, state, self._input)
         return self._pass(self._units(x), state)
 
     def turn(self, tail: Array, last: Array, state: Array) -> Array:
@@ -141,6 +143,18 @@ class TwoPasses:
         state: Array = steady_states(self._steady, x, self._inner)
         return state
 
-    def _pass(self, x: Array, state: Array) -> tuple[Array, Array]:
-        y, after = self._engine.sosfilt(self._sections, x, state, self._inner)
-        return y, after
+    @cached_property
+    def _is_native(self) -> bool:
+        return choose(self.filter.engine, self.dtype) == "native" and self.work.char in "fd"
+
+    @cached_property
+    def _reads_raw(self) -> bool:
+        """Whether the forward pass turns counts into units as it goes."""
+        return self._is_native and self.work == np.float64 and self.dtype.char in "hiBH" and self.dtype.isnative
+
+    def _pass(self, x: Array, state: Array, settings: Pass | None = None) -> tuple[Array, Array]:
+        if self._is_native and type(state) is np.ndarray and state.dtype == self.work:
+            y, after, _ = native.plain_pass(self._sections, x, state, settings or self._inner, state=True)
+            assert after is not None
+            return y, after
+        return self._engine.sosfilt(self._sections, x, state, settings or self._inner)

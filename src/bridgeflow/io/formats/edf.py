@@ -208,7 +208,8 @@ class EdfReader(RecordingReader):
         result = np.empty((len(signals), stop - start), np.int32 if self._is_bdf else np.int16)
         first, last = start // samples, -(-stop // samples)
         at_once = max(1, _BLOCK // self._record)
-        is_apart = (last - first) * len(signals) <= _FEW or self._record > _BLOCK
+        asked = len(signals) * samples * self._width
+        is_apart = self._record > _BLOCK or ((last - first) * len(signals) <= _FEW and 4 * asked < self._record)
         for begin in range(first, last, 1 if is_apart else at_once):
             end = min(begin + (1 if is_apart else at_once), last)
             low, high = max(start, begin * samples), min(stop, end * samples)

@@ -69,6 +69,10 @@ class RowsReader(RecordingReader):
         columns = self.source.slice(start, stop, writable=False)
         arrays: dict[str, np.ndarray] = {}
         dtype = np.result_type(*(self.header.channels[number].dtype for number in channels))
+        names, places = zip(*(self._places[number] for number in channels), strict=True)
+        if len(channels) > 1 and len(set(names)) == 1 and places == tuple(range(places[0], places[0] + len(places))):
+            values = to_numpy(columns[names[0]], nulls="nan" if self._keeps_nulls else "error", writable=False)
+            return np.array(values.T[places[0] : places[-1] + 1], dtype, order="C")
         result = np.empty((len(channels), stop - start), dtype)
         for row, number in enumerate(channels):
             name, place = self._places[number]
