@@ -27,6 +27,8 @@ from .pipeline import Balanced as Balanced
 from .pipeline import Batch as Batch
 from .pipeline import Bucketed as Bucketed
 from .pipeline import Compose as Compose
+from .pipeline import FitStandardize as FitStandardize
+from .pipeline import FittedStatistics as FittedStatistics
 from .pipeline import Loader as Loader
 from .pipeline import Mixture as Mixture
 from .pipeline import PerGroup as PerGroup
@@ -35,6 +37,7 @@ from .pipeline import Weighted as Weighted
 from .pipeline import WorkerPool as WorkerPool
 from .pipeline import collate as collate
 from .pipeline import export_onnx as export_onnx
+from .pipeline import merge_statistics as merge_statistics
 from .pipeline.streams import Chunk as Chunk
 from .pipeline.streams import Streams as Streams
 from .pipeline.training import TrainingPipeline as TrainingPipeline
@@ -75,6 +78,8 @@ from .transforms import MainsInterference as MainsInterference
 from .transforms import MedianFilter as MedianFilter
 from .transforms import MixChannels as MixChannels
 from .transforms import Mixup as Mixup
+from .transforms import Normalize as Normalize
+from .transforms import NormalizeBy as NormalizeBy
 from .transforms import OneOf as OneOf
 from .transforms import PeakRate as PeakRate
 from .transforms import PickChannels as PickChannels
@@ -110,7 +115,9 @@ from .transforms import Welch as Welch
 from .transforms import WholeRecording as WholeRecording
 from .transforms import Window as Window
 from .transforms import WindowLabels as WindowLabels
+from .transforms import load_statistics as load_statistics
 from .transforms import register as register
+from .transforms import save_statistics as save_statistics
 
 __all__ = [
     "AddNoise",
@@ -145,6 +152,8 @@ __all__ = [
     "EventWindow",
     "Exchange",
     "FilterBank",
+    "FitStandardize",
+    "FittedStatistics",
     "FrequencyMask",
     "Gain",
     "Hilbert",
@@ -160,6 +169,8 @@ __all__ = [
     "Mixture",
     "Mixup",
     "NoRoute",
+    "Normalize",
+    "NormalizeBy",
     "OneOf",
     "PeakRate",
     "PerGroup",
@@ -213,11 +224,14 @@ __all__ = [
     "generators",
     "load_job",
     "load_pipeline",
+    "load_statistics",
     "memory",
+    "merge_statistics",
     "nn",
     "register",
     "run_job",
     "run_shards",
+    "save_statistics",
     "seeded",
     "share",
     "signal",

@@ -38,6 +38,8 @@ STAGES: dict[str, list[Stage]] = {
     "Istft": [{**SHORT_TIME, "k1": 400}],
     "Magnitude": [{"picks": [0]}],
     "MixChannels": [{"matrix": [[1.0, 2.0]], "picks": [0, 1]}],
+    "Normalize": [{"center": 0.5, "scale": 2.0}],
+    "NormalizeBy": [{"by": "id", "groups": ["a"], "centers": [0.5], "scales": [2.0]}],
     "PickChannels": [{"picks": [0, 1]}],
     "Reference": [{"to": [0]}, {"pairs": [[0, 1]]}],
     "MedianFilter": [{"kernel_size": 5}],

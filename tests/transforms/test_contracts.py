@@ -26,6 +26,8 @@ from bridgeflow.transforms import (
     Magnitude,
     MedianFilter,
     MixChannels,
+    Normalize,
+    NormalizeBy,
     PeakRate,
     PickChannels,
     Reference,
@@ -80,6 +82,7 @@ EXAMPLES: dict[str, list[Transform]] = {
     "Istft": [Istft(fs=1.0, nperseg=2, hop=1)],
     "Magnitude": [Magnitude(), Magnitude(picks=0)],
     "MixChannels": [MixChannels(matrix=((1, 2), (0, 1), (-0.5, 0)), picks=(0, 1))],
+    "Normalize": [Normalize(center=1.5, scale=3.0), Normalize(center=0.25, scale=0.0)],
     "PickChannels": [PickChannels(picks=(1, 0)), PickChannels(picks=-1)],
     "Reference": [Reference(), Reference(to=1), Reference(pairs=((0, 1),))],
     "MedianFilter": [MedianFilter(), MedianFilter(kernel_size=11)],
@@ -112,8 +115,24 @@ EXAMPLES: dict[str, list[Transform]] = {
 }
 
 
+LABELLED = {
+    "NormalizeBy": [
+        NormalizeBy(by="id", groups=("a", "b"), centers=(1.0, 2.0), scales=(3.0, 0.0), keys=("x",)),
+        NormalizeBy(by="id", groups=(7,), centers=(1.0,), scales=(2.0,), unseen="overall", center=0.5, keys=("x",)),
+    ]
+}
+"""Those that look at a label beside the array, which an array alone has not."""
+
+
+@pytest.mark.parametrize("name", sorted(LABELLED))
+@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy, pa.FixedShapeTensorArray.from_numpy_ndarray], ids=str)
+def test_those_with_labels_keep_the_contract(name: str, make: object):
+    for transform in LABELLED[name]:
+        check_transform(transform, {"x": make(noise(2, 40)), "id": "a", "more": ["b", None]}, skip={"streams"})  # type: ignore[operator]
+
+
 def test_every_transform_is_here_or_an_augmentation_or_cuts_recordings():
-    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES, *WINDOW_STAGES} == set(registry.names())
+    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES, *WINDOW_STAGES, *LABELLED} == set(registry.names())
     assert not any(one.random for examples in EXAMPLES.values() for one in examples)
 
 

@@ -22,7 +22,7 @@ from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.measure import interference_db
 from bridgeflow.spec import Exchange, itemsize
-from bridgeflow.transforms import LeafTransform
+from bridgeflow.transforms.base import is_leafwise
 from bridgeflow.transforms.runner import Runner, Stage
 
 __all__ = ["CopyMade", "Interference", "OnStep", "Pair", "Picture", "Result", "run_job"]
@@ -310,7 +310,7 @@ def _transform(job: Job, columns: Any, clock: _Clock, cancel: CancelToken) -> tu
         cancel.check()
         with clock.step():
             try:
-                columns = (Runner([Stage(label, stage)]) if isinstance(stage, LeafTransform) else stage)(columns)
+                columns = (Runner([Stage(label, stage)]) if is_leafwise(stage) else stage)(columns)
             except BridgeflowError as error:
                 inner = error.stage if isinstance(stage, Compose) else None
                 error.stage = label if inner is None else inner.within(label)

@@ -3,6 +3,9 @@ from .batches import collate as collate
 from .bucketed import Bucketed as Bucketed
 from .compose import Compose as Compose
 from .dataset import SignalDataset as SignalDataset
+from .fitting import FitStandardize as FitStandardize
+from .fitting import FittedStatistics as FittedStatistics
+from .fitting import merge_statistics as merge_statistics
 from .live_model import LiveModel as LiveModel
 from .loader import Loader as Loader
 from .mixture import Mixture as Mixture
@@ -21,6 +24,8 @@ __all__ = [
     "BatchSampler",
     "Bucketed",
     "Compose",
+    "FitStandardize",
+    "FittedStatistics",
     "LiveModel",
     "Loader",
     "Mixture",
@@ -31,5 +36,6 @@ __all__ = [
     "collate",
     "export_onnx",
     "generators",
+    "merge_statistics",
     "seeded",
 ]

@@ -36,6 +36,10 @@ from .channels import Reference as Reference
 from .clone import Clone as Clone
 from .detach import Detach as Detach
 from .filter_bank import FilterBank as FilterBank
+from .normalize import Normalize as Normalize
+from .normalize import NormalizeBy as NormalizeBy
+from .normalize import load_statistics as load_statistics
+from .normalize import save_statistics as save_statistics
 from .peak_rate import PeakRate as PeakRate
 from .plan import Plan as Plan
 from .recording_windows import EventLabels as EventLabels
@@ -94,6 +98,8 @@ __all__ = [
     "MedianFilter",
     "MixChannels",
     "Mixup",
+    "Normalize",
+    "NormalizeBy",
     "OneOf",
     "PeakRate",
     "PickChannels",
@@ -129,5 +135,7 @@ __all__ = [
     "WholeRecording",
     "Window",
     "WindowLabels",
+    "load_statistics",
     "register",
+    "save_statistics",
 ]

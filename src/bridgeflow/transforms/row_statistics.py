@@ -14,7 +14,19 @@ import numpy as np
 
 from bridgeflow._optional import loaded
 
-__all__ = ["BLOCK", "Pieces", "extremes", "extremes_of", "mean_of", "mean_over", "peak", "power", "quantiles", "square"]
+__all__ = [
+    "BLOCK",
+    "Pieces",
+    "extremes",
+    "extremes_of",
+    "mean_of",
+    "mean_over",
+    "peak",
+    "power",
+    "quantiles",
+    "square",
+    "sum_of",
+]
 
 BLOCK: Final = 4096
 """Samples of a block of a sum."""
@@ -51,6 +63,11 @@ def _sum(x: Any) -> Any:
     while x.shape[-1] > BLOCK:
         x = _block_sums(x)
     return _halved(x)
+
+
+def sum_of(x: Any) -> Any:
+    """The sum along the last axis."""
+    return _sum(x)[..., 0] if x.shape[-1] else x.sum(-1)
 
 
 def mean_over(pieces: Pieces, function: Callable[[Any], Any] | None = None, *, together: bool = False) -> Any:
