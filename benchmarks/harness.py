@@ -162,8 +162,8 @@ def discover(*patterns: str) -> list[Benchmark]:
     here = Path(__file__).parent
     for file in sorted(here.rglob("bench_*.py")):
         importlib.import_module(".".join(("benchmarks", *file.relative_to(here).with_suffix("").parts)))
-    found = sorted(_registered, key=lambda each: each.module)  # stable: within a file, the order of registration
-    return [each for each in found if not patterns or any(p in f"{each.module} {each.title}" for p in patterns)]
+    benchmarks = sorted(_registered, key=lambda each: each.module)  # stable: within a file, the order of registration
+    return [each for each in benchmarks if not patterns or any(p in f"{each.module} {each.title}" for p in patterns)]
 
 
 def measure(race: Race, *, seconds: float) -> Outcome:

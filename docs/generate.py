@@ -19,7 +19,7 @@ HEADER = "| rule | what happens | why | in words | remedy |\n| --- | --- | --- |
 
 
 def page(text: str) -> str:
-    """The page with its tables printed anew."""
+    """The page with its tables printed again."""
     return TABLE.sub(lambda found: found["open"] + _table(_rules(found["name"])) + found["close"], text)
 
 

@@ -22,7 +22,7 @@ def main() -> None:
     assert signal[0] == 1.0
     assert tensor[1] == 2.0
 
-    # What rebinds is no edit: `a = a + 1` makes a new array, `a += 1` changes this one.
+    # Rebinding a name does not edit the memory: `a = a + 1` makes a new array, `a += 1` changes this one.
     other = signal
     other = other + 1
     assert tensor[0] == 1.0

@@ -648,11 +648,11 @@ def test_overwrite_replaces_the_shards_of_another_job_and_of_a_damaged_one(many)
     assert bridgeflow("check", "job.yaml", "--overwrite").exit_code == 0
     assert set(os.listdir(many / "out")) == before
     assert json.loads(bridgeflow("run", "job.yaml", "--overwrite", "--json").stdout)["written"] == 12
-    made = shards(many / "out")
-    assert not before & set(made) - {"manifest.json"}
+    result = shards(many / "out")
+    assert not before & set(result) - {"manifest.json"}
     next((many / "out").glob("part-*")).write_bytes(b"damaged")
     assert bridgeflow("run", "job.yaml", "--overwrite").exit_code == 0
-    assert shards(many / "out") == made
+    assert shards(many / "out") == result
     assert bridgeflow("verify", "out").exit_code == 0
 
 

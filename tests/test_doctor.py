@@ -15,21 +15,21 @@ from bridgeflow.doctor import examine
 from bridgeflow.signal.iir import native
 
 
-def found(what):
+def finding_on(what):
     return next(finding for finding in examine() if finding.what == what)
 
 
 def test_few_open_files(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
-    assert (found("open files").verdict, found("open files").remedy[-14:]) == ("bad", "ulimit -n 4096")
+    assert (finding_on("open files").verdict, finding_on("open files").remedy[-14:]) == ("bad", "ulimit -n 4096")
 
 
 def test_small_or_missing_shared_memory(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1 << 20, 0, 1 << 20))
-    assert found("/dev/shm").verdict == "bad"
+    assert finding_on("/dev/shm").verdict == "bad"
     monkeypatch.setattr(shutil, "disk_usage", lambda path: (_ for _ in ()).throw(FileNotFoundError(path)))
-    assert found("/dev/shm").verdict == "note"
+    assert finding_on("/dev/shm").verdict == "note"
 
 
 def test_missing_packages(monkeypatch):
@@ -38,8 +38,8 @@ def test_missing_packages(monkeypatch):
 
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(doctor, "_why_not_imported", lambda module, path: "ModuleNotFoundError: No module")
-    assert (found("scipy").verdict, found("scipy").remedy) == ("bad", "pip install scipy")
-    assert (found("matplotlib").verdict, found("bridgeflow").verdict) == ("note", "note")
+    assert (finding_on("scipy").verdict, finding_on("scipy").remedy) == ("bad", "pip install scipy")
+    assert (finding_on("matplotlib").verdict, finding_on("bridgeflow").verdict) == ("note", "note")
 
 
 BROKEN = {
@@ -61,7 +61,7 @@ def test_a_package_that_cannot_be_imported_is_found_out(monkeypatch, tmp_path, n
     monkeypatch.setattr(doctor, "_REQUIRED", {"torch": "json", "PyYAML": "yaml", "torchvision": "torchvision"})
     monkeypatch.setattr(doctor, "_OPTIONAL", {"matplotlib": ("matplotlib", "pictures")})
     monkeypatch.setattr(doctor, "_native", lambda path: doctor.Finding("native engine", "built"))
-    finding = found(name)
+    finding = finding_on(name)
     assert (finding.verdict, said in finding.value) == ("bad", True), finding
     assert finding.remedy.startswith(f"pip install --force-reinstall {name}")
 
@@ -74,11 +74,11 @@ def test_an_import_that_hangs_is_found_out(monkeypatch, tmp_path):
 
 
 def test_the_native_engine_is_there_or_its_absence_has_a_reason():
-    finding = found("native engine")
+    finding = finding_on("native engine")
     assert finding.value.startswith("built, runs with " if native.is_built() else "missing: ")
     assert native.is_built() or finding.remedy
 
 
 def test_more_threads_than_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4096)
-    assert found("cores").verdict == "note"
+    assert finding_on("cores").verdict == "note"

@@ -84,12 +84,12 @@ def statements(body: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
 
 def stub(package: str) -> dict[str, str]:
     """The names in a package's stub, each with where it comes from: a module, or a package with a stub of its own."""
-    found, path = {}, MODULES[package].with_suffix(".pyi")
+    names, path = {}, MODULES[package].with_suffix(".pyi")
     for node in statements(ast.parse(path.read_text(encoding="utf-8")).body) if path.exists() else ():
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                found[alias.name] = f"{package}.{node.module or alias.name}"
-    return found
+                names[alias.name] = f"{package}.{node.module or alias.name}"
+    return names
 
 
 STUBS = {package: stub(package) for package in sorted(PACKAGES | {"bridgeflow"})}
@@ -136,7 +136,7 @@ def test_no_module_needs_what_needs_it():
 
 @pytest.mark.parametrize("package", STUBS)
 def test_a_package_imports_none_of_its_modules(package: str):
-    """Whoever imports a module waits for its package, which must wait for nobody."""
+    """A thread that imports a module waits for its package, which must not wait."""
     code = f"import {package}, sys; print(*(name for name in sys.modules if name.startswith('bridgeflow')))"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     parts = package.split(".")
@@ -165,7 +165,7 @@ def test_no_name_of_a_package_is_a_module_of_it_too():
             assert where == f"{package}.{name}" or f"{package}.{name}" not in MODULES, f"{package}.{name} is two things"
 
 
-def test_transforms_are_registered_whoever_asks_first():
+def test_transforms_are_registered_in_whatever_order_they_are_imported():
     code = "from bridgeflow.transforms import registry; print(len(registry.names()), registry.lookup('Scale').__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     count, name = done.stdout.split()

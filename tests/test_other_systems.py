@@ -135,7 +135,7 @@ def test_without_proc_the_path_of_a_descriptor_is_found_otherwise(tmp_path: Path
 
 
 def test_what_only_linux_has_is_asked_for_where_it_may_be_missing():
-    """`len(os.sched_getaffinity(0))` and the like stand in one place each, behind a question."""
+    """`len(os.sched_getaffinity(0))` and the like stand in one place each, which asks first."""
     guarded = {"sched_getaffinity": {"_threads.py"}, "memfd_create": {"segment.py"}, "/proc/self/fd": {"files.py"}}
     for name, places in guarded.items():
         asking = {path.name for path in (ROOT / "src").rglob("*.py") if name in path.read_text(encoding="utf-8")}

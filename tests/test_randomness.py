@@ -85,10 +85,10 @@ def test_threads_have_their_own():
 
 
 def test_slices_and_lengths():
-    with seeded(0, rows=[1, 2, 3]) as made:
-        assert len(made) == 3
-        assert made[1:] == [made[1], made[2]]
-        assert made[-1] is made[2]
+    with seeded(0, rows=[1, 2, 3]) as result:
+        assert len(result) == 3
+        assert result[1:] == [result[1], result[2]]
+        assert result[-1] is result[2]
 
 
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.0, "1", None, True])

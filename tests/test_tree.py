@@ -82,7 +82,7 @@ class Counted:
     signal: Any
     seed: InitVar[int] = 0
     label: str = field(init=False, default="unset")
-    made: int = field(init=False, default=0)
+    result: int = field(init=False, default=0)
 
     def __post_init__(self, seed: int) -> None:
         self.seeded = seed
@@ -245,7 +245,7 @@ class TestKeys:
 
 class TestContainers:
     @pytest.mark.parametrize(
-        ("data", "wanted"),
+        ("data", "expected"),
         [
             (Box(1), Box(2)),
             ("label", "label"),
@@ -263,11 +263,11 @@ class TestContainers:
             ([], []),
         ],
     )
-    def test_keep_their_type_and_the_input_its_contents(self, data: Any, wanted: Any):
+    def test_keep_their_type_and_the_input_its_contents(self, data: Any, expected: Any):
         before = repr(data)
-        made = doubled(data)
-        assert made == wanted
-        assert type(made) is type(wanted)
+        result = doubled(data)
+        assert result == expected
+        assert type(result) is type(expected)
         assert repr(data) == before
 
     def test_keep_the_order_of_the_data_at_hand(self):
@@ -280,24 +280,24 @@ class TestContainers:
     def test_dict_subclasses_keep_their_attributes(self):
         data = Tagged(x=Box(1))
         data.tag = "t"
-        made = doubled(data)
-        assert (type(made), made.tag, made["x"], data["x"]) == (Tagged, "t", Box(2), Box(1))
+        result = doubled(data)
+        assert (type(result), result.tag, result["x"], data["x"]) == (Tagged, "t", Box(2), Box(1))
 
     def test_list_subclasses_keep_their_attributes(self):
         data = Rows([Box(1), "x"])
         data.origin = "o"
-        made = doubled(data)
-        assert (type(made), made.origin, list(made), list(data)) == (Rows, "o", [Box(2), "x"], [Box(1), "x"])
+        result = doubled(data)
+        assert (type(result), result.origin, list(result), list(data)) == (Rows, "o", [Box(2), "x"], [Box(1), "x"])
 
     def test_user_dicts_keep_their_attributes(self):
         data = Encoding({"x": Box(1)}, source="s")
-        made = doubled(data)
-        assert (type(made), made.source, made["x"], data["x"]) == (Encoding, "s", Box(2), Box(1))
+        result = doubled(data)
+        assert (type(result), result.source, result["x"], data["x"]) == (Encoding, "s", Box(2), Box(1))
 
     def test_other_mappings_are_built_anew(self):
         data = Hidden({"x": Box(1), "y": 2})
-        made = doubled(data)
-        assert (type(made), dict(made), dict(data)) == (Hidden, {"x": Box(2), "y": 2}, {"x": Box(1), "y": 2})
+        result = doubled(data)
+        assert (type(result), dict(result), dict(data)) == (Hidden, {"x": Box(2), "y": 2}, {"x": Box(1), "y": 2})
 
     def test_default_dicts_get_no_entries_from_being_looked_at(self):
         recipe, _ = compile_recipe(defaultdict(list, x=Box(1)), is_box)
@@ -309,10 +309,10 @@ class TestContainers:
     def test_dataclasses_are_copied_and_not_constructed_again(self, cls: type):
         data = cls(Box(3), seed=7)
         data.label, data.note, _ = "N", "an attribute that is not a field", data.energy
-        made = doubled(data)
-        assert type(made) is cls
-        assert (made.signal, made.seeded, made.label, made.made, made.note) == (Box(6), 7, "N", 1, data.note)
-        assert (data.signal, data.energy, made.energy) == (Box(3), 9, 36)
+        result = doubled(data)
+        assert type(result) is cls
+        assert (result.signal, result.seeded, result.label, result.made, result.note) == (Box(6), 7, "N", 1, data.note)
+        assert (data.signal, data.energy, result.energy) == (Box(3), 9, 36)
 
     def test_fields_that_the_constructor_does_not_take_are_children_too(self):
         data = Counted(Box(3))
@@ -321,19 +321,19 @@ class TestContainers:
         assert doubled(data).label == Box(8)
 
     @pytest.mark.parametrize(
-        ("data", "wanted"),
+        ("data", "expected"),
         [
             (Frozen(signal=Box(1), lead=Box(2)), Frozen(signal=Box(2), lead=Box(4))),
             (FrozenSlots(Box(1)), FrozenSlots(Box(2))),
         ],
     )
-    def test_frozen_dataclasses_are_copied(self, data: Any, wanted: Any):
-        assert doubled(data) == wanted
+    def test_frozen_dataclasses_are_copied(self, data: Any, expected: Any):
+        assert doubled(data) == expected
         assert doubled(data) is not data
 
     def test_slots_of_base_classes_and_fields_never_set_are_copied_as_they_are(self):
-        made = doubled(SlotsChild(Box(1), lead="I"))
-        assert (made.signal, made.lead, hasattr(made, "never_set")) == (Box(2), "I", False)
+        result = doubled(SlotsChild(Box(1), lead="I"))
+        assert (result.signal, result.lead, hasattr(result, "never_set")) == (Box(2), "I", False)
 
     def test_dataclasses_that_cannot_be_copied_are_named(self):
         @dataclass
@@ -346,8 +346,8 @@ class TestContainers:
     def test_namedtuples_keep_their_attributes(self):
         data = Dated(Box(1), "monday")
         data.station = "north"
-        made = doubled(data)
-        assert (type(made), made, made.station) == (Dated, (Box(2), "monday"), "north")
+        result = doubled(data)
+        assert (type(result), result, result.station) == (Dated, (Box(2), "monday"), "north")
 
     def test_tensordicts_are_read_by_their_keys(self):
         tensordict = pytest.importorskip("tensordict")
@@ -355,13 +355,13 @@ class TestContainers:
         data = tensordict.TensorDict({"ecg": torch.ones(3, 4), "inner": inner}, batch_size=[3])
         recipe, leaves = compile_recipe(data, is_tensor)
         assert recipe.places == ("$.ecg", "$.inner.rate")
-        made = recipe.put(data, [leaf * 2 for leaf in leaves])
-        assert (type(made), made.batch_size) == (type(data), data.batch_size)
-        assert made["ecg"].tolist() == [[2.0] * 4] * 3
-        assert made["inner", "rate"].tolist() == [0.0, 2.0, 4.0]
+        result = recipe.put(data, [leaf * 2 for leaf in leaves])
+        assert (type(result), result.batch_size) == (type(data), data.batch_size)
+        assert result["ecg"].tolist() == [[2.0] * 4] * 3
+        assert result["inner", "rate"].tolist() == [0.0, 2.0, 4.0]
         assert data["ecg"].tolist() == [[1.0] * 4] * 3
         assert data["inner", "rate"].tolist() == [0.0, 1.0, 2.0]
-        assert recipe.take(made) is not None
+        assert recipe.take(result) is not None
         assert recipe.take(tensordict.TensorDict({"ecg": torch.ones(3, 4)}, batch_size=[3])) is None
         assert leaves_of(data, is_tensor, ("inner",)).keys() == {"$.inner.rate"}
 
@@ -380,15 +380,15 @@ class TestContainers:
 
         Beat.__annotations__ = {"ecg": torch.Tensor, "label": str}
         data = tensordict.tensorclass(Beat)(ecg=torch.ones(3, 4), label="N", batch_size=[3])
-        made = map_leaves(lambda t: t * 2, data, is_tensor)
-        assert (type(made), made.label, made.ecg.sum().item(), data.ecg.sum().item()) == (type(data), "N", 24, 12)
+        result = map_leaves(lambda t: t * 2, data, is_tensor)
+        assert (type(result), result.label, result.ecg.sum().item(), data.ecg.sum().item()) == (type(data), "N", 24, 12)
 
     def test_return_types_of_torch_are_tuples(self):
         data = torch.max(torch.tensor([[1.0, 3.0]]), dim=1)
-        made = map_leaves(lambda t: t.tolist(), data, lambda leaf: isinstance(leaf, torch.Tensor))
-        assert type(made) is type(data)
-        assert made.values == [3.0]
-        assert made.indices == [1]
+        result = map_leaves(lambda t: t.tolist(), data, lambda leaf: isinstance(leaf, torch.Tensor))
+        assert type(result) is type(data)
+        assert result.values == [3.0]
+        assert result.indices == [1]
 
     def test_without_an_array_are_the_same_objects(self):
         data = {"x": Box(1), "meta": {"size": torch.Size((1, 2)), "tags": ["a"]}}
@@ -412,10 +412,10 @@ class TestContainers:
         data: Any = Box(1)
         for _ in range(100):
             data = [data]
-        made = doubled(data)
+        result = doubled(data)
         for _ in range(100):
-            (made,) = made
-        assert made == Box(2)
+            (result,) = result
+        assert result == Box(2)
 
 
 STRUCTURES = [
@@ -485,8 +485,8 @@ class TestRecipes:
     def test_add_beside_a_leaf(self):
         data = {"lead": {"I": Box(1)}, "x": 1}
         recipe, _ = compile_recipe(data, is_box)
-        made = recipe.put_beside(data, [Box(2)], {0: {"mask": Box(3)}})
-        assert made == {"lead": {"I": Box(2), "I_mask": Box(3)}, "x": 1}
+        result = recipe.put_beside(data, [Box(2)], {0: {"mask": Box(3)}})
+        assert result == {"lead": {"I": Box(2), "I_mask": Box(3)}, "x": 1}
 
     @pytest.mark.parametrize(
         ("data", "message"),
@@ -513,26 +513,26 @@ class TestTables:
 
     @pytest.mark.parametrize("table", [BATCH, pa.table(BATCH)], ids=["RecordBatch", "Table"])
     def test_stay_tables_while_all_columns_are_arrow(self, table: Any):
-        made = map_leaves(lambda column: column.cast(pa.float32()), table, is_arrow, ("ecg",))
-        assert type(made) is type(table)
-        assert made.schema.field("ecg").type == pa.float32()
-        assert made.schema.field("ecg").metadata == {b"fs": b"360"}
-        assert made.schema.metadata == {b"a": b"b"}
-        assert made.column("id").equals(table.column("id"))
+        result = map_leaves(lambda column: column.cast(pa.float32()), table, is_arrow, ("ecg",))
+        assert type(result) is type(table)
+        assert result.schema.field("ecg").type == pa.float32()
+        assert result.schema.field("ecg").metadata == {b"fs": b"360"}
+        assert result.schema.metadata == {b"a": b"b"}
+        assert result.column("id").equals(table.column("id"))
 
     def test_become_tables_where_a_column_comes_back_chunked(self):
-        made = map_leaves(lambda column: pa.chunked_array([column]), self.BATCH, is_arrow, ("ecg",))
-        assert type(made) is pa.Table
+        result = map_leaves(lambda column: pa.chunked_array([column]), self.BATCH, is_arrow, ("ecg",))
+        assert type(result) is pa.Table
 
     def test_become_dicts_of_columns_otherwise(self):
-        made = map_leaves(lambda column: column.to_numpy(), self.BATCH, is_arrow, ("ecg",))
-        assert made["ecg"].tolist() == [1.0, 2.0]
-        assert made["id"] is not None
-        assert list(made) == ["ecg", "id"]
+        result = map_leaves(lambda column: column.to_numpy(), self.BATCH, is_arrow, ("ecg",))
+        assert result["ecg"].tolist() == [1.0, 2.0]
+        assert result["id"] is not None
+        assert list(result) == ["ecg", "id"]
 
     def test_of_columns_that_changed_length_become_dicts(self):
-        made = map_leaves(lambda column: column[:1], self.BATCH, is_arrow, ("ecg",))
-        assert isinstance(made, dict)
+        result = map_leaves(lambda column: column[:1], self.BATCH, is_arrow, ("ecg",))
+        assert isinstance(result, dict)
         assert isinstance(map_leaves(lambda column: column[:1], self.BATCH, is_arrow), pa.RecordBatch)
 
     def test_with_equal_names_are_refused(self):
@@ -549,8 +549,8 @@ class TestTables:
 
     def test_may_get_columns_beside(self):
         recipe, columns = compile_recipe(self.BATCH, is_arrow, ("ecg",))
-        made = recipe.put_beside(self.BATCH, columns, {0: {"mask": pa.array([False, True])}})
-        assert made.schema.names == ["ecg", "id", "ecg_mask"]
+        result = recipe.put_beside(self.BATCH, columns, {0: {"mask": pa.array([False, True])}})
+        assert result.schema.names == ["ecg", "id", "ecg_mask"]
 
     def test_of_others_are_opened(self):
         frame = pl.DataFrame({"ecg": [1.0, 2.0]})

@@ -99,10 +99,10 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_a_users_program_is_understood(said: str):
     assert [line for line in said.splitlines() if line.startswith("program.py") and "error:" in line] == []
-    found = re.findall(r'Revealed type is "(.*)"', said)
-    wanted = re.findall(r"^reveal_type.*# (\w+)$", PROGRAM, re.MULTILINE)
-    assert len(found) == len(wanted)
-    for one, name in zip(found, wanted, strict=True):
+    types = re.findall(r'Revealed type is "(.*)"', said)
+    expected = re.findall(r"^reveal_type.*# (\w+)$", PROGRAM, re.MULTILINE)
+    assert len(types) == len(expected)
+    for one, name in zip(types, expected, strict=True):
         assert re.search(rf"\b{name}\b", one.partition("[")[0] if "fallback" not in one else one), (one, name)
 
 

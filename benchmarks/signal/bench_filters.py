@@ -39,14 +39,14 @@ def small_chunk() -> Race:
 @benchmark("SignalFilter.step, chunk [8, 100] float32, checked for NaN")
 def small_step() -> Race:
     x, sos = noise(8, 100), LOWPASS.sos
-    made = SignalFilter(design="butter", order=4, cutoff=20.0, fs=100.0)
-    state, zi = made.init_state(describe(x)), np.zeros((2, 8, 2))
+    result = SignalFilter(design="butter", order=4, cutoff=20.0, fs=100.0)
+    state, zi = result.init_state(describe(x)), np.zeros((2, 8, 2))
 
     def theirs() -> Any:
         return scipy.signal.sosfilt(sos, x, zi=zi)[0]
 
     return Race(
-        ours=lambda: made.step(x, state)[0],
+        ours=lambda: result.step(x, state)[0],
         peers={"scipy.signal.sosfilt with zi": theirs},
         targets={"scipy.signal.sosfilt with zi": faster(3)},
         agree=close,

@@ -1,4 +1,4 @@
-"""Somebody else's answers: values, element types and addresses, asked of the libraries and never of the bridge."""
+"""Answers of other libraries: values, element types and addresses, asked of the libraries and never of the bridge."""
 
 from __future__ import annotations
 

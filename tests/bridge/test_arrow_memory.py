@@ -80,9 +80,9 @@ def test_batches_of_signals_and_slices_of_them(form):
 def test_views_outlive_the_column():
     memory = np.ones(100)
     column = column_of(memory)
-    tensor, faces = to_tensor(column, writable=False), share(column)
-    assert not faces.writable
-    del memory, column, faces
+    tensor, views = to_tensor(column, writable=False), share(column)
+    assert not views.writable
+    del memory, column, views
     gc.collect()
     assert tensor.sum() == 100
 

@@ -1,4 +1,4 @@
-"""How commands end where nobody listens: full disks, closed pipes and closed descriptors."""
+"""How commands end where no reader is left: full disks, closed pipes and closed descriptors."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 def closed_pipe():
-    """The writing end of a pipe that nobody reads."""
+    """The writing end of a pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     return os.fdopen(writing, "w")

@@ -212,9 +212,11 @@ def test_bombs_are_over_quickly(bomb):
 
 
 def test_a_place_is_found_by_steps():
-    found = read_document(b"transforms:\n  - Scale: {scale: 1}\n  - Cast:\n      dtype: x\n", "job.yaml")
-    assert str(found.error(["transforms", 1, "Cast", "dtype"], "no")) == "job.yaml:4:14: transforms[1].Cast.dtype: no"
-    assert str(found.error(["transforms", 0, "Scale"], "no", at_key=True)).startswith("job.yaml:2:5: ")
-    assert str(found.error(["transforms", 7, "Scale"], "no")).startswith("job.yaml:2:3: ")
-    error = found.error([], "no")
+    document = read_document(b"transforms:\n  - Scale: {scale: 1}\n  - Cast:\n      dtype: x\n", "job.yaml")
+    assert (
+        str(document.error(["transforms", 1, "Cast", "dtype"], "no")) == "job.yaml:4:14: transforms[1].Cast.dtype: no"
+    )
+    assert str(document.error(["transforms", 0, "Scale"], "no", at_key=True)).startswith("job.yaml:2:5: ")
+    assert str(document.error(["transforms", 7, "Scale"], "no")).startswith("job.yaml:2:3: ")
+    error = document.error([], "no")
     assert (str(error), error.file, error.line, error.column) == ("job.yaml:1:1: no", "job.yaml", 1, 1)

@@ -175,7 +175,7 @@ def said_by(folder, *arguments):
 
 
 def sweep(folder, seed, count):
-    """Run so many changed configurations through the commands; exit codes by command."""
+    """Run `count` changed configurations through the commands; exit codes by command."""
     chance = random.Random(seed)
     counts = Counter()
     for number in range(count):
@@ -223,5 +223,5 @@ def test_many_changed_configurations(data, monkeypatch, seed, capsys):
     monkeypatch.chdir(data)
     counts = sweep(data, seed=seed, count=500)
     with capsys.disabled():
-        told = ", ".join(f"{command} {code}: {count}" for (command, code), count in sorted(counts.items()))
-        print(f"\n500 changed configurations of seed {seed}: {told}")
+        reported = ", ".join(f"{command} {code}: {count}" for (command, code), count in sorted(counts.items()))
+        print(f"\n500 changed configurations of seed {seed}: {reported}")

@@ -59,10 +59,10 @@ def validator():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A source that knows its sampling rate."""
-    made = tmp_path_factory.mktemp("schema")
-    with open_sink(made / "in.parquet", settings={"fs": 360}) as sink:
+    result = tmp_path_factory.mktemp("schema")
+    with open_sink(result / "in.parquet", settings={"fs": 360}) as sink:
         sink.write({"ecg": np.zeros(100)})
-    return made
+    return result
 
 
 def accepts(folder, config):

@@ -35,7 +35,7 @@ def test_mains_interference_is_removed(ecg):
     result, _, _ = ecg
     assert result.hum.before_db > 12
     assert result.hum.before_db - result.hum.after_db > 28
-    # And by somebody else's measure: the power between 59.8 and 60.2 Hz.
+    # And by SciPy's measure: the power between 59.8 and 60.2 Hz.
     frequency, before = signal.welch(result.pair.before, FS, nperseg=2048)
     _, after = signal.welch(result.pair.after, FS, nperseg=2048)
     line = np.abs(frequency - 60) < 0.2

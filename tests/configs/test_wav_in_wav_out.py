@@ -1,4 +1,4 @@
-"""Sound in, sound out: tones in the band stay, tones beyond it go; and real speech, where the machine has it."""
+"""Audio in, audio out: tones in the band stay, tones beyond it go; and real speech, where the machine has it."""
 
 from pathlib import Path
 
@@ -17,8 +17,8 @@ FS = 16_000
 def run(folder, rate, samples):
     wavfile.write(folder / "in.wav", rate, samples)
     result = run_job(placed("wav_in_wav_out.yaml", folder))
-    found, out = wavfile.read(folder / "out.wav")
-    assert found == rate
+    written_rate, out = wavfile.read(folder / "out.wav")
+    assert written_rate == rate
     assert out.dtype == np.int16
     assert out.shape == samples.shape
     return result, out

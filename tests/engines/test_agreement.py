@@ -152,13 +152,13 @@ def situations(seed):
 
 
 @cache
-def made(format, column):
+def column_of(format, column):
     return COLUMNS[format][column]()
 
 
 def write_source(folder, situation):
     path = folder / f"x{SUFFIXES[situation.format]}"
-    column = made(situation.format, situation.column)
+    column = column_of(situation.format, situation.column)
     if path.exists():
         path.unlink()
     if situation.format == "parquet":
@@ -192,7 +192,7 @@ def write_job(folder, situation, path):
 
 def expected(situation):
     """What the transform gives in Python, its rows first; `None` where that is not one array of numbers."""
-    x = made(situation.format, situation.column)
+    x = column_of(situation.format, situation.column)
     values = to_numpy(x)
     rows = (
         "instants" if values.ndim < 2 else situation.rows or ("instants" if situation.format == "wav" else "examples")
@@ -228,7 +228,7 @@ def complaints(situation, folder, monkeypatch):
     monkeypatch.setattr(job_module, "CHUNK_NBYTES", 400 if situation.in_chunks else 8 << 20)
     (checked, check_said), (explained, explain_said) = run("check", "job.yaml"), run("explain", "job.yaml")
     ran, run_said = run("run", "job.yaml")
-    found = [
+    problems = [
         f"{verb} ends with {code}: {said}"
         for verb, code, said in (
             ("check", checked, check_said),
@@ -238,16 +238,16 @@ def complaints(situation, folder, monkeypatch):
         if code not in (0, 2)
     ]
     by_data = situation.column in SHOWN_BY_DATA_ALONE and ran == 2
-    if checked != ran and not by_data and not found:
-        found.append(f"check {checked} ({check_said[-160:]}), run {ran} ({run_said[-200:]})")
-    if explained > ran and not found:
-        found.append(f"explain {explained} ({explain_said[-160:]}), run {ran}")
+    if checked != ran and not by_data and not problems:
+        problems.append(f"check {checked} ({check_said[-160:]}), run {ran} ({run_said[-200:]})")
+    if explained > ran and not problems:
+        problems.append(f"explain {explained} ({explain_said[-160:]}), run {ran}")
     if ran and sorted(folder.iterdir()) != before and "shards" not in situation.sink:
-        found.append(f"run failed and left {set(folder.iterdir()) - set(before)}")
-    if ran == 0 and not found:
-        found += different(situation, folder)
+        problems.append(f"run failed and left {set(folder.iterdir()) - set(before)}")
+    if ran == 0 and not problems:
+        problems += different(situation, folder)
     remove(folder / "out")
-    return found, ran == 0
+    return problems, ran == 0
 
 
 def different(situation, folder):
@@ -295,9 +295,9 @@ def folder(tmp_path, monkeypatch):
 def sweep(count, seed, folder, monkeypatch):
     counts, wrong = Counter(), []
     for situation, _ in zip(situations(seed), range(count), strict=False):
-        found, ran = complaints(situation, folder, monkeypatch)
-        counts["skipped" if found is None else "ran" if ran else "refused"] += 1
-        wrong += [f"{situation}\n      {one}" for one in found or ()]
+        problems, ran = complaints(situation, folder, monkeypatch)
+        counts["skipped" if problems is None else "ran" if ran else "refused"] += 1
+        wrong += [f"{situation}\n      {one}" for one in problems or ()]
     counts["wrong"] = len(wrong)
     return counts, wrong
 
@@ -336,7 +336,7 @@ def test_folders_that_are_missing_are_made_by_run_and_by_no_check(tmp_path, form
 @pytest.mark.parametrize("sink", ["npy", "npz", "wav"])
 def test_nulls_that_the_sink_cannot_hold_are_refused_by_check(folder, source, stages, sink):
     with open_sink(folder / f"x{SUFFIXES[source]}") as opened:
-        opened.write({"v": made("arrow", "flat nulls")})
+        opened.write({"v": column_of("arrow", "flat nulls")})
     Path("job.yaml").write_text(
         f"version: 1\nsource: {{{source}: x{SUFFIXES[source]}, fs: 100, nulls: keep}}\ntransforms: {stages}\n"
         f"sink: {{{sink}: out.{sink}}}\n"
@@ -349,7 +349,7 @@ def test_nulls_that_the_sink_cannot_hold_are_refused_by_check(folder, source, st
 
 @pytest.mark.parametrize("sink", ["parquet", "arrow"])
 def test_nulls_that_the_sink_holds_are_written(folder, sink):
-    pq.write_table(pa.table({"v": made("arrow", "flat nulls")}), folder / "x.parquet")
+    pq.write_table(pa.table({"v": column_of("arrow", "flat nulls")}), folder / "x.parquet")
     Path("job.yaml").write_text(
         "version: 1\nsource: {parquet: x.parquet, fs: 100, nulls: keep}\ntransforms: [{Clone: {}}]\n"
         f"sink: {{{sink}: out.{sink}}}\n"

@@ -146,7 +146,7 @@ def test_a_folder_of_shards_is_a_source(job):
 
 
 def test_the_next_job_goes_through_shards_as_if_the_recording_had_never_been_cut(job, tmp_path, data):
-    """A filter behind another one, each in a job of its own: the state must not begin anew at each shard."""
+    """A filter after another one, each in a job of its own: the state must not start again at each shard."""
     first = replace(job, transform=Compose([Scale(scale=0.005, keys=("ecg",))]))
     run_shards(first)
     second = replace(
@@ -159,9 +159,9 @@ def test_the_next_job_goes_through_shards_as_if_the_recording_had_never_been_cut
     result = run_shards(second)
     assert [(shard.start, shard.end) for shard in result.shards][:2] == [(0, 1700), (1700, 2500)]
     with open_source(result.path) as source:
-        found = source.read()["ecg"]
+        column = source.read()["ecg"]
     whole = Compose([Scale(scale=0.005), replace(NOTCH, keys=None)])
-    assert np.array_equal(found, np.concatenate([whole(columns["ecg"]) for columns in data.values()]))
+    assert np.array_equal(column, np.concatenate([whole(columns["ecg"]) for columns in data.values()]))
     assert run_shards(second).was_complete
 
 

@@ -1,6 +1,6 @@
 """The command line with transforms that take their time: `python -m tests.faults.slow SECONDS STUCK run job.yaml`.
 
-Each chunk takes so many seconds; with STUCK (1), it takes them in one call that no check of ours can interrupt.
+Each chunk takes SECONDS seconds; with STUCK (1), it takes them in one call that no check of ours can interrupt.
 """
 
 import sys
@@ -24,7 +24,7 @@ def main() -> None:
         tokens.append(self)
 
     def slow(self, columns, *, last=False):
-        made = push(self, columns, last=last)
+        result = push(self, columns, last=last)
         if stuck:
             time.sleep(seconds)
         else:
@@ -33,7 +33,7 @@ def main() -> None:
                 pause.wait(0.01)
                 for token in tokens:
                     token.check()
-        return made
+        return result
 
     CancelToken.__init__ = remembered
     ChunkedRun.push = slow

@@ -114,10 +114,10 @@ def calls(function: str) -> Iterator[Call]:
         yield from named_calls(function)
         return
     rng = random.Random(function)
-    known = FUNCTIONS[function].options
+    reference = FUNCTIONS[function].options
     usual = [{name: _tuples(value) for name, value in one.items()} for one in CALLS.get(function, [{}])]
-    bases = [*usual, {name: value for name, value in usual[0].items() if known[name].required}]
-    values = {name: values_of(option.hint) for name, option in known.items()}
+    bases = [*usual, {name: value for name, value in usual[0].items() if reference[name].required}]
+    values = {name: values_of(option.hint) for name, option in reference.items()}
     data = list(itertools.product(LENGTHS, DTYPES, ROWS))
     for base in bases:
         yield from (Call(function, base, *one) for one in data)

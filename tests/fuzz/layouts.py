@@ -58,14 +58,14 @@ def time_first(x: Array) -> Array:
 
 
 def packed(x: Array) -> Array:
-    """A field of records without padding: strides that are no multiple of the element, memory that is not aligned."""
+    """A field of records without padding: strides that are not multiples of the element, memory that is not aligned."""
     records = np.zeros(x.shape, np.dtype([("before", "u1"), ("x", x.dtype), ("after", "u1", (2,))]))
     records["x"] = x
     return records["x"]
 
 
 def unaligned(x: Array) -> Array:
-    """As behind a header of one byte."""
+    """As after a header of one byte."""
     memory = np.zeros(x.nbytes + 1, np.uint8)
     memory[1:] = np.frombuffer(x.tobytes(), np.uint8)
     return memory[1:].view(x.dtype).reshape(x.shape)

@@ -67,10 +67,10 @@ def sosfilt(rng: np.random.Generator, x: Array) -> None:
     engine = ("native", "native", None, "scipy")[rng.integers(4)]
     call = lambda sos, x, zi, **more: signal.sosfilt(sos, x, axis, zi, engine=engine, **how, **more)  # noqa: E731
     copy = straight(x)
-    mine, wanted = call(odd_sos, x, zi if zi is None else with_layout(rng, zi)), call(sos, copy, zi)
-    for one, other in zip(*((y if isinstance(y, tuple) else (y,)) for y in (mine, wanted)), strict=True):
+    mine, expected = call(odd_sos, x, zi if zi is None else with_layout(rng, zi)), call(sos, copy, zi)
+    for one, other in zip(*((y if isinstance(y, tuple) else (y,)) for y in (mine, expected)), strict=True):
         np.testing.assert_array_equal(one, other)
-    y = wanted if zi is None else wanted[0]
+    y = expected if zi is None else expected[0]
     if x.size:
         theirs = scipy.signal.sosfilt(sos, work(copy), axis, zi)
         close(y, theirs if zi is None else theirs[0], is_single(x))
@@ -78,7 +78,7 @@ def sosfilt(rng: np.random.Generator, x: Array) -> None:
         in_place(rng, lambda x, out: call(sos, x, zi, out=out), copy, y)
 
 
-def in_place(rng: np.random.Generator, call: Callable[[Array, Array], Any], x: Array, wanted: Array) -> None:
+def in_place(rng: np.random.Generator, call: Callable[[Array, Array], Any], x: Array, expected: Array) -> None:
     """Into memory that overlaps the data: all of it, a part, backwards; memory that overlaps itself is refused."""
     shift = int(rng.integers(1, 9))
     room = np.zeros((*x.shape[:-1], x.shape[-1] + shift), x.dtype)
@@ -86,8 +86,8 @@ def in_place(rng: np.random.Generator, call: Callable[[Array, Array], Any], x: A
     source[...] = x
     target = (source, room[..., shift:], source[..., ::-1])[rng.integers(3)]
     done = call(source, target)
-    np.testing.assert_array_equal(target, wanted)
-    np.testing.assert_array_equal(done[0] if isinstance(done, tuple) else done, wanted)
+    np.testing.assert_array_equal(target, expected)
+    np.testing.assert_array_equal(done[0] if isinstance(done, tuple) else done, expected)
     if x.shape[-1] > 1 and x.size:
         folded = np.lib.stride_tricks.as_strided(np.zeros(x.shape, x.dtype), x.shape, (*x.strides[:-1], 0))
         with pytest.raises(BridgeflowError, match="overlaps itself"):
@@ -159,14 +159,14 @@ def same_or_refused(call: Callable[[Any], Any], x: Array, *, exact: bool = True)
     copy = straight(x)
     same = np.testing.assert_array_equal if exact else lambda one, other: close(one, other, is_single(x))
     try:
-        wanted = call(copy)
+        expected = call(copy)
     except BridgeflowError as error:
         with pytest.raises(type(error)):
             call(x)
         return
-    same(call(x), wanted)
+    same(call(x), expected)
     if x.dtype.kind in "fc" and x.size:
-        same(to_numpy(call(to_arrow(copy))), wanted)
+        same(to_numpy(call(to_arrow(copy))), expected)
         same(
             to_numpy(call(torch.from_numpy(copy[..., :1]).expand(copy.shape))),
             call(copy[..., :1].repeat(x.shape[-1], -1)),
@@ -259,8 +259,8 @@ def test_a_sample_expanded_over_time_in_every_instruction_set(isa, rows):
     for how in (Pass(), Pass("float32")):
         for axes in (x, x.astype("f4")[:, :1].repeat(1500, 1), np.broadcast_to(x[:, :1].astype("c16"), x.shape)):
             mine = native.sosfilt(sos, axes, None, how, instruction_set=isa)
-            wanted = native.sosfilt(sos, axes.copy(), None, how, instruction_set=isa)
-            for one, other in zip(mine, wanted, strict=True):
+            expected = native.sosfilt(sos, axes.copy(), None, how, instruction_set=isa)
+            for one, other in zip(mine, expected, strict=True):
                 np.testing.assert_array_equal(one, other)
 
 

@@ -51,9 +51,9 @@ def dataset(path: Path) -> SignalDataset:
     return SignalDataset(path, Compose([BUTTER, noisy]))
 
 
-def assert_same(seen: list[Any], wanted: list[Any]) -> None:
-    assert len(seen) == len(wanted)
-    for one, other in zip(seen, wanted, strict=True):
+def assert_same(seen: list[Any], expected: list[Any]) -> None:
+    assert len(seen) == len(expected)
+    for one, other in zip(seen, expected, strict=True):
         assert list(one) == list(other)
         assert all(torch.equal(one[name], other[name]) for name in other)
 
@@ -94,8 +94,8 @@ class TestDataLoader:
 
     def test_makes_tensors_of_ndarrays(self, path: Path):
         (batch,) = DataLoader(SignalDataset(path, BUTTER, kind="numpy"), ROWS)
-        (wanted,) = Loader(SignalDataset(path, BUTTER), ROWS)
-        assert torch.equal(batch["ecg"], wanted["ecg"])
+        (expected,) = Loader(SignalDataset(path, BUTTER), ROWS)
+        assert torch.equal(batch["ecg"], expected["ecg"])
 
     def test_takes_the_order_of_a_loader(self, dataset: SignalDataset):
         loader = Loader(dataset, 5, shuffle=True, seed=3, drop_last=True)
@@ -173,7 +173,7 @@ class TestBatchSampler:
                 yield from sampler
 
         whole = steps(BatchSampler(order))
-        wanted = [next(whole) for _ in range(15)]
+        expected = [next(whole) for _ in range(15)]
         for step in range(11):
             sampler = BatchSampler(order)
             before = steps(sampler)
@@ -181,7 +181,7 @@ class TestBatchSampler:
             after = BatchSampler(order)
             after.load_state_dict(json.loads(json.dumps(sampler.state_dict())))
             rest = steps(after)
-            assert seen + [next(rest) for _ in range(15 - step)] == wanted
+            assert seen + [next(rest) for _ in range(15 - step)] == expected
 
     def test_refuses_the_state_of_another_order(self):
         state = BatchSampler(Order(rows=17, batch_size=4)).state_dict()
@@ -200,8 +200,8 @@ class TestStatefulDataLoader:
             sampler = Loader(rows, 4, shuffle=True).batch_sampler
             return module.StatefulDataLoader(rows, batch_sampler=sampler, collate_fn=collate, num_workers=workers)
 
-        wanted = list(Loader(dataset, 4, shuffle=True))
-        for step in range(len(wanted)) if workers == 0 else (1, 4):
+        expected = list(Loader(dataset, 4, shuffle=True))
+        for step in range(len(expected)) if workers == 0 else (1, 4):
             first = make()
             before = iter(first)
             seen = [next(before) for _ in range(step)]
@@ -211,5 +211,5 @@ class TestStatefulDataLoader:
             seen += [next(middle)]
             third = make()
             third.load_state_dict(second.state_dict())
-            assert_same(seen + list(third), wanted)
+            assert_same(seen + list(third), expected)
             del before, middle

@@ -29,18 +29,18 @@ class TestTheirsInOurs:
         compose = Compose(
             [ToTensor(layout="CHW"), v2.ToDtype(torch.float32, scale=True), Scale(scale=2.0, offset=-1.0)]
         )
-        made = compose({"image": PICTURE, "label": 3})
-        wanted = torch.from_numpy(PIXELS.transpose(2, 0, 1).copy()).float() / 255 * 2 - 1
-        torch.testing.assert_close(made["image"], wanted)
-        assert made["label"] == 3
+        actual = compose({"image": PICTURE, "label": 3})
+        expected = torch.from_numpy(PIXELS.transpose(2, 0, 1).copy()).float() / 255 * 2 - 1
+        torch.testing.assert_close(actual["image"], expected)
+        assert actual["label"] == 3
 
     def test_keep_what_torchvision_knows_about_a_tensor(self):
         image = tv_tensors.Image(torch.zeros(3, 4, 4, dtype=torch.uint8))
         boxes = tv_tensors.BoundingBoxes(torch.tensor([[0, 0, 1, 1]]), format="XYXY", canvas_size=(4, 4))
         compose = Compose([Detach(), v2.RandomHorizontalFlip(p=1.0)])
-        made = compose({"image": image, "boxes": boxes})
-        assert type(made["image"]) is tv_tensors.Image
-        assert made["boxes"].tolist() == [[3, 0, 4, 1]]
+        actual = compose({"image": image, "boxes": boxes})
+        assert type(actual["image"]) is tv_tensors.Image
+        assert actual["boxes"].tolist() == [[3, 0, 4, 1]]
 
     def test_see_tuples(self):
         compose = Compose([ToTensor(), v2.ToDtype(torch.float64)])
@@ -69,10 +69,10 @@ class TestTheirsInOurs:
 class TestOursInTheirs:
     def test_in_a_row(self):
         compose = v2.Compose([ToTensor(layout="CHW"), v2.ToDtype(torch.float32, scale=True), ToNumpy()])
-        made = compose({"image": PICTURE, "label": 3})
-        assert isinstance(made["image"], np.ndarray)
-        np.testing.assert_allclose(made["image"], PIXELS.transpose(2, 0, 1) / 255, rtol=1e-6)
-        assert made["label"] == 3
+        actual = compose({"image": PICTURE, "label": 3})
+        assert isinstance(actual["image"], np.ndarray)
+        np.testing.assert_allclose(actual["image"], PIXELS.transpose(2, 0, 1) / 255, rtol=1e-6)
+        assert actual["label"] == 3
 
     def test_with_several_arguments(self):
         image, target = v2.Compose([ToTensor(layout="CHW"), v2.ToDtype(torch.float32), Cast(dtype="float64")])(
@@ -103,9 +103,9 @@ class TestImages:
     @pytest.mark.parametrize(("layout", "order"), [("HWC", (0, 1, 2)), ("CHW", (2, 0, 1))])
     def test_values_stay(self, layout: Any, order: tuple[int, ...]):
         for transform in (ToNumpy(layout=layout), ToTensor(layout=layout)):
-            made = transform({"image": PICTURE})["image"]
-            np.testing.assert_array_equal(to_numpy(made), PIXELS.transpose(order))
-            assert transform.explain({"image": PICTURE}).result["image"].admits(describe(made))
+            actual = transform({"image": PICTURE})["image"]
+            np.testing.assert_array_equal(to_numpy(actual), PIXELS.transpose(order))
+            assert transform.explain({"image": PICTURE}).result["image"].admits(describe(actual))
 
     def test_differ_from_torchvisions_own_to_tensor(self):
         theirs = v2.Compose([v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])(PICTURE)
@@ -121,8 +121,8 @@ class TestTvTensors:
     IMAGE = tv_tensors.Image(torch.arange(12.0).reshape(3, 2, 2))
 
     def test_are_tensors(self):
-        made = ToNumpy()({"image": self.IMAGE})["image"]
-        assert made.__array_interface__["data"][0] == self.IMAGE.data_ptr()
+        actual = ToNumpy()({"image": self.IMAGE})["image"]
+        assert actual.__array_interface__["data"][0] == self.IMAGE.data_ptr()
         assert type(ToTensor()(self.IMAGE)) is tv_tensors.Image
 
     @pytest.mark.parametrize("transform", [Detach(), Clone(), ToDevice(device="meta")])

@@ -35,7 +35,7 @@ WAYS = {
 
 
 @pytest.fixture
-def wanted() -> list[list[list[int]]]:
+def expected() -> list[list[list[int]]]:
     plain = loader()
     return [rows(plain) for _ in range(EPOCHS)]
 
@@ -45,7 +45,7 @@ def wanted() -> list[list[list[int]]]:
 class TestLightning:
     @pytest.mark.parametrize("limit", [1.0, 2])
     @pytest.mark.parametrize("way", WAYS)
-    def test_trains_on_each_epoch(self, way: str, limit: Any, wanted: list[list[list[int]]], tmp_path: Any):
+    def test_trains_on_each_epoch(self, way: str, limit: Any, expected: list[list[list[int]]], tmp_path: Any):
         make_torchvision_importable()
         lightning = pytest.importorskip("lightning")
         seen: dict[int, list[list[int]]] = {}
@@ -76,21 +76,21 @@ class TestLightning:
         )
         trainer.fit(Model(), WAYS[way]())
         stop = 2 if limit == 2 else None
-        assert seen == {epoch: batches[:stop] for epoch, batches in enumerate(wanted)}
+        assert seen == {epoch: batches[:stop] for epoch, batches in enumerate(expected)}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 class TestAccelerate:
     @pytest.mark.parametrize("way", WAYS)
-    def test_prepares_each_epoch(self, way: str, wanted: list[list[list[int]]]):
+    def test_prepares_each_epoch(self, way: str, expected: list[list[list[int]]]):
         accelerate = pytest.importorskip("accelerate")
         prepared = accelerate.Accelerator(cpu=True).prepare(WAYS[way]())
-        assert [rows(prepared) for _ in range(EPOCHS)] == wanted
+        assert [rows(prepared) for _ in range(EPOCHS)] == expected
 
-    def test_sets_the_epoch(self, wanted: list[list[list[int]]]):
+    def test_sets_the_epoch(self, expected: list[list[list[int]]]):
         accelerate = pytest.importorskip("accelerate")
         prepared = accelerate.Accelerator(cpu=True).prepare(WAYS["its batch sampler"]())
         for epoch in (2, 0):
             prepared.set_epoch(epoch)
-            assert rows(prepared) == wanted[epoch]
+            assert rows(prepared) == expected[epoch]

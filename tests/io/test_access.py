@@ -199,7 +199,7 @@ def test_closed_is_closed_and_arrays_stay(tmp_path, name):
 
 @pytest.mark.parametrize("name", ["arrow", "arrow_stream", "npy", "wav"])
 def test_large_slices_are_pages_of_the_file(tmp_path, name):
-    """Beyond the size where copying is cheaper: no copy, copy-on-write, and gone with the last view."""
+    """Beyond the size where copying is cheaper: no copy, copy-on-write, and unmapped with the last view."""
     values = np.arange(COPIED_BELOW // 2, dtype=np.float64)
     batch = pa.record_batch({"ecg": values})
     path = tmp_path / "a"

@@ -204,7 +204,7 @@ def test_every_type_is_written_or_refused_by_name(tmp_path, name, format):
 
 @pytest.mark.parametrize("suffix", ["arrow", "arrows"])
 def test_dictionaries_of_dictionaries_are_not_written(tmp_path, suffix):
-    """pyarrow writes them so that nobody can read them."""
+    """pyarrow writes them so that no reader can read them."""
     inner = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array(["p", "q"]))
     with pytest.raises(NotSupported, match="dictionary of dictionaries"), open_sink(tmp_path / f"a.{suffix}") as sink:
         sink.write({"c": pa.DictionaryArray.from_arrays(PLACES, inner)})

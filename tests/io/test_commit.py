@@ -1,4 +1,4 @@
-"""Publishing: whole or not at all, whatever fails and whoever else writes."""
+"""Publishing: whole or not at all, whatever fails and whichever process writes too."""
 
 import contextlib
 import errno

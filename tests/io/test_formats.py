@@ -1,4 +1,4 @@
-"""What every format owes: held against all that the registry finds, so a new one is tested by existing."""
+"""What every format owes: compared for all formats of the registry, so that a new one is tested too."""
 
 import os
 from contextlib import suppress

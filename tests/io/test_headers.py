@@ -127,9 +127,9 @@ def npz_headers(whole):
         (b"PK\5\6", [(8, 2), (10, 2), (12, 4), (16, 4), (20, 2)]),
         (b"PK\6\6", [(4, 8), (24, 8), (32, 8), (40, 8), (48, 8)]),
     ]:
-        for found in re.finditer(re.escape(signature), whole):
+        for match in re.finditer(re.escape(signature), whole):
             for at, width in fields:
-                place = found.start() + at
+                place = match.start() + at
                 for value in ODD:
                     yield whole[:place] + packed(value, width) + whole[place + width :]
     for described in described_arrays():

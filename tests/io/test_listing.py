@@ -19,22 +19,22 @@ def tree(folder, *names):
     return folder
 
 
-def found(path, **options):
+def names_in(path, **options):
     return [one.name for one in recordings(path, **options)]
 
 
 def test_a_folder_means_the_files_of_known_formats_in_it(tmp_path):
     tree(tmp_path, "b.npy", "a.parquet", "c.arrow", "README.md", ".hidden.npy", "sub/d.npy", "manifest.json")
-    assert found(tmp_path) == ["a", "b", "c"]
-    assert found(tmp_path, format="npy") == ["b"]
+    assert names_in(tmp_path) == ["a", "b", "c"]
+    assert names_in(tmp_path, format="npy") == ["b"]
     (one,) = recordings(tmp_path, format="parquet")
     assert one == ("a", tmp_path / "a.parquet", 5)
 
 
 def test_a_file_is_itself_whatever_its_name(tmp_path):
     tree(tmp_path, "take[1].npy", "take1.npy")
-    assert found(tmp_path / "take[1].npy") == ["take[1]"]
-    assert found(tmp_path / "take?.npy") == ["take1"]
+    assert names_in(tmp_path / "take[1].npy") == ["take[1]"]
+    assert names_in(tmp_path / "take?.npy") == ["take1"]
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_patterns_mean_what_globs_mean(tmp_path, pattern):
 
 def test_names_are_of_the_file_alone_and_its_own(tmp_path):
     tree(tmp_path, "s1/a.npy", "s2/a.npy")
-    assert found(tmp_path / "*" / "a.npy") == ["s1_a", "s2_a"]
+    assert names_in(tmp_path / "*" / "a.npy") == ["s1_a", "s2_a"]
     tree(tmp_path, "s1_a.npy")
     with pytest.raises(DataError, match=r"s1_a\.npy: and .*s1/a\.npy would both be called 's1_a'"):
         recordings(tmp_path / "**/*.npy")
     tree(tmp_path, "s1/a.parquet")
     with pytest.raises(DataError, match="would both be called 'a'; name their format"):
         recordings(tmp_path / "s1")
-    assert found(tmp_path / "s1", format="npy") == ["a"]
+    assert names_in(tmp_path / "s1", format="npy") == ["a"]
 
 
 def test_the_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     tree(tmp_path, *(f"{name}.npy" for name in "badfce"))
-    expected = found(tmp_path)
+    expected = names_in(tmp_path)
     scandir = os.scandir
 
     class Backwards:
@@ -100,7 +100,7 @@ def test_the_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
             pass
 
     monkeypatch.setattr(os, "scandir", Backwards)
-    assert found(tmp_path) == expected == list("abcdef")
+    assert names_in(tmp_path) == expected == list("abcdef")
 
 
 def test_nothing_found(tmp_path):
@@ -127,8 +127,8 @@ def test_what_is_no_regular_file_is_an_error_and_not_skipped(tmp_path):
 def test_every_file_lies_beneath_a_root(tmp_path):
     inside, outside = tree(tmp_path / "inside", "a.npy"), tree(tmp_path / "outside", "b.npy", "x/c.npy")
     (inside / "folder").symlink_to(outside)
-    assert found(inside, roots=(inside,)) == ["a"]
-    assert found(inside / "**/*.npy", roots=(inside,)) == ["a"]  # a link to a folder is not walked
+    assert names_in(inside, roots=(inside,)) == ["a"]
+    assert names_in(inside / "**/*.npy", roots=(inside,)) == ["a"]  # a link to a folder is not walked
     (inside / "link.npy").symlink_to(outside / "b.npy")
     for path in (inside, inside / "*.npy", outside, inside / "folder", outside / "*.npy", inside / "folder" / "*"):
         with pytest.raises(DataError, match=r"lies outside of .*inside; "):

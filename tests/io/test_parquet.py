@@ -129,7 +129,7 @@ def test_what_others_write_is_not_taken_for_damaged(tmp_path, version, compressi
 
 
 def test_nulls_by_our_own_look_at_the_footer(tmp_path):
-    """Judged by pyarrow's, for columns that are no lists."""
+    """Judged by pyarrow's, for columns other than lists."""
     pq.write_table(pa.table(FOREIGN), tmp_path / "a.parquet", row_group_size=999)
     metadata = pq.read_metadata(tmp_path / "a.parquet")
     with open_source(tmp_path / "a.parquet", nulls="keep") as source:

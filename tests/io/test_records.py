@@ -51,17 +51,17 @@ def places(value, path=()):
 
 
 def changed(record, path, value):
-    made = copy.deepcopy(record)
+    result = copy.deepcopy(record)
     if not path:
         return value
-    node = made
+    node = result
     for step in path[:-1]:
         node = node[step]
     if value is KeyError:
         del node[path[-1]]
     else:
         node[path[-1]] = value
-    return made
+    return result
 
 
 def forged(record):
@@ -183,9 +183,9 @@ def test_a_forged_log_never_ends_as_a_bug_on_resumption(tmp_path, capsys, name):
         for left in out.glob("**/*"):
             if left.is_file() and left.name not in before:
                 left.unlink()
-        for known in out.glob("**/*"):
-            if known.is_file():
-                known.write_bytes(before[known.name])
+        for reference in out.glob("**/*"):
+            if reference.is_file():
+                reference.write_bytes(before[reference.name])
     with capsys.disabled():
         print(f" {name}: {len(refused)} refused, {resumed} resumed", end="")
     assert all(said.isprintable() for said in refused)

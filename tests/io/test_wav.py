@@ -340,7 +340,7 @@ def test_a_recording_without_samples_is_one(tmp_path, after):
 
 
 def test_samples_off_their_grid(tmp_path):
-    """A chunk of odd length that nobody padded cannot be, but one of 2 bytes puts float64 on odd places."""
+    """A chunk of odd length without its padding cannot be, but one of 2 bytes puts float64 on odd places."""
     values = np.arange(5.0)
     for filler in (b"", b"ab", b"abcd", b"abcdef"):
         content = riff(chunk(b"fill", filler), fmt(3, bits=64), chunk(b"data", values.tobytes()))

@@ -36,15 +36,15 @@ def census() -> Census:
 
 def memfds(pid: int) -> list[str]:
     """Our anonymous memory among a process's open files."""
-    found = []
+    entries = []
     for entry in _listed(f"/proc/{pid}/fd"):
         try:
             target = os.readlink(f"/proc/{pid}/fd/{entry}")
         except OSError:
             continue
         if "memfd:bridgeflow" in target:
-            found.append(target)
-    return found
+            entries.append(target)
+    return entries
 
 
 def everywhere() -> int:
@@ -61,13 +61,13 @@ def everywhere() -> int:
 
 def children(pid: int) -> list[int]:
     """The child processes of a process, of all its threads."""
-    found = []
+    entries = []
     for thread in _listed(f"/proc/{pid}/task"):
         try:
-            found += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+            entries += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
         except OSError:
             continue
-    return found
+    return entries
 
 
 def alive(pid: int) -> bool:

@@ -41,11 +41,11 @@ def kept():
 
 @pytest.mark.parametrize("nbytes", [1, 4096, 1 << 18, (1 << 18) + 1, KEPT_NBYTES, KEPT_NBYTES + 1])
 def test_what_it_is(nbytes):
-    made = fresh(nbytes)
-    assert (made.shape, made.dtype, made.flags.writeable) == ((nbytes,), np.uint8, True)
-    assert address(made) % 64 == 0
-    made[:] = 7
-    del made
+    result = fresh(nbytes)
+    assert (result.shape, result.dtype, result.flags.writeable) == ((nbytes,), np.uint8, True)
+    assert address(result) % 64 == 0
+    result[:] = 7
+    del result
     assert kept() == (nbytes if 1 << 18 <= nbytes <= KEPT_NBYTES else 0)
 
 
@@ -172,11 +172,11 @@ def test_results_lie_where_the_last_ones_lay(kind):
     x = kind(np.random.default_rng(0).standard_normal((64, 4096)))
     lowpass = Butter(order=2, cutoff=10.0, fs=100.0)
     expected = np.asarray(sosfilt(lowpass, x)).copy()
-    made = sosfilt(lowpass, x)
-    place = address(np.asarray(made))
+    result = sosfilt(lowpass, x)
+    place = address(np.asarray(result))
     again = sosfilt(lowpass, x)
     assert address(np.asarray(again)) != place
-    del made
+    del result
     last = sosfilt(lowpass, x)
     assert address(np.asarray(last)) == place
     np.testing.assert_array_equal(np.asarray(last), expected)

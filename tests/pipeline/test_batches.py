@@ -38,11 +38,11 @@ def test_numbers_and_tensors_are_batched_as_torch_does_it():
 
 
 def test_ndarrays_stay_ndarrays_and_arrow_stays_arrow():
-    made = collate([(np.ones(2, "float32"), pa.array([1, 2]))] * 3)
-    assert type(made) is tuple
-    assert made[0].dtype == np.float32
-    assert made[0].shape == (3, 2)
-    assert made[1].to_numpy_ndarray().tolist() == [[1, 2]] * 3
+    result = collate([(np.ones(2, "float32"), pa.array([1, 2]))] * 3)
+    assert type(result) is tuple
+    assert result[0].dtype == np.float32
+    assert result[0].shape == (3, 2)
+    assert result[1].to_numpy_ndarray().tolist() == [[1, 2]] * 3
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,14 @@ def test_ndarrays_stay_ndarrays_and_arrow_stays_arrow():
     [(Pair(torch.zeros(2), 1), Pair), (Record(torch.zeros(2), "a"), Record), ([torch.zeros(2)], list)],
 )
 def test_containers_keep_their_type(sample: Any, kind: type):
-    made = collate([sample, sample])
-    assert type(made) is kind
-    assert (made[0] if kind is list else made.x).shape == (2, 2)
+    result = collate([sample, sample])
+    assert type(result) is kind
+    assert (result[0] if kind is list else result.x).shape == (2, 2)
 
 
 def test_what_is_no_number_is_listed():
-    made = collate([{"a": None, "b": b"x", "c": 1}, {"a": None, "b": b"y", "c": "z"}])
-    assert made == {"a": [None, None], "b": [b"x", b"y"], "c": [1, "z"]}
+    result = collate([{"a": None, "b": b"x", "c": 1}, {"a": None, "b": b"y", "c": "z"}])
+    assert result == {"a": [None, None], "b": [b"x", b"y"], "c": [1, "z"]}
 
 
 def test_integers_among_floats_are_floats():
@@ -72,14 +72,14 @@ class TestRagged:
             collate(self.samples)
 
     def test_pad(self):
-        made = collate(self.samples, ragged="pad")["x"]
-        assert made[:, 0].tolist() == [[1, 1, 1], [1, 0, 0]]
-        made = collate([np.ones(1, "int16"), np.ones(2, "int16")], ragged="pad")
-        assert (made.dtype, made.tolist()) == (np.int16, [[1, 0], [1, 1]])
+        result = collate(self.samples, ragged="pad")["x"]
+        assert result[:, 0].tolist() == [[1, 1, 1], [1, 0, 0]]
+        result = collate([np.ones(1, "int16"), np.ones(2, "int16")], ragged="pad")
+        assert (result.dtype, result.tolist()) == (np.int16, [[1, 0], [1, 1]])
 
     def test_list(self):
-        made = collate(self.samples, ragged="list")["x"]
-        assert [tuple(one.shape) for one in made] == [(2, 3), (2, 1)]
+        result = collate(self.samples, ragged="list")["x"]
+        assert [tuple(one.shape) for one in result] == [(2, 3), (2, 1)]
 
     def test_other_axes_cannot_be_padded(self):
         with pytest.raises(DataError, match="make no batch"):

@@ -195,8 +195,8 @@ def test_time_steps_of_one_channel_of_every_kind(kind, stage):
     right = np.moveaxis(right, AXIS_OF_ROWS.get(stage, -1), 0)
     np.testing.assert_array_equal(to_numpy(whole(transform, layout, columns)["v"]), right)
     parts = in_pieces(transform, layout, columns, [0, 1, 50, 50, 290])
-    made = np.concatenate([to_numpy(part["v"]) for part in parts if len(part["v"])])
-    np.testing.assert_allclose(made, right, rtol=1e-12)
+    actual = np.concatenate([to_numpy(part["v"]) for part in parts if len(part["v"])])
+    np.testing.assert_allclose(actual, right, rtol=1e-12)
 
 
 EACH_ALONE = {
@@ -221,8 +221,8 @@ def test_examples_of_every_kind(kind, stage):
     right = x if stage == "shared" else EACH_ALONE[stage](x)
     np.testing.assert_allclose(to_numpy(whole(transform, layout, columns)["v"]), right, rtol=1e-12)
     parts = in_pieces(transform, layout, columns, [0, 1, 5, 5], restored=True)
-    made = np.concatenate([to_numpy(part["v"]) for part in parts if len(part["v"])])
-    np.testing.assert_allclose(made, right, rtol=1e-12)
+    actual = np.concatenate([to_numpy(part["v"]) for part in parts if len(part["v"])])
+    np.testing.assert_allclose(actual, right, rtol=1e-12)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in ROWS_OF_SEVERAL if kind not in {"ndarray", "tensor"}])
@@ -236,8 +236,8 @@ def test_columns_in_chunks_are_one_column(kind):
 def test_a_number_of_the_whole_recording_is_one_row(kind):
     transform, layout = Compose([PeakRate(fs=100.0)]), Layout("instants")
     columns = {"v": ONE_NUMBER_A_ROW[kind](STEREO[:, 0])}
-    made = whole(transform, layout, columns)["v"]
-    np.testing.assert_array_equal(to_numpy(made), [transform(STEREO[:, 0])])
+    actual = whole(transform, layout, columns)["v"]
+    np.testing.assert_array_equal(to_numpy(actual), [transform(STEREO[:, 0])])
     specs = layout.specs(specs_of(columns))
     assert lengths_of(transform.plan(specs).result, transform.out_axes(specs, axis=-1)) == {"v": 1}
 
@@ -246,9 +246,9 @@ def test_a_number_of_the_whole_recording_is_one_row(kind):
 def test_element_types_stay_as_time_is_moved(dtype):
     x = torch.ones(30, 2).to(dtype)
     layout = Layout("instants")
-    made = layout.closed(layout.opened({"v": to_arrow(x)}), {"$.v": 1})["v"]
-    assert describe(to_arrow(made)).dtype == str(dtype).removeprefix("torch.")
-    assert len(made) == 30
+    actual = layout.closed(layout.opened({"v": to_arrow(x)}), {"$.v": 1})["v"]
+    assert describe(to_arrow(actual)).dtype == str(dtype).removeprefix("torch.")
+    assert len(actual) == 30
 
 
 def test_lists_of_unequal_length_are_no_time_steps():

@@ -79,13 +79,13 @@ def one_by_one(stages: Any, data: Any) -> Any:
 def outcome(call: Any, data: Any) -> Any:
     """The result, or the error, in a form that can be compared."""
     try:
-        made = call(data)
+        actual = call(data)
     except Exception as error:
         return type(error)
     return [
         (place, kind_of(x), to_numpy(x, nulls=0).dtype, to_numpy(x, nulls=0).tolist())
-        for place, x in leaves_of(made, is_array).items()
-    ], repr_without_arrays(made)
+        for place, x in leaves_of(actual, is_array).items()
+    ], repr_without_arrays(actual)
 
 
 def repr_without_arrays(data: Any) -> str:
@@ -94,18 +94,18 @@ def repr_without_arrays(data: Any) -> str:
 
 class TestStages:
     def test_follow_each_other(self):
-        made = Compose([MILLIVOLT, ToTensor(keys=("ecg",)), lambda sample: {**sample, "seen": True}])(SAMPLE)
-        assert made["ecg"].tolist() == [0.0, 1.0]
-        assert (made["label"], made["seen"]) == ("N", True)
+        actual = Compose([MILLIVOLT, ToTensor(keys=("ecg",)), lambda sample: {**sample, "seen": True}])(SAMPLE)
+        assert actual["ecg"].tolist() == [0.0, 1.0]
+        assert (actual["label"], actual["seen"]) == ("N", True)
         assert SAMPLE["ecg"].dtype == "uint16"
 
     def test_none_pass_the_sample_on(self):
         assert Compose([])(SAMPLE) is SAMPLE
 
     def test_several_arguments_are_one_tuple(self):
-        made = Compose([ToTensor()])(np.ones(2), 3)
-        assert isinstance(made, tuple)
-        assert made[0].tolist() == [1.0, 1.0]
+        actual = Compose([ToTensor()])(np.ones(2), 3)
+        assert isinstance(actual, tuple)
+        assert actual[0].tolist() == [1.0, 1.0]
 
     @pytest.mark.parametrize(
         ("stages", "message"),
@@ -204,15 +204,15 @@ class TestFusing:
     def test_goes_on_behind_masks(self):
         compose = Compose([ToNumpy(nulls="mask"), ToTensor(), Cast(dtype="float32", keys=("ecg",))])
         for _ in range(2):
-            made = compose({"ecg": pa.array([1.0, None])})
-            assert (made["ecg"].dtype, made["ecg_mask"].tolist()) == (torch.float32, [False, True])
+            actual = compose({"ecg": pa.array([1.0, None])})
+            assert (actual["ecg"].dtype, actual["ecg_mask"].tolist()) == (torch.float32, [False, True])
 
     def test_is_safe_in_threads(self):
         compose = Compose([ToTensor(), Cast(dtype="float64"), Scale(scale=2.0)])
         structures = [{"x": np.full(3, float(i)), "n": list(range(i % 5))} for i in range(200)]
         with ThreadPoolExecutor(16) as pool:
-            made = list(pool.map(compose, structures))
-        assert [m["x"].tolist() for m in made] == [[2.0 * i] * 3 for i in range(200)]
+            actual = list(pool.map(compose, structures))
+        assert [m["x"].tolist() for m in actual] == [[2.0 * i] * 3 for i in range(200)]
 
 
 class TestErrors:

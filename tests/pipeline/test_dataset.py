@@ -70,29 +70,29 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def assert_equal(seen: Any, wanted: Any) -> None:
+def assert_equal(seen: Any, reference: Any) -> None:
     """Equal to the bit: structure, kinds, dtypes, shapes, numbers."""
-    if isinstance(wanted, dict):
-        assert type(seen) is type(wanted)
-        assert list(seen) == list(wanted)
-        for name in wanted:
-            assert_equal(seen[name], wanted[name])
-    elif isinstance(wanted, (list, tuple)):
-        assert type(seen) is type(wanted)
-        assert len(seen) == len(wanted)
-        for one, other in zip(seen, wanted, strict=True):
+    if isinstance(reference, dict):
+        assert type(seen) is type(reference)
+        assert list(seen) == list(reference)
+        for name in reference:
+            assert_equal(seen[name], reference[name])
+    elif isinstance(reference, (list, tuple)):
+        assert type(seen) is type(reference)
+        assert len(seen) == len(reference)
+        for one, other in zip(seen, reference, strict=True):
             assert_equal(one, other)
-    elif kind_of(wanted) is not None:
-        kinds = {kind_of(seen), kind_of(wanted)}
-        assert len(kinds) == 1 or kinds == {"torch", "dlpack"}  # `Shared`: several faces, the tensor one of them
-        if describe(wanted).device == "meta":
-            assert describe(seen) == describe(wanted)
+    elif kind_of(reference) is not None:
+        kinds = {kind_of(seen), kind_of(reference)}
+        assert len(kinds) == 1 or kinds == {"torch", "dlpack"}  # `Shared`: several views, the tensor one of them
+        if describe(reference).device == "meta":
+            assert describe(seen) == describe(reference)
             return
-        mine, theirs = (to_numpy(one, bfloat16="uint16") for one in (seen, wanted))
+        mine, theirs = (to_numpy(one, bfloat16="uint16") for one in (seen, reference))
         assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
         assert mine.tobytes() == theirs.tobytes()
     else:
-        assert seen == wanted
+        assert seen == reference
 
 
 def assert_samples_are_batches(dataset: SignalDataset) -> None:
@@ -153,8 +153,8 @@ class TestSamplesAndBatches:
     def test_are_scipys(self, files: dict[str, Path]):
         sos = scipy.signal.butter(4, 20, fs=100, output="sos")
         batch = SignalDataset(files["double"], SignalFilter(**BUTTER)).batch([4, 0])
-        wanted = scipy.signal.sosfilt(sos, ECG[[4, 0]].astype("float64"))
-        np.testing.assert_allclose(batch["ecg"], wanted, rtol=0, atol=1e-12)
+        reference = scipy.signal.sosfilt(sos, ECG[[4, 0]].astype("float64"))
+        np.testing.assert_allclose(batch["ecg"], reference, rtol=0, atol=1e-12)
 
     def test_an_axis_that_a_sample_lacks_is_not_found_in_the_batch(self, files: dict[str, Path]):
         """One label per row would be a signal along the batch: filtered together they would leak into each other."""
@@ -286,12 +286,12 @@ class TestColumns:
     def test_are_yours_to_write_to(self, files: dict[str, Path], kind: Any, transform: Any):
         dataset = SignalDataset(files["ecg"], transform, kind=kind)
         before = files["ecg"].read_bytes()
-        wanted = to_numpy(dataset.batch(slice(0, 8))["ecg"], copy="always")
+        reference = to_numpy(dataset.batch(slice(0, 8))["ecg"], copy="always")
         for rows in (slice(0, 8), list(range(8, 0, -1))):
             batch = dataset.batch(rows)["ecg"]
             if kind == "torch" or batch.flags.writeable:  # Window's views of an ndarray are not
                 batch[...] = 0
-        np.testing.assert_array_equal(to_numpy(dataset.batch(slice(0, 8))["ecg"]), wanted)
+        np.testing.assert_array_equal(to_numpy(dataset.batch(slice(0, 8))["ecg"]), reference)
         assert files["ecg"].read_bytes() == before
 
 
@@ -345,9 +345,9 @@ class TestElsewhere:
     @pytest.mark.parametrize("context", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
     def test_in_another_process(self, files: dict[str, Path], context: str):
         dataset = SignalDataset(files["ecg"], SignalFilter(**BUTTER))
-        wanted = in_another_process(dataset)
+        reference = in_another_process(dataset)
         with multiprocessing.get_context(context).Pool(1) as pool:
-            np.testing.assert_array_equal(pool.apply(in_another_process, (dataset,)), wanted)
+            np.testing.assert_array_equal(pool.apply(in_another_process, (dataset,)), reference)
 
     def test_what_was_learnt_stays_behind(self, files: dict[str, Path]):
         dataset = SignalDataset(files["arrow"], SignalFilter(**BUTTER, keys="ecg"), ragged="pad")
@@ -357,10 +357,10 @@ class TestElsewhere:
 
     def test_in_many_threads(self, files: dict[str, Path]):
         dataset = SignalDataset(files["parquet"], SignalFilter(**BUTTER, keys="ecg"), ragged="pad")
-        wanted = dataset.batch(range(40))
+        reference = dataset.batch(range(40))
         with ThreadPoolExecutor(8) as pool:
             for row, sample in enumerate(pool.map(dataset.__getitem__, range(40))):
-                assert torch.equal(sample["ecg"], wanted["ecg"][row])
+                assert torch.equal(sample["ecg"], reference["ecg"][row])
 
     def test_digest_tells_datasets_apart(self, files: dict[str, Path]):
         assert SignalDataset(files["ecg"]).digest() == SignalDataset(files["ecg"], Scale()).digest()
@@ -368,11 +368,11 @@ class TestElsewhere:
 
 
 def test_a_filter_reads_the_file_in_place(files: dict[str, Path]):
-    """Where the transform makes new memory anyway, pages of the file are neither copied nor mapped anew."""
+    """Where the transform makes new memory anyway, pages of the file are neither copied nor mapped again."""
     dataset = SignalDataset(files["arrow"], SignalFilter(**BUTTER, keys="ecg"), columns=["ecg", "label"])
     first, second = (dataset._fetch(np.arange(start, start + 4)).data for start in (0, 4))
     assert second["ecg"].data_ptr() - first["ecg"].data_ptr() == ECG[:4].nbytes
-    assert second["label"].data_ptr() - first["label"].data_ptr() != 32  # nobody makes it anew: it is the user's
+    assert second["label"].data_ptr() - first["label"].data_ptr() != 32  # not allocated again: it is the user's
 
 
 def test_transforms_are_called_once_for_a_batch(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch):

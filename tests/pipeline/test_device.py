@@ -42,7 +42,7 @@ class OnGpu(torch.Tensor):
 
 
 class Stream(list[Any]):
-    """Work that has been queued and not been done; one after the other, whoever waits for it."""
+    """Work that has been queued and not been done; one after the other, whichever thread waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,9 +89,9 @@ class Gpu:
 
     def pinned(self, nbytes: int) -> Any:
         self.buffers.append(nbytes)
-        made = torch.zeros(nbytes, dtype=torch.uint8).as_subclass(LateCopy)
+        result = torch.zeros(nbytes, dtype=torch.uint8).as_subclass(LateCopy)
         LateCopy.gpu = self
-        return made
+        return result
 
     def stream(self) -> Stream:
         return Stream()

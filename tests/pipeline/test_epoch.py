@@ -29,20 +29,20 @@ def dataset(transform: Any = noisy) -> SignalDataset:
 
 def epochs(rows: SignalDataset, numbers: list[int], **options: Any) -> list[Any]:
     batches = DataLoader(rows, 4, collate_fn=collate, **options)
-    made = []
+    result = []
     for number in numbers:
         rows.set_epoch(number)
-        made.append([batch["noise"].tolist() for batch in batches])
-    return made
+        result.append([batch["noise"].tolist() for batch in batches])
+    return result
 
 
 class TestWorkers:
     @pytest.mark.parametrize("workers", [1, 2])
     def test_that_persist_see_each_epoch(self, workers: int):
-        wanted = epochs(dataset(), [0, 1, 5, 2])
-        assert len({str(epoch) for epoch in wanted}) == 4
+        expected = epochs(dataset(), [0, 1, 5, 2])
+        assert len({str(epoch) for epoch in expected}) == 4
         got = epochs(dataset(), [0, 1, 5, 2], num_workers=workers, persistent_workers=True)
-        assert got == wanted
+        assert got == expected
 
     @pytest.mark.slow
     @pytest.mark.parametrize("context", ["spawn", "forkserver"])

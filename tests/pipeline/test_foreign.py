@@ -54,12 +54,12 @@ def dataset(transform: Any = augment) -> SignalDataset:
 
 
 def drawn(loader: Loader, epochs: int = 2) -> list[list[dict[str, Any]]]:
-    made = [
+    result = [
         [{name: np.asarray(values).tolist() for name, values in batch.items()} for batch in loader]
         for _ in range(epochs)
     ]
     loader.close()
-    return made
+    return result
 
 
 def states() -> tuple[Any, ...]:
@@ -81,9 +81,9 @@ class TestNumbers:
 
     def test_are_the_same_after_resuming(self, way: dict[str, Any]):
         loader, resumed = Loader(dataset(), 5, threads=0), Loader(dataset(), 5, **way)
-        wanted = drawn(loader, 1)[0]
+        expected = drawn(loader, 1)[0]
         resumed.load_state_dict(loader.state_dict() | {"epoch": 0, "batch": 3})
-        assert drawn(resumed, 1)[0] == wanted[3:]
+        assert drawn(resumed, 1)[0] == expected[3:]
 
     def test_of_a_users_leaf_transform_too(self, way: dict[str, Any]):
         floats = SignalDataset(
@@ -102,7 +102,7 @@ class TestNumbers:
         assert len({tuple(batch["drawn"]) for epoch in epochs for batch in epoch}) == 16
 
     def test_do_not_depend_on_what_the_consumer_draws_nor_change_it(self, way: dict[str, Any]):
-        wanted = drawn(Loader(dataset(), 5), 1)[0]
+        expected = drawn(Loader(dataset(), 5), 1)[0]
         np.random.seed(1)
         torch.manual_seed(1)
         random.seed(1)
@@ -116,7 +116,7 @@ class TestNumbers:
             seen.append({name: np.asarray(values).tolist() for name, values in batch.items()})
             beside.append((np.random.rand(), torch.rand(3).tolist(), random.random()))
         loader.close()
-        assert (beside, seen) == (alone, wanted)
+        assert (beside, seen) == (alone, expected)
 
 
 def test_seeds_give_different_numbers():
@@ -125,7 +125,7 @@ def test_seeds_give_different_numbers():
 
 
 def test_two_loaders_in_two_threads_do_not_disturb_each_other():
-    wanted, seen = drawn(Loader(dataset(), 5)), {}
+    expected, seen = drawn(Loader(dataset(), 5)), {}
 
     def run(number: int) -> None:
         seen[number] = drawn(Loader(dataset(), 5, threads=number % 3))
@@ -135,7 +135,7 @@ def test_two_loaders_in_two_threads_do_not_disturb_each_other():
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(seen[number] == wanted for number in range(4))
+    assert all(seen[number] == expected for number in range(4))
 
 
 def test_a_transform_may_draw_from_a_loader_itself():
@@ -145,9 +145,9 @@ def test_a_transform_may_draw_from_a_loader_itself():
         return {**augment(sample), "noise": next(noise)["numpy"]}
 
     batches = drawn(Loader(dataset(with_noise), 5, threads=2), 1)[0]
-    wanted = drawn(Loader(dataset(), 1), 1)[0]
+    expected = drawn(Loader(dataset(), 1), 1)[0]
     assert [number for batch in batches for number in np.ravel(batch["noise"])] == [
-        batch["numpy"][0] for batch in wanted
+        batch["numpy"][0] for batch in expected
     ]
 
 

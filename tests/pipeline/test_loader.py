@@ -1,4 +1,4 @@
-"""The same batches at any number of threads and workers, from any point on, once per epoch; and nothing left behind."""
+"""The same batches at any number of threads and workers, from any point on, once per epoch; and nothing left over."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def flat(batches: Any) -> list[int]:
     return [row for batch in rows(batches) for row in batch]
 
 
-def assert_same(seen: list[Any], wanted: list[Any]) -> None:
-    assert len(seen) == len(wanted)
-    for one, other in zip(seen, wanted, strict=True):
+def assert_same(seen: list[Any], expected: list[Any]) -> None:
+    assert len(seen) == len(expected)
+    for one, other in zip(seen, expected, strict=True):
         assert list(one) == list(other)
         for name in other:
             assert one[name].dtype == other[name].dtype
@@ -151,8 +151,8 @@ class TestBatches:
             Loader(dataset, 7, shuffle=True, seed=2, **way),
         )
         for _ in range(3):
-            wanted, batches = list(whole)[:stop], iter(counted)
-            assert_same([next(batches) for _ in range(stop)], wanted)
+            expected, batches = list(whole)[:stop], iter(counted)
+            assert_same([next(batches) for _ in range(stop)], expected)
         counted.close()
 
     def test_of_a_set_epoch_go_on_from_it(self, dataset: SignalDataset):
@@ -182,7 +182,7 @@ class TestBatches:
     @pytest.mark.parametrize("way", WAYS, ids=str)
     def test_go_each_to_one_of_several_consumers(self, dataset: SignalDataset, way: dict[str, Any]):
         loader = Loader(dataset, 3, shuffle=True, **way)
-        wanted = sorted(map(tuple, rows(Loader(dataset, 3, shuffle=True))))
+        expected = sorted(map(tuple, rows(Loader(dataset, 3, shuffle=True))))
         for _ in range(3):
             loader.set_epoch(0)
             batches, seen = iter(loader), []
@@ -197,7 +197,7 @@ class TestBatches:
             for consumer in consumers:
                 consumer.join(60)
             assert not any(consumer.is_alive() for consumer in consumers)
-            assert sorted(seen) == wanted
+            assert sorted(seen) == expected
             assert loader.epoch == 1
         loader.close()
 
@@ -261,7 +261,7 @@ class TestState:
         """Two generations deep, through JSON, with the number of threads changed between."""
         dataset = SignalDataset(files["arrow"], jitter)
         whole = Loader(dataset, 10, shuffle=shuffle, seed=2)
-        wanted = [batch for _ in range(3) for batch in whole]
+        expected = [batch for _ in range(3) for batch in whole]
         steps = len(whole)
         for step in range(2 * steps + 1):
             first = Loader(dataset, 10, shuffle=shuffle, seed=2, threads=step % 3)
@@ -273,10 +273,10 @@ class TestState:
             third = Loader(dataset, 10, shuffle=shuffle, seed=2)
             third.load_state_dict(json.loads(json.dumps(second.state_dict())))
             seen += take(third, 3 * steps - len(seen))
-            assert_same(seen, wanted)
+            assert_same(seen, expected)
 
     def test_with_the_number_of_workers_changed_between(self, dataset: SignalDataset):
-        wanted = list(Loader(dataset, 6, shuffle=True))
+        expected = list(Loader(dataset, 6, shuffle=True))
         state, seen = None, []
         for way in ({"num_workers": 2}, {"threads": 2}, {"num_workers": 1, "prefetch_factor": 1}, {"threads": 0}):
             loader = Loader(dataset, 6, shuffle=True, **way)
@@ -285,7 +285,7 @@ class TestState:
             seen += take(loader, 2)
             state = loader.state_dict()
             loader.close()
-        assert_same(seen, wanted[:8])
+        assert_same(seen, expected[:8])
 
     @given(data=st.data())
     def test_any_interleaving_of_steps_and_restores(self, files: dict[str, Path], data: st.DataObject):
@@ -298,39 +298,39 @@ class TestState:
         }
         size = data.draw(st.integers(1, 60))
         whole = Loader(dataset, size, **options, threads=0)
-        wanted = [batch for _ in range(4) for batch in rows(whole)]
+        expected = [batch for _ in range(4) for batch in rows(whole)]
         loader, seen = Loader(dataset, size, **options, threads=0), []
         for steps in data.draw(st.lists(st.integers(0, 6), max_size=6)):
-            seen += rows(take(loader, min(steps, len(wanted) - len(seen))))
+            seen += rows(take(loader, min(steps, len(expected) - len(seen))))
             state = loader.state_dict()
             loader = Loader(dataset, size, **options, threads=0)
             loader.load_state_dict(state)
-        assert seen == wanted[: len(seen)]
+        assert seen == expected[: len(seen)]
 
     @pytest.mark.parametrize("way", WAYS[:3], ids=str)
     def test_after_exactly_the_last_batch_is_the_next_epochs(self, dataset: SignalDataset, way: dict[str, Any]):
         whole, counted = (Loader(dataset, 10, shuffle=True, **way) for _ in range(2))
-        wanted = [list(whole) for _ in range(3)]
+        expected = [list(whole) for _ in range(3)]
         batches = iter(counted)
-        assert_same([next(batches) for _ in range(len(counted))], wanted[0])
+        assert_same([next(batches) for _ in range(len(counted))], expected[0])
         state = counted.state_dict()
         assert (state["epoch"], state["batch"]) == (1, 0)
         resumed = Loader(dataset, 10, shuffle=True, **way)
         resumed.load_state_dict(state)
-        assert [len(list(batches)), list(map(len, rows(counted)))] == [0, list(map(len, rows(wanted[1])))]
-        assert_same(list(resumed), wanted[1])
-        assert_same(list(resumed), wanted[2])
+        assert [len(list(batches)), list(map(len, rows(counted)))] == [0, list(map(len, rows(expected[1])))]
+        assert_same(list(resumed), expected[1])
+        assert_same(list(resumed), expected[2])
 
     def test_after_an_early_break_goes_on_there_and_the_loader_itself_does_not(self, dataset: SignalDataset):
         loader, resumed = Loader(dataset, 10, shuffle=True), Loader(dataset, 10, shuffle=True)
-        wanted = [list(loader) for _ in range(2)]
+        expected = [list(loader) for _ in range(2)]
         loader.set_epoch(0)
         for _, _ in zip(range(2), loader, strict=False):
             pass
         resumed.load_state_dict(loader.state_dict())
-        assert_same(list(loader), wanted[1])
-        assert_same(list(resumed), wanted[0][2:])
-        assert_same(list(resumed), wanted[1])
+        assert_same(list(loader), expected[1])
+        assert_same(list(resumed), expected[0][2:])
+        assert_same(list(resumed), expected[1])
 
     def test_of_a_loader_that_was_given_an_epoch_is_its_beginning(self, dataset: SignalDataset):
         loader, resumed = Loader(dataset, 10, shuffle=True), Loader(dataset, 10, shuffle=True)
@@ -402,14 +402,14 @@ class TestState:
 
 
 def take(loader: Loader, count: int) -> list[Any]:
-    """So many batches, over as many epochs as that takes."""
-    made: list[Any] = []
-    while len(made) < count:
+    """`count` batches, over as many epochs as that takes."""
+    result: list[Any] = []
+    while len(result) < count:
         for batch in loader:
-            made.append(batch)
-            if len(made) == count:
+            result.append(batch)
+            if len(result) == count:
                 break
-    return made
+    return result
 
 
 class TestEnds:

@@ -26,8 +26,8 @@ VALUES = {
 def test_a_stand_in_is_what_the_plan_says(name):
     spec = describe(VALUES[name])
     with open_source({"v": pa.array(VALUES[name]) if isinstance(VALUES[name], pa.Array) else np.zeros(3)}) as source:
-        made = describe(placeholder_columns({"v": spec}, {"$.v": 0}, source.slice(0, 0))["v"])
-    assert (made.kind, made.dtype, made.shape) == (spec.kind, spec.dtype, (2, *spec.shape[1:]))
+        result = describe(placeholder_columns({"v": spec}, {"$.v": 0}, source.slice(0, 0))["v"])
+    assert (result.kind, result.dtype, result.shape) == (spec.kind, spec.dtype, (2, *spec.shape[1:]))
 
 
 def test_the_axis_of_rows_comes_first_and_unknown_lengths_are_one():
@@ -39,9 +39,9 @@ def test_the_axis_of_rows_comes_first_and_unknown_lengths_are_one():
 def test_long_rows_take_no_memory():
     spec = ArraySpec(kind="numpy", dtype="float64", shape=(3, 1 << 40))
     with open_source({"v": np.zeros(3)}) as source:
-        made = placeholder_columns({"v": spec, "w": describe(np.zeros(3))}, {"$.v": 0, "$.w": 0}, source.slice(0, 0))
-    assert made["v"].shape == (0, 1 << 40)
-    assert made["w"].shape == (0,)
+        result = placeholder_columns({"v": spec, "w": describe(np.zeros(3))}, {"$.v": 0, "$.w": 0}, source.slice(0, 0))
+    assert result["v"].shape == (0, 1 << 40)
+    assert result["w"].shape == (0,)
 
 
 def test_a_list_of_arrays_is_no_column():

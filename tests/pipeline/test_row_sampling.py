@@ -91,8 +91,8 @@ UNIQUE = [name for name in SAMPLERS if "without" in name or name in ("per group"
 class TestEverySampler:
     def loader(self, name: str, **options: Any) -> Loader:
         size = None if name in BATCHED else 6
-        made = (SAMPLERS | BATCHED)[name]()
-        return Loader(dataset(Compose([Scale(scale=2.0, keys="x"), noisy])), size, sampler=made, seed=4, **options)
+        result = (SAMPLERS | BATCHED)[name]()
+        return Loader(dataset(Compose([Scale(scale=2.0, keys="x"), noisy])), size, sampler=result, seed=4, **options)
 
     def test_gives_the_same_batches_for_any_threads_and_workers(self, name: str):
         plain = list(self.loader(name, threads=0))

@@ -23,11 +23,11 @@ BOTH = [BatchSampler, RowSampler]
 
 def epochs(sampler: type[Any], order: Order = ORDER) -> list[list[Any]]:
     """What the first epochs are, worked out from the order."""
-    made = []
+    result = []
     for epoch in range(4):
         batches = [batch.tolist() for batch in order.batches(epoch)]
-        made.append(batches if sampler is BatchSampler else [row for batch in batches for row in batch])
-    return made
+        result.append(batches if sampler is BatchSampler else [row for batch in batches for row in batch])
+    return result
 
 
 @pytest.fixture
@@ -42,11 +42,11 @@ class TestBoth:
         assert len(sampler(ORDER)) == len(epochs(sampler)[0])
 
     def test_each_pass_is_the_next_epoch_however_far_it_went(self, sampler: type[Any]):
-        one, wanted = sampler(ORDER), epochs(sampler)
-        assert list(one) == wanted[0]
-        assert list(islice(one, 2)) == wanted[1][:2]
-        assert list(islice(one, len(one))) == wanted[2]
-        assert list(one) == wanted[3]
+        one, expected = sampler(ORDER), epochs(sampler)
+        assert list(one) == expected[0]
+        assert list(islice(one, 2)) == expected[1][:2]
+        assert list(islice(one, len(one))) == expected[2]
+        assert list(one) == expected[3]
 
     def test_an_iterator_that_gives_nothing_is_no_pass(self, sampler: type[Any]):
         one = sampler(ORDER)
@@ -54,26 +54,26 @@ class TestBoth:
         assert list(one) == epochs(sampler)[0]
 
     def test_a_set_epoch_is_the_next_passs_and_the_following_go_on_from_it(self, sampler: type[Any]):
-        one, wanted = sampler(ORDER), epochs(sampler)
+        one, expected = sampler(ORDER), epochs(sampler)
         list(islice(one, 1))
         one.set_epoch(2)
-        assert [list(one), list(one)] == wanted[2:]
+        assert [list(one), list(one)] == expected[2:]
         with pytest.raises(ValueError, match="epoch must be a whole number"):
             one.set_epoch(-1)
 
     @given(steps=st.lists(st.integers(0, 30), max_size=6), drop=st.booleans())
     def test_restored_anywhere_any_number_of_times_they_go_on(self, sampler: type[Any], steps: list[int], drop: bool):
         order = Order(rows=23, batch_size=5, shuffle="exact", drop_last=drop)
-        wanted = [item for epoch in epochs(sampler, order) for item in epoch]
+        expected = [item for epoch in epochs(sampler, order) for item in epoch]
         one, seen = sampler(order), []
         for step in steps:
-            while step and len(seen) < len(wanted):
+            while step and len(seen) < len(expected):
                 taken = list(islice(one, step))
                 step -= len(taken)
                 seen += taken
                 state, one = one.state_dict(), sampler(order)
                 one.load_state_dict(state)
-        assert seen == wanted[: len(seen)]
+        assert seen == expected[: len(seen)]
 
     def test_states_of_each_other_are_refused(self, sampler: type[Any]):
         (other,) = set(BOTH) - {sampler}

@@ -170,5 +170,5 @@ class TestOrder:
     def test_is_what_it_was(self):
         """A run that is resumed next year finds its order: the sorted words that Philox is defined to give."""
         words = np.random.Philox(key=np.array([3, 2], "uint64"), counter=np.array([0, 0, 0, 2**64 - 1], "uint64"))
-        wanted = np.argsort(words.random_raw(20), kind="stable").tolist()
-        assert flat(Order(rows=20, batch_size=6, shuffle="exact", seed=3), 2) == wanted
+        expected = np.argsort(words.random_raw(20), kind="stable").tolist()
+        assert flat(Order(rows=20, batch_size=6, shuffle="exact", seed=3), 2) == expected

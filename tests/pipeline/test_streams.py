@@ -186,7 +186,7 @@ def test_what_needs_the_whole_is_refused(stage):
 
 
 def test_windows_of_examples_do_not_let_a_stage_along_them_through():
-    """Behind `Window` on one array, another one is still a stream."""
+    """After `Window` on one array, another one is still a stream."""
     row = Compose([Window(**CUT, keys=("a",)), Detrend(keys=("b",))])
     with pytest.raises(CannotStream, match="trend of the whole"):
         Streams(row).push(Chunk(start=0, data={"a": X, "b": X}))

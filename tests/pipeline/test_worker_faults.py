@@ -50,7 +50,7 @@ def whole(batch: dict[str, Any], n: int) -> bool:
 
 
 def long_form(short: int, long: int, name: str = "rounds") -> Any:
-    """So many rounds every day, and so many in `make test-all`."""
+    """Rounds in `make test`, and in `make test-all`."""
     return pytest.mark.parametrize(name, [short, pytest.param(long, marks=pytest.mark.slow)])
 
 
@@ -288,7 +288,7 @@ def fetch(n):
 
 with WorkerPool(fetch, num_workers=2, slot_nbytes=1 << 24) as pool:
     total = sum(float(x[-1]) for x in pool.run(range(10)))
-    faces = share(np.ones(1 << 23), across="process")
+    views = share(np.ones(1 << 23), across="process")
     for pid in (os.getpid(), *pool.pids):
         opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd") if fd.isdigit() and
                   os.path.islink(f"/proc/{pid}/fd/{fd}")]

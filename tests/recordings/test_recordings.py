@@ -68,17 +68,17 @@ def test_the_first_damaged_file_is_named(folder):
 def test_from_a_table(folder, suffix):
     columns = {"file": ["S0/night0.edf", "S2/night2.edf"], "diagnosis": ["well", "ill"], "age": [31, 64]}
     table = pa.table(columns)
-    given = folder / f"labels.{suffix}"
+    named = folder / f"labels.{suffix}"
     if suffix == "arrow":
-        with pa.ipc.new_file(str(given), table.schema) as writer:
+        with pa.ipc.new_file(str(named), table.schema) as writer:
             writer.write_table(table)
     elif suffix == "memory":
-        given = table
+        named = table
     else:
         separator = "\t" if suffix == "tsv" else ","
         lines = [columns, *zip(*columns.values(), strict=True)]
-        given.write_text("\n".join(separator.join(map(str, line)) for line in lines) + "\n")
-    recordings = Recordings.from_table(given, path="file", root=folder if suffix == "memory" else None)
+        named.write_text("\n".join(separator.join(map(str, line)) for line in lines) + "\n")
+    recordings = Recordings.from_table(named, path="file", root=folder if suffix == "memory" else None)
     assert recordings.ids == ["S0_night0", "S2_night2"]
     assert [one.labels for one in recordings] == [{"diagnosis": "well", "age": 31}, {"diagnosis": "ill", "age": 64}]
     assert Recordings.from_table(table, path="file", id="diagnosis", root=folder).ids == ["well", "ill"]

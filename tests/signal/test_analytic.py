@@ -44,14 +44,14 @@ def test_scipys_envelope(n, is_complex, band, out, squared, residual):
     z = noise(n, 2) + (1j * noise(n, 2)[::-1] if is_complex else 0)
     options = {"n_out": out, "squared": squared, "residual": residual, "axis": 0}
     try:
-        wanted = scipy.signal.envelope(z, band, **options)
+        expected = scipy.signal.envelope(z, band, **options)
     except ValueError:
         with pytest.raises(BridgeflowError, match="the band"):
             envelope(z, band, **options)
         return
-    np.testing.assert_allclose(envelope(z, band, **options), wanted, atol=1e-12)
+    np.testing.assert_allclose(envelope(z, band, **options), expected, atol=1e-12)
     tensor = envelope(torch.from_numpy(z).requires_grad_(), band, **options)
-    np.testing.assert_allclose(tensor.detach().numpy(), wanted, atol=1e-12)
+    np.testing.assert_allclose(tensor.detach().numpy(), expected, atol=1e-12)
 
 
 def test_band_and_residual_make_the_signal():
@@ -70,11 +70,11 @@ def test_band_and_residual_make_the_signal():
 def test_kinds_and_gradients():
     x = noise(2, 30).astype("float32")
     for function in (hilbert, lambda x: envelope(x, residual=None), envelope):
-        wanted = function(x)
-        np.testing.assert_array_equal(function(torch.from_numpy(x)).numpy(), wanted)
+        expected = function(x)
+        np.testing.assert_array_equal(function(torch.from_numpy(x)).numpy(), expected)
         rows = function(pa.FixedShapeTensorArray.from_numpy_ndarray(x))
         assert kind_of(rows) == "arrow"
-        np.testing.assert_array_equal(to_numpy(rows), wanted)
+        np.testing.assert_array_equal(to_numpy(rows), expected)
     assert envelope(torch.ones(30, dtype=torch.bfloat16), residual=None).dtype is torch.float32
     double = torch.from_numpy(noise(2, 12)).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: torch.view_as_real(hilbert(x)), (double,), fast_mode=True)

@@ -73,12 +73,12 @@ class TestCompiled:
         def filtered(x):
             return run(x, cutoff=cutoff, fs=100, **options) + 1
 
-        made = torch.compile(filtered, fullgraph=True, backend="eager")(self.x)
-        torch.testing.assert_close(made, filtered(self.x))
+        result = torch.compile(filtered, fullgraph=True, backend="eager")(self.x)
+        torch.testing.assert_close(result, filtered(self.x))
 
     def test_the_notch_too(self):
-        made = torch.compile(lambda x: signal.notch_filter(x, 50, 500), fullgraph=True, backend="eager")(self.x)
-        torch.testing.assert_close(made, signal.notch_filter(self.x, 50, 500))
+        result = torch.compile(lambda x: signal.notch_filter(x, 50, 500), fullgraph=True, backend="eager")(self.x)
+        torch.testing.assert_close(result, signal.notch_filter(self.x, 50, 500))
 
     def test_a_design_is_built_outside(self):
         def filtered(x):

@@ -27,15 +27,15 @@ pads = st.sampled_from(words(Leftover))
 
 def by_hand(x, length, hop, pad):
     """The windows of one row, one after the other, by the words of the documentation."""
-    made, seen, start = [], 0, 0
+    result, seen, start = [], 0, 0
     while start + length <= len(x):
-        made.append(x[start : start + length])
+        result.append(x[start : start + length])
         start, seen = start + hop, start + length
     if pad != "drop" and len(x) > max(seen, start):
         rest = x[start:]
         modes = {"zeros": "constant", "edge": "edge", "reflect": "reflect" if len(rest) > 1 else "edge"}
-        made.append(np.pad(rest, (0, length - len(rest)), mode=modes[pad]))
-    return np.reshape(made, (len(made), length)).astype(x.dtype)
+        result.append(np.pad(rest, (0, length - len(rest)), mode=modes[pad]))
+    return np.reshape(result, (len(result), length)).astype(x.dtype)
 
 
 @given(samples=st.integers(0, LENGTH), length=lengths, hop=lengths, pad=pads)
@@ -52,11 +52,11 @@ def test_windows_are_where_they_belong(samples, length, hop, pad):
 def test_labels_are_those_of_the_windows(samples, length, hop, pad, rule):
     labels = np.random.default_rng(samples).integers(0, 3, samples)
     places = by_hand(np.arange(samples) + 1, length, hop, "drop" if pad == "drop" else "zeros")
-    wanted = []
+    expected = []
     for window in places:
         real = [int(labels[place - 1]) for place in window if place]
         most = max(Counter(real).values())
-        wanted.append(
+        expected.append(
             {
                 "majority": min(label for label, count in Counter(real).items() if count == most),
                 "any": any(real),
@@ -65,7 +65,7 @@ def test_labels_are_those_of_the_windows(samples, length, hop, pad, rule):
             }[rule]
         )
     seen = labels_of_frames(labels, length, hop, pad=pad, rule=rule)
-    assert seen.tolist() == wanted
+    assert seen.tolist() == expected
     assert seen.dtype == (bool if rule == "any" else labels.dtype)
 
 
@@ -175,10 +175,10 @@ def test_tensors_that_are_no_block_of_memory_are_refused_by_name(name, x):
 def test_time_on_any_axis(make, axis, first):
     x = np.random.default_rng(0).integers(0, 3, (20, 21, 22))
     place = range(3)[axis]
-    wanted = frames(np.moveaxis(x, place, -1), 5, 3, pad="edge")
-    made = np.asarray(frames(make(x), 5, 3, pad="edge", first=first, axis=axis))
+    expected = frames(np.moveaxis(x, place, -1), 5, 3, pad="edge")
+    result = np.asarray(frames(make(x), 5, 3, pad="edge", first=first, axis=axis))
     ends = (0, place + 1) if first else (place, place + 1)
-    np.testing.assert_array_equal(np.moveaxis(made, ends, (-2, -1)), wanted)
+    np.testing.assert_array_equal(np.moveaxis(result, ends, (-2, -1)), expected)
     if not first:
         labels = np.asarray(labels_of_frames(make(x), 5, 3, axis=axis))
         np.testing.assert_array_equal(np.moveaxis(labels, place, -1), labels_of_frames(np.moveaxis(x, place, -1), 5, 3))

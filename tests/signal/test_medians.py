@@ -66,11 +66,11 @@ def test_any_chunking_gives_the_whole(cuts, half, dtype, rows):
 
 def test_kinds():
     x = noise(3, 40).astype("float32")
-    wanted = RunningMedian(kernel_size=5)(x)
-    np.testing.assert_array_equal(medfilt(torch.from_numpy(x), (1, 5)).numpy(), wanted)
+    expected = RunningMedian(kernel_size=5)(x)
+    np.testing.assert_array_equal(medfilt(torch.from_numpy(x), (1, 5)).numpy(), expected)
     rows = medfilt(pa.FixedShapeTensorArray.from_numpy_ndarray(x), (1, 5))
     assert kind_of(rows) == "arrow"
-    np.testing.assert_array_equal(to_numpy(rows), wanted)
+    np.testing.assert_array_equal(to_numpy(rows), expected)
     assert medfilt(torch.ones(9, dtype=torch.bfloat16)).dtype is torch.bfloat16
 
 
@@ -120,15 +120,15 @@ def test_nan_stays_in_the_windows_that_hold_it(data, half, dtype, rows, cuts):
     flat = x.reshape(-1)
     for value in (np.nan, np.inf, -np.inf):
         flat[data.draw(st.lists(st.integers(0, flat.size - 1), max_size=4))] = value
-    wanted = medians_of_windows(x, half)
+    expected = medians_of_windows(x, half)
     run = RunningMedian(kernel_size=2 * half + 1)
-    np.testing.assert_array_equal(run(x), wanted)
+    np.testing.assert_array_equal(run(x), expected)
     if dtype != "float16":
-        np.testing.assert_array_equal(run(torch.from_numpy(x).requires_grad_()).detach().numpy(), wanted)
+        np.testing.assert_array_equal(run(torch.from_numpy(x).requires_grad_()).detach().numpy(), expected)
     live = stream(run)
     pieces = [live.push(x[..., begin:end]) for begin, end in pairwise(cuts)]
     pieces += [] if (last := live.flush()) is None else [last]
-    np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), wanted)
+    np.testing.assert_array_equal(np.concatenate(pieces, axis=-1), expected)
 
 
 def test_nan_stays_in_windows_of_several_axes():
@@ -136,6 +136,6 @@ def test_nan_stays_in_windows_of_several_axes():
     x[3, 4] = np.nan
     x[0, 0] = np.inf
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((1, 1), (2, 2))), (3, 5))
-    wanted = np.median(windows, axis=(-2, -1))
-    np.testing.assert_array_equal(medfilt(x, (3, 5)), wanted)
-    np.testing.assert_array_equal(medfilt(torch.from_numpy(x).requires_grad_(), (3, 5)).detach().numpy(), wanted)
+    expected = np.median(windows, axis=(-2, -1))
+    np.testing.assert_array_equal(medfilt(x, (3, 5)), expected)
+    np.testing.assert_array_equal(medfilt(torch.from_numpy(x).requires_grad_(), (3, 5)).detach().numpy(), expected)

@@ -22,20 +22,20 @@ ECG = Path(__file__).parents[2] / "examples" / "data" / "mitdb208_mlii.parquet"
 def test_counts_scipys_peaks():
     x = np.random.default_rng(0).standard_normal((3, 2, 500))
     options = {"height": 0.2, "prominence": 0.5}
-    made = peak_rate(x, 50.0, **options, distance=0.2)
+    result = peak_rate(x, 50.0, **options, distance=0.2)
     for index in np.ndindex(3, 2):
         peaks, _ = scipy.signal.find_peaks(x[index], **options, distance=10)
-        assert made[index] == pytest.approx(len(peaks) * 6)  # ten seconds
+        assert result[index] == pytest.approx(len(peaks) * 6)  # ten seconds
         interval = peak_rate(x[index], 50.0, **options, distance=0.2, by="interval")
         assert interval == pytest.approx(60 * 50 / np.median(np.diff(peaks)))
 
 
 def test_kinds():
     x = np.random.default_rng(0).standard_normal((3, 500)).astype("float32")
-    wanted = peak_rate(x, 50.0)
-    assert wanted.dtype == np.float64
+    expected = peak_rate(x, 50.0)
+    assert expected.dtype == np.float64
     for other in (torch.from_numpy(x), to_arrow(x), x.astype(">f4"), x.tolist()):
-        np.testing.assert_array_equal(to_numpy(peak_rate(other, 50.0)), wanted)
+        np.testing.assert_array_equal(to_numpy(peak_rate(other, 50.0)), expected)
     counts = (100 * x).astype("int16")
     np.testing.assert_array_equal(peak_rate(counts, 50.0), peak_rate(counts.astype("float64"), 50.0))
     assert isinstance(peak_rate(torch.from_numpy(x), 50.0), torch.Tensor)

@@ -35,16 +35,16 @@ def test_scipys_numbers(mode):
         for order in range(min(length, 5)):
             for deriv in (0, 1, 2):
                 arguments = (length, order, deriv, 0.5, -1, mode, 2.0)
-                wanted = scipy.signal.savgol_filter(x, *arguments)
-                np.testing.assert_allclose(savgol_filter(x, *arguments), wanted, atol=1e-10)
+                expected = scipy.signal.savgol_filter(x, *arguments)
+                np.testing.assert_allclose(savgol_filter(x, *arguments), expected, atol=1e-10)
 
 
 def test_scipys_axes_and_dtypes():
     for x, axis in [(noise(30, 2), 0), (noise(2, 30, 3), 1), (noise(2, 30, 3).astype("float32"), -2)]:
-        wanted = scipy.signal.savgol_filter(x, 7, 2, axis=axis)
+        expected = scipy.signal.savgol_filter(x, 7, 2, axis=axis)
         seen = savgol_filter(x, 7, 2, axis=axis)
-        np.testing.assert_allclose(seen, wanted, atol=1e-5 if x.dtype == "float32" else 1e-12)
-        assert seen.dtype == wanted.dtype
+        np.testing.assert_allclose(seen, expected, atol=1e-5 if x.dtype == "float32" else 1e-12)
+        assert seen.dtype == expected.dtype
     assert savgol_filter(np.arange(30, dtype="int16"), 7, 2).dtype == "float64"
     assert savgol_filter(np.ones(30, "float16"), 7, 2).dtype == "float16"
 
@@ -86,11 +86,11 @@ def test_any_chunking_gives_the_bits_of_the_whole(cuts, half, order, deriv, mode
 
 def test_kinds_and_gradients():
     x = noise(3, 40).astype("float32")
-    wanted = savgol_filter(x, 7, 2)
-    np.testing.assert_array_equal(savgol_filter(torch.from_numpy(x), 7, 2).numpy(), wanted)
+    expected = savgol_filter(x, 7, 2)
+    np.testing.assert_array_equal(savgol_filter(torch.from_numpy(x), 7, 2).numpy(), expected)
     rows = savgol_filter(pa.FixedShapeTensorArray.from_numpy_ndarray(x), 7, 2)
     assert kind_of(rows) == "arrow"
-    np.testing.assert_array_equal(to_numpy(rows), wanted)
+    np.testing.assert_array_equal(to_numpy(rows), expected)
     double = torch.from_numpy(noise(2, 20)).requires_grad_()
     for mode in words(Ends):
         for length in (7, 6):

@@ -106,8 +106,8 @@ def by_scipy(name: str, options: dict[str, Any], row: np.ndarray) -> np.ndarray:
     module, _, function = name.partition(".")
     rest = dict(options)
     first = [rest.pop(one) for one in FIRST.get(name, ())]
-    made = getattr(getattr(scipy, module), function)(*first, row, **rest)
-    return np.asarray(made[1] if name == "signal.periodogram" else made)
+    result = getattr(getattr(scipy, module), function)(*first, row, **rest)
+    return np.asarray(result[1] if name == "signal.periodogram" else result)
 
 
 def data(dtype: str, *shape: int) -> np.ndarray:
@@ -137,15 +137,15 @@ def test_scipys_numbers(name, options):
             continue
         exact = FUNCTIONS[name].dtype == "kept"
         read = x if exact or dtype.startswith(("f", "c")) else x.astype("float64")
-        wanted = np.stack([by_scipy(name, options, row) for row in read.reshape(-1, 64)])
-        wanted = wanted.reshape(2, 3, *wanted.shape[1:])
-        made = call(x)
-        assert made.dtype == wanted.dtype or name in VARIABLE
-        assert call.out_spec(describe(x)).admits(describe(made))
-        assert call.out_spec(describe(x)).shape == made.shape
-        size = np.abs(wanted).max(initial=1e-30)
+        reference = np.stack([by_scipy(name, options, row) for row in read.reshape(-1, 64)])
+        reference = reference.reshape(2, 3, *reference.shape[1:])
+        result = call(x)
+        assert result.dtype == reference.dtype or name in VARIABLE
+        assert call.out_spec(describe(x)).admits(describe(result))
+        assert call.out_spec(describe(x)).shape == result.shape
+        size = np.abs(reference).max(initial=1e-30)
         np.testing.assert_allclose(
-            made / size, wanted / size, atol=1e-5 if dtype in {"float32", "complex64"} else 1e-12
+            result / size, reference / size, atol=1e-5 if dtype in {"float32", "complex64"} else 1e-12
         )
         taken += 1
     assert taken >= 5
@@ -155,19 +155,19 @@ def test_scipys_numbers(name, options):
 def test_other_kinds(name):
     call = ScipyCall(name, CASES[name][0])
     x = data("float32", 2, 64)
-    wanted = call(x)
+    reference = call(x)
     for other in (torch.from_numpy(x), to_arrow(x), x.astype(">f4")):
-        made = call(other)
-        np.testing.assert_array_equal(to_numpy(made), wanted)
-        assert call.out_spec(describe(other)).admits(describe(made))
+        result = call(other)
+        np.testing.assert_array_equal(to_numpy(result), reference)
+        assert call.out_spec(describe(other)).admits(describe(result))
     for half in (torch.from_numpy(x).bfloat16(), x.astype("float16"), torch.from_numpy(x).half(), x > 20):
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of means over zeros
-            made = call(half)
-        assert call.out_spec(describe(half)).admits(describe(made))
+            result = call(half)
+        assert call.out_spec(describe(half)).admits(describe(result))
     locked = x.copy()
     locked.flags.writeable = False
-    np.testing.assert_array_equal(call(locked), wanted)
+    np.testing.assert_array_equal(call(locked), reference)
 
 
 @pytest.mark.parametrize("name", sorted(CASES))

@@ -40,11 +40,11 @@ def test_a_line_becomes_nothing():
 
 def test_kinds_and_gradients():
     x = walk(3, 30).astype("float32")
-    wanted = detrend(x)
-    np.testing.assert_array_equal(detrend(torch.from_numpy(x)).numpy(), wanted)
+    expected = detrend(x)
+    np.testing.assert_array_equal(detrend(torch.from_numpy(x)).numpy(), expected)
     rows = detrend(pa.FixedShapeTensorArray.from_numpy_ndarray(x))
     assert kind_of(rows) == "arrow"
-    np.testing.assert_array_equal(to_numpy(rows), wanted)
+    np.testing.assert_array_equal(to_numpy(rows), expected)
     assert detrend(torch.ones(9, dtype=torch.bfloat16)).dtype is torch.bfloat16
     double = torch.from_numpy(walk(2, 20)).requires_grad_()
     for kind in ("linear", "constant"):

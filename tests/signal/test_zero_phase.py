@@ -34,8 +34,8 @@ def noise(*shape, seed=0):
 def in_pieces(run, x, cuts):
     """What comes of the chunks, and the most samples by which it lags behind them."""
     chunked = in_chunks(run, x, cuts)
-    made = np.cumsum([piece.shape[-1] for piece in chunked.pieces])
-    return chunked.values, max(0, *(cuts[1:] - made[: len(cuts) - 1]))
+    result = np.cumsum([piece.shape[-1] for piece in chunked.pieces])
+    return chunked.values, max(0, *(cuts[1:] - result[: len(cuts) - 1]))
 
 
 @given(
@@ -166,7 +166,9 @@ def test_a_tolerance_that_cannot_be_met_is_refused_when_built(choices, message):
 def test_forwards_and_backwards_in_every_dtype_of_scipy(dtype, padtype):
     sos = scipy.signal.butter(3, 0.2, output="sos")
     x = (np.random.default_rng(0).standard_normal((2, 100)) * 100 + 100).astype(dtype)
-    wanted = scipy.signal.sosfiltfilt(sos, x.astype("float64") if np.dtype(dtype).kind in "iub" else x, padtype=padtype)
-    made = sosfiltfilt(sos, x, padtype=padtype)
-    assert made.dtype.newbyteorder("=") == wanted.dtype.newbyteorder("=")
-    np.testing.assert_allclose(made, wanted, rtol=1e-9, atol=1e-9)
+    expected = scipy.signal.sosfiltfilt(
+        sos, x.astype("float64") if np.dtype(dtype).kind in "iub" else x, padtype=padtype
+    )
+    result = sosfiltfilt(sos, x, padtype=padtype)
+    assert result.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
+    np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-9)

@@ -25,7 +25,7 @@ def _private_registry(monkeypatch: pytest.MonkeyPatch):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sound(LeafTransform):
+class Correct(LeafTransform):
     """A transform with nothing wrong; the others here differ from it in one thing each."""
 
     factor: float = 2.0
@@ -37,14 +37,14 @@ class Sound(LeafTransform):
         return spec.fresh()
 
 
-class Mutable(Sound):
+class Mutable(Correct):
     """Its fields can be set."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
 
 
-class Remembering(Sound):
+class Remembering(Correct):
     """Keeps values of a call where they get pickled."""
 
     def apply(self, x: Any) -> Any:
@@ -54,27 +54,27 @@ class Remembering(Sound):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Remembering)
 
-    __hash__ = Sound.__hash__
+    __hash__ = Correct.__hash__
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 
-class Untold(Sound):
+class Untold(Correct):
     """Its configuration says nothing of its field."""
 
     def to_config(self) -> dict[str, Any]:
         return {"Untold": {}}
 
 
-class Boastful(Sound):
+class Boastful(Correct):
     """Promises another dtype than it delivers."""
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         return spec.fresh(dtype="float64")
 
 
-class Writing(Sound):
+class Writing(Correct):
     """Writes over its input."""
 
     def apply(self, x: Any) -> Any:
@@ -82,7 +82,7 @@ class Writing(Sound):
         return x * self.factor
 
 
-class Laundering(Sound):
+class Laundering(Correct):
     """Hands out a writable tensor over read-only memory."""
 
     def apply(self, x: Any) -> Any:
@@ -92,35 +92,35 @@ class Laundering(Sound):
         return replace(spec, kind="torch")
 
 
-class Random(Sound):
+class Random(Correct):
     """Never gives the same twice."""
 
     def apply(self, x: Any) -> Any:
         return x * float(np.random.default_rng().random())
 
 
-class Greedy(Sound):
+class Greedy(Correct):
     """Takes everything, whatever `keys` say."""
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
         return replace(self, keys=None)._runner(data)
 
 
-class Shy(Sound):
+class Shy(Correct):
     """Does not get on with threads."""
 
     def apply(self, x: Any) -> Any:
         return x * (self.factor + (threading.current_thread() is not threading.main_thread()))
 
 
-class Normalising(Sound):
+class Normalising(Correct):
     """Looks at the whole batch."""
 
     def apply(self, x: Any) -> Any:
         return x / abs(x).max()
 
 
-class Differencing(Sound):
+class Differencing(Correct):
     """Says that chunks need no state, which is wrong."""
 
     pointwise = True
@@ -131,7 +131,7 @@ class Differencing(Sound):
         return values if isinstance(x, np.ndarray) else torch.from_numpy(values)
 
 
-class Careless(Sound):
+class Careless(Correct):
     """Changes the state that it was given."""
 
     @property
@@ -146,7 +146,7 @@ class Careless(Sound):
         return x * self.factor * state[0], state
 
 
-class Silent(Sound):
+class Silent(Correct):
     """Does not stream, and lets it be tried all the same."""
 
     def init_state(self, spec: ArraySpec) -> Any:
@@ -185,9 +185,9 @@ def test_each_breach_is_found_and_named(cls: Any):
 
 
 def test_a_sound_transform_passes():
-    register(Sound)
-    check_transform(Sound())
-    check_transform(Sound(factor=3.0, keys=("x",)), {"x": np.ones((2, 40)), "y": "label"})
+    register(Correct)
+    check_transform(Correct())
+    check_transform(Correct(factor=3.0, keys=("x",)), {"x": np.ones((2, 40)), "y": "label"})
 
 
 def test_every_clause_is_broken_once():
@@ -195,7 +195,7 @@ def test_every_clause_is_broken_once():
 
 
 def test_a_class_in_a_function_cannot_be_spawned():
-    class Local(Sound):
+    class Local(Correct):
         """Lives in a function."""
 
     with pytest.raises(AssertionError, match="Local"):
@@ -207,7 +207,7 @@ def test_a_transform_of_nothing_is_told():
         check_transform(Refusing())
 
 
-class Refusing(Sound):
+class Refusing(Correct):
     """Takes nothing."""
 
     def apply(self, x: Any) -> Any:
@@ -216,11 +216,11 @@ class Refusing(Sound):
 
 def test_clauses_to_skip_must_exist():
     with pytest.raises(ValueError, match="no clause is called"):
-        check_transform(Sound(), skip=["fast"])
+        check_transform(Correct(), skip=["fast"])
 
 
 def test_differences_may_be_tolerated():
-    class Noisy(Sound):
+    class Noisy(Correct):
         """A batch that differs in the last bits."""
 
         def apply(self, x: Any) -> Any:

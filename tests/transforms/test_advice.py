@@ -49,14 +49,14 @@ OPTIONS = re.compile(r"\b(\w+)=")
 
 def variants(name: str) -> list[Any]:
     """The examples of a transform, and with them those that forbid copies or narrow the result."""
-    made = list(EXAMPLES[name])
+    actual = list(EXAMPLES[name])
     for one in EXAMPLES[name]:
         fields = {field.name for field in dataclasses.fields(one)}
-        made += [dataclasses.replace(one, copy="never")] if "copy" in fields and name != "SharedView" else []
-        made += [dataclasses.replace(one, dtype="float16")] if "dtype" in fields else []
-        made += [dataclasses.replace(one, grad="error")] if "grad" in fields else []
-        made += [dataclasses.replace(one, bfloat16="error")] if "bfloat16" in fields else []
-    return [dataclasses.replace(one, keys=None) for one in made if isinstance(one, LeafTransform)]
+        actual += [dataclasses.replace(one, copy="never")] if "copy" in fields and name != "SharedView" else []
+        actual += [dataclasses.replace(one, dtype="float16")] if "dtype" in fields else []
+        actual += [dataclasses.replace(one, grad="error")] if "grad" in fields else []
+        actual += [dataclasses.replace(one, bfloat16="error")] if "bfloat16" in fields else []
+    return [dataclasses.replace(one, keys=None) for one in actual if isinstance(one, LeafTransform)]
 
 
 @pytest.mark.filterwarnings("ignore:.*prototype stage")
@@ -64,12 +64,12 @@ def variants(name: str) -> list[Any]:
 @pytest.mark.parametrize("name", sorted(set(EXAMPLES) - {"Compose"}))
 def test_names_options_that_the_transform_has(name: str, data: Any):
     for transform in variants(name):
-        known = {field.name for field in dataclasses.fields(transform)} | {"dtype"}
+        reference = {field.name for field in dataclasses.fields(transform)} | {"dtype"}
         for call in (transform, transform.explain):
             for wrapped in (data, {"ecg": data}):
                 said = message(call, wrapped)
                 advised = set(OPTIONS.findall(said.partition("; ")[2]))
-                assert advised <= known, f"{advised - known}: {said}"
+                assert advised <= reference, f"{advised - reference}: {said}"
 
 
 def message(call: Any, data: Any) -> str:

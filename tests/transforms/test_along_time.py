@@ -131,20 +131,20 @@ def test_what_time_last_gives(transform, axis):
         np.testing.assert_allclose(same(spectra), x, atol=1e-9)
         return
     x = noise(2, 3, 90)
-    wanted = transform(x)
+    expected = transform(x)
     moved = np.moveaxis(x, -1, place)
     same = replace(transform, axis=axis)
     for data in (moved, np.ascontiguousarray(moved), torch.from_numpy(np.ascontiguousarray(moved))):
-        made = same(data)
-        assert kind_of(made) == kind_of(data)
-        np.testing.assert_array_equal(to_front(np.asarray(made), transform, place), wanted)
+        actual = same(data)
+        assert kind_of(actual) == kind_of(data)
+        np.testing.assert_array_equal(to_front(np.asarray(actual), transform, place), expected)
         promise = same.out_spec(describe(data))
-        assert promise.admits(describe(made))
+        assert promise.admits(describe(actual))
         if promise.strides is not None and place != 2:
-            assert promise.strides == describe(made).strides
+            assert promise.strides == describe(actual).strides
     rows = pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(moved))
     if not (isinstance(transform, Window) and transform.first):
-        np.testing.assert_array_equal(to_front(to_numpy(same(rows)), transform, place), wanted)
+        np.testing.assert_array_equal(to_front(to_numpy(same(rows)), transform, place), expected)
 
 
 @pytest.mark.parametrize("axis", [0, -2])
@@ -184,14 +184,14 @@ def test_filters_that_are_no_transforms_live_along_an_axis(axis):
     place = range(x.ndim)[axis]
     cut = [np.take(x, range(begin, begin + 9), axis=place) for begin in range(0, 90, 9)]
     for run in (lowpass, CausalFilter(design=lowpass), Resampler(up=3, down=2)):
-        wanted = np.moveaxis(
+        expected = np.moveaxis(
             run(np.moveaxis(x, place, -1)) if callable(run) else sosfilt(lowpass, np.moveaxis(x, place, -1)), -1, place
         )
         for make in (np.asarray, torch.from_numpy):
             live = stream(run, axis=axis)
             pieces = [live.push(make(np.ascontiguousarray(part))) for part in cut]
             pieces += [] if (last := live.flush()) is None else [last]
-            np.testing.assert_array_equal(np.concatenate([np.asarray(piece) for piece in pieces], axis=axis), wanted)
+            np.testing.assert_array_equal(np.concatenate([np.asarray(piece) for piece in pieces], axis=axis), expected)
 
 
 def test_scipys_numbers():
@@ -233,8 +233,8 @@ def test_gradients_flow_along_an_axis():
         Window(length=8),
     ):
         (ahead,) = torch.autograd.grad(replace(transform, axis=0)(x).abs().sum(), x)
-        (wanted,) = torch.autograd.grad(transform(x.T).abs().sum(), x)
-        torch.testing.assert_close(ahead, wanted)
+        (expected,) = torch.autograd.grad(transform(x.T).abs().sum(), x)
+        torch.testing.assert_close(ahead, expected)
 
 
 @pytest.mark.parametrize("axis", [True, 0.0, "0", None, 1.5, (0,)])
@@ -297,9 +297,9 @@ def test_a_batch_is_its_samples(transform, axis):
         x = np.stack([Stft(**SLICES, axis=axis)(one) for one in x])
     dataset = SignalDataset({"x": x, "y": np.arange(3)}, replace(same, keys=("x",)))
     (batch,) = Loader(dataset, 3)
-    for one, made in zip(x, np.asarray(batch["x"]), strict=True):
-        np.testing.assert_array_equal(made, same(one))
-        np.testing.assert_array_equal(made, np.asarray(dataset[0]["x"])) if one is x[0] else None
+    for one, actual in zip(x, np.asarray(batch["x"]), strict=True):
+        np.testing.assert_array_equal(actual, same(one))
+        np.testing.assert_array_equal(actual, np.asarray(dataset[0]["x"])) if one is x[0] else None
 
 
 def test_compositions_along_an_axis_stream_and_keep_their_places():
@@ -321,9 +321,9 @@ def test_compositions_along_an_axis_stream_and_keep_their_places():
     pieces = [streams.push(Chunk(data=x[at : at + 37], start=at, last=at + 37 >= 300)) for at in range(0, 300, 37)]
     np.testing.assert_array_equal(np.concatenate([np.asarray(piece) for piece in pieces]), whole)
     for step, stage in zip(pipeline.explain(x).exchanges, pipeline.stages, strict=True):
-        made = stage(x)
-        assert step.target.admits(describe(made))
-        x = made
+        actual = stage(x)
+        assert step.target.admits(describe(actual))
+        x = actual
 
 
 def test_what_comes_after_is_foretold():
@@ -347,16 +347,16 @@ def test_pieces_across_which_a_stage_looks_are_refused():
 
 def test_labels_along_an_axis():
     labels = np.random.default_rng(0).integers(0, 3, (90, 2))
-    made = WindowLabels(length=10, hop=5, axis=0)(labels)
-    np.testing.assert_array_equal(made, WindowLabels(length=10, hop=5)(labels.T).T)
+    actual = WindowLabels(length=10, hop=5, axis=0)(labels)
+    np.testing.assert_array_equal(actual, WindowLabels(length=10, hop=5)(labels.T).T)
 
 
 def test_single_axes_and_lists():
     x = noise(90)
     for axis in (0, -1):
         np.testing.assert_array_equal(SignalFilter(**BUTTER, axis=axis)(x), SignalFilter(**BUTTER)(x))
-        made = SignalFilter(**BUTTER, axis=axis)(pa.array(x))
-        assert kind_of(made) == "arrow"
+        actual = SignalFilter(**BUTTER, axis=axis)(pa.array(x))
+        assert kind_of(actual) == "arrow"
     rows = pa.array(noise(90, 3).tolist())
     with pytest.raises(BridgeflowError):
         SignalFilter(**BUTTER, axis=2)(rows)

@@ -185,9 +185,9 @@ class TestObject:
 class TestSelection:
     def test_without_keys_takes_all_arrays_and_no_labels(self):
         sample = {"x": torch.ones(2), "y": [np.ones(2), "label", 3, None, 2.5, True, b"b"], "z": pa.array([1.0])}
-        made = ToNumpy()(sample)
-        assert [kind_of(leaf) for leaf in (made["x"], made["y"][0], made["z"])] == ["numpy"] * 3
-        assert made["y"][1:] == ["label", 3, None, 2.5, True, b"b"]
+        result = ToNumpy()(sample)
+        assert [kind_of(leaf) for leaf in (result["x"], result["y"][0], result["z"])] == ["numpy"] * 3
+        assert result["y"][1:] == ["label", 3, None, 2.5, True, b"b"]
 
     @pytest.mark.parametrize(
         ("data", "message"),
@@ -210,16 +210,16 @@ class TestSelection:
 
     def test_with_keys_takes_those(self):
         sample = {"x": torch.ones(2), "lead": {"I": torch.ones(3), "II": torch.ones(3)}}
-        made = ToNumpy(keys=("lead.II",))(sample)
-        assert made["x"] is sample["x"]
-        assert made["lead"]["I"] is sample["lead"]["I"]
-        assert isinstance(made["lead"]["II"], np.ndarray)
+        result = ToNumpy(keys=("lead.II",))(sample)
+        assert result["x"] is sample["x"]
+        assert result["lead"]["I"] is sample["lead"]["I"]
+        assert isinstance(result["lead"]["II"], np.ndarray)
 
     def test_several_arguments_are_one_tuple(self):
-        made = ToNumpy()(torch.ones(2), "label")
-        assert isinstance(made, tuple)
-        assert isinstance(made[0], np.ndarray)
-        assert made[1] == "label"
+        result = ToNumpy()(torch.ones(2), "label")
+        assert isinstance(result, tuple)
+        assert isinstance(result[0], np.ndarray)
+        assert result[1] == "label"
 
     def test_an_array_that_cannot_be_handled_is_named(self):
         with pytest.raises(NoRoute, match=r"^\$\.meta\[1\]: "):
@@ -239,10 +239,10 @@ class TestSelection:
                 [torch.ones(2)],
                 torch.ones(2),
             ):
-                made = transform(sample)
-                assert {kind_of(leaf) for leaf in leaves_of(made, lambda leaf: kind_of(leaf) is not None).values()} == {
-                    "numpy"
-                }
+                result = transform(sample)
+                assert {
+                    kind_of(leaf) for leaf in leaves_of(result, lambda leaf: kind_of(leaf) is not None).values()
+                } == {"numpy"}
 
     def test_many_structures_do_not_pile_up(self):
         transform = ToNumpy()
@@ -264,31 +264,31 @@ class TestSelection:
         arrays = leaves_of(sample, lambda leaf: kind_of(leaf) is not None)
         if not arrays:
             return
-        made = leaves_of(ToNumpy()(sample), lambda leaf: kind_of(leaf) is not None)
-        assert list(made) == list(arrays)
+        result = leaves_of(ToNumpy()(sample), lambda leaf: kind_of(leaf) is not None)
+        assert list(result) == list(arrays)
         for place, array in arrays.items():
-            assert isinstance(made[place], np.ndarray)
-            np.testing.assert_array_equal(made[place], to_numpy(array))
+            assert isinstance(result[place], np.ndarray)
+            np.testing.assert_array_equal(result[place], to_numpy(array))
 
 
 class TestTables:
     TABLE = pa.table({"ecg": [1.0, 2.0], "n": [1, 2]})
 
     def test_become_dicts_of_columns(self):
-        made = ToNumpy()(self.TABLE)
-        assert {name: column.tolist() for name, column in made.items()} == {"ecg": [1.0, 2.0], "n": [1, 2]}
+        result = ToNumpy()(self.TABLE)
+        assert {name: column.tolist() for name, column in result.items()} == {"ecg": [1.0, 2.0], "n": [1, 2]}
 
     def test_stay_tables_while_their_columns_are_arrow(self):
-        made = Scale(scale=2.0, keys=("ecg",))(self.TABLE)
-        assert isinstance(made, pa.Table)
-        assert made.column("ecg").to_pylist() == [2.0, 4.0]
+        result = Scale(scale=2.0, keys=("ecg",))(self.TABLE)
+        assert isinstance(result, pa.Table)
+        assert result.column("ecg").to_pylist() == [2.0, 4.0]
 
     def test_of_polars_are_tables(self):
         pl = pytest.importorskip("polars")
         transform = ToNumpy()
         for _ in range(2):
-            made = transform({"frame": pl.DataFrame({"ecg": [1.0, 2.0]}), "label": 1})
-            assert made["frame"]["ecg"].tolist() == [1.0, 2.0]
+            result = transform({"frame": pl.DataFrame({"ecg": [1.0, 2.0]}), "label": 1})
+            assert result["frame"]["ecg"].tolist() == [1.0, 2.0]
         assert len(transform._runner._programs[0]) == 1
 
     def test_with_columns_of_text_want_keys(self):
@@ -305,32 +305,32 @@ class TestBeside:
     def test_a_mask_stands_beside_the_values(self):
         transform = ToNumpy(nulls="mask")
         for _ in range(2):
-            made = transform(WITH_NULLS)
-            assert list(made) == ["ecg", "label", "ecg_mask"]
-            assert made["ecg_mask"].tolist() == [False, True]
+            result = transform(WITH_NULLS)
+            assert list(result) == ["ecg", "label", "ecg_mask"]
+            assert result["ecg_mask"].tolist() == [False, True]
         assert transform({"ecg": pa.array([1.0])})["ecg_mask"].tolist() == [False]
         assert "ecg_mask" not in transform({"ecg": np.ones(1)})
 
     def test_lengths_stand_beside_padded_rows(self):
-        made = ToTensor(ragged="pad")({"beats": pa.array([[1.0, 2.0], [3.0]])})
-        assert made["beats"].tolist() == [[1.0, 2.0], [3.0, 0.0]]
-        assert made["beats_length"].tolist() == [2, 1]
+        result = ToTensor(ragged="pad")({"beats": pa.array([[1.0, 2.0], [3.0]])})
+        assert result["beats"].tolist() == [[1.0, 2.0], [3.0, 0.0]]
+        assert result["beats_length"].tolist() == [2, 1]
 
     def test_a_table_gets_a_column(self):
-        made = ToNumpy(nulls="mask", keys=("ecg",))(pa.table({"ecg": [1.0, None], "n": [1, 2]}))
-        assert list(made) == ["ecg", "n", "ecg_mask"]
+        result = ToNumpy(nulls="mask", keys=("ecg",))(pa.table({"ecg": [1.0, None], "n": [1, 2]}))
+        assert list(result) == ["ecg", "n", "ecg_mask"]
 
     def test_an_array_that_is_all_of_the_data_stays_in_one_piece(self):
-        made = ToNumpy(nulls="mask")(pa.array([1.0, None]))
-        assert made.mask.tolist() == [False, True]
+        result = ToNumpy(nulls="mask")(pa.array([1.0, None]))
+        assert result.mask.tolist() == [False, True]
 
     def test_there_must_be_room(self):
         with pytest.raises(DataError, match=r"\$\[0\]: '<key>_mask' needs a dict"):
             ToNumpy(nulls="mask")([pa.array([1.0, None])])
 
     def test_what_follows_sees_both(self):
-        made = ToTensor()(ToNumpy(nulls="mask")(WITH_NULLS))
-        assert made["ecg_mask"].dtype is torch.bool
+        result = ToTensor()(ToNumpy(nulls="mask")(WITH_NULLS))
+        assert result["ecg_mask"].dtype is torch.bool
 
 
 class TestTrace:
@@ -343,8 +343,8 @@ class TestTrace:
         sample = {"ecg": pa.array([1.0, None]), "lead": [], "x": "y"}
         alone = ToNumpy(nulls="mask")(sample)
         with trace():
-            made = ToNumpy(nulls="mask")(sample)
-        assert repr(made) == repr(alone)
+            result = ToNumpy(nulls="mask")(sample)
+        assert repr(result) == repr(alone)
 
     def test_errors_are_the_same(self):
         with trace(), pytest.raises(NoRoute, match=r"^\$\.x: "):

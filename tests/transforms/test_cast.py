@@ -36,15 +36,15 @@ def test_numbers_that_fit_arrive_as_torch_and_numpy_convert_them(source: str, ta
         with pytest.raises(NoRoute, match="would drop the imaginary parts"):
             Cast(dtype=target)(x)
         return
-    made = Cast(dtype=target)(x)
-    assert made.dtype is getattr(torch, target)
-    torch.testing.assert_close(made, x.to(getattr(torch, target)), rtol=0, atol=0)
+    result = Cast(dtype=target)(x)
+    assert result.dtype is getattr(torch, target)
+    torch.testing.assert_close(result, x.to(getattr(torch, target)), rtol=0, atol=0)
     if source == target:
-        assert made is x
+        assert result is x
     if "bfloat16" not in (source, target):
         seen = Cast(dtype=target)(x.numpy())
         assert seen.dtype == target
-        np.testing.assert_array_equal(seen, made.numpy())
+        np.testing.assert_array_equal(seen, result.numpy())
 
 
 @both
@@ -146,8 +146,8 @@ def test_all_kinds_give_the_same_numbers(x: np.ndarray, target: str):
 
 def test_kinds_stay():
     for x in (pa.array([1.0, 2.0]), pa.chunked_array([[1.0], [2.0]])):
-        made = Cast(dtype="float32")(x)
-        assert (kind_of(made), made.type, made.to_pylist()) == ("arrow", pa.float32(), [1.0, 2.0])
+        result = Cast(dtype="float32")(x)
+        assert (kind_of(result), result.type, result.to_pylist()) == ("arrow", pa.float32(), [1.0, 2.0])
 
 
 def test_empty_arrays_have_no_extremes():
@@ -156,9 +156,9 @@ def test_empty_arrays_have_no_extremes():
 
 
 def test_big_endian_numbers_become_native():
-    made = Cast(dtype="float32")(np.array([1.0], ">f4"))
-    assert made.dtype.isnative
-    assert made.tolist() == [1.0]
+    result = Cast(dtype="float32")(np.array([1.0], ">f4"))
+    assert result.dtype.isnative
+    assert result.tolist() == [1.0]
 
 
 @pytest.mark.parametrize("x", [np.array(["a"]), np.array([None]), np.array(["2020"], "M8[D]")])
@@ -194,8 +194,8 @@ def test_gradients_pass_between_floats():
 def test_meta_tensors_have_a_type_too():
     for on_overflow in ("raise", "ignore"):
         for target in DTYPES:
-            made = Cast(dtype=target, on_overflow=on_overflow)(torch.ones(3, device="meta"))
-            assert (made.dtype, made.device.type) == (getattr(torch, target), "meta")
+            result = Cast(dtype=target, on_overflow=on_overflow)(torch.ones(3, device="meta"))
+            assert (result.dtype, result.device.type) == (getattr(torch, target), "meta")
 
 
 def test_zero_dimensional_arrays_stay_so():
@@ -223,8 +223,8 @@ def test_on_a_gpu(target: str):
             Cast(dtype=target)(x)
         assert Cast(dtype=target, on_overflow="ignore")(x).device.type == "cuda"
         return
-    made = Cast(dtype=target)(x)
-    assert (made.device.type, made.tolist()) == ("cuda", [1.0, 2.0])
+    result = Cast(dtype=target)(x)
+    assert (result.device.type, result.tolist()) == ("cuda", [1.0, 2.0])
     with pytest.raises(DataError):
         Cast(dtype=target)(x * 1e6)
 
@@ -235,9 +235,9 @@ def test_on_a_gpu(target: str):
 def test_rows_of_nested_tensors_are_cast(layout: torch.layout, target: str):
     rows = [torch.tensor([1.0, 2.5]), torch.tensor([-3.0, 4.0, 5.0])]
     nested = torch.nested.nested_tensor(rows, layout=layout)
-    made = Cast(dtype=target)(nested)
-    assert made.layout == layout
-    for row, wanted in zip(made.unbind(), rows, strict=True):
-        assert torch.equal(row, wanted.to(getattr(torch, target)))
+    result = Cast(dtype=target)(nested)
+    assert result.layout == layout
+    for row, expected in zip(result.unbind(), rows, strict=True):
+        assert torch.equal(row, expected.to(getattr(torch, target)))
     with pytest.raises(DataError, match="have no int8"):
         Cast(dtype="int8")(nested * 100)

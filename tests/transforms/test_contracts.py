@@ -189,11 +189,11 @@ def test_in_nested_samples_too(name: str):
 
 def results(transforms: list[Transform], x: np.ndarray) -> list[object]:
     """What a worker process makes of the transforms it was sent."""
-    made = []
+    actual = []
     for transform in transforms:
         result = transform(torch.from_numpy(x.copy()))
-        made.append((type(result).__name__, tuple(getattr(result, "shape", (len(x),)))))
-    return made
+        actual.append((type(result).__name__, tuple(getattr(result, "shape", (len(x),)))))
+    return actual
 
 
 def test_every_transform_goes_to_a_spawned_process():

@@ -73,9 +73,9 @@ class TestOptions:
 class TestToTensor:
     def test_never_rescales_and_never_transposes(self):
         image = np.arange(24, dtype="uint8").reshape(2, 4, 3)
-        made = ToTensor()(image)
-        assert (made.dtype, tuple(made.shape)) == (torch.uint8, (2, 4, 3))
-        assert pointer(made) == pointer(image)
+        actual = ToTensor()(image)
+        assert (actual.dtype, tuple(actual.shape)) == (torch.uint8, (2, 4, 3))
+        assert pointer(actual) == pointer(image)
 
 
 class TestClone:
@@ -93,28 +93,28 @@ class TestClone:
         ids=lambda x: str(describe(x)),
     )
     def test_is_equal_and_elsewhere(self, x: Any):
-        made = Clone()(x)
-        assert type(made) is type(x)
+        actual = Clone()(x)
+        assert type(actual) is type(x)
         if isinstance(x, pa.Array):
-            assert made.equals(x)
-            assert {b.address for b in made.buffers() if b}.isdisjoint({b.address for b in x.buffers() if b})
+            assert actual.equals(x)
+            assert {b.address for b in actual.buffers() if b}.isdisjoint({b.address for b in x.buffers() if b})
             return
-        np.testing.assert_array_equal(to_numpy(made), to_numpy(x))
-        assert pointer(made) != pointer(x)
-        assert describe(made).writable
+        np.testing.assert_array_equal(to_numpy(actual), to_numpy(x))
+        assert pointer(actual) != pointer(x)
+        assert describe(actual).writable
 
     def test_keeps_the_graph(self):
         x = torch.ones(2, requires_grad=True)
         assert Clone()(x).grad_fn is not None
 
     def test_keeps_masks(self):
-        made = Clone()(np.ma.masked_array([1.0, 2.0], mask=[False, True]))
-        assert made.tolist() == [1.0, None]
+        actual = Clone()(np.ma.masked_array([1.0, 2.0], mask=[False, True]))
+        assert actual.tolist() == [1.0, None]
 
     def test_copies_pictures(self):
         image = pytest.importorskip("PIL.Image").new("L", (2, 2), 7)
-        made = Clone()(image)
-        made.putpixel((0, 0), 1)
+        actual = Clone()(image)
+        actual.putpixel((0, 0), 1)
         assert image.getpixel((0, 0)) == 7
 
     def test_leaves_foreign_arrays_to_their_library(self):
@@ -134,8 +134,8 @@ class TestClone:
 class TestDetach:
     def test_is_a_view_without_a_graph(self):
         x = torch.ones(2, requires_grad=True)
-        made = Detach()(x * 2)
-        assert not made.requires_grad
+        actual = Detach()(x * 2)
+        assert not actual.requires_grad
         assert pointer(Detach()(x)) == pointer(x)
 
     def test_leaves_others_alone(self):

@@ -29,7 +29,7 @@ class Order(enum.IntEnum):
     TWO = 2
 
 
-def dressed(value: Any) -> Iterator[Any]:
+def wrapped(value: Any) -> Iterator[Any]:
     """The same value as other libraries hand it over."""
     if isinstance(value, bool):
         yield from (np.bool_(value), np.array(value), torch.tensor(value))
@@ -49,7 +49,7 @@ def dressed(value: Any) -> Iterator[Any]:
         yield from (np.str_(value), np.array(value), enum.Enum("W", {"a": value}).a)
     elif isinstance(value, tuple) and value:
         yield list(value)
-        yield tuple(next(dressed(item), item) for item in value)
+        yield tuple(next(wrapped(item), item) for item in value)
         if all(type(item) in (int, float) for item in value):
             yield np.array(value)
 
@@ -67,15 +67,15 @@ TRANSFORMS = [
 def test_every_field_of_every_transform_takes_what_stands_for_its_value(transform: Transform):
     values = {field.name: getattr(transform, field.name) for field in dataclasses.fields(transform) if field.init}
     for name, value in values.items():
-        for one in dressed(value):
-            made = type(transform)(**{**values, name: one})
-            assert (made, hash(made)) == (transform, hash(transform)), (name, one)
-            assert json.dumps(made.to_config()) == json.dumps(transform.to_config())
-            assert repr(made) == repr(transform)
+        for one in wrapped(value):
+            result = type(transform)(**{**values, name: one})
+            assert (result, hash(result)) == (transform, hash(transform)), (name, one)
+            assert json.dumps(result.to_config()) == json.dumps(transform.to_config())
+            assert repr(result) == repr(transform)
 
 
 @pytest.mark.parametrize(
-    ("made", "wanted"),
+    ("result", "expected"),
     [
         (lambda: ToTensor(device=torch.device("cpu")), ToTensor(device="cpu")),
         (lambda: Cast(dtype=torch.int16), Cast(dtype="int16")),
@@ -97,10 +97,10 @@ def test_every_field_of_every_transform_takes_what_stands_for_its_value(transfor
          Cheby1(order=2, rp=1.0, cutoff=1.0, btype="lowpass", fs=8.0)),
     ],
 )  # fmt: skip
-def test_what_libraries_hand_over_means_the_plain_value(made: Any, wanted: Any):
-    assert (made(), hash(made()), repr(made())) == (wanted, hash(wanted), repr(wanted))
-    if isinstance(wanted, Transform):
-        assert json.dumps(made().to_config()) == json.dumps(wanted.to_config())
+def test_what_libraries_hand_over_means_the_plain_value(result: Any, expected: Any):
+    assert (result(), hash(result()), repr(result())) == (expected, hash(expected), repr(expected))
+    if isinstance(expected, Transform):
+        assert json.dumps(result().to_config()) == json.dumps(expected.to_config())
 
 
 @pytest.mark.parametrize("keys", ["ecg", ["ecg"], ("ecg",)])

@@ -139,12 +139,12 @@ def test_streams_name_the_sample_of_the_recording(transform):
 def test_what_stays_local_goes_through(transform):
     """NaN where a window holds it, and what would be there without it everywhere else."""
     x = noise(2, LENGTH)
-    wanted = transform(x)
+    expected = transform(x)
     x[1, 70] = np.nan
-    made = transform(x)
+    actual = transform(x)
     far = np.ones_like(x, bool)
     far[1, 70 - 4 : 70 + 5] = False
-    np.testing.assert_array_equal(made[far], wanted[far])
+    np.testing.assert_array_equal(actual[far], expected[far])
     with pytest.raises(NonFinite, match="row 1 is nan at sample 70"):
         replace(transform, nonfinite="raise")(x)
 
@@ -154,10 +154,10 @@ def test_propagate_is_scipys_and_counts_pay_nothing(transform):
     x = noise(2, LENGTH)
     clean = transform(x)
     x[1, 70] = np.nan
-    made = replace(transform, nonfinite="propagate")(x)
-    np.testing.assert_array_equal(made[0], clean[0])
+    actual = replace(transform, nonfinite="propagate")(x)
+    np.testing.assert_array_equal(actual[0], clean[0])
     if not isinstance(transform, Scipy):
-        assert not np.isfinite(made[1]).all()
+        assert not np.isfinite(actual[1]).all()
     counts = (noise(2, LENGTH) * 100).astype("int16")
     np.testing.assert_array_equal(
         replace(transform, nonfinite="interpolate", max_gap=3)(counts),
@@ -175,11 +175,11 @@ def test_gaps_are_filled_on_the_line_between_neighbours(transform, dtype):
     except ValueError:
         return  # a type that it does not take, whatever stands in it
     same = replace(transform, nonfinite="interpolate", max_gap=5)
-    wanted = transform(filled(dirty.astype("complex128" if dtype == "complex128" else "f8")).astype(dtype))
-    made = same(dirty)
-    assert made.dtype == wanted.dtype
-    scale = np.abs(wanted).max()
-    np.testing.assert_allclose(made, wanted, atol=float(scale) * (2e-3 if dtype == "float16" else 1e-6), rtol=1e-6)
+    expected = transform(filled(dirty.astype("complex128" if dtype == "complex128" else "f8")).astype(dtype))
+    actual = same(dirty)
+    assert actual.dtype == expected.dtype
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(actual, expected, atol=float(scale) * (2e-3 if dtype == "float16" else 1e-6), rtol=1e-6)
 
 
 @pytest.mark.parametrize("transform", SPREAD + LOCAL, ids=repr)
@@ -247,31 +247,31 @@ def test_streams_with_open_gaps_are_written_down(transform):
 def test_gaps_are_put_back_where_asked(transform, make):
     x = with_gaps(noise(2, LENGTH), (1, 41, 45))
     without = replace(transform, nonfinite="interpolate", max_gap=4)
-    made = replace(without, keep_gaps=True)(make(x))
-    assert kind_of(made) == kind_of(make(x))
-    made, plain = to_numpy(made), to_numpy(without(make(x)))
-    marked = np.isnan(made)
+    actual = replace(without, keep_gaps=True)(make(x))
+    assert kind_of(actual) == kind_of(make(x))
+    actual, plain = to_numpy(actual), to_numpy(without(make(x)))
+    marked = np.isnan(actual)
     assert np.isfinite(plain).all()
-    np.testing.assert_array_equal(made[~marked], plain[~marked])
+    np.testing.assert_array_equal(actual[~marked], plain[~marked])
     assert not marked[0].any()
     if isinstance(transform, Stft):
-        begins = (transform.sft.p_min + np.arange(made.shape[-1])) * 5 - 8
-        wanted = np.broadcast_to((begins < 45) & (begins + 16 > 41), made[1].shape)
+        begins = (transform.sft.p_min + np.arange(actual.shape[-1])) * 5 - 8
+        expected = np.broadcast_to((begins < 45) & (begins + 16 > 41), actual[1].shape)
     else:
         rate = transform.rate_factor
-        wanted = np.zeros(made.shape[-1], bool)
-        for place in range(made.shape[-1]):
+        expected = np.zeros(actual.shape[-1], bool)
+        for place in range(actual.shape[-1]):
             at, before = Fraction(place) / rate, Fraction(place - 1) / rate
             samples = {*range(math.floor(before) + 1, math.floor(at) + 1), math.floor(at), math.ceil(at)}
-            wanted[place] = bool(samples & set(range(41, 45)))
-    np.testing.assert_array_equal(marked[1], wanted)
+            expected[place] = bool(samples & set(range(41, 45)))
+    np.testing.assert_array_equal(marked[1], expected)
 
 
 def test_gradients_flow_to_the_neighbours():
     x = torch.tensor([0.0, 1.0, float("nan"), float("nan"), 4.0, 5.0], dtype=torch.float64, requires_grad=True)
     weights = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 0.0], dtype=torch.float64)
-    made = Scale(scale=1.0)(Detrend(type="constant", nonfinite="interpolate", max_gap=2)(x))
-    (grad,) = torch.autograd.grad((made * weights).sum(), x)
+    actual = Scale(scale=1.0)(Detrend(type="constant", nonfinite="interpolate", max_gap=2)(x))
+    (grad,) = torch.autograd.grad((actual * weights).sum(), x)
     np.testing.assert_allclose(
         grad, np.array([0, 2 / 3, 0, 0, 1 / 3, 0]) - np.array([1, 2, 0, 0, 2, 1]) / 6, atol=1e-12
     )
@@ -280,10 +280,10 @@ def test_gradients_flow_to_the_neighbours():
 def test_reset_where_it_means_something():
     x = with_gaps(noise(2, LENGTH), (1, 41, 45))
     for options in ({"zero_phase": False}, {}):
-        made = Decimate(q=3, **options, nonfinite="reset")(x)
-        np.testing.assert_array_equal(made[1, 15:], Decimate(q=3, **options)(x[1:, 45:])[0])
-        assert np.isnan(made[1, 14])
-        assert np.isfinite(np.delete(made, 14, axis=1)).all()
+        actual = Decimate(q=3, **options, nonfinite="reset")(x)
+        np.testing.assert_array_equal(actual[1, 15:], Decimate(q=3, **options)(x[1:, 45:])[0])
+        assert np.isnan(actual[1, 14])
+        assert np.isfinite(np.delete(actual, 14, axis=1)).all()
     live = stream(Decimate(q=3, zero_phase=False, nonfinite="reset"))
     np.testing.assert_array_equal(chunked(live, x, (10, 43, 60)), Decimate(q=3, zero_phase=False, nonfinite="reset")(x))
 
@@ -356,9 +356,9 @@ def test_the_lag_is_what_can_be_counted(transform):
     axis = transform.stream_axis if not isinstance(transform, Compose) else 0 if keyed else None
     for inputs in range(1, 600):
         x = np.zeros(1)
-        made = streams.push(Chunk(data={"x": x} if keyed else x, start=inputs - 1))
-        made = made["x"] if keyed else made
-        outputs += made.shape[0 if axis is None else axis]
+        actual = streams.push(Chunk(data={"x": x} if keyed else x, start=inputs - 1))
+        actual = actual["x"] if keyed else actual
+        outputs += actual.shape[0 if axis is None else axis]
         most = max(most, float(inputs - outputs / rate))
     assert streams.latency == transform.latency
     assert most <= transform.latency

@@ -27,11 +27,11 @@ SAMPLE = {"ecg": np.arange(8, dtype=">i2"), "lead": [torch.ones(2, 3)], "label":
 class TestExplain:
     def test_tells_stage_place_specs_action_bytes_and_reason(self):
         plan = Compose([ToTensor(keys=("ecg",)), Scale(scale=0.5), ToNumpy(keys=("lead",))]).explain(SAMPLE)
-        told = [
+        reported = [
             (str(step.stage), step.place, str(step.source), str(step.target), step.action, step.nbytes)
             for step in plan.exchanges
         ]
-        assert told == [
+        assert reported == [
             ("stage 1 (ToTensor)", "$.ecg", "numpy int16[8] (byte-order)", "torch int16[8]", "copy", 16),
             ("stage 2 (Scale)", "$.ecg", "torch int16[8]", "torch float32[8]", "copy", 32),
             ("stage 2 (Scale)", "$.lead[0]", "torch float32[2, 3]", "torch float32[2, 3]", "copy", 24),
@@ -121,13 +121,13 @@ PLANNED = st.sampled_from(
 def test_what_is_foretold_is_what_happens(stages: list[Transform], sample: Any):
     compose = Compose(stages)
     try:
-        made = compose(sample)
+        actual = compose(sample)
     except (NoRoute, DataError) as error:
         with pytest.raises(type(error)):
             compose.explain(sample)
         return
     plan = compose.explain(sample)
-    promises, deeds = leaves_of(plan.result, is_spec), leaves_of(describe_leaves(made), is_spec)
+    promises, deeds = leaves_of(plan.result, is_spec), leaves_of(describe_leaves(actual), is_spec)
     assert list(promises) == list(deeds)
     for place, promise in promises.items():
         assert promise.admits(deeds[place]), (place, str(promise), str(deeds[place]))

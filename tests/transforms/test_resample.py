@@ -51,8 +51,8 @@ def test_scipys_numbers():
 
 def test_rates_are_checked_and_passed_on():
     spec = replace(describe(np.zeros((2, 360), "float32")), fs=360.0)
-    made = Resample(from_hz=360, to_hz=250).out_spec(spec)
-    assert (made.shape, made.fs) == ((2, 250), 250.0)
+    result = Resample(from_hz=360, to_hz=250).out_spec(spec)
+    assert (result.shape, result.fs) == ((2, 250), 250.0)
     assert Decimate(q=4, ftype="fir").out_spec(spec).fs == 90.0
     with pytest.raises(ConfigError, match="from_hz=250, but the data have 360 Hz"):
         Resample(from_hz=250, to_hz=100).out_spec(spec)

@@ -24,15 +24,15 @@ MILLIVOLT = Scale(scale=1 / 200, offset=-1024 / 200)  # record 208 of the MIT-BI
 def test_counts_become_millivolt(wrap: Any):
     counts = np.array([1024, 1224, 824, 0, 2047], "uint16")
     x = wrap(counts)
-    made = MILLIVOLT(x)
-    assert kind_of(made) == kind_of(x)
-    assert describe(made).dtype == "float32"
-    np.testing.assert_allclose(to_numpy(made), (counts - 1024.0) / 200, rtol=1e-6, atol=3e-7)
-    assert to_numpy(made)[0] == 0
+    result = MILLIVOLT(x)
+    assert kind_of(result) == kind_of(x)
+    assert describe(result).dtype == "float32"
+    np.testing.assert_allclose(to_numpy(result), (counts - 1024.0) / 200, rtol=1e-6, atol=3e-7)
+    assert to_numpy(result)[0] == 0
 
 
 @pytest.mark.parametrize(
-    ("source", "made"),
+    ("source", "result"),
     [
         ("bool", "float32"),
         ("int8", "float32"),
@@ -50,10 +50,10 @@ def test_counts_become_millivolt(wrap: Any):
         ("complex128", "complex128"),
     ],
 )
-def test_dtypes(source: str, made: str):
+def test_dtypes(source: str, result: str):
     for x in (np.ones(3, source), torch.ones(3).to(getattr(torch, source))):
-        assert describe(Scale(scale=3)(x)).dtype == made
-        if not made.startswith("complex"):
+        assert describe(Scale(scale=3)(x)).dtype == result
+        if not result.startswith("complex"):
             assert describe(Scale(scale=3, dtype="float64")(x)).dtype == "float64"
             assert describe(Scale(scale=3, dtype="float16")(x)).dtype == "float16"
 
@@ -61,11 +61,11 @@ def test_dtypes(source: str, made: str):
 @given(ndarrays(dtypes=("float32", "float64", "int16", "float16")), st.floats(-3, 3), st.floats(-3, 3))
 def test_numbers_are_rounded_twice_at_most(x: np.ndarray, scale: float, offset: float):
     """Judged by exact rational arithmetic: half a unit in the last place of each of the two results."""
-    made = Scale(scale=scale, offset=offset)(x)
-    eps = float(np.finfo(made.dtype).eps)
-    tiny = float(np.finfo(made.dtype).smallest_subnormal)
-    held = [Fraction(float(np.float32(value)) if made.dtype != "float64" else value) for value in (scale, offset)]
-    for count, seen in zip(x.ravel().tolist(), made.ravel().tolist(), strict=True):
+    result = Scale(scale=scale, offset=offset)(x)
+    eps = float(np.finfo(result.dtype).eps)
+    tiny = float(np.finfo(result.dtype).smallest_subnormal)
+    held = [Fraction(float(np.float32(value)) if result.dtype != "float64" else value) for value in (scale, offset)]
+    for count, seen in zip(x.ravel().tolist(), result.ravel().tolist(), strict=True):
         product = Fraction(count) * held[0]
         bound = eps * (abs(float(product)) + abs(float(product + held[1]))) + 2 * tiny
         assert abs(Fraction(seen) - product - held[1]) <= Fraction(bound)
@@ -79,9 +79,9 @@ def test_all_kinds_give_the_same_bits(x: np.ndarray, scale: float):
 
 def test_half_precision_is_computed_in_float32():
     x = torch.tensor([1000.0, 1001.0], dtype=torch.bfloat16)
-    made = Scale(scale=0.001)(x)
-    assert made.dtype is torch.bfloat16
-    assert made.tolist() == (x.float() * 0.001).to(torch.bfloat16).tolist()
+    result = Scale(scale=0.001)(x)
+    assert result.dtype is torch.bfloat16
+    assert result.tolist() == (x.float() * 0.001).to(torch.bfloat16).tolist()
     with pytest.raises(DataError, match="have no float16"):
         Scale(scale=1000.0)(np.array([1000.0], "float16"))
 
@@ -94,8 +94,8 @@ def test_gradients_pass():
 
 
 def test_masked_arrays_keep_their_mask():
-    made = Scale(scale=2.0, offset=1.0)(np.ma.masked_array([1.0, 2.0], mask=[False, True]))
-    assert made.tolist() == [3.0, None]
+    result = Scale(scale=2.0, offset=1.0)(np.ma.masked_array([1.0, 2.0], mask=[False, True]))
+    assert result.tolist() == [3.0, None]
 
 
 def test_nulls_are_refused():
@@ -116,10 +116,10 @@ class TestInplace:
     def test_writes_over_the_input(self, wrap: Any):
         values = np.array([1.0, 2.0], "float32")
         x = wrap(values)
-        made = Scale(scale=2.0, offset=1.0, inplace=True)(x)
+        result = Scale(scale=2.0, offset=1.0, inplace=True)(x)
         assert values.tolist() == [3.0, 5.0]
-        assert describe(made) == describe(x)
-        assert np.shares_memory(to_numpy(made), values)
+        assert describe(result) == describe(x)
+        assert np.shares_memory(to_numpy(result), values)
 
     @pytest.mark.parametrize(
         ("x", "message"),

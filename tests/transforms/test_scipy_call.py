@@ -111,8 +111,8 @@ def test_in_a_job():
 
 def test_behind_a_window():
     x = np.random.default_rng(0).standard_normal(1000)
-    made = Compose([Window(length=100), Scipy("stats.kurtosis")])(x)
-    np.testing.assert_allclose(made, scipy.stats.kurtosis(x.reshape(10, 100), axis=-1))
+    result = Compose([Window(length=100), Scipy("stats.kurtosis")])(x)
+    np.testing.assert_allclose(result, scipy.stats.kurtosis(x.reshape(10, 100), axis=-1))
 
 
 def test_obstacles():

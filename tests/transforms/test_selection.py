@@ -78,24 +78,24 @@ def numbers(x: Any) -> Any:
 class TestArrayLike:
     def test_is_read_as_numpy_reads_it(self, transform: Transform, like: Any):
         x = like(X)
-        wanted = transform(np.asarray(x))
+        expected = transform(np.asarray(x))
         for _ in range(2):  # the first call learns the structure
             for data, take in (
-                (x, lambda made: made),
-                ({"ecg": x, "label": 1, "id": "a"}, lambda made: made["ecg"]),
-                ([{"ecg": x}, "a"], lambda made: made[0]["ecg"]),
-                ((x, 3), lambda made: made[0]),
+                (x, lambda actual: actual),
+                ({"ecg": x, "label": 1, "id": "a"}, lambda actual: actual["ecg"]),
+                ([{"ecg": x}, "a"], lambda actual: actual[0]["ecg"]),
+                ((x, 3), lambda actual: actual[0]),
             ):
-                made = take(transform(data))
-                assert type(made) is type(wanted)
-                assert numbers(made) == numbers(wanted)
+                actual = take(transform(data))
+                assert type(actual) is type(expected)
+                assert numbers(actual) == numbers(expected)
 
     def test_is_planned_as_it_is_read(self, transform: Transform, like: Any):
         x = like(X)
         with trace() as record:
-            made = transform({"ecg": x, "id": "a"})
+            actual = transform({"ecg": x, "id": "a"})
         plan = transform.explain({"ecg": x, "id": "a"})
-        assert plan.result["ecg"].admits(ToNumpy().explain(made["ecg"]).steps[0].source)
+        assert plan.result["ecg"].admits(ToNumpy().explain(actual["ecg"]).steps[0].source)
         read = [step for step in plan.exchanges if step.source.kind == "array_like"]
         assert [step.nbytes for step in read] == [
             one.nbytes for one in record.exchanges if one.source.kind == "array_like"
@@ -106,8 +106,8 @@ class TestArrayLike:
 def test_every_transform_takes_a_list_of_numbers(name: str):
     transform = EXAMPLES[name][0]
     x = np.abs(X)
-    made, wanted = (transform({transform_key(transform): one})[transform_key(transform)] for one in (x.tolist(), x))
-    assert type(made) is type(wanted)
+    actual, expected = (transform({transform_key(transform): one})[transform_key(transform)] for one in (x.tolist(), x))
+    assert type(actual) is type(expected)
 
 
 def transform_key(transform: Any) -> str:
@@ -116,8 +116,8 @@ def transform_key(transform: Any) -> str:
 
 class TestLists:
     def test_of_arrays_stay_containers(self):
-        made = Scale(scale=2.0)({"x": [torch.ones(2), torch.ones(3)]})
-        assert [row.tolist() for row in made["x"]] == [[2, 2], [2, 2, 2]]
+        actual = Scale(scale=2.0)({"x": [torch.ones(2), torch.ones(3)]})
+        assert [row.tolist() for row in actual["x"]] == [[2, 2], [2, 2, 2]]
 
     def test_beside_arrays_pass_unless_keys_select_them(self):
         data = {"x": np.ones(2), "box": [1, 2], "size": (3, 4)}
@@ -162,8 +162,8 @@ class TestLists:
     def test_may_be_entered_by_a_key(self):
         data = {"rows": [[1.0, 2.0], [3.0, 4.0]], "n": 1}
         for call in (Scale(scale=2.0, keys="rows[0]"), Compose([Scale(scale=2.0, keys="rows[0]")])):
-            made = call(data)
-            assert (made["rows"][0].tolist(), made["rows"][1]) == ([2.0, 4.0], [3.0, 4.0])
+            actual = call(data)
+            assert (actual["rows"][0].tolist(), actual["rows"][1]) == ([2.0, 4.0], [3.0, 4.0])
         with pytest.raises(NoRoute, match=r"\$\.rows\[0\]\[1\]: .*selects a float"):
             Scale(keys="rows[0][1]")(data)
 
@@ -176,20 +176,20 @@ class TestLists:
 
     def test_in_a_stream_are_chunks(self):
         low = SignalFilter(**LOW)
-        wanted = low(X)
+        expected = low(X)
         streams = Streams(low)
         parts = [
             streams.push(Chunk(data={"x": X[:, a:b].tolist(), "id": "a"}, start=a, last=b == 50))["x"]
             for a, b in ((0, 20), (20, 50))
         ]
-        np.testing.assert_array_equal(np.concatenate(parts, axis=-1), wanted)
+        np.testing.assert_array_equal(np.concatenate(parts, axis=-1), expected)
 
     def test_in_columns_of_a_batch(self):
         """What Hugging Face's `with_transform` hands over: a dict with a list for each column."""
         batch = {"ecg": X.tolist(), "label": [0, 1, 0], "id": ["a", "b", "c"]}
-        made = Compose([SignalFilter(**LOW, keys="ecg"), ToTensor(keys=("ecg", "label"))])(batch)
-        np.testing.assert_array_equal(made["ecg"].numpy(), SignalFilter(**LOW)(X))
-        assert (made["label"].tolist(), made["id"]) == ([0, 1, 0], ["a", "b", "c"])
+        actual = Compose([SignalFilter(**LOW, keys="ecg"), ToTensor(keys=("ecg", "label"))])(batch)
+        np.testing.assert_array_equal(actual["ecg"].numpy(), SignalFilter(**LOW)(X))
+        assert (actual["label"].tolist(), actual["id"]) == ([0, 1, 0], ["a", "b", "c"])
         with pytest.raises(ConfigError, match=r"several arrays: \$\.ecg, \$\.label"):
             SignalFilter(**LOW)(batch)
 
@@ -260,10 +260,10 @@ class TestSeveralArrays:
     def test_with_a_star_are_all_taken_at_any_depth(self):
         data = {"ecg": X, "more": [{"eeg": X * 2}, "a"], "n": 3}
         low = SignalFilter(**LOW)
-        made = SignalFilter(**LOW, keys="*")(data)
-        np.testing.assert_array_equal(made["ecg"], low(X))
-        np.testing.assert_array_equal(made["more"][0]["eeg"], low(X * 2))
-        assert (made["more"][1], made["n"]) == ("a", 3)
+        actual = SignalFilter(**LOW, keys="*")(data)
+        np.testing.assert_array_equal(actual["ecg"], low(X))
+        np.testing.assert_array_equal(actual["more"][0]["eeg"], low(X * 2))
+        assert (actual["more"][1], actual["n"]) == ("a", 3)
         np.testing.assert_array_equal(SignalFilter(**LOW, keys="*")(X), low(X))
 
     def test_of_a_dataset_need_keys(self):
@@ -284,8 +284,8 @@ class TestForeignObjects:
         zarr = pytest.importorskip("zarr")
         z = zarr.full((2, 3), 1.5, dtype="f8")
         z[:] = np.arange(6.0).reshape(2, 3)
-        made = Scale(scale=2.0)({"x": z})["x"]
-        assert made.tolist() == [[0, 2, 4], [6, 8, 10]]
+        actual = Scale(scale=2.0)({"x": z})["x"]
+        assert actual.tolist() == [[0, 2, 4], [6, 8, 10]]
         assert (float(z.fill_value), np.asarray(z).tolist()) == (1.5, [[0, 1, 2], [3, 4, 5]])
 
     def test_groups_are_not_containers(self):
@@ -321,8 +321,8 @@ class TestSymbolicLabels:
 
         def step(x: torch.Tensor, label: Any) -> Any:
             data = {"x": x, "more": [label, {"n": label}]} if nested else {"x": x, "label": label}
-            made = double(data)
-            return made["x"].sum() + (made["more"][1]["n"] if nested else made["label"])
+            actual = double(data)
+            return actual["x"].sum() + (actual["more"][1]["n"] if nested else actual["label"])
 
         x = torch.arange(6.0)
         compiled = torch.compile(step, backend="eager", dynamic=True)

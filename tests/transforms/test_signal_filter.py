@@ -60,27 +60,27 @@ def test_the_list_here_is_the_list_there():
 
 @each
 def test_configuration_pickle_and_equality(name):
-    made = build(name)
-    assert Transform.from_config(made.to_config()) == made
-    assert pickle.loads(pickle.dumps(made)) == made
-    assert hash(build(name)) == hash(made)
-    assert eval(repr(made)) == made
-    assert made.designed.name == name
+    result = build(name)
+    assert Transform.from_config(result.to_config()) == result
+    assert pickle.loads(pickle.dumps(result)) == result
+    assert hash(build(name)) == hash(result)
+    assert eval(repr(result)) == result
+    assert result.designed.name == name
 
 
 @each
 def test_the_whole_is_scipys_answer(name):
-    made, x = build(name), noise(2, 500)
-    design = made.designed
+    result, x = build(name), noise(2, 500)
+    design = result.designed
     recursive = hasattr(design, "sos")
     theirs = scipy.signal.sosfilt(design.sos, x) if recursive else scipy.signal.lfilter(design.taps, 1, x)
-    np.testing.assert_allclose(made(x), theirs, atol=1e-11)
+    np.testing.assert_allclose(result(x), theirs, atol=1e-11)
 
 
 @each
 @pytest.mark.parametrize("mode", ["causal", "zero_phase"])
 def test_promise_and_deed_on_every_kind(name, mode):
-    made, x = build(name, mode=mode), noise(2, 300).astype("float32")
+    result, x = build(name, mode=mode), noise(2, 300).astype("float32")
     for value in (
         x,
         torch.from_numpy(x.copy()),
@@ -88,43 +88,43 @@ def test_promise_and_deed_on_every_kind(name, mode):
         x.astype("int16"),
         x + 0j,
     ):
-        y = made(value)
-        assert made.out_spec(describe(value)).admits(describe(y))
+        y = result(value)
+        assert result.out_spec(describe(value)).admits(describe(y))
         assert not np.shares_memory(to_numpy(y), to_numpy(value))
 
 
 @each
 def test_streams(name):
-    made, x = build(name, initial="steady"), noise(3, 100)
-    assert made.streams
-    state, pieces = made.init_state(describe(x)), []
+    result, x = build(name, initial="steady"), noise(3, 100)
+    assert result.streams
+    state, pieces = result.init_state(describe(x)), []
     for begin, end in ((0, 0), (0, 1), (1, 40), (40, 100)):
-        y, state = made.step(x[:, begin:end], state)
+        y, state = result.step(x[:, begin:end], state)
         pieces.append(y)
-    assert made.flush(state) is None
-    np.testing.assert_array_equal(np.concatenate(pieces, -1), made(x))
+    assert result.flush(state) is None
+    np.testing.assert_array_equal(np.concatenate(pieces, -1), result(x))
 
 
 def test_zero_phase_streams_within_its_tolerance():
-    made = SignalFilter(**BANDPASS, mode="zero_phase", tolerance=1e-3)
-    assert made.streams
-    assert made.latency > 360
+    result = SignalFilter(**BANDPASS, mode="zero_phase", tolerance=1e-3)
+    assert result.streams
+    assert result.latency > 360
     x = noise(2, 9000).astype("float32")
-    state, pieces = made.init_state(describe(x)), []
+    state, pieces = result.init_state(describe(x)), []
     for begin in range(0, 9000, 1000):
-        y, state = made.step(x[:, begin : begin + 1000], state)
+        y, state = result.step(x[:, begin : begin + 1000], state)
         pieces.append(y)
-    pieces.append(made.flush(state))
+    pieces.append(result.flush(state))
     assert len({piece.dtype for piece in pieces}) == 1
-    np.testing.assert_allclose(np.concatenate(pieces, -1), made(x), rtol=0, atol=1e-3 * np.abs(x).max())
+    np.testing.assert_allclose(np.concatenate(pieces, -1), result(x), rtol=0, atol=1e-3 * np.abs(x).max())
     assert SignalFilter(**BANDPASS).latency == 0
     assert SignalFilter(taps=(0.25, 0.5, 0.25), mode="zero_phase").latency == 1
 
 
 def test_zero_phase_says_why_it_cannot_stream():
-    made = SignalFilter(**BANDPASS, mode="zero_phase")
-    assert not made.streams
-    for call in (lambda: made.init_state(describe(noise(9))), lambda: made.step(noise(9), None)):
+    result = SignalFilter(**BANDPASS, mode="zero_phase")
+    assert not result.streams
+    for call in (lambda: result.init_state(describe(noise(9))), lambda: result.step(noise(9), None)):
         with pytest.raises(CannotStream, match="backwards from the end"):
             call()
 
@@ -136,21 +136,21 @@ def test_the_contract(name, mode):
 
 
 def test_samples_batches_and_keys():
-    made = SignalFilter(**BANDPASS, keys=("ecg",))
+    result = SignalFilter(**BANDPASS, keys=("ecg",))
     batch = noise(4, 2, 200)
-    whole = made({"ecg": batch, "label": 3, "other": batch})
+    whole = result({"ecg": batch, "label": 3, "other": batch})
     assert whole["other"] is batch
-    stacked = np.stack([made({"ecg": sample})["ecg"] for sample in batch])
+    stacked = np.stack([result({"ecg": sample})["ecg"] for sample in batch])
     np.testing.assert_array_equal(whole["ecg"], stacked)
     with pytest.raises(KeyNotFound):
-        made({"ekg": batch})
+        result({"ekg": batch})
 
 
 def test_counts_are_read_directly():
     counts = (noise(2, 400) * 200 + 1024).astype("uint16")
-    made = SignalFilter(**BANDPASS, scale=0.005, offset=-5.12)
+    result = SignalFilter(**BANDPASS, scale=0.005, offset=-5.12)
     sos = scipy.signal.butter(4, (0.5, 40.0), "bandpass", fs=360.0, output="sos")
-    np.testing.assert_allclose(made(counts), scipy.signal.sosfilt(sos, counts * 0.005 - 5.12), atol=1e-12)
+    np.testing.assert_allclose(result(counts), scipy.signal.sosfilt(sos, counts * 0.005 - 5.12), atol=1e-12)
 
 
 def test_nan_is_an_error_that_names_the_place():

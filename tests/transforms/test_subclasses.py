@@ -42,12 +42,12 @@ def test_classes_of_torchvision_stay_with_their_metadata(transform: Transform, m
     x = make()
     plain = transform(x.as_subclass(torch.Tensor))
     for _ in range(2):
-        made = transform({"x": x, "n": 1})["x"]
-        assert type(made) is type(x)
-        assert made.dtype == plain.dtype
-        torch.testing.assert_close(made.as_subclass(torch.Tensor), plain, rtol=0, atol=0)
+        result = transform({"x": x, "n": 1})["x"]
+        assert type(result) is type(x)
+        assert result.dtype == plain.dtype
+        torch.testing.assert_close(result.as_subclass(torch.Tensor), plain, rtol=0, atol=0)
         for name in ("format", "canvas_size"):
-            assert getattr(made, name, None) == getattr(x, name, None)
+            assert getattr(result, name, None) == getattr(x, name, None)
     assert type(x) is type(make())
 
 
@@ -62,10 +62,10 @@ def test_transforms_of_torchvision_see_the_same_image(ours: Transform, place: st
         "mask": IMAGES["Mask"](),
     }
     stages = {"before": [ours, flip], "after": [flip, ours], "around": [ours, flip, ours]}[place]
-    made, wanted = Compose(stages)(sample), flip(sample)
-    assert {key: type(value) for key, value in made.items()} == {key: type(value) for key, value in wanted.items()}
-    assert {key: value.tolist() for key, value in made.items()} == {
-        key: value.tolist() for key, value in wanted.items()
+    result, expected = Compose(stages)(sample), flip(sample)
+    assert {key: type(value) for key, value in result.items()} == {key: type(value) for key, value in expected.items()}
+    assert {key: value.tolist() for key, value in result.items()} == {
+        key: value.tolist() for key, value in expected.items()
     }
 
 
@@ -82,6 +82,6 @@ def test_other_subclasses_are_kept_where_torch_keeps_them(transform: Transform):
 
 def test_signals_filtered_out_of_an_image_are_plain_tensors():
     x = tv_tensors.Image(torch.randn(1, 4, 60))
-    made = SignalFilter(design="butter", order=2, cutoff=10, fs=100)(x)
-    wanted = SignalFilter(design="butter", order=2, cutoff=10, fs=100)(np.asarray(x))
-    np.testing.assert_array_equal(made.as_subclass(torch.Tensor).numpy(), wanted)
+    result = SignalFilter(design="butter", order=2, cutoff=10, fs=100)(x)
+    expected = SignalFilter(design="butter", order=2, cutoff=10, fs=100)(np.asarray(x))
+    np.testing.assert_array_equal(result.as_subclass(torch.Tensor).numpy(), expected)

@@ -37,7 +37,7 @@ def test_contract(transform):
 
 
 def test_contract_with_windows_first():
-    """A batch is then one recording with one axis more, and not so many recordings."""
+    """A batch is then one recording with one axis more, and not several recordings."""
     for pad in ("drop", "edge"):
         check_transform(Window(length=10, hop=4, pad=pad, first=True), skip={"batches"})
 
@@ -66,15 +66,15 @@ def test_examples_with_labels():
     beat = np.repeat([0, 1, 2], [9, 8, 3])
     cut = {"length": 6, "hop": 4, "pad": "edge"}
     pipeline = Compose([Window(**cut, first=True, keys=("ecg",)), WindowLabels(**cut, keys=("beat",))])
-    made = pipeline({"ecg": ecg, "beat": beat, "id": "a"})
-    assert made["ecg"].shape == (5, 2, 6)
-    assert made["beat"].tolist() == [0, 0, 1, 1, 2]
-    assert made["id"] == "a"
-    np.testing.assert_array_equal(made["ecg"][1], ecg[:, 4:10])
+    actual = pipeline({"ecg": ecg, "beat": beat, "id": "a"})
+    assert actual["ecg"].shape == (5, 2, 6)
+    assert actual["beat"].tolist() == [0, 0, 1, 1, 2]
+    assert actual["id"] == "a"
+    np.testing.assert_array_equal(actual["ecg"][1], ecg[:, 4:10])
 
 
 def test_a_pipeline_live():
-    """What a stage holds back at the end goes through the stages behind it, along the right axes."""
+    """What a stage holds back at the end goes through the stages after it, along the right axes."""
     x = np.random.default_rng(0).standard_normal((2, 300))
     pipeline = Compose([Resample(from_hz=2, to_hz=3), Window(length=32, hop=20, pad="reflect"), Scale(scale=2.0)])
     state, pieces = pipeline.init_state(describe(x)), []
@@ -121,16 +121,16 @@ def plain(x):
 def test_tensors_of_every_dtype_are_cut_as_arrays_are(dtype, pad, shape):
     x = (torch.arange(float(np.prod(shape))) % 3).reshape(shape).to(getattr(torch, dtype))
     transform = Window(length=4, hop=3, pad=pad)
-    wanted = transform(plain(x))
-    made = transform(x)
-    assert made.dtype is x.dtype
-    np.testing.assert_array_equal(plain(made), wanted)
+    reference = transform(plain(x))
+    actual = transform(x)
+    assert actual.dtype is x.dtype
+    np.testing.assert_array_equal(plain(actual), reference)
     live = stream(transform)
     pieces = [live.push(x[..., begin : begin + 2]) for begin in range(0, shape[-1], 2)]
     pieces += [] if (last := live.flush()) is None else [last]
     assert {piece.dtype for piece in pieces} <= {x.dtype}
     if pieces:
-        np.testing.assert_array_equal(np.concatenate([plain(piece) for piece in pieces], axis=-2), wanted)
+        np.testing.assert_array_equal(np.concatenate([plain(piece) for piece in pieces], axis=-2), reference)
 
 
 @pytest.mark.parametrize(
@@ -177,15 +177,15 @@ def test_labels_of_text(labels, rule, pad):
     transform = WindowLabels(length=3, hop=2, pad=pad, rule=rule)
     order = sorted(set(TEXT))
     codes = transform(np.array([order.index(one) for one in TEXT]))
-    wanted = [order[code] for code in codes]
-    made = transform(labels)
-    assert texts(made) == wanted
-    assert describe(made).dtype.rstrip("0123456789") == describe(labels).dtype.rstrip("0123456789")
-    assert transform.out_spec(describe(labels)).admits(describe(made))
+    reference = [order[code] for code in codes]
+    actual = transform(labels)
+    assert texts(actual) == reference
+    assert describe(actual).dtype.rstrip("0123456789") == describe(labels).dtype.rstrip("0123456789")
+    assert transform.out_spec(describe(labels)).admits(describe(actual))
     live = stream(transform)
     pieces = [live.push(labels[begin : begin + 2]) for begin in range(0, len(TEXT), 2)]
     pieces += [] if (last := live.flush()) is None else [last]
-    assert [one for piece in pieces for one in texts(piece)] == wanted
+    assert [one for piece in pieces for one in texts(piece)] == reference
     assert {kind_of(piece) for piece in pieces} == {kind_of(labels)}
     assert len({describe(piece).dtype for piece in pieces if len(piece)} if kind_of(labels) == "arrow" else {1}) == 1
 
@@ -196,11 +196,11 @@ def test_labels_of_a_series_of_text(dtype):
     pl = pytest.importorskip("polars")
     series = pl.Series(TEXT, dtype=getattr(pl, dtype))
     transform = WindowLabels(length=3, hop=2, pad="edge")
-    wanted = transform(np.array(TEXT)).tolist()
-    assert texts(transform(series)) == texts(transform({"beat": series, "id": 1})["beat"]) == wanted
+    reference = transform(np.array(TEXT)).tolist()
+    assert texts(transform(series)) == texts(transform({"beat": series, "id": 1})["beat"]) == reference
     live = stream(transform)
     pieces = [live.push(series[:4]), live.push(series[4:]), live.flush()]
-    assert [one for piece in pieces if piece is not None for one in texts(piece)] == wanted
+    assert [one for piece in pieces if piece is not None for one in texts(piece)] == reference
 
 
 def test_streams_of_text_are_written_down():

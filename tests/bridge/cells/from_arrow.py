@@ -537,7 +537,7 @@ def holed_permuted() -> dict[str, Any]:
 
 
 class Point(pa.ExtensionType):
-    """Somebody's own type."""
+    """A user's own type."""
 
     def __init__(self) -> None:
         super().__init__(pa.float32(), "tests.point")

@@ -31,17 +31,17 @@ def test_the_same_bits(dtype, shape, options):
     work = np.float32 if "precision" in options else np.float64
     zi = np.random.default_rng(1).standard_normal((2, *shape[:-1], 2)).astype(work)
     for sos in (LOWPASS, LOWPASS.sos):
-        wanted = sosfilt(sos, x, engine="native", **options)
+        reference = sosfilt(sos, x, engine="native", **options)
         wanted_too, wanted_state = sosfilt(sos, x, zi=zi, engine="native", **options)
         for one, state in ((x, zi), (torch.from_numpy(x), torch.from_numpy(zi))):
             assert plain_values(one) is not None
             y = sosfilt(sos, one, **options)
             too, zf = sosfilt(sos, one, zi=state, **options)
-            for made, expected in ((y, wanted), (too, wanted_too), (zf, wanted_state)):
-                assert type(made) is type(one)
-                made = np.asarray(made)
-                assert made.dtype == expected.dtype
-                np.testing.assert_array_equal(made, expected)
+            for result, expected in ((y, reference), (too, wanted_too), (zf, wanted_state)):
+                assert type(result) is type(one)
+                result = np.asarray(result)
+                assert result.dtype == expected.dtype
+                np.testing.assert_array_equal(result, expected)
 
 
 def test_views_of_any_strides():
@@ -103,10 +103,10 @@ def test_a_state_of_another_dtype_takes_the_general_path():
     filter = CausalFilter(design=LOWPASS)
     x = data("float64", 4, 90)
     state = filter.init_state(describe(x))
-    wanted, _ = filter.step(x, state)
+    reference, _ = filter.step(x, state)
     for dtype in (">f8", "f4"):
         seen, _ = filter.step(x, {**state, "zi": state["zi"].astype(dtype)})
-        np.testing.assert_array_equal(seen, wanted)
+        np.testing.assert_array_equal(seen, reference)
 
 
 def test_the_kernel_says_whether_the_state_is_finite():

@@ -107,10 +107,10 @@ class TestForward:
 class TestGradients:
     @engines
     @directions
-    @pytest.mark.parametrize("wanted", ["x", "zi", "x zi", "sos", "sos x zi"])
-    def test_first_and_second_derivatives(self, engine, reverse, wanted):
+    @pytest.mark.parametrize("reference", ["x", "zi", "x zi", "sos", "sos x zi"])
+    def test_first_and_second_derivatives(self, engine, reverse, reference):
         inputs = [
-            value.requires_grad_(name in wanted.split())
+            value.requires_grad_(name in reference.split())
             for name, value in zip(("sos", "x", "zi"), arguments(), strict=True)
         ]
 

@@ -21,9 +21,9 @@ def test_scipys_numbers(q, n, ftype, zero_phase):
         for dtype in ("float64", "int16", "complex128"):
             x = (rng.standard_normal(shape) * 100).astype(dtype)
             y = decimate(x, q, n, ftype, axis, zero_phase)
-            wanted = scipy.signal.decimate(x, q, n, ftype, axis, zero_phase)
-            np.testing.assert_allclose(y, wanted, rtol=0, atol=1e-11 * np.abs(wanted).max())
-            assert y.dtype == wanted.dtype
+            expected = scipy.signal.decimate(x, q, n, ftype, axis, zero_phase)
+            np.testing.assert_allclose(y, expected, rtol=0, atol=1e-11 * np.abs(expected).max())
+            assert y.dtype == expected.dtype
     single = decimate(x.real.astype("float32"), q, n, ftype, 0, zero_phase)
     assert single.dtype == "float32"
 
@@ -31,11 +31,11 @@ def test_scipys_numbers(q, n, ftype, zero_phase):
 @pytest.mark.parametrize("ftype", ["iir", "fir"])
 def test_kinds_and_gradients(ftype):
     x = np.random.default_rng(0).standard_normal((3, 200)).astype("float32")
-    wanted = decimate(x, 4, ftype=ftype)
-    np.testing.assert_array_equal(decimate(torch.from_numpy(x), 4, ftype=ftype).numpy(), wanted)
+    expected = decimate(x, 4, ftype=ftype)
+    np.testing.assert_array_equal(decimate(torch.from_numpy(x), 4, ftype=ftype).numpy(), expected)
     rows = decimate(pa.FixedShapeTensorArray.from_numpy_ndarray(x), 4, ftype=ftype)
     assert kind_of(rows) == "arrow"
-    np.testing.assert_array_equal(to_numpy(rows), wanted)
+    np.testing.assert_array_equal(to_numpy(rows), expected)
     double = torch.from_numpy(x[:1, :60].astype("float64")).requires_grad_()
     assert torch.autograd.gradcheck(lambda x: decimate(x, 4, 2 if ftype == "iir" else None, ftype), (double,))
 

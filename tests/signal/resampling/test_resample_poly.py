@@ -31,8 +31,8 @@ def test_scipys_bits(up, down, dtype):
     for shape, axis in [((1,), 0), ((2,), 0), ((3, 500), -1), ((500, 3), 0), ((2, 70, 3), 1), ((0, 9), 1), ((2, 0), 1)]:
         x = recording(shape, dtype)
         y = resample_poly(x, up, down, axis)
-        wanted = scipy.signal.resample_poly(x, up, down, axis) if x.size else np.empty(y.shape, y.dtype)
-        np.testing.assert_array_equal(y, wanted)
+        expected = scipy.signal.resample_poly(x, up, down, axis) if x.size else np.empty(y.shape, y.dtype)
+        np.testing.assert_array_equal(y, expected)
         assert y.dtype == (dtype if dtype != "int16" else "float64")
         assert y.shape[axis] == -(-shape[axis] * up // down)
 
@@ -45,9 +45,9 @@ def test_scipys_extensions(padtype, dtype):
     for samples in (2, 3, 5, 17, 200):
         x = recording((3, samples), dtype)
         for up, down in FACTORS:
-            y, wanted = (f(x, up, down, -1, padtype=padtype) for f in (resample_poly, scipy.signal.resample_poly))
-            scale = np.abs(wanted).max()
-            np.testing.assert_allclose(y, wanted, rtol=0, atol=scale * (1e-5 if dtype == "float32" else 1e-12))
+            y, expected = (f(x, up, down, -1, padtype=padtype) for f in (resample_poly, scipy.signal.resample_poly))
+            scale = np.abs(expected).max()
+            np.testing.assert_allclose(y, expected, rtol=0, atol=scale * (1e-5 if dtype == "float32" else 1e-12))
             assert y.dtype == dtype
 
 
@@ -86,10 +86,10 @@ def test_every_instruction_set_gives_scipys_bits(up, down, taps, rows, samples, 
     rng = np.random.default_rng(taps)
     x, table = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, samples), (up, -(-taps // up))))
     call = {"phase": data.draw(st.integers(0, up - 1)), "first": first, "outputs": outputs}
-    wanted = cpu.run_scipy(x, table, up, down, **call)
-    assert wanted.shape == (rows, outputs)
+    expected = cpu.run_scipy(x, table, up, down, **call)
+    assert expected.shape == (rows, outputs)
     for isa in cpu.instruction_sets():
-        np.testing.assert_array_equal(cpu.run_native(x, table, up, down, isa=isa, **call), wanted)
+        np.testing.assert_array_equal(cpu.run_native(x, table, up, down, isa=isa, **call), expected)
 
 
 @pytest.mark.skipif(not cpu.instruction_sets(), reason="the native kernel is not built")
@@ -121,14 +121,14 @@ def test_a_row_has_the_same_bits_in_every_batch():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "int16", "float16"])
 def test_kinds(dtype):
     x = recording((4, 60), dtype)
-    wanted = resample_poly(x, 3, 2, -1)
+    expected = resample_poly(x, 3, 2, -1)
     tensor = resample_poly(torch.from_numpy(x), 3, 2, -1)
     assert kind_of(tensor) == "torch"
-    np.testing.assert_array_equal(tensor.numpy(), wanted)
+    np.testing.assert_array_equal(tensor.numpy(), expected)
     if dtype != "complex64":
         column = resample_poly(pa.array(x[0]), 3, 2)
         assert kind_of(column) == "arrow"
-        np.testing.assert_array_equal(to_numpy(column), wanted[0])
+        np.testing.assert_array_equal(to_numpy(column), expected[0])
     np.testing.assert_array_equal(
         resample_poly(x.tolist(), 3, 2, -1), resample_poly(x.astype("c16" if dtype[0] == "c" else "f8"), 3, 2, -1)
     )

@@ -44,20 +44,20 @@ def noise(*shape):
 def test_scipys_bits(m, hop, options, padding):
     ours, theirs = pair(m, hop, options)
     x = noise(2, 41)
-    S, wanted = ours.stft(x, padding=padding), theirs.stft(x, padding=padding)
+    S, expected = ours.stft(x, padding=padding), theirs.stft(x, padding=padding)
     if padding == "odd":
-        np.testing.assert_allclose(S, wanted, atol=1e-13)
+        np.testing.assert_allclose(S, expected, atol=1e-13)
     else:
-        np.testing.assert_array_equal(S, wanted)
+        np.testing.assert_array_equal(S, expected)
     assert ours.invertible == theirs.invertible
     if ours.invertible:
-        whole = ours.istft(wanted)
-        np.testing.assert_array_equal(whole, theirs.istft(wanted))
-        np.testing.assert_array_equal(ours.istft(wanted, 0, 30), theirs.istft(wanted, 0, 30))
-        np.testing.assert_array_equal(ours.istft(wanted, 5, 30), whole[:, 5:30])  # some of these SciPy trips over
+        whole = ours.istft(expected)
+        np.testing.assert_array_equal(whole, theirs.istft(expected))
+        np.testing.assert_array_equal(ours.istft(expected, 0, 30), theirs.istft(expected, 0, 30))
+        np.testing.assert_array_equal(ours.istft(expected, 5, 30), whole[:, 5:30])  # some of these SciPy trips over
     else:
         with pytest.raises(ConfigError, match="not invertible"):
-            ours.istft(wanted)
+            ours.istft(expected)
 
 
 @given(options=parameters, detr=st.sampled_from([None, "linear", "constant", np.tanh]))
@@ -73,8 +73,8 @@ def test_scipys_axes_slices_and_offsets():
     ours, theirs = (make(np.hanning(8), 3, 1.0) for make in (ShortTimeFFT, scipy.signal.ShortTimeFFT))
     x = noise(4, 50, 3)
     for axis in (1, -2):
-        S, wanted = ours.stft(x, 1, 9, k_offset=2, axis=axis), theirs.stft(x, 1, 9, k_offset=2, axis=axis)
-        np.testing.assert_array_equal(S, wanted)
+        S, expected = ours.stft(x, 1, 9, k_offset=2, axis=axis), theirs.stft(x, 1, 9, k_offset=2, axis=axis)
+        np.testing.assert_array_equal(S, expected)
         np.testing.assert_array_equal(ours.spectrogram(x, axis=axis), theirs.spectrogram(x, axis=axis))
     for order in [(0, 1, 2), (1, 0, 2), (2, 0, 1), (2, 1, 0)]:
         S = theirs.stft(x[..., 0]).transpose(order)
@@ -85,7 +85,7 @@ def test_scipys_axes_slices_and_offsets():
 
 
 def test_scipys_geometry():
-    made = ShortTimeFFT.from_window(("kaiser", 3.0), 100.0, 16, 12, symmetric_win=True, scale_to="psd")
+    result = ShortTimeFFT.from_window(("kaiser", 3.0), 100.0, 16, 12, symmetric_win=True, scale_to="psd")
     theirs = scipy.signal.ShortTimeFFT.from_window(("kaiser", 3.0), 100.0, 16, 12, symmetric_win=True, scale_to="psd")
     for name in (
         "f",
@@ -99,12 +99,12 @@ def test_scipys_geometry():
         "fac_psd",
         "lower_border_end",
     ):
-        np.testing.assert_array_equal(getattr(made, name), getattr(theirs, name))
-    np.testing.assert_array_equal(made.t(50), theirs.t(50))
-    assert made.p_max(50) == theirs.p_max(50)
-    assert "hop=4" in repr(made)
+        np.testing.assert_array_equal(getattr(result, name), getattr(theirs, name))
+    np.testing.assert_array_equal(result.t(50), theirs.t(50))
+    assert result.p_max(50) == theirs.p_max(50)
+    assert "hop=4" in repr(result)
     with pytest.raises(AttributeError):
-        made.nonsense  # noqa: B018
+        result.nonsense  # noqa: B018
 
 
 def test_any_of_scipys_can_be_taken():
@@ -117,16 +117,16 @@ def test_any_of_scipys_can_be_taken():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "made"), [("float32", "c8"), ("float16", "c8"), ("float64", "c16"), ("int16", "c16")]
+    ("dtype", "result"), [("float32", "c8"), ("float16", "c8"), ("float64", "c16"), ("int16", "c16")]
 )
-def test_kinds_and_precisions(dtype, made):
+def test_kinds_and_precisions(dtype, result):
     sft = ShortTimeFFT.from_window("hann", 100.0, 16, 8)
     x = (100 * noise(2, 60)).astype(dtype)
     S = sft.stft(x)
-    assert S.dtype == made
+    assert S.dtype == result
     double = sft.stft(x.astype("float64"))
-    np.testing.assert_allclose(S, double, rtol=0, atol=np.abs(double).max() * (1e-6 if made == "c8" else 1e-15))
-    assert sft.spectrogram(x).dtype == np.dtype(made).type().real.dtype
+    np.testing.assert_allclose(S, double, rtol=0, atol=np.abs(double).max() * (1e-6 if result == "c8" else 1e-15))
+    assert sft.spectrogram(x).dtype == np.dtype(result).type().real.dtype
     tensor = sft.stft(torch.from_numpy(x))
     np.testing.assert_array_equal(tensor.numpy(), S)
     np.testing.assert_array_equal(sft.istft(tensor).numpy(), sft.istft(S))
@@ -242,7 +242,7 @@ def test_counts_have_the_spectrum_of_the_same_numbers(dtype, padding):
     low, high = (0, 2) if info is None else (max(info.min, -(1 << 52)), min(info.max, 1 << 52))
     x = rng.integers(low, high, (2, 100), dtype="int64").astype(dtype)
     sft = ShortTimeFFT(np.hanning(18)[1:-1], 8, 10.0)
-    wanted = sft.stft_detrend(x.astype("float64"), "constant", padding=padding)
-    np.testing.assert_array_equal(sft.stft_detrend(x, "constant", padding=padding), wanted)
-    made = sft.stft_detrend(torch.from_numpy(x), "constant", padding=padding)
-    np.testing.assert_array_equal(made.numpy(), wanted)
+    expected = sft.stft_detrend(x.astype("float64"), "constant", padding=padding)
+    np.testing.assert_array_equal(sft.stft_detrend(x, "constant", padding=padding), expected)
+    result = sft.stft_detrend(torch.from_numpy(x), "constant", padding=padding)
+    np.testing.assert_array_equal(result.numpy(), expected)

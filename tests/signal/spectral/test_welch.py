@@ -31,22 +31,22 @@ def noise(*shape):
 def test_scipys_numbers(options):
     for x, axis in [(noise(2, 1000), -1), (noise(500, 3), 0), (noise(2, 400, 2), 1), (noise(300).astype("f4"), -1)]:
         f, power = welch(x, 100.0, axis=axis, **options)
-        wanted_f, wanted = scipy.signal.welch(x, 100.0, axis=axis, **options)
+        wanted_f, expected = scipy.signal.welch(x, 100.0, axis=axis, **options)
         np.testing.assert_array_equal(f, wanted_f)
-        np.testing.assert_allclose(power, wanted, rtol=1e-10 if x.dtype == "f8" else 1e-4, atol=1e-7)
-        assert power.dtype == wanted.dtype
+        np.testing.assert_allclose(power, expected, rtol=1e-10 if x.dtype == "f8" else 1e-4, atol=1e-7)
+        assert power.dtype == expected.dtype
     z = noise(500) + 1j * noise(500)[::-1]
     np.testing.assert_allclose(welch(z, **options)[1], scipy.signal.welch(z, **options)[1], rtol=1e-10)
 
 
 def test_kinds():
     x = noise(2, 600).astype("float32")
-    f, wanted = welch(x, 100.0)
+    f, expected = welch(x, 100.0)
     tensor = welch(torch.from_numpy(x), 100.0)[1]
-    np.testing.assert_array_equal(tensor.numpy(), wanted)
+    np.testing.assert_array_equal(tensor.numpy(), expected)
     rows = welch(pa.FixedShapeTensorArray.from_numpy_ndarray(x), 100.0)[1]
     assert kind_of(rows) == "arrow"
-    np.testing.assert_array_equal(to_numpy(rows), wanted)
+    np.testing.assert_array_equal(to_numpy(rows), expected)
     assert isinstance(f, np.ndarray)
 
 

@@ -88,8 +88,8 @@ class TestAddNoise:
     def test_gaps_stay_and_do_not_spread(self):
         x = noise(1, 2, 100)
         x[0, 0, :10] = np.nan
-        made = run(AddNoise(snr_db=10), x)
-        assert np.array_equal(np.isnan(made), np.isnan(x))
+        actual = run(AddNoise(snr_db=10), x)
+        assert np.array_equal(np.isnan(actual), np.isnan(x))
 
     def test_silence_stays(self):
         assert not run(AddNoise(snr_db=10), np.zeros((3, 50))).any()
@@ -106,8 +106,8 @@ class TestAddRecording:
 
     def test_the_ratio_is_reached_on_average(self):
         x = noise(1000, 2, 200)
-        made = run(AddRecording(recordings=noise(5, 3000), snr_db=(5, 30)), x)
-        reached = snr(x, made, (1, 2))
+        actual = run(AddRecording(recordings=noise(5, 3000), snr_db=(5, 30)), x)
+        reached = snr(x, actual, (1, 2))
         assert abs(reached.mean() - 17.5) < 5 * 25 / 12**0.5 / 1000**0.5
         assert stats.kstest(reached, stats.uniform(5, 25).cdf).pvalue > 0.01
         alone = run(AddRecording(recordings=noise(5, 2, 3000), snr_db=12, per_channel=True), x)
@@ -168,18 +168,18 @@ class TestReverberate:
     @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
     def test_is_scipys_convolution(self, kind: Callable[[Any], Any]):
         x = noise(30, 2, 100)
-        made = np.asarray(run(Reverberate(responses=self.responses), kind(x)))
+        actual = np.asarray(run(Reverberate(responses=self.responses), kind(x)))
         drawn = [
             [np.allclose(row, signal.fftconvolve(one, h[None], axes=-1)[:, :100], atol=1e-9) for h in self.responses]
-            for row, one in zip(made, x, strict=True)
+            for row, one in zip(actual, x, strict=True)
         ]
         assert (np.sum(drawn, 1) == 1).all()
         assert np.sum(drawn, 0).min() > 3
 
     def test_a_response_for_each_channel(self):
         x, h = noise(3, 2, 50), noise(2, 9)
-        made = run(Reverberate(responses=[h]), x)
-        np.testing.assert_allclose(made, signal.fftconvolve(x, h[None], axes=-1)[..., :50], atol=1e-12)
+        actual = run(Reverberate(responses=[h]), x)
+        np.testing.assert_allclose(actual, signal.fftconvolve(x, h[None], axes=-1)[..., :50], atol=1e-12)
         with pytest.raises(DataError, match="has 2 channels, and the sample 3"):
             run(Reverberate(responses=[h]), noise(1, 3, 50))
 
@@ -187,8 +187,8 @@ class TestReverberate:
         x = noise(4, 2, 50)
         np.testing.assert_allclose(run(Reverberate(responses=[[0.0, 0.0, 2.0]], align=True), x), 2 * x, atol=1e-12)
         np.testing.assert_allclose(run(Reverberate(responses=[[2.0]], wet=0.25), x), 1.25 * x, atol=1e-12)
-        made = run(Reverberate(responses=[noise(20)], keep_power=True), x)
-        np.testing.assert_allclose((made**2).mean((1, 2)), (x**2).mean((1, 2)))
+        actual = run(Reverberate(responses=[noise(20)], keep_power=True), x)
+        np.testing.assert_allclose((actual**2).mean((1, 2)), (x**2).mean((1, 2)))
 
 
 class TestTimeWarp:
@@ -212,9 +212,9 @@ class TestTimeWarp:
 
     def test_between_samples_it_is_the_cubic_spline_of_catmull_and_rom(self):
         x, transform = noise(60), TimeWarp(max_speed=3.0)
-        (places,), made = self.places(transform, 1, 60), run(transform, x[None])[0]
+        (places,), actual = self.places(transform, 1, 60), run(transform, x[None])[0]
         cubic = interpolate.CubicHermiteSpline(np.arange(60), x, np.gradient(x))
-        np.testing.assert_allclose(made, cubic(places), atol=1e-9)
+        np.testing.assert_allclose(actual, cubic(places), atol=1e-9)
 
     def test_no_change(self):
         x = noise(3, 2, 50)
@@ -223,8 +223,8 @@ class TestTimeWarp:
 
 
 def test_gain_is_uniform_in_decibels():
-    made = run(Gain(db=(-6, 6)), np.ones((2000, 1)))
-    assert stats.kstest(20 * np.log10(made.ravel()), stats.uniform(-6, 12).cdf).pvalue > 0.01
+    actual = run(Gain(db=(-6, 6)), np.ones((2000, 1)))
+    assert stats.kstest(20 * np.log10(actual.ravel()), stats.uniform(-6, 12).cdf).pvalue > 0.01
 
 
 @pytest.mark.parametrize("p", [0.0, 0.2, 0.5, 1.0])
@@ -246,10 +246,10 @@ class TestTimeShift:
     @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
     def test_modes_are_numpys_padding(self, mode: Any, pad: Any, kind: Callable[[Any], Any]):
         x = np.arange(1, 31).reshape(1, 1, 30).repeat(100, 0)
-        made = np.asarray(run(TimeShift(max_shift=20, mode=mode), kind(x)))
+        actual = np.asarray(run(TimeShift(max_shift=20, mode=mode), kind(x)))
         padded = np.pad(np.arange(1, 31), 20, mode=pad)
         possible = {tuple(padded[first : first + 30]) for first in range(41)}
-        shown = {tuple(row) for row in made[:, 0].tolist()}
+        shown = {tuple(row) for row in actual[:, 0].tolist()}
         assert shown <= possible
         assert len(shown) > 25
 
@@ -271,10 +271,10 @@ class TestRandomCrop:
 
 def test_speed_moves_a_tone():
     fs, x = 1000, np.tile(np.sin(2 * np.pi * 100 * np.arange(2000) / 1000), (40, 1))
-    made = run(Speed(factors=(0.8, 1.25)), x)
-    tones = abs(np.fft.rfft(made[:, :1500])).argmax(1) * fs / 1500
+    actual = run(Speed(factors=(0.8, 1.25)), x)
+    tones = abs(np.fft.rfft(actual[:, :1500])).argmax(1) * fs / 1500
     assert set(tones.round().tolist()) == {80, 125}
-    assert (made[tones > 100][:, 1610:] == 0).all()
+    assert (actual[tones > 100][:, 1610:] == 0).all()
 
 
 class TestMasks:
@@ -299,15 +299,15 @@ class TestMasks:
         assert stats.binomtest(int(packets[:, :, 0].sum()), 5000, 0.25).pvalue > 0.01
 
     def test_held_samples_are_the_last_received(self):
-        made = run(DropSamples(rate=0.5, packet=1, fill="hold"), np.tile(np.arange(1, 41), (20, 1)))
-        assert (np.diff(made, axis=1) >= 0).all()
-        assert set(np.unique(made).tolist()) <= set(range(41))
+        actual = run(DropSamples(rate=0.5, packet=1, fill="hold"), np.tile(np.arange(1, 41), (20, 1)))
+        assert (np.diff(actual, axis=1) >= 0).all()
+        assert set(np.unique(actual).tolist()) <= set(range(41))
 
     def test_a_band_is_removed_and_no_other(self):
         t = np.arange(400) / 200
         tones = {f: np.sin(2 * np.pi * f * t) for f in (10, 30, 60)}
-        made = run(BandStop(fs=200.0, center=30, width=4), np.tile(sum(tones.values()), (2, 1)))
-        np.testing.assert_allclose(made, np.tile(tones[10] + tones[60], (2, 1)), atol=1e-12)
+        actual = run(BandStop(fs=200.0, center=30, width=4), np.tile(sum(tones.values()), (2, 1)))
+        np.testing.assert_allclose(actual, np.tile(tones[10] + tones[60], (2, 1)), atol=1e-12)
 
 
 class TestChannels:
@@ -317,14 +317,14 @@ class TestChannels:
         assert stats.binomtest(int(dropped[..., 0].sum()), 4000, 0.3).pvalue > 0.01
 
     def test_orders_are_alike(self):
-        made = run(ChannelShuffle(), np.tile(np.arange(3)[:, None], (1200, 1, 2)))[:, :, 0]
-        _, counts = np.unique(made, axis=0, return_counts=True)
+        actual = run(ChannelShuffle(), np.tile(np.arange(3)[:, None], (1200, 1, 2)))[:, :, 0]
+        _, counts = np.unique(actual, axis=0, return_counts=True)
         assert len(counts) == 6
         assert stats.chisquare(counts).pvalue > 0.01
 
     def test_pairs_change_places(self):
-        made = run(ChannelSymmetry(pairs=((0, 3), (1, 2)), p=1), np.arange(5)[None, :, None])
-        assert made.ravel().tolist() == [3, 2, 1, 0, 4]
+        actual = run(ChannelSymmetry(pairs=((0, 3), (1, 2)), p=1), np.arange(5)[None, :, None])
+        assert actual.ravel().tolist() == [3, 2, 1, 0, 4]
 
     def test_pairs_by_name(self):
         named = ChannelSymmetry(pairs=[("a", "d"), ("b", "c")], channels=tuple("abcde"), p=1)
@@ -360,8 +360,8 @@ class TestInterference:
         assert power[:, :60].sum() / power.sum() > 0.999
 
     def test_mains_have_their_harmonics_below_half_the_rate(self):
-        made = run(MainsInterference(fs=400.0, amplitude=1.0, frequency=60.0, harmonics=5), np.zeros((3, 400)))
-        size = abs(np.fft.rfft(made)) / 200
+        actual = run(MainsInterference(fs=400.0, amplitude=1.0, frequency=60.0, harmonics=5), np.zeros((3, 400)))
+        size = abs(np.fft.rfft(actual)) / 200
         for order in (1, 2, 3):
             np.testing.assert_allclose(size[:, 60 * order], 1 / order, atol=1e-9)
         assert (size > 1e-6).sum() == 9
@@ -370,14 +370,14 @@ class TestInterference:
 class TestAmplitude:
     def test_clip_limits_to_a_part_of_the_peak(self):
         x = noise(20, 3, 100)
-        made = run(Clip(at=0.5), x)
+        actual = run(Clip(at=0.5), x)
         limit = abs(x).max((1, 2), keepdims=True) / 2
-        np.testing.assert_array_equal(made, x.clip(-limit, limit))
+        np.testing.assert_array_equal(actual, x.clip(-limit, limit))
 
     def test_quantize_has_as_many_steps(self):
-        made = run(Quantize(bits=3), noise(1, 5000))
-        assert len(np.unique(made.round(9))) <= 9
-        assert abs(made - noise(1, 5000)).max() <= abs(noise(1, 5000)).max() / 8 + 1e-12
+        actual = run(Quantize(bits=3), noise(1, 5000))
+        assert len(np.unique(actual.round(9))) <= 9
+        assert abs(actual - noise(1, 5000)).max() <= abs(noise(1, 5000)).max() / 8 + 1e-12
 
     @pytest.mark.parametrize("transform", [Clip(at=0.5), Quantize(bits=3)], ids=repr)
     def test_complex_numbers_are_refused(self, transform: Any):
@@ -388,20 +388,20 @@ class TestAmplitude:
 class TestChoices:
     def test_one_of_draws_by_weight(self):
         choice = OneOf(transforms=(Gain(db=20), Gain(db=40), Gain(db=60)), weights=(1, 2, 5))
-        made = np.log10(run(choice, np.ones((4000, 1)))).round().astype(int).ravel()
-        assert stats.chisquare(np.bincount(made)[1:], [500, 1000, 2500]).pvalue > 0.01
+        actual = np.log10(run(choice, np.ones((4000, 1)))).round().astype(int).ravel()
+        assert stats.chisquare(np.bincount(actual)[1:], [500, 1000, 2500]).pvalue > 0.01
 
     def test_some_of_draws_how_many(self):
         choice = SomeOf(transforms=tuple(Gain(db=20.0 * 2**k) for k in range(3)), n=(1, 2))
-        made = np.log10(run(choice, np.ones((3000, 1)))).round().astype(int).ravel()
-        counts = np.bincount(made, minlength=8)
+        actual = np.log10(run(choice, np.ones((3000, 1)))).round().astype(int).ravel()
+        counts = np.bincount(actual, minlength=8)
         assert counts[[0, 7]].tolist() == [0, 0]
         assert stats.chisquare(counts[1:7], [500] * 6).pvalue > 0.01
 
     def test_all_or_nothing(self):
-        made = run(RandomApply(transforms=(Gain(db=20), Gain(db=20)), p=0.3), np.ones((2000, 1))).round().ravel()
-        assert set(made.tolist()) == {1, 100}
-        assert stats.binomtest(int((made == 100).sum()), 2000, 0.3).pvalue > 0.01
+        actual = run(RandomApply(transforms=(Gain(db=20), Gain(db=20)), p=0.3), np.ones((2000, 1))).round().ravel()
+        assert set(actual.tolist()) == {1, 100}
+        assert stats.binomtest(int((actual == 100).sum()), 2000, 0.3).pvalue > 0.01
 
     def test_what_changes_the_shape_stays_outside(self):
         for call in (
@@ -441,6 +441,6 @@ def test_gradients(transform: Any):
 @pytest.mark.parametrize("transform", EVERY, ids=repr)
 def test_torch_under_autograd_agrees_with_numpy(transform: Any):
     x = noise(9, 3, 40)
-    made = run(transform, torch.from_numpy(x).requires_grad_())
-    np.testing.assert_allclose(made.detach().numpy(), run(transform, x), atol=1e-12)
+    actual = run(transform, torch.from_numpy(x).requires_grad_())
+    np.testing.assert_allclose(actual.detach().numpy(), run(transform, x), atol=1e-12)
     np.testing.assert_array_equal(run(transform, torch.from_numpy(x)).numpy(), run(transform, x))
