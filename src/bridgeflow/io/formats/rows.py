@@ -86,6 +86,12 @@ class RowsReader(RecordingReader):
         self.source.close()
 
 
+_READ_AS_ROWS = (".npy", ".wav")
+"""Suffixes of files that give any rows at the cost of those rows: they are not mapped, so that memory stays as it is
+however long a recording is, and a file that is cut off meanwhile is an error.
+"""
+
+
 def rate_of(path: Path, options: ReadOptions, said: float | None) -> Fraction:
     """The rate of the options, or that the file says.
 
@@ -101,7 +107,8 @@ def rate_of(path: Path, options: ReadOptions, said: float | None) -> Fraction:
 
 def open_rows(path: Path, options: ReadOptions) -> RowsReader:
     """The reader of a file in one of the formats of `open_source`."""
-    source = open_source(path, nulls="error" if options.nulls == "error" else "keep")
+    mapped = path.suffix.lower() not in _READ_AS_ROWS
+    source = open_source(path, nulls="error" if options.nulls == "error" else "keep", mapped=mapped)
     return RowsReader(path, source, options)
 
 
