@@ -17,7 +17,9 @@ from bridgeflow import (
     Decimate,
     Detrend,
     FilterBank,
+    FitStandardize,
     Gain,
+    Normalize,
     PeakRate,
     Reference,
     Resample,
@@ -69,6 +71,7 @@ STAGES: dict[str, Any] = {
     "window first": Window(length=100, first=True),
     "window completed": Window(length=120, hop=50, pad="zeros"),
     "window held": Window(length=120, hop=50, pad="edge"),
+    "normalize": Normalize(center=(1.0, -2.0), scale=(3.0, 0.0)),
     "z-score": Standardize(),
     "min-max": Standardize(method="min-max"),
     "detrend": Detrend(),
@@ -182,6 +185,14 @@ class TestPipeline:
         pipeline = Compose([SignalFilter(**BAND)])
         x = torch.arange(600).reshape(2, 300).to(torch.int16)
         assert distance(pipeline.to_module()(x), pipeline(x)) < 1e-12
+
+
+def test_fitted_statistics_are_buffers():
+    fitted = FitStandardize(keys="x").fit([{"x": np.random.default_rng(n).standard_normal((2, 50))} for n in range(4)])
+    module = Compose([fitted]).to_module("x")
+    assert {tuple(one.shape) for one in module.state_dict().values()} == {(2, 1)}
+    x = noise((5, 2, 50))
+    assert torch.equal(module(x), fitted({"x": x})["x"])
 
 
 def plain(sample: Any) -> Any:

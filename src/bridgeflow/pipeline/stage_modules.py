@@ -31,6 +31,7 @@ from bridgeflow.transforms import (
     Detach,
     FilterBank,
     LeafTransform,
+    Normalize,
     Resample,
     SharedView,
     SignalFilter,
@@ -59,7 +60,6 @@ _APPLIED: Final = frozenset(
         "LogAmplitude",
         "Magnitude",
         "MixChannels",
-        "Normalize",
         "PickChannels",
         "Polarity",
         "Reference",
@@ -238,6 +238,29 @@ class _Bank(nn.Module):
         return torch.stack([one(x) for one in self.filters], dim=-2)
 
 
+class _Normalizing(nn.Module):
+    """`(x - center) / scale`, by statistics that are buffers."""
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, stage: Normalize) -> None:
+        super().__init__()
+        center, scale = (np.array(one, np.float64)[..., np.newaxis] for one in (stage.center, stage.scale))
+        self.register_buffer("center", torch.from_numpy(center))
+        self.register_buffer("scale", torch.from_numpy(np.where(scale == 0, 1.0, scale)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The array at its level and scale, in the arithmetic of its type."""
+        result = x.dtype if x.is_floating_point() else _FLOATS.get(x.dtype, torch.float64)
+        work = torch.promote_types(result, torch.float32)
+        return ((x.to(work) - self.center.to(work)) / self.scale.to(work)).to(result)
+
+
+_FLOATS: Final = dict.fromkeys((torch.bool, torch.uint8, torch.int8, torch.int16, torch.uint16), torch.float32)
+"""Integers that float32 holds exactly."""
+
+
 class _Windows(nn.Module):
     """Windows of rows [..., T]: [..., windows, length], or [windows, ..., length]."""
 
@@ -321,6 +344,10 @@ def _of_cast(stage: Cast, dtype: torch.dtype) -> nn.Module:
     return _Casting(stage)
 
 
+def _of_normalize(stage: Normalize, dtype: torch.dtype) -> nn.Module:
+    return _Normalizing(stage)
+
+
 def _of_window(stage: Window, dtype: torch.dtype) -> nn.Module:
     _require(stage, stage.pad in ("drop", "zeros", "edge"), f"pad={stage.pad!r}")
     if isinstance(stage.length, str) or isinstance(stage.hop, str):
@@ -332,6 +359,7 @@ _BUILDERS: Final[dict[type, Callable[[Any, torch.dtype], nn.Module]]] = {
     Cast: _of_cast,
     Decimate: _of_decimate,
     FilterBank: _of_bank,
+    Normalize: _of_normalize,
     Resample: _of_resample,
     SignalFilter: _of_filter,
     Spectrogram: _of_stft,
@@ -339,4 +367,4 @@ _BUILDERS: Final[dict[type, Callable[[Any, torch.dtype], nn.Module]]] = {
     Window: _of_window,
 }
 
-_SAME_SHAPE: Final = (Decimate, Resample, SignalFilter, Cast)
+_SAME_SHAPE: Final = (Cast, Decimate, Normalize, Resample, SignalFilter)
