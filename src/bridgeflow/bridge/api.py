@@ -70,15 +70,22 @@ def options_of(target: Target, raw: dict[str, Any]) -> Options:
 
 
 _BFLOAT16: Final = words(Bfloat16)
-_PLAIN: Final = tuple((copy, "detach", "error", "error", None, 0) for copy in ("auto", "never", None, False))
+_SHARING: Final = ("auto", "never", None, False)
 _TO_NUMPY: Final = Options()
 _TO_TENSOR: Final = Options(writable=True)
 
 
-def _only_defaults(*options: Any) -> bool:
-    """Whether the options (copy, grad, nulls, ragged, layout, pad_value) leave the value as it is, in any memory."""
+def _only_defaults(copy: Any, grad: Any, nulls: Any, ragged: Any, layout: Any, pad_value: Any) -> bool:
+    """Whether the options leave the value as it is, in any memory."""
     try:
-        return options in _PLAIN
+        return bool(
+            nulls == "error"
+            and ragged == "error"
+            and layout is None
+            and grad == "detach"
+            and pad_value == 0
+            and copy in _SHARING
+        )
     except ValueError:  # an array among them is neither equal nor unequal
         return False
 

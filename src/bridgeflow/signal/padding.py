@@ -6,6 +6,7 @@ and zeros.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -90,7 +91,16 @@ def default_padlen(sos: Any) -> int:
             raise DataError(
                 "sosfiltfilt: SciPy's default for padlen depends on values that cannot be read here; pass padlen="
             )
-        sos = sos.detach()
+        return _default_padlen(sos.detach())
+    return _known_padlen(sos.tobytes()) if sos.dtype == np.float64 else _default_padlen(sos)
+
+
+@lru_cache(maxsize=256)
+def _known_padlen(sections: bytes) -> int:
+    return _default_padlen(np.frombuffer(sections).reshape(-1, 6))
+
+
+def _default_padlen(sos: Any) -> int:
     return 3 * (2 * len(sos) + 1 - min(int((sos[:, column] == 0).sum()) for column in (2, 5)))
 
 

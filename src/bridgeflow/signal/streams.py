@@ -83,11 +83,12 @@ class Stream:
         stream = self._stream
         if stream.ended:
             raise DataError("this stream has been flushed: its recording is over; reset() begins another")
-        if type(chunk) is not np.ndarray and kind_of(chunk) is None and not isinstance(chunk, Mapping):
+        plain = type(chunk) is np.ndarray
+        if not plain and kind_of(chunk) is None and not isinstance(chunk, Mapping):
             chunk = np.asarray(chunk)
         state = stream.state
         y, stream.state = self._run.step(chunk, self._first_state(chunk) if state is None else state)
-        stream.position += _samples(chunk, self._axis)
+        stream.position += chunk.shape[-1] if plain and self._axis == -1 else _samples(chunk, self._axis)
         return y
 
     def _first_state(self, chunk: Any) -> Any:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, partial
-from typing import Any, Final, Literal, NoReturn, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -435,22 +435,40 @@ def affine(x: Any, scale: float, offset: float, *, dtype: FloatDtype | None = No
     >>> affine(np.array([1024, 1224], "uint16"), 0.005, -5.12)
     array([0., 1.], dtype=float32)
     """
-    source = _name(x)
-    result = affine_dtype(source, dtype)
-    work = _work_dtype(source, result)
+    is_numpy = isinstance(x, np.ndarray)
+    types = _affine_types(x.dtype, is_numpy, dtype)
     if inplace:
-        _check_inplace(x, source, result, work)
-    if isinstance(x, np.ndarray):
+        _check_inplace(x, types.source, types.result, types.work)
+    if is_numpy:
         with np.errstate(over="ignore", invalid="ignore"):  # torch says nothing of them either
-            y = np.asanyarray(np.multiply(x, scale, dtype=np.dtype(work), out=x if inplace else None))
+            y = np.multiply(x, scale, dtype=types.own, out=x if inplace else None)
+            if not isinstance(y, np.ndarray):
+                y = np.asanyarray(y)
             if offset:
                 np.add(y, offset, out=y)
     else:
-        torch = require("torch", needed_for="a tensor")
-        y = x.to(getattr(torch, work))
+        y = x.to(types.own)
         y = y.mul_(scale) if inplace or y is not x else y * scale
         y = y.add_(offset) if offset else y
-    return cast(y, result, remedy=_WIDER)  # type: ignore[arg-type]
+    return y if types.result == types.work else cast(y, types.result, remedy=_WIDER)
+
+
+class _AffineTypes(NamedTuple):
+    """The element types of data, result and arithmetic by name, and the last one as its library has it."""
+
+    source: str
+    result: Any
+    work: str
+    own: Any
+
+
+@lru_cache(maxsize=256)
+def _affine_types(given: Any, is_numpy: bool, dtype: FloatDtype | None) -> _AffineTypes:
+    source = str(given.name) if is_numpy else str(given).removeprefix("torch.")
+    result = affine_dtype(source, dtype)
+    work = _work_dtype(source, result)
+    own = np.dtype(work) if is_numpy else getattr(require("torch", needed_for="a tensor"), work)
+    return _AffineTypes(source, result, work, own)
 
 
 def _check_inplace(x: Any, source: str, result: str, work: str) -> None:

@@ -54,6 +54,9 @@ _READ: Final = frozenset("fdFDhiBH")
 _WRITTEN: Final = frozenset("fdFD")
 _PADDING: Final = {None: 0, "odd": 1, "even": 2, "constant": 3}
 
+_FEW: Final = 1 << 10
+"""Elements for which it does not matter where a result lies, and looking costs a tenth of a pass."""
+
 SEGMENTS: Final = 32
 """Rows that `parallel="time"` makes of few, whatever the machine: enough for two vectors on each of a few threads."""
 
@@ -110,10 +113,15 @@ def plain_pass(
         zf: likewise, or `None`.
         clean: whether zf is finite throughout.
     """
-    shape = x.shape if sos.ndim == 2 else (*x.shape[:-1], len(sos), x.shape[-1])
-    y = empty(shape, x.dtype if x.dtype.char in "fd" else np.float64)
+    shape = x.shape
+    if sos.ndim == 2:
+        states: tuple[int, ...] = (len(sos), *shape[:-1], 2)
+    else:
+        shape, states = (*shape[:-1], len(sos), shape[-1]), state_shape(sos, x)
+    allocate = np.empty if x.size <= _FEW else empty
+    y = allocate(shape, x.dtype if x.dtype.char in "fd" else np.float64)
     single = settings.precision == "float32"
-    zf = np.empty(state_shape(sos, x), np.float32 if single else np.float64) if state else None
+    zf = np.empty(states, np.float32 if single else np.float64) if state else None
     many = compute_threads() if y.size > _SMALL else 1
     clean = _native.run(sos, x, y, zi, zf, single, settings.scale, settings.offset, many, "", 0, 0, None)
     return y, zf, clean

@@ -12,7 +12,17 @@ from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, to_tensor
 from bridgeflow.bridge.tracing import ACTIVE
 from bridgeflow.policy import Nonfinite
-from bridgeflow.signal._input import Prepared, as_ndarray, dispatch_of, needs_dispatch, prepare, torch_modes
+from bridgeflow.signal._axes import time_last
+from bridgeflow.signal._input import (
+    Prepared,
+    as_ndarray,
+    dispatch_of,
+    is_tracing,
+    needs_dispatch,
+    prepare,
+    read_array,
+    torch_modes,
+)
 from bridgeflow.signal.iir import native
 from bridgeflow.signal.iir import nonfinite as gaps
 from bridgeflow.signal.iir.engine import Array, EngineName, Pass, choose, load
@@ -36,7 +46,9 @@ _READ = "fdhiBH"
 # --- the fast path ----------------------------------------------------------------------------------------------------
 
 
-def fast_pass(sections: Any, x: Any, zi: Any | None, settings: Pass, *, state: bool) -> tuple[Any, Any, bool] | None:
+def fast_pass(
+    sections: Any, x: Any, zi: Any | None, settings: Pass, *, state: bool, may_trace: bool = True
+) -> tuple[Any, Any, bool] | None:
     """A causal pass of the native engine over plain memory; `None` where the general path has to do it.
 
     A chunk of a live stream is a few hundred samples, which the engine filters in two microseconds; the path that
@@ -48,22 +60,24 @@ def fast_pass(sections: Any, x: Any, zi: Any | None, settings: Pass, *, state: b
         zi: state [S, ..., 2], for a bank [S, ..., F, 2]; or `None` for zero.
         settings: without `parallel`.
         state: whether the final state is wanted.
+        may_trace: whether torch may be tracing; `False` where the caller has asked already.
 
     Returns:
         y: as x in kind, [..., T]; for a bank [..., F, T].
         zf: ndarray as zi, or `None`.
         clean: whether zf is finite throughout.
     """
-    values = plain_values(x)
+    values = None if may_trace and is_tracing() else _plain_values(x)
     if values is None or type(sections) is not np.ndarray:
         return None
     begun = None
     if zi is not None:
-        begun = zi if type(zi) is np.ndarray else plain_values(zi)
+        begun = zi if type(zi) is np.ndarray else _plain_values(zi)
         if (
             begun is None
             or begun.dtype != settings.work_dtype(values.dtype)
-            or begun.shape != native.state_shape(sections, values)
+            or begun.shape
+            != ((len(sections), *values.shape[:-1], 2) if sections.ndim == 2 else native.state_shape(sections, values))
         ):
             return None
     y, zf, clean = native.plain_pass(sections, values, begun, settings, state=state)
@@ -76,12 +90,14 @@ def plain_values(x: Any) -> Array | None:
     >>> plain_values(np.zeros(3)) is not None, plain_values([1.0]) is not None
     (True, False)
     """
-    torch = loaded("torch")
-    if torch is not None and torch.compiler.is_compiling():
-        return None
+    return None if is_tracing() else _plain_values(x)
+
+
+def _plain_values(x: Any) -> Array | None:
     if type(x) is np.ndarray:
         values: Array = x
     else:
+        torch = loaded("torch")
         if torch is None or type(x) is not torch.Tensor or ACTIVE or torch_modes()():
             return None
         try:
@@ -115,8 +131,13 @@ def prepare_for_engine(
         zi: a state, which may be under autograd; if it is complex, real data become complex.
         sos: sections, which may be under autograd.
     """
+    name: EngineName | None
+    if type(x) is np.ndarray and zi is None and (sos is None or type(sos) is np.ndarray):
+        name = choose(engine, x.dtype)
+        if name != "blocks":
+            return name, Prepared(time_last(read_array(x), axis), x, axis)
     options: dict[str, Any] = {"strided": True, "native": False}
-    name: EngineName | None = None
+    name = None
     if needs_dispatch(x, zi, sos) or (engine is None and dispatch_of(x) == "torch"):
         name = None if engine is None else choose(engine, np.dtype(np.float64))
         data = prepare(x, axis, by="torch", **options)

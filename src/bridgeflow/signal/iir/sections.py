@@ -128,7 +128,7 @@ def sosfilt(
         and nonfinite == "propagate"
         and (axis == -1 or axis == getattr(x, "ndim", 0) - 1)
     ):
-        done = fast_pass(sections, x, zi, settings, state=zi is not None)
+        done = fast_pass(sections, x, zi, settings, state=zi is not None, may_trace=False)
         if done is not None:
             return done[0] if zi is None else (done[0], restore(done[1], x))
     try:
