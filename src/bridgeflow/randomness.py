@@ -55,11 +55,22 @@ def philox(
         counter = _words(0, branch, batch, _BATCHES)
     else:
         counter = _words(0, 0, branch, _ORDER if row is None else row)
-    return np.random.Philox(key=_words(seed, epoch), counter=counter)
+    return np.random.Philox(_Key(_words(seed, epoch)), counter=counter)
 
 
 def _words(*values: int) -> np.ndarray[Any, np.dtype[np.uint64]]:
     return np.array(values, dtype=np.uint64)
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """A key of Philox in the form of a seed; given as a key, it costs a useless seed from the system beside it."""
+
+    def __init__(self, words: np.ndarray[Any, np.dtype[np.uint64]]) -> None:
+        self._words = words
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> Any:
+        """The key."""
+        return self._words
 
 
 class Generators(Sequence[np.random.Generator]):

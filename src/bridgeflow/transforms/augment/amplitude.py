@@ -10,6 +10,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError
 from bridgeflow.ranges import Range
+from bridgeflow.signal._memory import empty
 from bridgeflow.transforms.augment.base import Array, Augmentation, Probability
 from bridgeflow.transforms.augment.noise import Decibels
 from bridgeflow.transforms.augment.values import like_values, over_sample, parse_span, spread, uniform, whole
@@ -53,7 +54,8 @@ class Gain(Augmentation):
 
     def augment(self, x: Any, *draws: Array) -> Any:
         """The signal times its factor."""
-        return x * like_values(draws[0], x)
+        factors = like_values(draws[0], x)
+        return np.multiply(x, factors, out=empty(x.shape, x.dtype)) if isinstance(x, np.ndarray) else x * factors
 
 
 @register
@@ -79,7 +81,7 @@ class Polarity(Augmentation):
 
     def augment(self, x: Any, *draws: Array) -> Any:
         """The signal with its sign inverted."""
-        return -x
+        return np.negative(x, out=empty(x.shape, x.dtype)) if isinstance(x, np.ndarray) else -x
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.randomness import Generators, generators
 from bridgeflow.ranges import Range
 from bridgeflow.signal._input import dispatch_of
+from bridgeflow.signal._memory import empty
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
@@ -148,10 +149,26 @@ class Augmentation(TimeTransform):
             draws = self.draw_rows([drawing[number] for number in chosen], tuple(rows.shape[1:]), dtype)
             if len(chosen) == len(rows):
                 made = self.augment(rows, *draws)
+            elif isinstance(rows, np.ndarray):
+                made = self._of_some(rows, chosen, draws)
             else:
                 made = self.untouched(rows)
                 made[chosen] = self.augment(rows[chosen], *draws)
         return made if drawing.batched else made[0]
+
+    def _of_some(self, rows: Array, chosen: list[int], draws: tuple[Array, ...]) -> Array:
+        """Rows of which some are changed, each written once."""
+        part = self.augment(rows[chosen], *draws)
+        others = sorted(set(range(len(rows))).difference(chosen))
+        made = empty((len(rows), *part.shape[1:]), part.dtype)
+        if part.shape[1:] == rows.shape[1:]:
+            for number in others:
+                made[number] = rows[number]
+        else:
+            made[others] = self.untouched(rows[others])
+        for number, one in zip(chosen, part, strict=True):
+            made[number] = one
+        return made
 
 
 def parse_p(value: Any, *, what: str, field: str = "p") -> None:
@@ -182,7 +199,11 @@ def as_batch(x: Any, drawing: Generators, core_ndim: int | None, *, what: str) -
 
 def duplicated(x: Any) -> Any:
     """A copy of an ndarray or a tensor."""
-    return np.array(x) if isinstance(x, np.ndarray) else x.clone()
+    if not isinstance(x, np.ndarray):
+        return x.clone()
+    made = empty(x.shape, x.dtype)
+    made[...] = x
+    return made
 
 
 def _dtype_name(x: Any) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError
 from bridgeflow.ranges import Finite, Natural
+from bridgeflow.signal._memory import empty
 
 __all__ = [
     "Span",
@@ -102,7 +103,10 @@ def kept(x: Any, keep: Array) -> Any:
     """
     keep = _on_device(spread(keep, x), x)
     if isinstance(x, np.ndarray):
-        return np.where(keep, x, np.zeros((), x.dtype))
+        made = empty(x.shape, x.dtype)
+        made[...] = 0
+        np.copyto(made, x, where=keep)
+        return made
     return loaded("torch").where(keep, x, x.new_zeros(()))  # type: ignore[union-attr]
 
 
@@ -114,7 +118,7 @@ def gathered(x: Any, places: Array) -> Any:
         places: `[rows, n]`, each from 0 to time - 1.
     """
     if isinstance(x, np.ndarray):
-        made = np.empty((*x.shape[:-1], places.shape[1]), x.dtype)
+        made = empty((*x.shape[:-1], places.shape[1]), x.dtype)
         for row, where in enumerate(places):
             np.take(x[row], where, axis=-1, out=made[row], mode="clip")
         return made
