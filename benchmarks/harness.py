@@ -153,7 +153,7 @@ def need(name: str) -> ModuleType:
     """A peer's module, or `MissingPeer`."""
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except (ImportError, OSError) as error:  # a compiled part that does not fit this machine
         raise MissingPeer(f"{name} is not installed; pip install -e '.[bench]'") from error
 
 

@@ -55,7 +55,7 @@ def philox(
         counter = _words(0, branch, batch, _BATCHES)
     else:
         counter = _words(0, 0, branch, _ORDER if row is None else row)
-    return np.random.Philox(_Key(_words(seed, epoch)), counter=counter)
+    return np.random.Philox(_Key(_words(seed, epoch)), counter=counter)  # type: ignore[arg-type]  # NumPy takes any
 
 
 def _words(*values: int) -> np.ndarray[Any, np.dtype[np.uint64]]:

@@ -83,6 +83,13 @@ class Polarity(Augmentation):
         """The signal with its sign inverted."""
         return np.negative(x, out=empty(x.shape, x.dtype)) if isinstance(x, np.ndarray) else -x
 
+    def augment_some(self, rows: Array, chosen: list[int], *draws: Array) -> Array:
+        """All rows times 1 or -1."""
+        signs = np.ones(len(rows))
+        signs[chosen] = -1
+        made: Array = np.multiply(rows, like_values(signs, rows), out=empty(rows.shape, rows.dtype))
+        return made
+
 
 @dataclass(frozen=True, kw_only=True)
 class _OfPeak(Augmentation):

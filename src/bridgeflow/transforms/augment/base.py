@@ -85,6 +85,25 @@ class Augmentation(TimeTransform):
         """
         raise NotImplementedError
 
+    def augment_some(self, rows: Array, chosen: list[int], *draws: Array) -> Array:
+        """`augment` for some rows of an ndarray, and `untouched` for the others; each is written once.
+
+        Args:
+            chosen: the numbers of the rows that are changed.
+            draws: for these.
+        """
+        part = self.augment(rows[chosen], *draws)
+        others = sorted(set(range(len(rows))).difference(chosen))
+        made = empty((len(rows), *part.shape[1:]), part.dtype)
+        if part.shape[1:] == rows.shape[1:]:
+            for number in others:
+                made[number] = rows[number]
+        else:
+            made[others] = self.untouched(rows[others])
+        for number, one in zip(chosen, part, strict=True):
+            made[number] = one
+        return made
+
     def untouched(self, x: Any) -> Any:
         """What becomes of rows `[rows, ..., time]` to which it is not applied: a copy."""
         return duplicated(x)
@@ -150,25 +169,11 @@ class Augmentation(TimeTransform):
             if len(chosen) == len(rows):
                 made = self.augment(rows, *draws)
             elif isinstance(rows, np.ndarray):
-                made = self._of_some(rows, chosen, draws)
+                made = self.augment_some(rows, chosen, *draws)
             else:
                 made = self.untouched(rows)
                 made[chosen] = self.augment(rows[chosen], *draws)
         return made if drawing.batched else made[0]
-
-    def _of_some(self, rows: Array, chosen: list[int], draws: tuple[Array, ...]) -> Array:
-        """Rows of which some are changed, each written once."""
-        part = self.augment(rows[chosen], *draws)
-        others = sorted(set(range(len(rows))).difference(chosen))
-        made = empty((len(rows), *part.shape[1:]), part.dtype)
-        if part.shape[1:] == rows.shape[1:]:
-            for number in others:
-                made[number] = rows[number]
-        else:
-            made[others] = self.untouched(rows[others])
-        for number, one in zip(chosen, part, strict=True):
-            made[number] = one
-        return made
 
 
 def parse_p(value: Any, *, what: str, field: str = "p") -> None:

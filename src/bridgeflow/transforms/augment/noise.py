@@ -52,8 +52,8 @@ class NoiseAtRatio(Augmentation):
     def amplitudes(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """The root of the power of the noise over that of the signal, as an array of as many axes as the sample."""
         channels = math.prod(shape[:-1]) if self.per_channel else 1
-        drawn = np.array([10.0 ** (-uniform(rng, self.snr_db) / 20) for _ in range(channels)])
-        return drawn.reshape((*shape[:-1], 1) if self.per_channel else (1,) * len(shape))
+        drawn = [10.0 ** (-uniform(rng, self.snr_db) / 20) for _ in range(channels)]
+        return np.array(drawn).reshape((*shape[:-1], 1) if self.per_channel else (1,) * len(shape))
 
     def augment(self, x: Any, *draws: Array) -> Any:
         """The signal and its noise."""
@@ -79,16 +79,17 @@ class NoiseAtRatio(Augmentation):
 
         In the type of the data, and in float64 where that is too narrow.
         """
-        rows = x if self.per_channel else over_sample(x)
+        rows: Array = np.ascontiguousarray(x if self.per_channel else over_sample(x))
+        level: Array
         if rows.dtype.kind == "f":
-            rows = np.ascontiguousarray(rows)
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                level: Array = np.einsum("...i,...i->...", rows, rows)[..., None] / rows.shape[-1]
-            if not ((level > _LEAST_SQUARE) & (level < 1 / _LEAST_SQUARE)).all():
-                level = np.where((level > _LEAST_SQUARE) & (level < 1 / _LEAST_SQUARE), level, self._wide_power(rows))
+                level = np.einsum("...i,...i->...", rows, rows)[..., None] / rows.shape[-1]
+            is_safe = (level > _LEAST_SQUARE) & (level < 1 / _LEAST_SQUARE)
+            if not is_safe.all():
+                level = np.where(is_safe, level, self._wide_power(rows))
         else:
             level = self._wide_power(rows)
-        return level if self.per_channel else level.reshape((-1,) + (1,) * (x.ndim - 1))
+        return level if self.per_channel else level.reshape(-1, *(1,) * (x.ndim - 1))
 
     def _wide_power(self, rows: Array) -> Array:
         """The same in float64."""
@@ -96,8 +97,9 @@ class NoiseAtRatio(Augmentation):
         if rows.dtype.kind == "c":
             squares += np.square(rows.imag, dtype=np.float64)
         finite = np.isfinite(squares)
-        masked: Array = np.where(finite, squares, 0.0).sum(-1, keepdims=True)
-        return masked / np.maximum(finite.sum(-1, keepdims=True), 1)
+        level: Array = np.where(finite, squares, 0.0).sum(-1, keepdims=True)
+        level /= np.maximum(finite.sum(-1, keepdims=True), 1)
+        return level
 
 
 @register

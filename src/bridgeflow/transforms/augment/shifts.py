@@ -51,6 +51,13 @@ class TimeReverse(Augmentation):
         """The signal from its end to its beginning."""
         return duplicated(x[..., ::-1]) if isinstance(x, np.ndarray) else x.flip(-1)
 
+    def augment_some(self, rows: Array, chosen: list[int], *draws: Array) -> Array:
+        """Row by row, in one direction or the other."""
+        made, reversed_rows = empty(rows.shape, rows.dtype), set(chosen)
+        for number, row in enumerate(rows):
+            made[number] = row[..., ::-1] if number in reversed_rows else row
+        return made
+
 
 @register
 @dataclass(frozen=True, kw_only=True)

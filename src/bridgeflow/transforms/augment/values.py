@@ -62,7 +62,7 @@ def parse_span(value: Any, *, what: str, field: str, least: float | None = None,
 
 def uniform(rng: np.random.Generator, span: Any) -> float:
     """A number of a range; the number itself where it is one."""
-    return float(rng.uniform(*span)) if isinstance(span, tuple) else float(span)
+    return float(span[0] + (span[1] - span[0]) * rng.random()) if isinstance(span, tuple) else float(span)
 
 
 def whole(rng: np.random.Generator, span: Any) -> int:
@@ -104,6 +104,10 @@ def kept(x: Any, keep: Array) -> Any:
     keep = _on_device(spread(keep, x), x)
     if isinstance(x, np.ndarray):
         made = empty(x.shape, x.dtype)
+        if x.itemsize in (1, 2, 4, 8):  # zero has no bits in any type; a mask of bits costs less than one of booleans
+            bits = f"i{x.itemsize}"
+            np.bitwise_and(x.view(bits), -keep.astype(bits), out=made.view(bits))
+            return made
         made[...] = 0
         np.copyto(made, x, where=keep)
         return made
