@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from bridgeflow import Loader, SignalDataset, collate
+from bridgeflow import Balanced, Bucketed, Loader, SignalDataset, collate
 from tests.torchvision_operators import make_torchvision_importable
 
 EPOCHS = 3
@@ -32,6 +32,17 @@ WAYS = {
     ),
     "its sampler": lambda: DataLoader(loader().dataset, 4, sampler=loader().sampler, collate_fn=collate),
 }
+
+
+SAMPLERS = {
+    "balanced": lambda: Balanced(np.repeat([0, 1], [8, 3])),
+    "bucketed": lambda: Bucketed(np.arange(11) + 5),
+    "torch's": lambda: torch.utils.data.RandomSampler(range(11)),
+}
+
+
+def sampled(name: str) -> Loader:
+    return Loader(loader().dataset, 4, sampler=SAMPLERS[name](), seed=1)
 
 
 @pytest.fixture
@@ -87,6 +98,13 @@ class TestAccelerate:
         accelerate = pytest.importorskip("accelerate")
         prepared = accelerate.Accelerator(cpu=True).prepare(WAYS[way]())
         assert [rows(prepared) for _ in range(EPOCHS)] == expected
+
+    @pytest.mark.parametrize("name", SAMPLERS)
+    def test_prepares_each_epoch_of_a_sampler(self, name: str):
+        accelerate = pytest.importorskip("accelerate")
+        plain = sampled(name)
+        prepared = accelerate.Accelerator(cpu=True).prepare(sampled(name))
+        assert [rows(prepared) for _ in range(EPOCHS)] == [rows(plain) for _ in range(EPOCHS)]
 
     def test_sets_the_epoch(self, expected: list[list[list[int]]]):
         accelerate = pytest.importorskip("accelerate")

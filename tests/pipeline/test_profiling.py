@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bridgeflow import Compose, Loader, Mixture, Scale, SignalDataset, generators
+from bridgeflow import Compose, Loader, Mixture, Mixup, Scale, SignalDataset, generators
 
 WAYS: list[dict[str, Any]] = [{"threads": 0}, {"threads": 2}, {"num_workers": 2}]
 
@@ -78,6 +78,16 @@ def test_ends_with_its_block_or_when_another_begins():
     list(loader)
     assert (first.batches, second.batches) == (0, 6)
     assert "no batch" in str(first)
+
+
+def test_mixing_stages_keep_their_numbers():
+    table = {"x": np.random.default_rng(0).standard_normal((24, 8)), "label": np.arange(24) % 3}
+    pipeline = Compose([Scale(scale=2.0, keys="x"), Mixup(keys="x", labels="label", classes=3)])
+    plain, measured = (Loader(SignalDataset(table, pipeline), 4, seed=2) for _ in range(2))
+    with measured.profile() as profile:
+        assert values(measured) == values(plain)
+    assert profile.batches == 6
+    assert profile.making["stage 2 (Mixup)"] > 0
 
 
 def test_tells_datasets_of_a_mixture_apart():

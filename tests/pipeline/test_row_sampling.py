@@ -506,6 +506,19 @@ class TestMixture:
         ours = Loader(mixture, 16)
         assert [b["x"].tolist() for b in theirs] == [b["x"].tolist() for b in ours]
 
+    def test_of_windows_and_rows_of_unequal_length(self):
+        import pyarrow as pa
+
+        recordings = of_arrays(np.random.default_rng(0).standard_normal((1, 600)))
+        windows = SignalDataset(recordings, Compose([Window(length=50), Gain(db=(-6, 6), keys="signal")]))
+        batches = list(Loader(Mixture([(windows, 0.5), (windows.split((0.5, 0.5), by="time")[1], 0.5)]), 6))
+        assert all(batch["signal"].shape[1:] == (1, 50) for batch in batches)
+        short, long = (
+            SignalDataset(pa.table({"x": [np.ones(n + k) for k in range(4)]}), ragged="pad") for n in (5, 50)
+        )
+        batch = next(iter(Loader(Mixture([(short, 1), (long, 1)]), 8)))
+        assert sorted(batch["x"].sum(1).tolist()) == sorted(batch["x_length"].tolist()) == [5, 6, 7, 8, 50, 51, 52, 53]
+
     def test_refuses_what_makes_none(self):
         one = SignalDataset(table())
         with pytest.raises(ValueError, match="finite and above 0"):

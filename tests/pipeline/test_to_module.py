@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bridgeflow import (
     FilterBank,
     FitStandardize,
     Gain,
+    LeafTransform,
     Normalize,
     PeakRate,
     Reference,
@@ -193,6 +195,25 @@ def test_fitted_statistics_are_buffers():
     assert {tuple(one.shape) for one in module.state_dict().values()} == {(2, 1)}
     x = noise((5, 2, 50))
     assert torch.equal(module(x), fitted({"x": x})["x"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Squared(LeafTransform):
+    """What a user writes."""
+
+    exportable = True
+    core_ndim = 0
+
+    def apply(self, x: Any) -> Any:
+        return x * x
+
+    def out_spec(self, spec: Any) -> Any:
+        return spec.fresh()
+
+
+def test_a_transform_of_ones_own_says_that_it_is_exportable():
+    module, x = Compose([Squared()]).to_module(), noise((3, 50))
+    assert torch.equal(torch.export.export(module, (x,)).module()(x), x * x)
 
 
 def plain(sample: Any) -> Any:

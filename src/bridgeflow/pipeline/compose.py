@@ -22,6 +22,7 @@ from bridgeflow.tree import compile_recipe
 
 if TYPE_CHECKING:
     from bridgeflow.pipeline.live_model import LiveModel
+    from bridgeflow.pipeline.stage_modules import PipelineModule
 
 __all__ = ["AnyStage", "Compose", "ComposeState", "as_function"]
 
@@ -127,7 +128,9 @@ class Compose(Transform):
 
     # --- modules ---
 
-    def to_module(self, key: str | None = None, *, precision: Literal["float64", "float32"] = "float64") -> Any:
+    def to_module(
+        self, key: str | None = None, *, precision: Literal["float64", "float32"] = "float64"
+    ) -> PipelineModule:
         """The pipeline of one array as a `torch.nn.Module` of torch's own operators, without its augmentations.
 
         It takes a tensor as the pipeline takes an array, a sample or a batch, on any device, and has gradients;

@@ -10,9 +10,12 @@ from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from bridgeflow.errors import StageId
+from bridgeflow.pipeline.batches import SampleSet
 from bridgeflow.pipeline.compose import as_function
 from bridgeflow.pipeline.mixture import Mixture
-from bridgeflow.pipeline.segments import Segment, SegmentedTransform
+from bridgeflow.pipeline.segments import PartialBatch, Segment, SegmentedTransform
+from bridgeflow.transforms.augment.mixing import Mixing
 
 if TYPE_CHECKING:
     from bridgeflow.pipeline.dataset import SignalDataset
@@ -240,10 +243,28 @@ def _with_timers(dataset: SignalDataset | Mixture) -> Any:
 
 def _timed(dataset: SignalDataset, prefix: str) -> SignalDataset:
     timed = copy(dataset)
-    segmented: SegmentedTransform = copy(timed._segmented)
-    segmented.segments = tuple(_timed_segment(segment, prefix) for segment in segmented.segments)
-    timed.__dict__["_segmented"] = segmented  # in the place of the cached property
+    timed.__dict__["_segmented"] = _TimedTransform(timed._segmented, prefix)  # in the place of the cached property
     return timed
+
+
+class _TimedTransform(SegmentedTransform):
+    """A transform whose stages are measured."""
+
+    def __init__(self, segmented: SegmentedTransform, prefix: str) -> None:
+        self.__dict__.update(segmented.__dict__)
+        self.segments = tuple(_timed_segment(segment, prefix) for segment in segmented.segments)
+        self._prefix = prefix
+
+    def _mixed(self, batch: PartialBatch, stage: Mixing, label: StageId | None) -> SampleSet:
+        start = perf_counter()
+        samples = super()._mixed(batch, stage, label)
+        name = f"{self._prefix}{_name(label, stage)}"
+        _TASK.seconds[name] = _TASK.seconds.get(name, 0.0) + perf_counter() - start
+        return samples
+
+
+def _name(label: StageId | None, stage: object) -> str:
+    return str(label) if label is not None else type(stage).__name__
 
 
 def _timed_segment(segment: Segment, prefix: str) -> Segment:
@@ -251,8 +272,7 @@ def _timed_segment(segment: Segment, prefix: str) -> Segment:
     timed = copy(segment)
     functions = []
     for label, stage in segment.stages:
-        name = str(label) if label is not None else type(stage).__name__
-        functions.append((f"{prefix}{name}", as_function(label, stage)))
+        functions.append((f"{prefix}{_name(label, stage)}", as_function(label, stage)))
     timed.function = partial(_measured, functions)
     return timed
 
