@@ -6,12 +6,14 @@ the conversions run on. A test compares the page with what this prints, so neith
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from bridgeflow.bridge import Rule, table
 from bridgeflow.bridge.ragged import GATHER, ROWS
+from bridgeflow.config import config_schema, pipeline_schema
 
 PAGE = Path(__file__).parent / "crossings.md"
 TABLE = re.compile(r"(?P<open><!-- routes: (?P<name>.+?) -->\n).*?(?P<close><!-- end -->)", re.DOTALL)
@@ -51,5 +53,14 @@ def _row(rule: Rule) -> str:
 _ACTIONS = {"view": "view", "copy": "**copy**", "move": "**move**", "refuse": "*refused*"}
 
 
+def schemas() -> dict[Path, str]:
+    """The JSON Schemas beside the shipped configurations, which name them for editors."""
+    folder = Path(__file__).parents[1] / "configs"
+    made = {"job": config_schema(), "pipeline": pipeline_schema()}
+    return {folder / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n" for name, schema in made.items()}
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, text in schemas().items():
+        path.write_text(text, encoding="utf-8")

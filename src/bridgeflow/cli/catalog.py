@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,11 +40,8 @@ def _transform(name: str) -> dict[str, Any]:
 
     cls = registry.lookup(name)
     schema = cls.field_schema()
-    meanings: dict[str, str] = {}
-    for one in reversed(cls.__mro__):
-        meanings |= arguments_of(one.__doc__ or "")
     fields = [
-        _field(field, one, meanings.get(field, ""), field in schema.get("required", ()))
+        _field(field, one, one.get("description", ""), field in schema.get("required", ()))
         for field, one in schema["properties"].items()
     ]
     more = {"functions": sorted(FUNCTIONS)} if name == "Scipy" else {}
@@ -120,27 +115,6 @@ def type_words(schema: Mapping[str, Any]) -> str:
     names = {"string": "text", "integer": "whole number", "boolean": "true | false", "object": "map"}
     kind = schema.get("type", "value")
     return names.get(kind, kind) if isinstance(kind, str) else " | ".join(kind)
-
-
-def arguments_of(doc: str) -> dict[str, str]:
-    """The arguments that a docstring explains, each in one line.
-
-    >>> arguments_of("What.\\n\\n    Args:\\n        a, b: numbers,\\n            finite.\\n\\n    More.\\n")
-    {'a': 'numbers, finite.', 'b': 'numbers, finite.'}
-    """
-    lines = inspect.cleandoc(doc).splitlines()
-    arguments: dict[str, str] = {}
-    names: list[str] = []
-    for line in lines[lines.index("Args:") + 1 :] if "Args:" in lines else []:
-        if line and not line.startswith(" "):
-            break
-        entry = re.match(r" {4}(\w+(?:, \w+)*): (.*)", line)
-        if entry:
-            names = entry[1].split(", ")
-            arguments |= dict.fromkeys(names, entry[2].strip())
-        elif line.strip():
-            arguments |= {name: f"{arguments[name]} {line.strip()}" for name in names}
-    return arguments
 
 
 def entry_lines(entry: Mapping[str, Any]) -> list[tuple[str, str]]:

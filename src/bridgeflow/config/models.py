@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -15,13 +15,14 @@ from pydantic_core import ErrorDetails
 from bridgeflow._document import Document, Steps, shown
 from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
-from bridgeflow.pipeline.recordings_source import RecordingsSource
+from bridgeflow.pipeline.recordings_source import RecordingsSource, RegridOptions
 from bridgeflow.pipeline.training_parts import DatasetOptions, LoaderOptions, RejectOptions, SplitOptions
 
 __all__ = [
     "DatasetSection",
     "LoaderSection",
     "RecordingsSection",
+    "RegridSection",
     "RejectSection",
     "ReportSection",
     "Section",
@@ -60,6 +61,9 @@ def _written(hint: Any) -> Any:
     """The type of a value in a configuration: text has a length, paths are text, and seconds have a range."""
     if hint in (str, Path):
         return Word
+    if is_dataclass(hint):
+        nested: Any = hint
+        return _section(f"{nested.__name__}Section", nested, (nested.__doc__ or "").strip())
     if get_origin(hint) is Mapping:
         key, value = map(_written, get_args(hint))
         values: Any = dict
@@ -92,6 +96,7 @@ RecordingsSection: Final = _section(
     "Recordings that are read: `recordings`, a path, a pattern or several of these; a `table` with a row for each; or "
     "an `index` that was saved; and what to know about them.",
 )
+RegridSection: Final = _section("RegridSection", RegridOptions, (RegridOptions.__doc__ or "").strip())
 SplitSection: Final = _section(
     "SplitSection", SplitOptions, "Parts of the recordings that share no group: by fractions, folds, or a label."
 )

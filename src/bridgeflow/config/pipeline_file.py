@@ -40,6 +40,7 @@ def load_pipeline(
     roots: Sequence[str | os.PathLike[str]] | None = None,
     overrides: Sequence[str] = (),
     plugins: Sequence[str] = (),
+    cache: str | os.PathLike[str] | None = None,
 ) -> TrainingPipeline:
     """Read a pipeline file: sources, split, transforms and loader options of a training script.
 
@@ -49,6 +50,8 @@ def load_pipeline(
             current folder and the configuration's own.
         overrides: values that take the place of those in the file, `key.path=value` each, as in `loader.batch_size=8`.
         plugins: names of entry points of the group `bridgeflow.transforms` whose transforms the file may name.
+        cache: folder in which headers and filter states of recordings are kept, see `SignalDataset`; the caller's to
+            say, never the file's.
 
     Raises:
         ConfigError: the file does not describe a pipeline; with file, line and column.
@@ -57,7 +60,9 @@ def load_pipeline(
     load_plugins(plugins)
     folder = Path(os.path.abspath(path)).parent
     allowed = (Path.cwd(), folder) if roots is None else tuple(Path(os.path.abspath(one)) for one in roots)
-    return parse_pipeline(read_bytes(path), name=shown_path(path), folder=folder, roots=allowed, overrides=overrides)
+    return parse_pipeline(
+        read_bytes(path), name=shown_path(path), folder=folder, roots=allowed, overrides=overrides, cache=cache
+    )
 
 
 def parse_pipeline(
@@ -67,6 +72,7 @@ def parse_pipeline(
     folder: str | os.PathLike[str],
     roots: tuple[Path, ...] | None = None,
     overrides: Sequence[str] = (),
+    cache: str | os.PathLike[str] | None = None,
 ) -> TrainingPipeline:
     """A pipeline from the bytes of a configuration.
 
@@ -75,16 +81,17 @@ def parse_pipeline(
         name: what messages call the configuration.
         folder: the folder that its paths are relative to.
         roots: as for `load_pipeline`, but `None` means anywhere.
-        overrides: as for `load_pipeline`.
+        overrides, cache: as for `load_pipeline`.
     """
     document = overridden(read_document(data, name), overrides)
-    return _PipelineReader(document, PathReader(document, Path(folder), roots, None)).pipeline()
+    return _PipelineReader(document, PathReader(document, Path(folder), roots, None)).pipeline(cache)
 
 
 class _PipelineReader(SectionReader):
     """Reads a pipeline file."""
 
-    def pipeline(self) -> TrainingPipeline:
+    def pipeline(self, cache: str | os.PathLike[str] | None) -> TrainingPipeline:
+        """The pipeline, which keeps headers and states in `cache`."""
         top = self.top(_SECTIONS, ("version",))
         sources = self._sources()
         of_recordings = all(isinstance(one, RecordingsSource) for one in sources.values())
@@ -97,6 +104,7 @@ class _PipelineReader(SectionReader):
             "loader": LoaderOptions(**self._section("loader", LoaderSection)),
             "roots": self.paths.roots,
             "places": self.document.places(),
+            "cache": cache,
         }
         for key in ("split", "reject"):
             if key in top and not of_recordings:

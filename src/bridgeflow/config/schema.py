@@ -8,6 +8,7 @@ from bridgeflow.config.models import (
     DatasetSection,
     LoaderSection,
     RecordingsSection,
+    RegridSection,
     RejectSection,
     ReportSection,
     SinkSection,
@@ -151,18 +152,20 @@ def _recordings() -> dict[str, Any]:
         "index": {**_PATH, "description": f"A file that `Recordings.save` wrote, {about}."},
     }
     schema = section_schema(RecordingsSection, paths)
+    schema["properties"]["regrid"] = section_schema(RegridSection)
     schema["properties"]["root"] = {
         **_PATH,
         "description": f"Of a table: the folder of its paths, {about}; where left out, the table's own.",
     }
     schema["properties"]["format"] = {**schema["properties"]["format"]}
     schema["properties"]["format"]["anyOf"] = [{"enum": list(recording_formats())}, {"type": "null"}]
-    files = ("format", "fs", "inside", "time_axis", "nulls")
+    files = ("format", "fs", "inside", "time_axis", "nulls", "time", "regrid")
     refused = {
         "recordings": ("path", "id", "root"),
         "table": ("group",),
         "index": ("path", "id", "root", "group", *files),
     }
+    schema["dependentRequired"] = {"time": ["regrid"], "regrid": ["time"]}
     schema["allOf"] = [
         {"if": {"required": [key]}, "then": {"properties": dict.fromkeys(keys, False)}} for key, keys in refused.items()
     ]

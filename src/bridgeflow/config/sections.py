@@ -13,7 +13,7 @@ from bridgeflow.config.paths import PathReader
 from bridgeflow.errors import nearest, quoted
 from bridgeflow.io import all_formats
 from bridgeflow.pipeline.job_parts import JobSource
-from bridgeflow.pipeline.recordings_source import RecordingsSource
+from bridgeflow.pipeline.recordings_source import RecordingsSource, RegridOptions
 from bridgeflow.recordings.formats import recording_formats
 
 __all__ = ["RECORDINGS", "VERSION", "SectionReader"]
@@ -113,11 +113,16 @@ class SectionReader:
         if section["format"] is not None and section["format"] not in recording_formats():
             hint = nearest(section["format"], recording_formats())
             raise self.document.error([*steps, "format"], f"no format {quoted(section['format'])}; {hint}")
+        if (section["time"] is None) != (section["regrid"] is None):
+            one, other = ("regrid", "time") if section["time"] is None else ("time", "regrid")
+            raise self.document.error([*steps, one], f"goes with `{other}`, which is not there", at_key=True)
+        if section["regrid"] is not None:
+            section["regrid"] = RegridOptions(**dict(section["regrid"]))
         return RecordingsSource(**paths, **section)
 
     def _refuse_options(self, steps: Steps, content: dict[str, Node], named: str) -> None:
         """Refuse options that what names the recordings does not take."""
-        of_files = ("format", "fs", "inside", "time_axis", "nulls")
+        of_files = ("format", "fs", "inside", "time_axis", "nulls", "time", "regrid")
         refused = {
             "recordings": {"path", "id", "root"},
             "table": {"group"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -13,6 +14,8 @@ from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, StageId, at_place
 from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, courses, first_axes, in_time, obstacle_at, open_specs
 from bridgeflow.pipeline.joining import empty_result, joined, len_along
+from bridgeflow.pipeline.yaml_stages import read_stages
+from bridgeflow.pipeline.yaml_text import stages_text
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, select_specs
@@ -207,12 +210,44 @@ class Compose(Transform):
         return cls(stages)
 
     @classmethod
+    def from_yaml(cls: type[_Self], source: str | os.PathLike[str]) -> _Self:
+        """The stages that a YAML file or text describes, with the names, checks and limits of jobs.
+
+        Args:
+            source: a path; or text, which has a line break or begins with `-`, `[` or `{`. One transform, a list of
+                them, or a map with `version: 1` and `transforms`.
+
+        Raises:
+            ConfigError, DataError: it describes none, with file, line and column; or cannot be opened.
+
+        >>> Compose.from_yaml("- Scale: {scale: 0.005}\\n- ToTensor").stages[0].scale
+        0.005
+        """
+        return cls(read_stages(source))
+
+    def to_yaml(self) -> str:
+        """The stages as text that `from_yaml` makes equal ones of; fields at their defaults are left out.
+
+        Raises:
+            ConfigError: a stage is a plain callable, or a value has no place in a configuration, such as NaN.
+
+        >>> from bridgeflow.transforms import Scale
+        >>> print(Compose([Scale(scale=0.005, keys="ecg")]).to_yaml())
+        version: 1
+        transforms:
+          - Scale: {keys: [ecg], scale: 0.005}
+        <BLANKLINE>
+        """
+        return stages_text(self.to_config()["Compose"]["stages"], self.stages)
+
+    @classmethod
     def field_schema(cls) -> dict[str, Any]:
         """The JSON Schema of the one field; a stage is any transform."""
+        stage = {"$ref": "#/$defs/transform"}
         return {
             "type": "object",
             "description": "Transforms one after the other.",
-            "properties": {"stages": {"type": "array", "items": {"$ref": "#/$defs/transform"}}},
+            "properties": {"stages": {"type": "array", "items": stage, "description": "Transforms, in their order."}},
             "required": ["stages"],
             "additionalProperties": False,
         }

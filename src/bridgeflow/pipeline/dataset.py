@@ -11,10 +11,10 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -38,6 +38,17 @@ from bridgeflow.randomness import Generators, parse_seed
 from bridgeflow.recordings.splits import SplitPart, call_text, fold_names, part_names
 
 __all__ = ["ArrayKind", "SignalDataset"]
+
+
+class Parts(Protocol):
+    """Datasets by the names of parts, as `TrainingPipeline` has them."""
+
+    @property
+    def datasets(self) -> Mapping[str, SignalDataset]:
+        """The dataset of each part."""
+
+    def loader_options(self, part: str) -> dict[str, Any]:
+        """The arguments of the `Loader` of a part."""
 
 
 class SignalDataset:
@@ -149,6 +160,15 @@ class SignalDataset:
         self.seed = parse_seed(seed)
         self.rejected: dict[str, int] = {}
         self._epoch = SharedEpoch()
+
+    @classmethod
+    def from_pipeline(cls, pipeline: Parts, part: str = "train") -> SignalDataset:
+        """The dataset of a part of what `bridgeflow.load_pipeline` read.
+
+        Raises:
+            KeyNotFound: there is no such part.
+        """
+        return pipeline.datasets[part]
 
     @property
     def epoch(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ def chosen_options(part: Any, *, without: tuple[str, ...]) -> dict[str, Any]:
     """
     chosen = {one.name: getattr(part, one.name) for one in fields(part) if one.name not in without}
     defaults = {one.name: one.default for one in fields(part)}
-    return {name: plain(value) for name, value in chosen.items() if value != defaults[name]}
+    return {name: _plain(value) for name, value in chosen.items() if value != defaults[name]}
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON holds it: options of options as maps."""
+    return chosen_options(value, without=()) if is_dataclass(value) else plain(value)
 
 
 @dataclass(frozen=True, kw_only=True)

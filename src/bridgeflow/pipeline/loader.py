@@ -19,7 +19,7 @@ import numpy as np
 from bridgeflow._threads import compute_threads
 from bridgeflow.errors import BatchTooLarge, refuse_arguments
 from bridgeflow.memory import require_shared_memory
-from bridgeflow.pipeline.dataset import SignalDataset
+from bridgeflow.pipeline.dataset import Parts, SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
 from bridgeflow.pipeline.epoch_plans import OrderOptions, RowOrder, Sampler, order_of
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
@@ -169,6 +169,15 @@ class Loader:
         self._profile: LoaderProfile | None = None
         self._idle: list[WorkerPool] = []
         self._busy: list[WorkerPool] = []
+
+    @classmethod
+    def from_pipeline(cls, pipeline: Parts, part: str = "train", **options: Any) -> Loader:
+        """The loader of a part of what `bridgeflow.load_pipeline` read; `options` take the place of the file's.
+
+        Raises:
+            KeyNotFound: there is no such part.
+        """
+        return cls(pipeline.datasets[part], **{**pipeline.loader_options(part), **options})
 
     def __len__(self) -> int:
         """Batches in an epoch."""

@@ -13,9 +13,9 @@ from bridgeflow.errors import BridgeflowError, ConfigError
 from bridgeflow.io import Roots
 from bridgeflow.io.files import data_error, is_beneath, open_regular, plainly, shown
 from bridgeflow.io.options import option
-from bridgeflow.io.recording_file import MissingSamples
+from bridgeflow.io.recording_file import GridMethod, MissingSamples, TimeUnit
 from bridgeflow.pipeline.chains import WholeRecordings
-from bridgeflow.recordings import Recordings
+from bridgeflow.recordings import Recordings, Regrid
 from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Missing
@@ -24,6 +24,20 @@ from bridgeflow.recordings.scan import found_files, read_table
 __all__ = ["RecordingsSource"]
 
 _RATE = {"ge": 1e-9, "le": 1e12}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegridOptions:
+    """The regular grid onto which samples at the times of a column are brought, as `bridgeflow.Regrid` has it."""
+
+    to_hz: float = option(100.0, "Rate of the grid in Hz.", **_RATE)
+    method: GridMethod = option(
+        "linear", "What a grid point gets: the line between its neighbours, the `previous` value, or the `nearest`."
+    )
+    max_gap: float | None = option(
+        None, "Seconds between two samples beyond which there is a gap; none where left out.", gt=0, le=1e12
+    )
+    unit: TimeUnit | None = option(None, "What times that are integers count; timestamps know it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +77,8 @@ class RecordingsSource:
         "error",
         "What samples that a file marks as missing become: an `error`, `nan`, or a `gap`, which no window spans.",
     )
+    time: str | None = option(None, "The column of times, for samples at irregular times; `regrid` says the grid.")
+    regrid: RegridOptions | None = option(None, "The regular grid for samples at the times of a column.")
     rename: Mapping[str, str] | None = option(None, "Other names for some channels: old name to new name.")
     channels: str | tuple[str, ...] | None = option(
         None,
@@ -101,19 +117,19 @@ class RecordingsSource:
         several = {f"recordings[{number}]": path for number, path in enumerate(self.recordings)}
         return {**several, **{key: path for key, path in single.items() if path is not None}}
 
-    def open(self, roots: Roots = None, *, progress: Any = False) -> Recordings:
+    def open(self, roots: Roots = None, *, progress: Any = False, cache: Any = None) -> Recordings:
         """The recordings, whose headers are read now.
 
         Args:
             roots: folders beneath which every file must lie, links followed; `None` for anywhere.
-            progress: see `Recordings`.
+            progress, cache: see `Recordings`.
 
         Raises:
             DataError: a file is missing, damaged, or lies outside the roots; a recording lacks a channel.
             ConfigError: an option that the files do not take; names it.
         """
         try:
-            found = self._found(roots, progress)
+            found = self._found(roots, progress, cache)
             _require_beneath([one.source.path for one in found if isinstance(one.source, FileSource)], roots)
             if self.rename is not None:
                 found = found.rename(self.rename)
@@ -129,14 +145,17 @@ class RecordingsSource:
         found = found if self.units == "raw" else found.with_units(self.units)
         return Recordings([_with_plain_labels(one, _mixed(found)) for one in found]) if _mixed(found) else found
 
-    def _found(self, roots: Roots, progress: Any) -> Recordings:
+    def _found(self, roots: Roots, progress: Any, cache: Any) -> Recordings:
         options: dict[str, Any] = {
             "format": self.format,
             "fs": self.fs,
             "inside": self.inside,
             "time_axis": self.time_axis,
             "nulls": self.nulls,
+            "time": self.time,
+            "regrid": None if self.regrid is None else Regrid(**vars(self.regrid)),
             "progress": progress,
+            "cache": cache,
         }
         if self.index is not None:
             os.close(open_regular(self.index, roots=roots))

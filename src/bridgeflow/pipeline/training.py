@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -43,6 +44,7 @@ class TrainingPipeline:
         roots: folders beneath which every file that is read must lie, links followed; `None` for anywhere.
         places: where each value is written, for messages; empty for pipelines made in Python.
         found: recordings that are open already, by part.
+        cache: folder in which headers and filter states are kept, see `SignalDataset`.
     """
 
     sources: Mapping[str, JobSource | RecordingsSource]
@@ -54,6 +56,7 @@ class TrainingPipeline:
     roots: Roots = None
     places: Mapping[Steps, Location] = field(default_factory=dict)
     found: Mapping[str, Recordings] = field(default_factory=dict)
+    cache: str | os.PathLike[str] | None = None
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -131,7 +134,7 @@ class TrainingPipeline:
         if not isinstance(source, RecordingsSource):
             raise ConfigError(f"the source of {quoted(part)} is files of rows, not recordings")
         try:
-            return source.open(self.roots)
+            return source.open(self.roots, cache=self.cache)
         except BridgeflowError as error:
             locate_recordings(error, source.channels, source.columns, self.places, self._steps(part))
             raise
@@ -213,7 +216,9 @@ class TrainingPipeline:
             whole=source.whole,
             state_nbytes=source.state_nbytes,
             cache_nbytes=source.cache_nbytes,
+            cache=self.cache,
         )
+        dataset.source.specs  # noqa: B018  a stage that needs the whole recording is refused here, with its place
         split = self.split
         if split is None or split.by != "time" or split.fractions is None:
             return dataset

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import Any, Protocol
 
-from bridgeflow._document import Document, Node, Steps, shown
+from bridgeflow._document import MAX_BYTES, Document, Node, Steps, read_document, shown
 from bridgeflow.errors import BridgeflowError, ConfigError, StageId, nearest, quoted
+from bridgeflow.io import shown as shown_path
+from bridgeflow.io.files import open_regular
 from bridgeflow.transforms.base import Transform
 from bridgeflow.transforms.registry import known, lookup, names
 from bridgeflow.transforms.stage_names import HYDRA, LIGHTNING, name_of_target, spelled
 
-__all__ = ["RateFollower", "StageReader"]
+__all__ = ["RateFollower", "StageReader", "read_stages"]
 
 
 class RateFollower(Protocol):
@@ -152,10 +155,36 @@ class StageReader:
         """
         message = str(error.args[0] if error.args else error).removeprefix(f"{name}: ")
         field = error.field
-        if field == "fs" and "fs" not in raw:
+        if field == "fs" and "fs" not in raw and self._rates is not None:
             remedy = f"the data have none after {lost}" if lost else "or say it once, as `fs` of the source"
             message = f"{message}; {remedy}"
         written = self._document.root.at(place).keys
         if field in written:
             return self._document.error([*place, field], message)
         return self._document.error(place, message, at_key=bool(written))
+
+
+def read_stages(source: str | os.PathLike[str]) -> list[Transform]:
+    """The transforms that a file or a text describes; see `Compose.from_yaml`."""
+    if isinstance(source, str) and ("\n" in source or source.lstrip().startswith(("-", "[", "{"))):
+        document = read_document(source.encode("utf-8", "surrogatepass"), "text")
+    else:
+        with os.fdopen(open_regular(source), "rb") as file:
+            document = read_document(file.read(MAX_BYTES + 1), shown_path(source))
+    root, reader = document.root, StageReader(document)
+    content = root.value
+    if isinstance(content, list):
+        return reader.stages([], root)
+    if not isinstance(content, dict) or not {"version", "transforms"} & set(content):
+        return [reader.transform([], root)]
+    for key in content:
+        if key not in ("version", "transforms"):
+            remedy = "load_job and load_pipeline read files with more than transforms"
+            raise document.error([key], f"{quoted(key)} stands beside version and transforms; {remedy}", at_key=True)
+    for key in ("version", "transforms"):
+        if key not in content:
+            raise document.error([], f"the key {key!r} is missing")
+    version = content["version"].value
+    if type(version) is not int or version != 1:
+        raise document.error(["version"], f"expected 1, got {shown(content['version'])}")
+    return reader.stages(["transforms"], content["transforms"])

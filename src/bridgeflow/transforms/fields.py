@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from bridgeflow import ranges
 from bridgeflow.errors import ConfigError, at_place, nearest, quoted
+from bridgeflow.transforms.meanings import meanings_of
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -115,12 +116,14 @@ def hint_schema(hint: Any) -> dict[str, Any]:
 
 def field_schema(cls: type) -> dict[str, Any]:
     """The JSON Schema of the fields."""
-    properties, definitions = {}, {}
+    properties, definitions, meanings = {}, {}, meanings_of(cls)
     for field in _fields(cls):
         one = _adapters(cls)[field.name].json_schema(ref_template="#/$defs/{model}")
         definitions.update(one.pop("$defs", {}))
         if not _required(field):
             one["default"] = plain(field.default)
+        if field.name in meanings:
+            one["description"] = meanings[field.name]
         properties[field.name] = one
     return {
         "type": "object",

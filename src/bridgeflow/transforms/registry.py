@@ -134,17 +134,45 @@ def schema(*, filled: Iterable[str] = ()) -> dict[str, Any]:
         "$defs": {
             **{name: {**one, "type": ["object", "null"]} if name in bare else one for name, one in fields.items()},
             "transform": {
+                "description": "One transform: `Name` or `Name: {field: value}`, or as Hydra or Lightning spell it.",
                 "oneOf": [
-                    {"enum": bare},
+                    {"enum": [*bare, *TORCHVISION]},
                     {
                         "type": "object",
-                        "properties": {name: {"$ref": f"#/$defs/{name}"} for name in fields},
+                        "properties": {
+                            **{name: {"$ref": f"#/$defs/{name}"} for name in fields},
+                            **{name: _torchvision_schema(name) for name in TORCHVISION},
+                        },
                         "additionalProperties": False,
                         "minProperties": 1,
                         "maxProperties": 1,
                     },
-                ]
+                    *_spelled_schemas(fields),
+                ],
             },
         },
         "$ref": "#/$defs/transform",
     }
+
+
+def _torchvision_schema(name: str) -> dict[str, Any]:
+    """Of the arguments of one of torchvision's transforms, which is not imported for it."""
+    about = f"Arguments of torchvision.transforms.v2.{name.partition('.')[2]}, as torchvision documents them."
+    return {"type": ["object", "null"], "description": about}
+
+
+def _spelled_schemas(names: Iterable[str]) -> list[dict[str, Any]]:
+    """Of transforms as files of Hydra and Lightning spell them."""
+    targets = [f"bridgeflow.{name}" for name in names]
+    targets += [f"torchvision.transforms.v2.{name.partition('.')[2]}" for name in TORCHVISION]
+    target = {"type": "string", "examples": targets, "description": "The path of a registered transform."}
+    arguments = {"type": ["object", "null"], "description": "Its fields."}
+    return [
+        {"type": "object", "properties": {"_target_": target}, "required": ["_target_"]},
+        {
+            "type": "object",
+            "properties": {"class_path": target, "init_args": arguments},
+            "required": ["class_path"],
+            "additionalProperties": False,
+        },
+    ]

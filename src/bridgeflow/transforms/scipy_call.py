@@ -145,7 +145,10 @@ class Scipy(GapTransform):
                 "then": {
                     "properties": {
                         **dict.fromkeys(_OWN, True),
-                        **{option: fields.hint_schema(one.hint) for option, one in entry.options.items()},
+                        **{
+                            option: {**fields.hint_schema(one.hint), "description": f"As scipy.{name} documents it."}
+                            for option, one in entry.options.items()
+                        },
                     },
                     "required": [option for option, one in entry.options.items() if one.required],
                     "additionalProperties": False,

@@ -170,16 +170,20 @@ def _value(name: str, field: str, hint: Any, value: Any) -> Any:
         ConfigError: its type is none of those in the signature.
     """
     kinds = set(_kinds(hint))
+    members = {
+        word: member
+        for kind in kinds
+        if isinstance(kind, type) and issubclass(kind, Enum)
+        for member in kind
+        for word in (member.name.lower(), member.value)
+    }
     if isinstance(value, str):
         torch = require("torch", needed_for=name)
         if torch.dtype in kinds and isinstance(getattr(torch, value, None), torch.dtype):
             return getattr(torch, value)
-        for kind in kinds:
-            if isinstance(kind, type) and issubclass(kind, Enum):
-                for member in kind:
-                    if value in (member.name.lower(), member.value):
-                        return member
-    if _fits(value, kinds):
+        if value in members:
+            return members[value]
+    if _fits(value, kinds) and not (isinstance(value, str) and members):
         return value
     raise ConfigError(f"{name}: {field} takes {_words(kinds)}, got {quoted(plain(value))}", field=field)
 

@@ -159,6 +159,7 @@ class _Choice(LeafTransform):
         """The JSON Schema of the fields; those inside are any transforms."""
         schema = super().field_schema()
         schema["properties"]["transforms"] = {
+            "description": schema["properties"]["transforms"].get("description", ""),
             "type": "array",
             "minItems": 1,
             "items": {"$ref": "#/$defs/transform"},
