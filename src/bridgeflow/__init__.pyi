@@ -51,6 +51,7 @@ from .spec import ArraySpec as ArraySpec
 from .spec import Exchange as Exchange
 from .transforms import AddNoise as AddNoise
 from .transforms import AddRecording as AddRecording
+from .transforms import BandPower as BandPower
 from .transforms import BandStop as BandStop
 from .transforms import BaselineWander as BaselineWander
 from .transforms import Cast as Cast
@@ -73,9 +74,12 @@ from .transforms import Gain as Gain
 from .transforms import Hilbert as Hilbert
 from .transforms import Istft as Istft
 from .transforms import LeafTransform as LeafTransform
+from .transforms import LogAmplitude as LogAmplitude
 from .transforms import Magnitude as Magnitude
 from .transforms import MainsInterference as MainsInterference
 from .transforms import MedianFilter as MedianFilter
+from .transforms import MelSpectrogram as MelSpectrogram
+from .transforms import Mfcc as Mfcc
 from .transforms import MixChannels as MixChannels
 from .transforms import Mixup as Mixup
 from .transforms import Normalize as Normalize
@@ -124,6 +128,7 @@ __all__ = [
     "AddRecording",
     "ArraySpec",
     "Balanced",
+    "BandPower",
     "BandStop",
     "BaselineWander",
     "Batch",
@@ -161,10 +166,13 @@ __all__ = [
     "KeyNotFound",
     "LeafTransform",
     "Loader",
+    "LogAmplitude",
     "Magnitude",
     "MainsInterference",
     "Masked",
     "MedianFilter",
+    "MelSpectrogram",
+    "Mfcc",
     "MixChannels",
     "Mixture",
     "Mixup",

@@ -36,6 +36,12 @@ STAGES: dict[str, list[Stage]] = {
         {"sos": [[[1.0, 0.0, 0.0, 1.0, -0.5, 0.0]]], "scale": 0.5, "offset": 1.0, "precision": "float32"},
     ],
     "Istft": [{**SHORT_TIME, "k1": 400}],
+    "BandPower": [{"fs": 100.0, "bands": [[1.0, 8.0]], "nperseg": 16, "noverlap": 8, "nfft": 16}],
+    "LogAmplitude": [{"floor": 1e-6, "ref": 2.0, "top_db": 60.0}],
+    "MelSpectrogram": [
+        {"fs": 100.0, "n_fft": 16, "hop": 4, "n_mels": 6, "win_length": 12, "fmin": 1.0, "fmax": 40.0, "power": 1.0}
+    ],
+    "Mfcc": [{"fs": 100.0, "n_fft": 16, "hop": 4, "n_mels": 6, "n_mfcc": 4, "top_db": 60.0, "lifter": 10.0}],
     "Magnitude": [{"picks": [0]}],
     "MixChannels": [{"matrix": [[1.0, 2.0]], "picks": [0, 1]}],
     "Normalize": [{"center": 0.5, "scale": 2.0}],

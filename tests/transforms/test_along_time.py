@@ -17,6 +17,7 @@ from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.signal import Butter, CausalFilter, Resampler, sosfilt, stream
 from bridgeflow.testing import check_transform
 from bridgeflow.transforms import (
+    BandPower,
     Decimate,
     Detrend,
     Envelope,
@@ -24,6 +25,8 @@ from bridgeflow.transforms import (
     Hilbert,
     Istft,
     MedianFilter,
+    MelSpectrogram,
+    Mfcc,
     Normalize,
     PeakRate,
     Resample,
@@ -44,6 +47,7 @@ from bridgeflow.transforms import (
 )
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.augment import Augmentation
+from bridgeflow.transforms.spectral import SlicesLast
 
 BUTTER = {"design": "butter", "cutoff": 20.0, "fs": 100.0, "order": 4}
 SLICES = {"fs": 100.0, "nperseg": 16, "hop": 4}
@@ -62,6 +66,10 @@ LIVE = [
     Normalize(center=1.5, scale=3.0),
     Stft(**SLICES),
     Spectrogram(**SLICES, scale_to="psd"),
+    MelSpectrogram(fs=100.0, n_fft=16, hop=4, n_mels=6),
+    MelSpectrogram(fs=100.0, n_fft=16, hop=20, n_mels=6, convention="torchaudio"),
+    Mfcc(fs=100.0, n_fft=16, hop=4, n_mels=6, n_mfcc=4, top_db=None),
+    BandPower(fs=100.0, bands=((1, 8), (8, 50)), nperseg=16),
     Welch(fs=100.0, nperseg=16),
     Window(length=9, hop=4, pad="reflect"),
     Window(length=10),
@@ -80,6 +88,7 @@ WHOLE = [
     Scipy("signal.wiener"),
     Standardize(),
     Welch(fs=100.0, nperseg=16, average="median"),
+    Mfcc(fs=100.0, n_fft=16, hop=4, n_mels=6, n_mfcc=4),
 ]
 ALL = [*LIVE, *WHOLE, Istft(**SLICES)]
 
@@ -100,7 +109,7 @@ def to_front(y, transform, axis):
         if transform.first:
             return np.moveaxis(y, axis + 1, -1)
         return np.moveaxis(y, (axis, axis + 1), (-2, -1))
-    if isinstance(transform, Stft):
+    if isinstance(transform, SlicesLast):
         return np.moveaxis(y, axis, -2)
     if isinstance(transform, FilterBank):
         return np.moveaxis(y, (axis, axis + 1), (-2, -1))

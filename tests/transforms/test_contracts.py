@@ -13,6 +13,7 @@ import torch
 from bridgeflow.pipeline import Compose
 from bridgeflow.testing import check_transform
 from bridgeflow.transforms import (
+    BandPower,
     Cast,
     Clone,
     Decimate,
@@ -23,8 +24,11 @@ from bridgeflow.transforms import (
     Hilbert,
     Istft,
     LeafTransform,
+    LogAmplitude,
     Magnitude,
     MedianFilter,
+    MelSpectrogram,
+    Mfcc,
     MixChannels,
     Normalize,
     NormalizeBy,
@@ -80,6 +84,20 @@ EXAMPLES: dict[str, list[Transform]] = {
     ],
     "Hilbert": [Hilbert()],
     "Istft": [Istft(fs=1.0, nperseg=2, hop=1)],
+    "BandPower": [
+        BandPower(fs=100.0, bands=((1, 8), (8, 50)), nperseg=16),
+        BandPower(fs=100.0, bands=((1, 30),), nperseg=16, relative=True, average="median"),
+    ],
+    "LogAmplitude": [LogAmplitude(), LogAmplitude(log="ln", floor=1e-6), LogAmplitude(of="amplitude", ref=2.0)],
+    "MelSpectrogram": [
+        MelSpectrogram(fs=100.0, n_fft=16, hop=4, n_mels=6),
+        MelSpectrogram(fs=100.0, n_fft=15, hop=7, n_mels=6, convention="torchaudio", power=1.0, center=False),
+    ],
+    "Mfcc": [
+        Mfcc(fs=100.0, n_fft=16, hop=4, n_mels=6, n_mfcc=4, convention="torchaudio"),
+        Mfcc(fs=100.0, n_fft=16, hop=4, n_mels=6, n_mfcc=4, top_db=None),
+        Mfcc(fs=100.0, n_fft=16, hop=4, n_mels=6, n_mfcc=4, log="ln", lifter=10),
+    ],
     "Magnitude": [Magnitude(), Magnitude(picks=0)],
     "MixChannels": [MixChannels(matrix=((1, 2), (0, 1), (-0.5, 0)), picks=(0, 1))],
     "Normalize": [Normalize(center=1.5, scale=3.0), Normalize(center=0.25, scale=0.0)],
@@ -165,7 +183,20 @@ def test_on_memory_of_other_kinds_too(name: str, sample: object):
     check_transform(transform, sample)
 
 
-ROUNDED = {"Envelope", "FilterBank", "Hilbert", "Istft", "SavgolFilter", "SignalFilter", "Spectrogram", "Stft", "Welch"}
+ROUNDED = {
+    "BandPower",
+    "Envelope",
+    "FilterBank",
+    "Hilbert",
+    "Istft",
+    "MelSpectrogram",
+    "Mfcc",
+    "SavgolFilter",
+    "SignalFilter",
+    "Spectrogram",
+    "Stft",
+    "Welch",
+}
 """Those that keep the contract for tensors with a graph within rounding, which their own tests look at."""
 
 

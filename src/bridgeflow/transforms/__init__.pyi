@@ -35,6 +35,10 @@ from .channels import PickChannels as PickChannels
 from .channels import Reference as Reference
 from .clone import Clone as Clone
 from .detach import Detach as Detach
+from .features import BandPower as BandPower
+from .features import LogAmplitude as LogAmplitude
+from .features import MelSpectrogram as MelSpectrogram
+from .features import Mfcc as Mfcc
 from .filter_bank import FilterBank as FilterBank
 from .normalize import Normalize as Normalize
 from .normalize import NormalizeBy as NormalizeBy
@@ -71,6 +75,7 @@ from .window import WindowLabels as WindowLabels
 __all__ = [
     "AddNoise",
     "AddRecording",
+    "BandPower",
     "BandStop",
     "BaselineWander",
     "Cast",
@@ -93,9 +98,12 @@ __all__ = [
     "Hilbert",
     "Istft",
     "LeafTransform",
+    "LogAmplitude",
     "Magnitude",
     "MainsInterference",
     "MedianFilter",
+    "MelSpectrogram",
+    "Mfcc",
     "MixChannels",
     "Mixup",
     "Normalize",

@@ -32,9 +32,34 @@ from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
 from bridgeflow.transforms.registry import register
 
-__all__ = ["Istft", "Spectrogram", "Stft", "Welch"]
+__all__ = ["Istft", "SlicesLast", "Spectrogram", "Stft", "Welch", "window_weights"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlicesLast(GapTransform, LiveTransform):
+    """A transform of slices of time, which stand after all other axes; what a slice becomes stands where time was."""
+
+    hop: Length
+
+    @property
+    def rate_factor(self) -> Fraction:
+        """Slices that come out for a sample that goes in."""
+        return Fraction(1, self.hop)
+
+    @property
+    def stream_axis(self) -> int:
+        """Slices stand after all other axes."""
+        return -1
+
+    def result_order(self, ndim: int, made: int) -> Order:
+        """Frequencies where time was, slices last, as in SciPy."""
+        time = range(ndim)[self.axis]
+        return [*range(time), ndim - 1, *range(time, ndim - 1), ndim]
+
+    def _rows_before(self, made: int) -> int:
+        return made - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +79,7 @@ class _ShortTime(GapTransform, LiveTransform):
     def sft(self) -> ShortTimeFFT:
         """The transform of a slice, and where slices lie."""
         return ShortTimeFFT(
-            _weights(type(self).__name__, self.win, self.nperseg),
+            window_weights(type(self).__name__, self.win, self.nperseg),
             self.hop,
             self.fs,
             fft_mode=self.fft_mode,
@@ -66,7 +91,7 @@ class _ShortTime(GapTransform, LiveTransform):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Stft(_ShortTime):
+class Stft(_ShortTime, SlicesLast):
     """Short-time Fourier transform of signals along their last axis, whole or live, by `scipy.signal.ShortTimeFFT`.
 
     Args:
@@ -110,24 +135,6 @@ class Stft(_ShortTime):
     def live(self) -> LiveStft:
         """The transform at work."""
         return LiveStft(sft=self.sft, padding=self.padding, detr=self.detr)
-
-    @property
-    def rate_factor(self) -> Fraction:
-        """Slices that come out for a sample that goes in."""
-        return Fraction(1, self.hop)
-
-    @property
-    def stream_axis(self) -> int:
-        """Slices stand after all other axes."""
-        return -1
-
-    def result_order(self, ndim: int, made: int) -> Order:
-        """Frequencies where time was, slices last, as in SciPy."""
-        time = range(ndim)[self.axis]
-        return [*range(time), ndim - 1, *range(time, ndim - 1), ndim]
-
-    def _rows_before(self, made: int) -> int:
-        return made - 1
 
     def sources(self, first: int, count: int) -> tuple[Array, Array]:
         """The samples in the window of each slice."""
@@ -289,7 +296,7 @@ class Welch(GapTransform, LiveTransform):
     def live(self) -> WelchAverage:
         """The average at work."""
         named = isinstance(self.window, str) or (len(self.window) > 0 and isinstance(self.window[0], str))
-        weights = _weights("Welch", self.window, 256 if named and self.nperseg is None else self.nperseg)
+        weights = window_weights("Welch", self.window, 256 if named and self.nperseg is None else self.nperseg)
         shared = len(weights) // 2 if self.noverlap is None else self.noverlap
         if not 0 <= shared < len(weights):
             raise ConfigError(
@@ -313,7 +320,7 @@ class Welch(GapTransform, LiveTransform):
         return np.asarray(self.live.sft.f)
 
 
-def _weights(what: str, win: str | tuple[str | float, ...], nperseg: int | None) -> np.ndarray[Any, Any]:
+def window_weights(what: str, win: str | tuple[str | float, ...], nperseg: int | None) -> np.ndarray[Any, Any]:
     """The samples of a window given by name or by its samples."""
     if isinstance(win, tuple) and win and not isinstance(win[0], str):
         if nperseg not in (None, len(win)):
