@@ -138,7 +138,7 @@ class Carried(Stretches):
             if ahead > block:
                 parts += self._computed(block, ahead)
             else:
-                parts.append(self._cache.get((self.number, block)))
+                parts += self._cache.get_blocks(self.number, block, block + 1)
                 ahead = block + 1
                 if parts[-1] is None:  # has just been dropped by another thread
                     parts[-1:] = self._computed(block, ahead)
@@ -177,7 +177,7 @@ class Carried(Stretches):
     def _uncached(self, block: int, stop: int) -> int:
         """The block after those, from this one on, that have to be computed for results before `stop`."""
         first = block
-        while block < self._blocks and self._cache.get((self.number, block)) is None:
+        while block < self._blocks and self._cache.get_blocks(self.number, block, block + 1)[0] is None:
             block += 1
             if block >= len(self._places) or self._places[block] >= stop:
                 break
@@ -208,7 +208,8 @@ class Carried(Stretches):
             y, state = self._stage.step(x, self._states[end - 1])
             rest = self._stage.flush(state)
             parts.append(y if rest is None else joined([y, rest], -1))
-        self._cache.put_blocks(self.number, block, parts)
+        own = [one.copy() if isinstance(one, np.ndarray) else one.clone() for one in parts]
+        self._cache.put_blocks(self.number, block, own)
         return parts
 
 

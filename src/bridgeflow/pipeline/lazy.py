@@ -8,6 +8,7 @@ for but where windows lie, which follows from lengths and rates.
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from functools import cached_property
@@ -26,7 +27,6 @@ from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.stretches import Recorded, RecordedColumn, Stretches
 from bridgeflow.pipeline.window_places import (
     Cut,
-    Drawn,
     Events,
     Place,
     Segment,
@@ -42,7 +42,7 @@ from bridgeflow.signal._memory import empty
 from bridgeflow.signal.framing import Framing, labels_of_frames
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.facts import RecordingFacts
-from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, RecordingCut
+from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, RandomWindow, RecordingCut
 from bridgeflow.transforms.window import WindowLabels
 from bridgeflow.tree import place
 
@@ -194,7 +194,7 @@ class RecordingWindows:
         return self._segments(recording, name, plans[name]) if name in plans else []
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_chains", "_settings", "_numeric", "_kept_events", "specs")
+        derived = ("_chains", "_settings", "_numeric", "_kept_events", "_firsts", "specs")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # --- where windows lie ---
@@ -332,12 +332,22 @@ class RecordingWindows:
             row: before any choice.
             key: seed and epoch.
         """
-        number = int(np.searchsorted(self._first_rows, row, side="right")) - 1
-        window = row - int(self._first_rows[number])
+        number = bisect_right(self._firsts, row) - 1
+        window = row - self._firsts[number]
         places = self._places[number]
-        draw = draw_of(*key, row) if any(isinstance(one, Drawn) for one in places.values()) else 0.0
+        draw = draw_of(*key, row) if self._is_drawn else 0.0
         event = next((text for one in places.values() if (text := one.event(window)) is not None), None)
         return number, {name: one.at(window, draw) for name, one in places.items()}, event
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        """The first row of each recording, as numbers."""
+        return [int(row) for row in self._first_rows]
+
+    @cached_property
+    def _is_drawn(self) -> bool:
+        """Whether windows lie elsewhere in each epoch."""
+        return any(isinstance(stage, RandomWindow) for _, stage in self._row[: self.stages])
 
     def _sample(self, row: int, key: tuple[int, int]) -> dict[str, Any]:
         number, places, event = self.located(row, key)
@@ -393,7 +403,7 @@ class RecordingWindows:
         Raises:
             ValueError: windows are drawn at random.
         """
-        if any(isinstance(one, Drawn) for one in self._places[0].values()):
+        if self._is_drawn:
             raise ValueError("windows of RandomWindow lie elsewhere in each epoch; choose among recordings instead")
         number, places, _ = self.located(row if self._chosen is None else int(self._chosen[row]))
         return number, places
@@ -485,7 +495,8 @@ def _copied(x: Any) -> Any:
 
 def _stacked(values: list[Any]) -> Any | None:
     """Windows of one shape and type as one array; `None` where they differ."""
-    if len({(type(value), tuple(value.shape), str(value.dtype)) for value in values}) > 1:
+    first = values[0]
+    if any(type(one) is not type(first) or one.shape != first.shape or one.dtype != first.dtype for one in values):
         return None
     if isinstance(values[0], np.ndarray):
         stacked = empty((len(values), *values[0].shape), values[0].dtype)

@@ -56,7 +56,10 @@ class RecordedColumn(Protocol):
 
 
 class StretchCache:
-    """What was computed lately, up to a number of bytes; the least recently used goes first. Threads may share it."""
+    """What was computed lately, up to a number of bytes; the least recently used goes first. Threads may share it.
+
+    Arrays are kept under a key, or as the blocks of a stretch, which stay and go together.
+    """
 
     def __init__(self, max_nbytes: int) -> None:
         self.max_nbytes = max_nbytes
@@ -66,7 +69,8 @@ class StretchCache:
     def begin_in_child(self) -> None:
         """With nothing: a thread of the parent may have been changing it."""
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._blocks: dict[tuple[int, int], tuple[Hashable, Any]] = {}
         self._nbytes = 0
 
     def get(self, key: Hashable) -> Any | None:
@@ -75,38 +79,44 @@ class StretchCache:
             if key not in self._kept:
                 return None
             self._kept.move_to_end(key)
-            return self._kept[key]
+            return self._kept[key][0]
 
     def get_blocks(self, number: int, first: int, end: int) -> list[Any]:
-        """What is kept of blocks that follow each other, `None` for the others."""
+        """What is kept of the blocks of a signal that follow each other, `None` for the others."""
         with self._lock:
-            kept = [self._kept.get((number, block)) for block in range(first, end)]
-            for place, one in enumerate(kept):
-                if one is not None:
-                    self._kept.move_to_end((number, first + place))
-        return kept
+            entries = [self._blocks.get((number, block)) for block in range(first, end)]
+            for stretch in {entry[0] for entry in entries if entry is not None}:
+                self._kept.move_to_end(stretch)
+        return [None if entry is None else entry[1] for entry in entries]
 
     def put(self, key: Hashable, value: Any) -> None:
         """Keep an array, unless it is larger than all the room."""
         with self._lock:
-            self._put(key, value)
+            self._put(key, value, int(value.nbytes))
 
     def put_blocks(self, number: int, first: int, blocks: Sequence[Any]) -> None:
-        """Keep copies of blocks that follow each other, as far as they are not kept already."""
-        copies = [one.copy() if isinstance(one, np.ndarray) else one.clone() for one in blocks]
+        """Keep blocks of a signal that follow each other, in memory that holds nothing else."""
+        stretch, size = ("blocks", number, first, len(blocks)), sum(int(one.nbytes) for one in blocks)
         with self._lock:
-            for place, one in enumerate(copies):
-                self._put((number, first + place), one)
+            if self._put(stretch, range(first, first + len(blocks)), size):
+                for place, one in enumerate(blocks):
+                    self._blocks[number, first + place] = stretch, one
 
-    def _put(self, key: Hashable, value: Any) -> None:
-        size = int(value.nbytes)
+    def _put(self, key: Hashable, value: Any, size: int) -> bool:
+        """Whether it is kept now, and was not before."""
         if size > self.max_nbytes or key in self._kept:
-            return
-        self._kept[key] = value
+            return False
+        while self._nbytes + size > self.max_nbytes:
+            oldest, (dropped, nbytes) = self._kept.popitem(last=False)
+            self._nbytes -= nbytes
+            if isinstance(dropped, range):
+                number: int = oldest[1]  # type: ignore[index]
+                for block in dropped:
+                    if self._blocks.get((number, block), (None,))[0] == oldest:  # or in a later stretch
+                        del self._blocks[number, block]
+        self._kept[key] = value, size
         self._nbytes += size
-        while self._nbytes > self.max_nbytes:
-            _, oldest = self._kept.popitem(last=False)
-            self._nbytes -= int(oldest.nbytes)
+        return True
 
 
 _NUMBERS = count()

@@ -191,7 +191,7 @@ def places_in(cut: Any, segments: Sequence[Segment], events: Events) -> WindowPl
 
 def draw_of(seed: int, epoch: int, row: int) -> float:
     """A number from 0 up to 1 for a row in an epoch, apart from those that transforms draw for it."""
-    return float(np.random.Generator(philox(seed, epoch, row=row, branch=1)).random())
+    return float(int(philox(seed, epoch, row=row, branch=1).random_raw()) >> 11) * 2.0**-53  # as Generator.random
 
 
 def events_of(recording: Any) -> Events:
