@@ -5,7 +5,7 @@
 #   make lint       format, lint, types, layers, doctests
 #   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests and fuzzers
 #   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
-#   make docs       print the tables of docs/crossings.md anew
+#   make docs       print the tables of docs/crossings.md anew, and draw the picture of the augmentations
 #   make clean
 
 PYTHON ?= python3
@@ -64,6 +64,7 @@ bench: $(VENV)/.installed-bench
 
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/augmentation_pictures.py
 
 # Python itself knows nothing of the sanitizers, so their runtimes come first; what Python never frees is no leak of ours.
 sanitize: $(VENV)/.installed-dev

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from bridgeflow import Compose, RandomCrop, Scale, SignalDataset, Transform, generators, seeded
 from bridgeflow.errors import ConfigError, DataError, OutOfContext
 from bridgeflow.testing import check_transform
-from tests.transforms.augmentations import AUGMENTATIONS
+from tests.transforms.augmentations import AUGMENTATIONS, MIXES
 
 ALL = [one for name in sorted(AUGMENTATIONS) for one in AUGMENTATIONS[name]]
 NAMES = [f"{type(one).__name__}{number}" for name in sorted(AUGMENTATIONS) for number, one in
@@ -210,3 +212,16 @@ def test_a_bad_field_is_named(name: str, fields: dict[str, Any], field: str):
     with pytest.raises(ConfigError, match=rf"{name}: .*\b{field}\b") as caught:
         type(AUGMENTATIONS[name][0])(**fields)
     assert caught.value.field in (field, None)  # a word's error names its field in the message alone
+
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS | MIXES))
+def test_the_page_tells_of_every_augmentation_and_field(name: str):
+    page = (DOCS / "augmentation.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| `{name}\((.*?)\)` \|", page, re.MULTILINE)
+    shown = {"axis", "keys", "p"}
+    own = set(type((AUGMENTATIONS | MIXES)[name][0]).field_names({})) - shown
+    assert set(re.findall(r"(\w+)=", row)) - shown == own
+    assert f"bf.{name}(" in (DOCS / "augmentation_pictures.py").read_text(encoding="utf-8")
