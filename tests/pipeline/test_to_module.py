@@ -137,6 +137,27 @@ def test_any_length_gives_the_pipelines_numbers(data: st.DataObject):
         assert (pipeline.to_module()(x) - pipeline(x)).abs().max() < 1e-11
 
 
+@given(data=st.data())
+def test_spectra_of_any_length_have_the_pipelines_slices(data: st.DataObject):
+    length, hop = data.draw(st.integers(1, 40)), data.draw(st.integers(1, 50))
+    win = data.draw(st.sampled_from(["hann", "boxcar", "hamming"]))
+    stage = Spectrogram(
+        fs=250.0, win=win, nperseg=length, hop=hop, padding=data.draw(st.sampled_from(["zeros", "edge"]))
+    )
+    x = noise((2, data.draw(st.integers(length, 300))))
+    y, expected = Compose([stage]).to_module()(x), stage(x)
+    assert y.shape == expected.shape
+    assert (y - expected).abs().max() <= 1e-10 * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", ["iir zero phase", "resample down", "spectrogram", "normalize"])
+def test_compiles_as_one_graph(name: str):
+    module, x = Compose([STAGES[name]]).to_module(), noise((2, 2, 500), "float32")
+    torch._dynamo.reset()
+    compiled = torch.compile(module, backend="eager", fullgraph=True)
+    assert torch.equal(compiled(x), module(x))
+
+
 class TestPipeline:
     PIPELINE = Compose(
         [

@@ -8,7 +8,7 @@ known when a program is traced.
 from __future__ import annotations
 
 from math import ceil
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch.nn.functional import pad
 from bridgeflow.signal.iir.realisation import powers, realise
 from bridgeflow.signal.resampling.polyphase import Polyphase
 
-__all__ = ["Convolution", "Recursion", "Resampling", "ShortTime", "TwoPasses", "Work", "frames_of"]
+__all__ = ["Convolution", "Recursion", "Resampling", "ShortTime", "Slices", "TwoPasses", "Work", "frames_of"]
 
 _BLOCK = 32
 _MOST_BLOCKS = 1 << 20
@@ -244,13 +244,35 @@ class TwoPasses(Work):
         return self.returned(y[..., self.edge : self.edge + x.shape[-1]], x)
 
 
+class Slices(NamedTuple):
+    """Where the slices of a signal lie.
+
+    Args:
+        begin: the first sample of the first one; negative before the signal.
+        length: samples of a slice.
+        hop: samples from one slice to the next.
+        least: samples that a signal has to have.
+        counts: how many slices there are of `least` samples, of one more, and so on up to a hop more.
+    """
+
+    begin: int
+    length: int
+    hop: int
+    least: int
+    counts: tuple[int, ...]
+
+    def after(self, samples: int) -> int:
+        """By how many samples the last slice reaches beyond the end; negative where it ends before it."""
+        hops, more = divmod(samples - self.least, self.hop)
+        return self.begin + (self.counts[more] + hops - 1) * self.hop + self.length - samples
+
+
 class ShortTime(Work):
     """A short-time Fourier transform, slice by slice the product with one matrix.
 
     Args:
         weights: [samples of a slice, frequencies], complex: the window and the transform.
-        hop: samples from one slice to the next.
-        places: of a number of samples, the first sample of the first slice and one after the last of the last.
+        slices: where they lie.
         held: whether the first and last sample go on beyond the ends; else zero.
         centred: whether the mean is taken off each slice.
         power: squared magnitudes rather than complex numbers.
@@ -261,27 +283,26 @@ class ShortTime(Work):
     imaginary: Tensor
 
     def __init__(
-        self, weights: Any, hop: int, places: Any, held: bool, centred: bool, power: bool, dtype: torch.dtype
+        self, weights: Any, slices: Slices, held: bool, centred: bool, power: bool, dtype: torch.dtype
     ) -> None:
         super().__init__(dtype)
         self.constant("real", weights.real)
         self.constant("imaginary", weights.imag)
-        self.length, self.hop, self.places = len(weights), hop, places
-        self.held, self.centred, self.power = held, centred, power
+        self.slices, self.held, self.centred, self.power = slices, held, centred, power
 
     def forward(self, x: Tensor) -> Tensor:
         """Rows [..., T] become [..., frequencies, slices]."""
-        begin, end = self.places(x.shape[-1])
         samples = self.opened(x)
-        before, after = -begin, end - x.shape[-1]
+        before, after = -self.slices.begin, self.slices.after(x.shape[-1])
         if self.held:
-            lead = samples.shape[:-1]
-            samples = torch.cat(
-                [samples[..., :1].expand(*lead, before), samples, samples[..., -1:].expand(*lead, after)], dim=-1
+            first, last = (
+                end.expand(*samples.shape[:-1], max(count, 0))
+                for end, count in ((samples[..., :1], before), (samples[..., -1:], after))
             )
-        else:
-            samples = pad(samples, (before, after))
-        slices = frames_of(samples, self.length, self.hop)
+            samples = torch.cat([first, samples, last], dim=-1)
+            before, after = min(before, 0), min(after, 0)
+        samples = pad(samples, (before, after))  # fewer than none cut off
+        slices = frames_of(samples, self.slices.length, self.slices.hop)
         if self.centred:
             slices = slices - slices.mean(-1, keepdim=True)
         real, imaginary = slices @ self.real, slices @ self.imaginary

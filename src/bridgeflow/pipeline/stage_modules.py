@@ -17,7 +17,16 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from bridgeflow.errors import CannotExport, ConfigError, StageId, quoted
-from bridgeflow.pipeline.linear_modules import Convolution, Ends, Recursion, Resampling, ShortTime, TwoPasses, frames_of
+from bridgeflow.pipeline.linear_modules import (
+    Convolution,
+    Ends,
+    Recursion,
+    Resampling,
+    ShortTime,
+    Slices,
+    TwoPasses,
+    frames_of,
+)
 from bridgeflow.policy import parse_word
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.fir import zero_phase_delay
@@ -329,15 +338,20 @@ def _of_stft(stage: Stft, dtype: torch.dtype) -> nn.Module:
     _require(stage, stage.padding in ("zeros", "edge"), f"padding={stage.padding!r}")
     _require(stage, stage.detr in (None, "constant"), f"detr={stage.detr!r}")
     sft: Any = stage.sft
-    weights = np.asarray(sft._fft(np.eye(sft.m_num) * np.asarray(sft.win).conj()))
-
-    def places(samples: int) -> tuple[int, int]:
-        first, last = sft.p_range(samples)
-        begin = first * sft.hop - sft.m_num_mid
-        return begin, begin + (last - first - 1) * sft.hop + sft.m_num
-
     power = isinstance(stage, Spectrogram)
-    return ShortTime(weights, sft.hop, places, stage.padding == "edge", stage.detr == "constant", power, dtype)
+    return ShortTime(_weights(sft), _places(sft), stage.padding == "edge", stage.detr == "constant", power, dtype)
+
+
+def _weights(sft: Any) -> Any:
+    """Window and transform of a slice, [samples, frequencies]."""
+    return np.asarray(sft._fft(np.eye(sft.m_num) * np.asarray(sft.win).conj()))
+
+
+def _places(sft: Any) -> Slices:
+    """Where the slices of a number of samples lie: SciPy's rule, which repeats after each hop, for a few lengths."""
+    least = int(sft.m_num - sft.m_num_mid)
+    counts = tuple(int(sft.p_max(least + more)) - int(sft.p_min) for more in range(sft.hop))
+    return Slices(int(sft.p_min * sft.hop - sft.m_num_mid), int(sft.m_num), int(sft.hop), least, counts)
 
 
 def _of_cast(stage: Cast, dtype: torch.dtype) -> nn.Module:
