@@ -149,9 +149,9 @@ def test_choices_that_do_not_exist():
                 continue
             with pytest.raises(ValueError, match="must be"):
                 family(design=DESIGNS[0], **choice)
-    with pytest.raises(ConfigError, match="finite memory"):
+    with pytest.raises(ConfigError, match="is an FIR filter"):
         CausalFilter(design=DESIGNS[2], engine="scipy")
-    with pytest.raises(ConfigError, match="finite memory"):
+    with pytest.raises(ConfigError, match="is an FIR filter"):
         ZeroPhaseFilter(design=DESIGNS[2], precision="float32")
 
 

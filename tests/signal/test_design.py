@@ -251,7 +251,7 @@ class TestRefusals:
             (lambda: Sos(sections=((1.0, 0.0, 0.0),)), r"six numbers .* got 3"),
             (lambda: Sos(sections=()), r"sections must not be empty"),
             (lambda: Zpk(z=(1j,), p=(0.5,), k=1.0), r"no matching conjugate"),
-            (lambda: Ba(b=(1.0,), a=(2.0,)), r"finite memory; use Taps"),
+            (lambda: Ba(b=(1.0,), a=(2.0,)), r"FIR filter; use Taps"),
             (lambda: Ba(b=(1.0,), a=(0.0, 1.0)), r"a\[0\] must not be 0"),
             (lambda: Ba(b=(0.0,), a=(1.0, 0.5)), r"b must not be all 0"),
             (lambda: Ba(b=(float("inf"),), a=(1.0, 0.5)), r"b\[0\] must be finite"),

@@ -1,4 +1,4 @@
-"""Filters of finite memory: SciPy's numbers, and the same bits in every chunking."""
+"""FIR filters: SciPy's numbers, and the same bits in every chunking."""
 
 from __future__ import annotations
 

@@ -52,10 +52,10 @@ def test_there_and_back(source, by, axis):
 
 
 def test_what_numpy_code_cannot_read():
-    watched = torch.zeros(3, requires_grad=True)
+    with_grad = torch.zeros(3, requires_grad=True)
     with pytest.raises(NoRoute, match="requires grad"):
-        prepare(watched, by="numpy")
-    assert prepare(watched).values is watched
+        prepare(with_grad, by="numpy")
+    assert prepare(with_grad).values is with_grad
     with pytest.raises(DataError, match="test: axis 1 does not exist"), naming("test"):
         prepare([1.0, 2.0], 1)
     with pytest.raises(NoRoute, match="sparse"):

@@ -35,6 +35,22 @@ def test_as_with_data(run):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x: signal.convolve(x, torch.ones(2, 3)),
+        lambda x: signal.correlate(torch.ones(2, 3), x),
+        lambda x: signal.oaconvolve(x, torch.ones(2, 3), axes=1),
+        lambda x: signal.upfirdn(torch.ones(3), x, up=2),
+        lambda x: signal.lfilter(torch.ones(2), torch.ones(1), x, zi=torch.zeros(2, 1)),
+    ],
+    ids=["convolve", "correlate", "oaconvolve", "upfirdn", "lfilter"],
+)
+def test_tensors_on_two_devices_are_refused(run):
+    with pytest.raises(NoRoute, match="do not go together"):
+        run(X.to("meta"))
+
+
 def test_data_that_do_not_exist_cannot_be_moved():
     with pytest.raises(NoRoute, match="no data") as caught:
         to_tensor(X.to("meta"), device="cpu")

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from bridgeflow.signal.design.roots import roots
 
 
-def distances(found, coefficients):
+def distances(computed, coefficients):
     with mpmath.workdps(60):
         exact = mpmath.polyroots([mpmath.mpf(float(c)) for c in coefficients], maxsteps=900, extraprec=600)
-    return [float(min(abs(mpmath.mpc(root) - other) for other in found)) for root in exact]
+    return [float(min(abs(mpmath.mpc(root) - other) for other in computed)) for root in exact]
 
 
 @pytest.mark.parametrize(("order", "cutoff"), [(4, 0.01), (8, 0.01), (10, 0.001), (12, 0.1)])
@@ -49,8 +49,8 @@ def test_multiple_roots_and_roots_at_the_origin(coefficients, expected):
 def test_as_many_as_the_degree_in_exact_pairs(real, pairs):
     complex_ones = [complex(x, sign * y) for x, y in pairs for sign in (1, -1)]
     coefficients = np.real(np.poly([*real, *complex_ones])) if real or pairs else np.ones(1)
-    found = roots(coefficients)
-    assert len(found) == len(coefficients) - 1
-    np.testing.assert_array_equal(np.sort_complex(found), np.sort_complex(found.conj()))
-    rebuilt = np.real(np.poly(found))
+    computed = roots(coefficients)
+    assert len(computed) == len(coefficients) - 1
+    np.testing.assert_array_equal(np.sort_complex(computed), np.sort_complex(computed.conj()))
+    rebuilt = np.real(np.poly(computed))
     np.testing.assert_allclose(rebuilt, coefficients, atol=1e-9)

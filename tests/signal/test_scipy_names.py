@@ -131,13 +131,13 @@ def test_scipys_numbers_on_arrays_and_tensors(name, args, options):
     ours = getattr(signal, name)
     compare(name, ours(*args, **options), theirs, tolerance=1e-10)
     tensors = mapped(lambda x: torch.from_numpy(x.copy()), args, options)
-    found = ours(*tensors[0], **tensors[1])
-    assert all(isinstance(one, torch.Tensor) for one in flat(found))
-    compare(name, found, theirs, tolerance=1e-10)
-    watched = mapped(lambda x: torch.from_numpy(x.copy()).requires_grad_(), args, {})[0]
-    found = ours(*watched, **tensors[1])
-    compare(name, found, theirs, tolerance=1e-9)
-    assert flat(found)[-1].requires_grad
+    actual = ours(*tensors[0], **tensors[1])
+    assert all(isinstance(one, torch.Tensor) for one in flat(actual))
+    compare(name, actual, theirs, tolerance=1e-10)
+    with_grad = mapped(lambda x: torch.from_numpy(x.copy()).requires_grad_(), args, {})[0]
+    actual = ours(*with_grad, **tensors[1])
+    compare(name, actual, theirs, tolerance=1e-9)
+    assert flat(actual)[-1].requires_grad
 
 
 @pytest.mark.filterwarnings("ignore:NOLA", "ignore:Input data is complex")
@@ -151,10 +151,10 @@ def test_single_precision_stays(name, args, options):
         options = options | {"detrend": False}
         theirs = getattr(scipy.signal, name)(*args, **options)
     read, more = mapped(single, args, options)
-    found = flat(getattr(signal, name)(*read, **more))[-1]
-    assert found.dtype in (np.float32, np.complex64)
+    actual = flat(getattr(signal, name)(*read, **more))[-1]
+    assert actual.dtype in (np.float32, np.complex64)
     if options.get("mode") not in ("angle", "phase"):
-        compare(name, found, flat(theirs)[-1], tolerance=2e-5)
+        compare(name, actual, flat(theirs)[-1], tolerance=2e-5)
 
 
 SMALL = np.random.default_rng(3).standard_normal((2, 24))
@@ -197,14 +197,14 @@ def test_every_name_of_scipy_is_here_or_declared():
 
 @pytest.mark.parametrize("name", sorted({*PASSED, *SCIPYS_OBJECTS} & set(scipy.signal.__all__)))
 def test_names_are_found_listed_and_pickled(name):
-    found = getattr(signal, name)
-    assert found is getattr(signal, name)
+    actual = getattr(signal, name)
+    assert actual is getattr(signal, name)
     assert name in dir(signal)
     if name in PASSED:
-        assert inspect.signature(found) == inspect.signature(getattr(scipy.signal, name))
-        assert pickle.loads(pickle.dumps(found)) is found
+        assert inspect.signature(actual) == inspect.signature(getattr(scipy.signal, name))
+        assert pickle.loads(pickle.dumps(actual)) is actual
     else:
-        assert found is getattr(scipy.signal, name)
+        assert actual is getattr(scipy.signal, name)
 
 
 @pytest.mark.parametrize("name", sorted(set(scipy.signal.__all__) & set(signal.__all__) - {"ShortTimeFFT"}))

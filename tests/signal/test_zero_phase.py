@@ -45,7 +45,7 @@ def in_pieces(run, x, cuts):
     seed=st.integers(0, 99),
 )
 @settings(max_examples=40)
-def test_recursive_filters_stay_within_the_tolerance(cuts, design, tolerance, seed):
+def test_iir_filters_stay_within_the_tolerance(cuts, design, tolerance, seed):
     x = noise(2, LENGTH, seed=seed) + 3.0
     x[1] = np.sign(x[1] - 3.0)
     run = ZeroPhaseFilter(design=design, tolerance=tolerance)

@@ -191,7 +191,7 @@ def test_the_schema_lists_the_words():
         ({"design": "sos"}, "needs its coefficients: give sos="),
         ({"ba": ((1.0,), (1.0,), (1.0,))}, "ba holds b, a, got 3 parts"),
         ({"taps": (1.0, 2.0), "mode": "zero_phase"}, "symmetric taps of odd count"),
-        ({"taps": (1.0, 2.0), "engine": "scipy"}, "finite memory"),
+        ({"taps": (1.0, 2.0), "engine": "scipy"}, "is an FIR filter"),
         ({**BANDPASS, "tolerance": 1e-6}, "tolerance is for mode='zero_phase'"),
         ({**BANDPASS, "mode": "zero_phase", "tolerance": 1e-15}, "below what rounding leaves"),
         ({**BANDPASS, "mode": "zero_phase", "initial": "steady"}, "initial='steady' is for mode='causal'"),

@@ -48,10 +48,10 @@ def as_marked(y: Any, mark: Any, *, same_dtype: bool = False) -> Any:
 
 def known_rows(spec: ArraySpec) -> tuple[int, ...]:
     """The shape of a stream's chunks but for time."""
-    known = tuple(n for n in spec.shape[:-1] if n is not None)
-    if len(known) != len(spec.shape) - 1:
+    rows = tuple(n for n in spec.shape[:-1] if n is not None)
+    if len(rows) != len(spec.shape) - 1:
         raise DataError(f"the rows of a stream must be known before it starts, got {spec}")
-    return known
+    return rows
 
 
 def together(held: Any, chunk: Any) -> tuple[Any, Any]:

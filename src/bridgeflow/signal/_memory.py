@@ -1,4 +1,4 @@
-"""Memory for results: at the start of a cache line, where a result that is gone has lain, else in large pages.
+"""Memory for results: at the start of a cache line, where a result that was deleted has lain, else in large pages.
 
 Filters write a result once, at the speed of memory, so where it lies counts. The first touch of new pages takes as
 long as the filter itself, so memory is used again (`bridgeflow.memory.reuse`). What is new comes from NumPy, which asks
@@ -38,8 +38,8 @@ def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
         return np.empty(shape, kind)
     if (here := in_slot(shape, kind)) is not None:
         return here
-    made: np.ndarray[Any, Any] = fresh(size).view(kind).reshape(shape)
-    return made
+    array: np.ndarray[Any, Any] = fresh(size).view(kind).reshape(shape)
+    return array
 
 
 def empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What comes of an array in this room, in terms of its description."""
+"""The description of a filtered array, from that of the data."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def filtered_spec(spec: ArraySpec, *, fs: float | None) -> ArraySpec:
     )
 
 
-def hold_spec(spec: ArraySpec, elements: float, **given: Any) -> None:
+def hold_spec(spec: ArraySpec, elements: float, **fields: Any) -> None:
     """Refuse what would make too much of each row of an array described by `spec`, as `bridgeflow.ranges.hold`.
 
     Args:
         spec: the data; where their number is not known, nothing is refused.
         elements: how many a row would become.
-        given: see there.
+        fields: see there.
     """
-    known = [n for n in spec.shape if n is not None]
-    if len(known) == len(spec.shape):
-        hold(elements * math.prod(known[:-1]), math.prod(known), **given)
+    lengths = [n for n in spec.shape if n is not None]
+    if len(lengths) == len(spec.shape):
+        hold(elements * math.prod(lengths[:-1]), math.prod(lengths), **fields)

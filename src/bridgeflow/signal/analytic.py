@@ -154,8 +154,8 @@ def envelope(
     if not is_complex(values):
         inside = inside * like_data(np.where(np.arange(low, high) > 0, 2.0, 1.0), inside)
     moved = fourier.ifft(inside, out) * (out / n)  # shifted in frequency, which no envelope notices
-    found = squared_magnitude(moved) if squared else abs(moved)
-    result = time_where_it_was(found, axis)
+    magnitude = squared_magnitude(moved) if squared else abs(moved)
+    result = time_where_it_was(magnitude, axis)
     if residual is None:
         return rows.restore_new(result)
     kept = np.ones(n)

@@ -46,7 +46,7 @@ class _Bank:
         rates = {design.fs for design in self.designs if design.fs is not None}
         if len(rates) > 1:
             raise ConfigError(f"{_NAME}: its filters are designed for different fs, {sorted(rates)}", field="fs")
-        self.bands  # noqa: B018  refused here, when made, or never
+        self.bands  # noqa: B018  refused here, when built, or never
 
     @cached_property
     def sections(self) -> Array:

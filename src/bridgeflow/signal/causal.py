@@ -46,14 +46,14 @@ class CausalFilter:
     """A design at work, forward in time, on arrays [..., time].
 
     Args:
-        design: recursive or of finite memory.
+        design: IIR or FIR.
         initial: `"zero"` or `"steady"`; also how it starts again after a gap with `nonfinite="reset"`.
-        precision: of the recursion; a filter of finite memory always sums in float64.
+        precision: of the recursion; an FIR filter always sums in float64.
         nonfinite: `"raise"`, `"propagate"` or `"reset"`, as for `sosfilt`.
         scale: the filter sees `scale * x + offset`.
         offset: see `scale`.
-        engine: for recursive designs, as for `sosfilt`.
-        parallel: for recursive designs, as for `sosfilt`; with `"time"`, chunks equal the whole within a tolerance
+        engine: for IIR designs, as for `sosfilt`.
+        parallel: for IIR designs, as for `sosfilt`; with `"time"`, chunks equal the whole within a tolerance
             only.
 
     Raises:
@@ -85,9 +85,7 @@ class CausalFilter:
             "float64",
             None,
         ):
-            raise ConfigError(
-                f"{self.design.name} has finite memory: engine, precision, parallel are for recursive ones"
-            )
+            raise ConfigError(f"{self.design.name} is an FIR filter: engine, precision, parallel are for IIR filters")
 
     def __call__(self, x: Any) -> Any:
         """A whole recording [..., T] through the filter, from a fresh start."""
@@ -131,14 +129,14 @@ class CausalFilter:
         if any(n is None for n in rows):
             raise DataError(f"{self.design.name}: the rows of a stream must be known before it starts, got {spec}")
         work = Pass(self.precision).work_dtype(np.dtype("c16" if out.dtype.startswith(("complex", "clong")) else "f8"))
-        known = tuple(n for n in rows if n is not None)
+        lead = tuple(n for n in rows if n is not None)
         coefficients = solved(self.design)
-        memory = (len(coefficients), *known, 2) if self._recursive else (*known, len(coefficients) - 1)
+        memory = (len(coefficients), *lead, 2) if self._recursive else (*lead, len(coefficients) - 1)
         state: State = {"zi": np.zeros(memory, work), "position": np.zeros((), np.int64)}
         if self.initial == "steady" or self.nonfinite == "reset":
-            state["fresh"] = np.ones(known, bool)
+            state["fresh"] = np.ones(lead, bool)
         if self.nonfinite == "reset":
-            state["gaps"] = np.zeros(known, np.int64)
+            state["gaps"] = np.zeros(lead, np.int64)
         return state
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:

@@ -191,8 +191,8 @@ def notch_filter(
         axis, mode, **options: as for `butter_lowpass_filter`.
 
     >>> import numpy as np
-    >>> hum = np.sin(2 * np.pi * 50 * np.arange(5000) / 500)
-    >>> bool(np.abs(notch_filter(hum, w0=50, fs=500))[-500:].max() < 1e-3)
+    >>> mains = np.sin(2 * np.pi * 50 * np.arange(5000) / 500)
+    >>> bool(np.abs(notch_filter(mains, w0=50, fs=500))[-500:].max() < 1e-3)
     True
     """
     return _run(x, axis, mode, options, Notch, w0=w0, Q=Q, fs=fs)
@@ -200,5 +200,5 @@ def notch_filter(
 
 def _run(x: Any, axis: int, mode: Mode, options: dict[str, Any], design: type[IirFilter], **fields: Any) -> Any:
     parse_word(mode, Mode, field="mode")
-    made = traced_sections(design.__name__, **fields) if is_tracing() else design(**fields)
-    return (sosfilt if mode == "causal" else sosfiltfilt)(made, x, axis, **options)
+    sections = traced_sections(design.__name__, **fields) if is_tracing() else design(**fields)
+    return (sosfilt if mode == "causal" else sosfiltfilt)(sections, x, axis, **options)

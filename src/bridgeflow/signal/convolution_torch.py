@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal.transfer_torch import first_tensor, tensor_of
+from bridgeflow.signal.transfer_torch import first_tensor, require_one_device, tensor_of
 
 __all__ = ["convolve", "correlate"]
 
@@ -67,6 +67,7 @@ def correlate(in1: Any, in2: Any, mode: str, *, double: bool) -> Tensor:
 def _operands(in1: Any, in2: Any) -> tuple[Tensor, Tensor]:
     template = first_tensor(in1, in2)
     first, second = (tensor_of(x, like=template) for x in (in1, in2))
+    require_one_device(first, second)
     first, second = (x.long() if x.dtype is torch.bool else x for x in (first, second))
     if first.ndim != second.ndim:
         raise DataError(f"in1 and in2 should have the same dimensionality, got {first.ndim} and {second.ndim}")

@@ -1,4 +1,4 @@
-"""Sums of float64 numbers without rounding: whatever the order, and whoever adds, the sum is the same."""
+"""Sums of float64 numbers without rounding: whatever the order, and by any caller, the sum is the same."""
 
 from __future__ import annotations
 

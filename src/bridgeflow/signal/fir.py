@@ -315,10 +315,10 @@ def taps_of(taps: Any) -> NDArray[np.float64]:
     """An impulse response [n] in float64 from a design or from any array."""
     if isinstance(taps, FirFilter):
         return solved(taps)
-    given = as_ndarray(taps)
-    if given.ndim != 1 or not len(given) or given.dtype.kind not in "fiub":
-        raise DataError(f"taps must be a row of real numbers, got {given.dtype} of shape {given.shape}")
-    return given.astype(np.float64, copy=False)
+    values = as_ndarray(taps)
+    if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
+        raise DataError(f"taps must be a row of real numbers, got {values.dtype} of shape {values.shape}")
+    return values.astype(np.float64, copy=False)
 
 
 def zero_phase_delay(taps: NDArray[np.float64]) -> int:

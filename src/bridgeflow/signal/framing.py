@@ -58,7 +58,7 @@ _HARDLY_COMPUTED: Final = frozenset(
         "float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu",
     )
 )  # fmt: skip
-"""Dtypes of tensors in which pieces cannot be put together, or zeros not be made, on every device."""
+"""Dtypes of tensors in which pieces cannot be put together, or zeros not be result, on every device."""
 
 
 def strided_windows(x: Any, length: int, hop: int) -> Any:
@@ -151,7 +151,7 @@ def labels_of_frames(
 
     Raises:
         ConfigError, ValueError: lengths below 1, unknown options.
-        DataError: for `"majority"`, labels that are no classes: too many different ones.
+        DataError: for `"majority"`, labels other than classes: too many different ones.
 
     >>> labels_of_frames(np.array([0, 0, 1, 1, 1, 2, 2]), 3, 2)
     array([0, 1, 2])
@@ -159,8 +159,8 @@ def labels_of_frames(
     framing = Framing(length, length if hop is None else hop, pad)
     parse_word(rule, LabelRule, field="rule")
     values = time_last(read_labels(labels), axis)
-    made = reduced(values, framing.bounds(values.shape[-1]), framing.length, rule)
-    return labels_like(time_where_it_was(made, axis), labels)
+    result = reduced(values, framing.bounds(values.shape[-1]), framing.length, rule)
+    return labels_like(time_where_it_was(result, axis), labels)
 
 
 @dataclass(frozen=True)
@@ -271,16 +271,16 @@ class LiveFrames:
         kind = "arrow" if spec.kind == "capsule" else spec.kind
         rows, length = spec.shape[:-1], self.framing.length
         shape = (windows, *rows, length) if self.first else (*rows, windows, length)
-        made = spec.fresh(kind=kind, shape=shape, null_count=0, writable=kind != "arrow")
+        result = spec.fresh(kind=kind, shape=shape, null_count=0, writable=kind != "arrow")
         if not self.is_view(spec):
-            return replace(made, flags=spec.flags & {"grad"})
+            return replace(result, flags=spec.flags & {"grad"})
         if spec.kind == "torch":
-            return replace(made, flags=spec.flags & {"grad"} | {"non-contiguous"})
+            return replace(result, flags=spec.flags & {"grad"} | {"non-contiguous"})
         if spec.strides is None:
-            return replace(made, writable=False)
+            return replace(result, writable=False)
         *others, step = spec.strides
         between = self.framing.hop * step
-        return _seen(made, (between, *others, step) if self.first else (*others, between, step))
+        return _seen(result, (between, *others, step) if self.first else (*others, between, step))
 
     def is_view(self, spec: ArraySpec) -> bool:
         """Whether windows share memory with the data."""
@@ -366,8 +366,10 @@ class LiveLabels:
             raise DataError(f"rule='any' asks which labels are not zero, and these are {spec.dtype}")
         windows = None if spec.time is None else self.framing.count(spec.time)
         kind = "arrow" if spec.kind == "capsule" else spec.kind
-        made = spec.fresh(kind=kind, shape=(*spec.shape[:-1], windows), null_count=0, writable=kind != "arrow", fs=None)
-        return replace(made, dtype="bool") if self.rule == "any" else made
+        result = spec.fresh(
+            kind=kind, shape=(*spec.shape[:-1], windows), null_count=0, writable=kind != "arrow", fs=None
+        )
+        return replace(result, dtype="bool") if self.rule == "any" else result
 
     @property
     def latency(self) -> int:
@@ -386,8 +388,8 @@ class LiveLabels:
         tail, chunk = together(state["tail"], read_labels(labels))
         held, next_state, windows = _advanced(self.framing, tail, chunk, state)
         starts = np.arange(windows) * self.framing.hop
-        made = reduced(held, (starts, starts + self.framing.length), self.framing.length, self.rule)
-        return labels_like(made, labels), {**next_state, "tail": storable(next_state["tail"])}
+        result = reduced(held, (starts, starts + self.framing.length), self.framing.length, self.rule)
+        return labels_like(result, labels), {**next_state, "tail": storable(next_state["tail"])}
 
     def flush(self, state: State) -> Any | None:
         """The label of the window that what is left has been completed to."""
@@ -395,8 +397,8 @@ class LiveLabels:
         if not missing:
             return None
         bounds = np.zeros(1, np.int64), np.full(1, tail.shape[-1])
-        made = reduced(tail, bounds, self.framing.length, self.rule)
-        return as_marked(made, state["kind"]) if self.rule == "any" else labels_as_marked(made, state["kind"])
+        result = reduced(tail, bounds, self.framing.length, self.rule)
+        return as_marked(result, state["kind"]) if self.rule == "any" else labels_as_marked(result, state["kind"])
 
 
 def _is_number(dtype: str) -> bool:
@@ -437,12 +439,12 @@ def _left(framing: Framing, state: State) -> int:
     return framing.length - samples if framing.pad != "drop" and samples > seen else 0
 
 
-def _seen(made: ArraySpec, strides: tuple[int, ...]) -> ArraySpec:
+def _seen(result: ArraySpec, strides: tuple[int, ...]) -> ArraySpec:
     """The spec of windows that are a view of an ndarray; `describe` knows what such a view is in the way of."""
-    shape = tuple(0 if n is None else n for n in made.shape)
-    never_read = np.lib.stride_tricks.as_strided(np.empty(1, made.dtype), shape, strides, writeable=False)
+    shape = tuple(0 if n is None else n for n in result.shape)
+    never_read = np.lib.stride_tricks.as_strided(np.empty(1, result.dtype), shape, strides, writeable=False)
     seen = describe(never_read)
-    return replace(seen, shape=made.shape, nbytes=made.nbytes, fs=made.fs)
+    return replace(seen, shape=result.shape, nbytes=result.nbytes, fs=result.fs)
 
 
 def _placed(windows: Any, first: bool, axis: int = -1) -> Any:

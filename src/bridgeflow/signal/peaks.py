@@ -1,4 +1,4 @@
-"""Peaks counted: `peak_rate`, how many a minute there are in a window, as heart rate and breathing rate are told."""
+"""Peaks counted: `peak_rate`, how many a minute there are in a window, as heart rate and breathing rate are counted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bridgeflow.signal._typing import SameKind
 __all__ = ["RateBy", "check_peaks", "peak_rate"]
 
 RateBy: TypeAlias = Literal["count", "interval"]
-"""How the rate is told: peaks over duration; or by the median interval from one peak to the next."""
+"""How the rate is computed: peaks over duration; or by the median interval from one peak to the next."""
 
 
 @overload
@@ -84,8 +84,8 @@ def peak_rate(
         raise DataError(f"peak_rate: real samples are needed, got {values.dtype}{list(values.shape)}")
     rows = values.reshape(-1, values.shape[-1])
     rates = np.array([_rate(row.astype(np.float64), fs, height, prominence, distance, by) for row in rows])
-    made = rates.astype(np.float64).reshape(values.shape[:-1])
-    return made if kind_of(x) is None else like(made, x)
+    y = rates.astype(np.float64).reshape(values.shape[:-1])
+    return y if kind_of(x) is None else like(y, x)
 
 
 def check_peaks(fs: float, distance: float | None, by: str, height: float | None, prominence: float | None) -> None:
@@ -98,8 +98,8 @@ def check_peaks(fs: float, distance: float | None, by: str, height: float | None
         parse_word(by, RateBy, field="by")
     except ValueError as error:
         raise ConfigError(str(error), field="by") from None
-    given = (("fs", fs, Rate), ("distance", distance, Seconds), ("height", height, Finite))
-    for name, number, hint in (*given, ("prominence", prominence, NonNegative)):
+    checks = (("fs", fs, Rate), ("distance", distance, Seconds), ("height", height, Finite))
+    for name, number, hint in (*checks, ("prominence", prominence, NonNegative)):
         if wrong := problem(hint, number):
             raise ConfigError(f"{name} {wrong}", field=name)
 

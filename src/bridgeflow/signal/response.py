@@ -1,6 +1,6 @@
 """What a filter does, as curves: phase and group delay over frequency, impulse response over time.
 
-The gain is `design.response(frequency)`. Phase and delay of a recursive filter are sums over the zeros and poles of its
+The gain is `design.response(frequency)`. Phase and delay of an IIR filter are sums over the zeros and poles of its
 sections, each in closed form: no unwrapping, no difference quotient, and nothing lost where a product of sections would
 underflow.
 """
@@ -25,7 +25,7 @@ _ON_CIRCLE: Final = 1e-7
 """A zero this close to the unit circle was meant to lie on it: of a double zero, rounding leaves 1e-8."""
 
 _LONGEST: Final = 1 << 20
-"""Samples of an impulse response, where nobody says how many."""
+"""Samples of an impulse response, where no caller says how many."""
 
 
 def phase_response(design: Design, frequency: ArrayLike) -> Array:
@@ -96,7 +96,7 @@ def impulse_response(design: Design, length: int | None = None) -> Array:
 
     Args:
         design: the filter.
-        length: in samples; `None` for all taps, or until a recursive filter has sunk below a thousandth of its largest
+        length: in samples; `None` for all taps, or until an IIR filter has sunk below a thousandth of its largest
             value for good (a million samples at most).
 
     Returns:

@@ -142,8 +142,8 @@ class SavgolSmoother:
         whole_number(self.window_length, name="window_length", most=1 << 20)
         whole_number(self.polyorder, name="polyorder", least=0, most=100)
         whole_number(self.deriv, name="deriv", least=0)
-        given = {"window_length": self.window_length, "polyorder": self.polyorder}
-        hold(self.window_length * (self.polyorder + 1), 0, **given)
+        fields = {"window_length": self.window_length, "polyorder": self.polyorder}
+        hold(self.window_length * (self.polyorder + 1), 0, **fields)
         if self.mode == "interp":  # two matrices that read off each half window
             with naming("savgol with mode='interp'"):
                 hold(self.window_length**2 / 4, 0, window_length=self.window_length)

@@ -50,16 +50,16 @@ class ScipyCall:
             raise ConfigError(
                 f"Scipy: function {self.function!r} is not in the list; {_nearest(self.function)}", field="function"
             )
-        known = self.entry.options
+        options = self.entry.options
         for name, value in self.options.items():
-            if name not in known:
+            if name not in options:
                 raise ConfigError(
-                    f"Scipy: {self.function} has no option {name!r} here; {nearest(name, known)}", field=name
+                    f"Scipy: {self.function} has no option {name!r} here; {nearest(name, options)}", field=name
                 )
-            problem = known[name].problem(value)
+            problem = options[name].problem(value)
             if problem:
                 raise ConfigError(f"Scipy: {name} of {self.function} {problem}", field=name)
-        for name, option in known.items():
+        for name, option in options.items():
             if option.required and name not in self.options:
                 raise ConfigError(
                     f"Scipy: {self.function} needs the option {name!r}, {spelled(option.hint)}", field=name
@@ -86,21 +86,21 @@ class ScipyCall:
         spec = describe(values if kind_of(x) is None else x)
         dtype, length = self._dtype(spec.dtype), self._length(values.shape)
         shape = (*values.shape[:-1], *length)
-        made = self._rows(self._working(values)) if values.size else np.empty(shape)
-        if any(n is not None and n != m for n, m in zip(shape, made.shape, strict=True)):
-            raise DataError(f"Scipy: {self.function} gave {made.shape} for {values.shape} instead of {shape}")
+        y = self._rows(self._working(values)) if values.size else np.empty(shape)
+        if any(n is not None and n != m for n, m in zip(shape, y.shape, strict=True)):
+            raise DataError(f"Scipy: {self.function} gave {y.shape} for {values.shape} instead of {shape}")
         if dtype == "bfloat16":
-            return as_kind(made, spec.kind, dtype, spec.device)
-        made = np.ascontiguousarray(made, dtype).reshape(made.shape)
-        return made if kind_of(x) is None else like(made, x)
+            return as_kind(y, spec.kind, dtype, spec.device)
+        y = np.ascontiguousarray(y, dtype).reshape(y.shape)
+        return y if kind_of(x) is None else like(y, x)
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
         if not spec.shape:
             raise DataError(f"{self.function}: x must have at least one axis, got a single number")
         length = self._length(spec.shape)
-        known = spec.with_time(spec.time or 1000)  # where their number is not known, that of any signal
-        same = self.entry.length(known.time, self.options) == (known.time,)
+        described = spec.with_time(spec.time or 1000)  # where their number is not known, that of any signal
+        same = self.entry.length(described.time, self.options) == (described.time,)
         fs = spec.fs if same and not self.function.startswith("fft.") else None
         return spec.fresh(
             kind="arrow" if spec.kind == "capsule" else spec.kind,
@@ -152,17 +152,17 @@ class ScipyCall:
 
     def _rows(self, values: Array) -> Array:
         function, options = self.entry.find(), dict(self.options)
-        given = [options.pop(name) for name in self.entry.before]
+        before = [options.pop(name) for name in self.entry.before]
         item = self.entry.item
 
         def call(x: Array, **where: Any) -> Array:
             try:
-                made = function(*given, x, **{**options, **where})
+                y = function(*before, x, **{**options, **where})
             except (ValueError, TypeError, IndexError, ArithmeticError, RuntimeError, NotImplementedError) as error:
                 raise DataError(
                     f"Scipy: {self.function} refuses an array of shape {values.shape} and type {values.dtype}: {error}"
                 ) from error
-            return np.asarray(made if item is None else made[item])
+            return np.asarray(y if item is None else y[item])
 
         if self.entry.by == "axis":
             return call(values, axis=-1)
@@ -171,8 +171,8 @@ class ScipyCall:
         if self.entry.by == "size":
             size = options.get(self.entry.size, 3)
             return call(values, **{self.entry.size: (1,) * (values.ndim - 1) + (size,)})
-        made = np.stack([call(row) for row in values.reshape(-1, values.shape[-1])])
-        return made.reshape(*values.shape[:-1], *made.shape[1:])
+        y = np.stack([call(row) for row in values.reshape(-1, values.shape[-1])])
+        return y.reshape(*values.shape[:-1], *y.shape[1:])
 
 
 _FLOATS: Final = ("float32", "float64", "complex64", "complex128")
@@ -182,5 +182,5 @@ _TAKEN: Final = (*_FLOATS, *(f"{sign}int{bits}" for sign in ("", "u") for bits i
 def _nearest(name: str) -> str:
     """By the whole name; or by what stands after the dot, where the module is wrong or missing."""
     last = name.rpartition(".")[2]
-    same = [known for known in FUNCTIONS if known.rpartition(".")[2] == last]
+    same = [name for name in FUNCTIONS if name.rpartition(".")[2] == last]
     return f"did you mean {' or '.join(map(repr, same))}?" if same else nearest(name, FUNCTIONS, count=1)

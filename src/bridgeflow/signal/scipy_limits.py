@@ -99,7 +99,7 @@ _WITHIN: Final[Mapping[str, Mapping[str, Callable[[int], int]]]] = {
     },
     "ndimage.gaussian_filter1d": {"radius": longest_window},
 }
-"""The largest value of an option for rows of so many samples."""
+"""The largest value of an option for rows of that many samples."""
 
 _SIZES: Final[Mapping[str, tuple[str, ...]]] = {
     "ndimage.zoom": ("zoom",),

@@ -57,8 +57,8 @@ SCIPYS_FUNCTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 SCIPYS_OBJECTS: Final = ("BadCoefficients", "CZT", "ZoomFFT", "dlti", "windows")
 """Classes and modules that are SciPy's own objects, unchanged: they make ndarrays, or take no data at all."""
 
-_SYSTEMS: Final = "it simulates or transforms LTI systems, which is no preprocessing of recordings"
-_SPLINES: Final = "it fits B-splines to images, which is no preprocessing of recordings"
+_SYSTEMS: Final = "it simulates or transforms LTI systems, which does not preprocess of recordings"
+_SPLINES: Final = "it fits B-splines to images, which does not preprocess of recordings"
 
 NOT_HERE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -109,7 +109,7 @@ def find(name: str, ours: Iterable[str]) -> Any:
 
     >>> find("lsim", ())
     Traceback (most recent call last):
-    AttributeError: bridgeflow.signal has no 'lsim': it simulates or transforms LTI systems, which is no preprocessing \
+    AttributeError: bridgeflow.signal has no 'lsim': it simulates or transforms LTI systems, which does not preprocess \
 of recordings; use scipy.signal.lsim
     """
     if is_passed(name):
@@ -120,8 +120,8 @@ of recordings; use scipy.signal.lsim
         raise AttributeError(f"bridgeflow.signal.{name} is a function of a later SciPy than {scipy.__version__}")
     if name in NOT_HERE:
         raise AttributeError(f"bridgeflow.signal has no {name!r}: {NOT_HERE[name]}; use scipy.signal.{name}")
-    known = {*_FUNCTIONS, *SCIPYS_OBJECTS, *ours}
-    raise AttributeError(f"bridgeflow.signal has no {name!r}: {nearest(name, known)}")
+    names = {*_FUNCTIONS, *SCIPYS_OBJECTS, *ours}
+    raise AttributeError(f"bridgeflow.signal has no {name!r}: {nearest(name, names)}")
 
 
 def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: Any) -> Any:
@@ -159,10 +159,10 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
 def _suspects(function: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
     """The arguments that are neither numbers nor arrays, among which is the one that SciPy does not take."""
     parameters = inspect.signature(function).parameters
-    given = inspect.signature(function).bind(*args, **options).arguments
+    arguments = inspect.signature(function).bind(*args, **options).arguments
     odd = [
         f"{name}={printable(repr(value), 40)}"
-        for name, value in given.items()
+        for name, value in arguments.items()
         if not isinstance(value, (int, float, complex, np.generic))
         and kind_of(value) is None
         and not callable(value)

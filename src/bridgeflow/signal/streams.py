@@ -31,7 +31,7 @@ __all__ = ["Stream", "Streamable", "any_length", "stream"]
 
 
 class Streamable(Protocol):
-    """What can be streamed: the filters of this room, and every transform that streams."""
+    """What can be streamed: the filters of this package, and every transform that streams."""
 
     def init_state(self, spec: Any) -> Any:
         """The state before the first chunk, from the spec of a chunk."""
@@ -206,7 +206,7 @@ def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **cho
     Args:
         filter: a design, sections [n, 6] as an array, or whatever has `init_state`, `step` and `flush`: a
             `CausalFilter`, a transform that streams.
-        mode: for a design: `"causal"`, or `"zero_phase"` (recursive designs then want `tolerance`).
+        mode: for a design: `"causal"`, or `"zero_phase"` (IIR designs then want `tolerance`).
         axis: of time in the chunks; `None` for the last, or the one that a transform has.
         **choices: for a design: those of `CausalFilter` or `ZeroPhaseFilter` (`initial`, `nonfinite`, `tolerance`,
         ...).

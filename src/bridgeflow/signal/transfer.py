@@ -366,17 +366,17 @@ def _by_scipy(fraction: Fraction, x: Array, axis: int, zi: Array | None) -> tupl
 
 def _state(zi: Any, shape: Sequence[int], axis: int, order: int) -> Array:
     """A state from the caller, an ndarray, spread where it is the same for several rows."""
-    wanted = (*shape[:axis], order, *shape[axis + 1 :])
+    expected = (*shape[:axis], order, *shape[axis + 1 :])
     state = as_ndarray(zi)
-    fits = state.ndim == len(wanted) and all(
-        n == size or (n == 1 and at != axis) for at, (n, size) in enumerate(zip(state.shape, wanted, strict=True))
+    fits = state.ndim == len(expected) and all(
+        n == size or (n == 1 and at != axis) for at, (n, size) in enumerate(zip(state.shape, expected, strict=True))
     )
     if not fits or state.dtype.kind not in "fciub":
         raise DataError(
-            f"Unexpected shape for parameter zi: expected numbers of shape {wanted}, found {state.dtype} of "
+            f"Unexpected shape for parameter zi: expected numbers of shape {expected}, found {state.dtype} of "
             f"shape {state.shape}"
         )
-    return np.broadcast_to(state, wanted)
+    return np.broadcast_to(state, expected)
 
 
 def _double(x: Array) -> Array:
@@ -386,10 +386,10 @@ def _double(x: Array) -> Array:
 
 def _kept(y: Array, x: Array) -> Array:
     """A result in the dtype that is owed to the data, complex where the computation made it so."""
-    wanted = result_dtype(x.dtype)
-    if y.dtype.kind == "c" and wanted.kind != "c":
-        wanted = np.dtype(np.result_type(wanted, np.complex64))
-    return np.ascontiguousarray(y.astype(wanted, copy=False))
+    expected = result_dtype(x.dtype)
+    if y.dtype.kind == "c" and expected.kind != "c":
+        expected = np.dtype(np.result_type(expected, np.complex64))
+    return np.ascontiguousarray(y.astype(expected, copy=False))
 
 
 def _scipys(name: str) -> Any:

@@ -31,7 +31,7 @@ from bridgeflow.signal.iir.engine import Array
 from bridgeflow.signal.iir.torch_ops import sosfilt_tensor
 from bridgeflow.signal.padding import Padtype, pad_ends, parse_padding
 
-__all__ = ["filtfilt", "first_tensor", "lfilter", "steady_state", "tensor_of"]
+__all__ = ["filtfilt", "first_tensor", "lfilter", "require_one_device", "steady_state", "tensor_of"]
 
 Check = Callable[[Array, Array], Any]
 """Looks at the values of b and a, and raises where they are not a filter that can be run."""
@@ -47,11 +47,12 @@ def lfilter(b: Any, a: Any, x: Any, axis: int, zi: Any, *, check: Check) -> Any:
     order = len(numerator) - 1
     state = None
     if zi is not None:
-        wanted = (*rows.shape[:-1], order)
+        expected = (*rows.shape[:-1], order)
         state = tensor_of(zi, like=data)
+        require_one_device(data, state)
         if state.ndim != data.ndim or state.shape[axis] != order:
             raise DataError(f"zi must have x's shape with {order} along axis {axis}, got {tuple(state.shape)}")
-        state = state.movedim(axis, -1).expand(wanted)
+        state = state.movedim(axis, -1).expand(expected)
         state = state.to(torch.promote_types(state.dtype, rows.dtype))
         rows = rows.to(state.dtype)
     y, zf = _run(numerator, denominator, rows, state)
@@ -186,6 +187,18 @@ def first_tensor(*values: Any) -> Tensor | None:
 def _row(x: Any, *, like: Tensor | None) -> Tensor:
     row = tensor_of(x, like=like)
     return row if row.ndim else row[None]
+
+
+def require_one_device(first: Tensor, second: Tensor) -> None:
+    """Refuse tensors that cannot be computed with together.
+
+    Raises:
+        NoRoute: they are on different devices.
+    """
+    if first.device != second.device:
+        raise NoRoute(
+            "device", f"tensors on {first.device} and on {second.device} do not go together", "move both to one device"
+        )
 
 
 def tensor_of(x: Any, *, like: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
 """A filter that delays nothing, over a whole recording or piece by piece with look-ahead.
 
 Piece by piece, the forward pass goes on from chunk to chunk with the bits of the whole. The backward pass cannot begin
-at an end that has not come yet. A recursive filter therefore runs backwards over blocks, each from so far ahead that
+at an end that has not come yet. An IIR filter therefore runs backwards over blocks, each from so far ahead that
 what lies beyond changes the block by less than `tolerance` (`signal.lookahead`). Blocks lie on a grid of their own, so
 the result does not depend on the chunks, bit for bit. Symmetric taps need no tolerance: they look ahead by half their
 count.
@@ -40,14 +40,14 @@ __all__ = ["ZeroPhaseFilter"]
 class ZeroPhaseFilter:
     """A design at work without delay, on arrays [..., time].
 
-    A recursive design runs forwards and backwards (`sosfiltfilt`: gain squared, SciPy's odd padding). One of finite
-    memory, whose taps must be symmetric and of odd count, runs once and its delay is taken back (`fir_zero_phase`: gain
+    An IIR design runs forwards and backwards (`sosfiltfilt`: gain squared, SciPy's odd padding). An FIR
+    design, whose taps must be symmetric and of odd count, runs once and its delay is taken back (`fir_zero_phase`: gain
     as designed).
 
     Args:
-        design: recursive, or of finite memory with symmetric taps of odd count.
+        design: IIR, or FIR with symmetric taps of odd count.
         tolerance: how far a stream may be from the whole recording's result, relative to its largest sample; 0 <
-            tolerance. Recursive designs cannot be streamed without. The look-ahead, and with it the latency, follows
+            tolerance. IIR designs cannot be streamed without. The look-ahead, and with it the latency, follows
             from the poles.
         precision, nonfinite, scale, offset, engine: as for `CausalFilter`.
 
@@ -78,12 +78,12 @@ class ZeroPhaseFilter:
             zero_phase_delay(taps_of(self.design))
             if self.engine is not None or self.precision != "float64":
                 raise ConfigError(
-                    f"{self.design.name} has finite memory: engine and precision are for recursive designs",
+                    f"{self.design.name} is an FIR filter: engine and precision are for IIR designs",
                     field="engine" if self.engine is not None else "precision",
                 )
             if self.tolerance is not None:
                 raise ConfigError(
-                    f"{self.design.name} has finite memory: it streams exactly, leave tolerance out", field="tolerance"
+                    f"{self.design.name} is an FIR filter: it streams exactly, leave tolerance out", field="tolerance"
                 )
         elif self.tolerance is not None:
             if isinstance(self.tolerance, bool) or not 0 < self.tolerance < np.inf:
@@ -100,11 +100,11 @@ class ZeroPhaseFilter:
     @names_errors(design_name)
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = filtered_spec(spec, fs=self.design.fs)
+        result = filtered_spec(spec, fs=self.design.fs)
         if isinstance(self.design, IirFilter) and spec.time is not None:
             with naming("sosfiltfilt"):
                 parse_padding("odd", None, self._edge, spec.time)
-        return made
+        return result
 
     # --- piece by piece ---
 
@@ -244,7 +244,7 @@ class ZeroPhaseFilter:
         return self._pass(f[..., ::-1], None)[0][..., ::-1]
 
     def _pass(self, x: Array, memory: Array | None) -> tuple[Array, Array]:
-        """One pass of a recursive design, from `memory` or from the steady state of the first sample."""
+        """One pass of an IIR design, from `memory` or from the steady state of the first sample."""
         settings = Pass(self.precision)
         engine, data = prepare_for_engine(x, -1, self.engine)
         zi = steady_states(self._steady, data.values, settings) if memory is None else as_state(memory, data, settings)

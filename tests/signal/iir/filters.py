@@ -16,7 +16,7 @@ EASY = {
     "ellip 5": sps.ellip(5, 0.5, 60, 0.2, output="sos"),
     "bandpass, 6 sections": sps.butter(6, [0.1, 0.4], btype="band", output="sos"),
     "butter 16": sps.butter(16, 0.3, output="sos"),
-    "finite memory": np.array([[0.25, 0.5, 0.25, 1.0, 0.0, 0.0]]),
+    "FIR": np.array([[0.25, 0.5, 0.25, 1.0, 0.0, 0.0]]),
     "ten sections": _notches(*range(40, 440, 40), quality=10),
 }
 

@@ -1,4 +1,4 @@
-"""NaN and infinity on the way: refused by name, propagated as SciPy does, or a fresh start behind the gap."""
+"""NaN and infinity on the way: refused by name, propagated as SciPy does, or a fresh start after the gap."""
 
 from __future__ import annotations
 

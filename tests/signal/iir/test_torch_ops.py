@@ -92,12 +92,12 @@ class TestForward:
     def test_nobody_watching_means_no_operator(self):
         x = torch.ones(5)
         assert not needs_dispatch(x, None, SOS)
-        watched = torch.ones(5, requires_grad=True)
-        assert needs_dispatch(watched)
-        assert needs_dispatch(x, watched)
-        assert needs_dispatch(x, None, watched)
+        with_grad = torch.ones(5, requires_grad=True)
+        assert needs_dispatch(with_grad)
+        assert needs_dispatch(x, with_grad)
+        assert needs_dispatch(x, None, with_grad)
         with torch.no_grad():
-            assert not needs_dispatch(watched)
+            assert not needs_dispatch(with_grad)
         assert needs_dispatch(torch.ones(5, device="meta"))
         with FakeTensorMode():
             assert needs_dispatch(x)
@@ -297,8 +297,8 @@ class TestTorch:
         sos, x, _ = (value.detach() for value in arguments((3,), 20))
         each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(sos, x)  # a gradient for every sample
         for row, gradient in zip(x, each, strict=True):
-            watched = sos.clone().requires_grad_()
-            torch.testing.assert_close(torch.autograd.grad(loss(watched, row), watched)[0], gradient)
+            with_grad = sos.clone().requires_grad_()
+            torch.testing.assert_close(torch.autograd.grad(loss(with_grad, row), with_grad)[0], gradient)
         forward, backward = torch.func.jacfwd(loss, argnums=1)(sos, x[0]), torch.func.jacrev(loss, argnums=1)(sos, x[0])
         torch.testing.assert_close(forward, backward)
         response = torch.func.jacrev(lambda row: sosfilt_tensor(sos, row)[0])(x[0])

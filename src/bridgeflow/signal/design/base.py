@@ -194,7 +194,7 @@ class Design:
 
 
 class IirFilter(Design):
-    """A recursive filter, as second-order sections."""
+    """An IIR filter, as second-order sections."""
 
     @property
     def sos(self) -> Array:
@@ -227,7 +227,7 @@ class IirFilter(Design):
 
 
 class FirFilter(Design):
-    """A filter of finite memory: `y[t] = sum(taps[k] * x[t - k])`."""
+    """An FIR filter: `y[t] = sum(taps[k] * x[t - k])`."""
 
     @property
     def taps(self) -> Array:

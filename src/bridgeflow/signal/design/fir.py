@@ -1,4 +1,4 @@
-"""Designs of finite memory: an impulse response of a few up to some thousand taps, always stable."""
+"""FIR designs: an impulse response of a few up to some thousand taps, always stable."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ class Firwin(FirFilter):
             return self.window
         if isinstance(self.window, (Sequence, np.ndarray)):
             parts = self._sequence("window")
-            given = tuple(part if isinstance(part, str) else self._number("window", part) for part in parts)
+            window = tuple(part if isinstance(part, str) else self._number("window", part) for part in parts)
             with naming(self.name):
-                refuse_parameters(given)
-            return given
+                refuse_parameters(window)
+            return window
         return self._number("window")
 
     def _solve(self) -> Array:

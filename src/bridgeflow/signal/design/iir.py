@@ -1,4 +1,4 @@
-"""Recursive designs. Poles and zeros become sections directly: the rounding of a `b, a` form would move the poles."""
+"""IIR designs. Poles and zeros become sections directly: the rounding of a `b, a` form would move the poles."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ class _Classic(IirFilter):
     def _edges(self) -> float | tuple[float, float]:
         single = not isinstance(self.cutoff, (Sequence, np.ndarray)) or isinstance(self.cutoff, str)
         edges: tuple[Any, ...] = (self.cutoff,) if single else self._sequence("cutoff")
-        wanted = 2 if self.btype in {"bandpass", "bandstop"} else 1
-        if len(edges) != wanted:
-            form = "one frequency in Hz" if wanted == 1 else "two frequencies in Hz, (low, high)"
+        count = 2 if self.btype in {"bandpass", "bandstop"} else 1
+        if len(edges) != count:
+            form = "one frequency in Hz" if count == 1 else "two frequencies in Hz, (low, high)"
             raise self._fail(f"a {self.btype} takes {form} as cutoff, got {self.cutoff!r}", field="cutoff")
         parsed = tuple(self._frequency("cutoff", edge) for edge in edges)
-        if wanted == 1:
+        if count == 1:
             return parsed[0]
         low, high = parsed
         if low >= high:
@@ -416,9 +416,7 @@ class Ba(IirFilter):
         if self.a[0] == 0:
             raise self._fail("a[0] must not be 0", field="a")
         if len(self.a) == 1:
-            raise self._fail(
-                "a has one coefficient, so this is a filter of finite memory; use Taps with b / a[0]", field="a"
-            )
+            raise self._fail("a has one coefficient, so this is an FIR filter; use Taps with b / a[0]", field="a")
         if not any(self.b):
             raise self._fail("b must not be all 0", field="b")
 

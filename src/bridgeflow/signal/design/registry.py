@@ -43,11 +43,11 @@ def make_design(name: str, **parameters: Any) -> Design:
     if not isinstance(key, str) or key not in DESIGNS:
         raise ConfigError(f"there is no filter design {name!r}; {nearest(str(name), DESIGNS)}", field="design")
     design = DESIGNS[name]
-    known = {field.name: field for field in fields(design)}
-    takes = f"{name} takes {', '.join(known)}"
-    for unknown in parameters.keys() - known.keys():
+    by_name = {field.name: field for field in fields(design)}
+    takes = f"{name} takes {', '.join(by_name)}"
+    for unknown in parameters.keys() - by_name.keys():
         raise ConfigError(f"design {name!r} has no parameter {unknown!r}; {takes}", field=unknown)
-    for field in known.values():
+    for field in by_name.values():
         if field.default is MISSING and field.name not in parameters:
             raise ConfigError(f"design {name!r} needs {field.name}; {takes}", field=field.name)
     return design(**parameters)

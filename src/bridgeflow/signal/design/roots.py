@@ -1,4 +1,4 @@
-"""Roots of a polynomial, right to the last bit of float64 for the coefficients as they were given.
+"""Roots of a polynomial, right to the last bit of float64 for the coefficients as they were row.
 
 `numpy.roots` finds the roots of a *nearby* polynomial. For the denominators of low-pass filters, whose roots crowd
 around z = 1, nearby is not near enough: for `butter(8, 0.01)` its largest pole radius is wrong in the third digit. Here
@@ -35,11 +35,11 @@ def roots(coefficients: Sequence[float] | NDArray[np.float64]) -> NDArray[np.com
     >>> roots([1.0, -1.0, 0.25])
     array([0.5+0.j, 0.5+0.j])
     """
-    given = np.asarray(coefficients, dtype=np.float64)
-    at_origin = len(given) - 1 - np.flatnonzero(given)[-1]
-    given = given[: len(given) - at_origin]
-    exact = [Decimal(float(c)) for c in given]
-    start = np.roots(given)
+    row = np.asarray(coefficients, dtype=np.float64)
+    at_origin = len(row) - 1 - np.flatnonzero(row)[-1]
+    row = row[: len(row) - at_origin]
+    exact = [Decimal(float(c)) for c in row]
+    start = np.roots(row)
     # Aberth needs distinct starting points, and numpy may return a double root twice.
     scale = 1e-9 * (1.0 + np.abs(start))
     start = start + scale * np.exp(1j * np.arange(len(start)))

@@ -1,4 +1,4 @@
-"""Recursive filters as second-order sections: SciPy's functions, on NumPy, torch and Arrow arrays.
+"""IIR filters as second-order sections: SciPy's functions, on NumPy, torch and Arrow arrays.
 
 Where these functions differ from SciPy's of the same name, apart from taking more kinds of arrays:
 

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 
-from bridgeflow.errors import ConfigError, MissingDependency
+from bridgeflow.errors import ConfigError, DataError, MissingDependency
 from bridgeflow.policy import parse_word, words
 from bridgeflow.signal.padding import Padtype
 
@@ -34,6 +34,7 @@ __all__ = [
     "choose",
     "load",
     "make_pass",
+    "require_sections",
     "result_dtype",
     "rounded",
     "why_unavailable",
@@ -105,7 +106,7 @@ _PLAIN: Final = Pass()
 
 
 def make_pass(precision: Precision, scale: float, offset: float, parallel: Parallel | None = None) -> Pass:
-    """A `Pass`; the everyday one is at hand already."""
+    """A `Pass`; that of default options exists already."""
     numbers = type(scale) is float and type(offset) is float
     if numbers and scale == 1.0 and offset == 0.0 and precision == "float64" and parallel is None:
         return _PLAIN
@@ -114,11 +115,21 @@ def make_pass(precision: Precision, scale: float, offset: float, parallel: Paral
 
 def rounded(y: Array, dtype: np.dtype[Any]) -> Array:
     """Results in the dtype that they are owed to data of `dtype`; what is too large for it becomes infinite."""
-    wanted = result_dtype(dtype)
-    if y.dtype == wanted:
+    expected = result_dtype(dtype)
+    if y.dtype == expected:
         return y
     with np.errstate(over="ignore"):
-        return y.astype(wanted)
+        return y.astype(expected)
+
+
+def require_sections(sos: Any) -> None:
+    """Refuse an ndarray or a tensor of another shape than [sections, 6].
+
+    Raises:
+        DataError: it has another, or no sections.
+    """
+    if sos.ndim != 2 or sos.shape[1] != 6 or not len(sos):
+        raise DataError(f"sos must be an array of shape [sections, 6], got {tuple(sos.shape)}")
 
 
 def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -131,7 +142,7 @@ def result_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 class Engine(Protocol):
-    """What the modules of `"native"` and `"scipy"` offer; `"blocks"` is behind the operator in `iir.torch_ops`."""
+    """What the modules of `"native"` and `"scipy"` offer; `"blocks"` is called by the operator in `iir.torch_ops`."""
 
     def unavailable(self) -> str | None:
         """Why this engine cannot run here, in words; `None` where it can."""
@@ -182,7 +193,7 @@ def choose(asked: str | None, dtype: np.dtype[Any]) -> EngineName:
 
     Raises:
         ConfigError: an engine that cannot do this.
-        ValueError: a word that is no engine.
+        ValueError: an unknown engine.
         MissingDependency: an engine asked for by name that cannot run here.
     """
     wider = dtype.char in "gG"

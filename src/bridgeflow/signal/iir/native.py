@@ -1,4 +1,4 @@
-"""The native engine: SIMD over rows, on the CPU, with SciPy's bits (kernel.cpp, behind native.cpp).
+"""The native engine: SIMD over rows, on the CPU, with SciPy's bits (kernel.cpp, called by native.cpp).
 
 One row is one lane of a vector, so a batch costs little more than its memory; one or two rows put their sections into
 the lanes instead. A lane computes what SciPy's loop computes, in the same order, without fused operations: in float64
@@ -99,14 +99,14 @@ def is_built() -> bool:
 def plain_pass(
     sos: Array, x: Array, zi: Array | None, settings: Pass, *, state: bool
 ) -> tuple[Array, Array | None, bool]:
-    """`sosfilt` for the everyday call, with nothing looked at twice: a third of its time where the data are few.
+    """`sosfilt` with default options, with nothing looked at twice: a third of its time where the data are few.
 
     Args:
         sos: float64 [S, 6], contiguous; or [F, S, 6], a bank.
         x: [..., T] of float32, float64, int16, int32, uint8 or uint16 in the machine's byte order.
         zi: [S, ..., 2], for a bank [S, ..., F, 2], in the dtype of the recursion; or `None` for zero.
         settings: without `parallel`.
-        state: whether the final state is wanted.
+        state: whether to return the final state.
 
     Returns:
         y: as `sosfilt` gives it.
@@ -297,13 +297,13 @@ def _readable(x: Array, settings: Pass, work: np.dtype[Any]) -> tuple[Array, Pas
 
 def _target(x: Array, dtype: np.dtype[Any], work: np.dtype[Any], out: Array | None) -> Array:
     """`out`, or new memory where there is none or the kernel cannot write to it."""
-    wanted = result_dtype(dtype)
-    if wanted.char not in _WRITTEN:
+    expected = result_dtype(dtype)
+    if expected.char not in _WRITTEN:
         return np.empty(x.shape, work)
-    if not wanted.isnative:
-        return empty(x.shape, wanted.newbyteorder("="))
-    if out is None or out.dtype != wanted or (np.may_share_memory(x, out) and not _same_place(x, out)):
-        return empty(x.shape, wanted)
+    if not expected.isnative:
+        return empty(x.shape, expected.newbyteorder("="))
+    if out is None or out.dtype != expected or (np.may_share_memory(x, out) and not _same_place(x, out)):
+        return empty(x.shape, expected)
     return out
 
 
@@ -326,7 +326,7 @@ def _steady(sections: bytes) -> Array:
 def _by_segments(run: _Runner, x: Array, zi: Array | None, out: Array, zf: Array) -> bool:
     """Filter as `run` does, but with segments of each row side by side; says whether that was worth while.
 
-    The state is a linear map of the state a segment earlier, plus what the segment alone leaves behind,
+    The state is a linear map of the state a segment earlier, plus what the segment alone leaves,
 
         s[k + 1] = A^L s[k] + f[k],
 
@@ -378,12 +378,12 @@ def _transition(sections: bytes, length: int) -> tuple[Array, int]:
     step = np.zeros((order, order), np.longdouble)
     passed_on = np.zeros(order, np.longdouble)  # what the sections so far give, for each state, when nothing comes in
     for s, (b0, b1, b2, _, a1, a2) in enumerate(sos):
-        given = b0 * passed_on
-        given[2 * s] += 1
-        step[2 * s] = b1 * passed_on - a1 * given
+        driven = b0 * passed_on
+        driven[2 * s] += 1
+        step[2 * s] = b1 * passed_on - a1 * driven
         step[2 * s, 2 * s + 1] += 1
-        step[2 * s + 1] = b2 * passed_on - a2 * given
-        passed_on = given
+        step[2 * s + 1] = b2 * passed_on - a2 * driven
+        passed_on = driven
     faded, memory = step, 1
     while memory < length and not np.abs(faded).max() < 1e-24:
         faded, memory = faded @ faded, 2 * memory

@@ -59,7 +59,7 @@ def fast_pass(
         x: data [..., T], ndarray or tensor.
         zi: state [S, ..., 2], for a bank [S, ..., F, 2]; or `None` for zero.
         settings: without `parallel`.
-        state: whether the final state is wanted.
+        state: whether to return the final state.
         may_trace: whether torch may be tracing; `False` where the caller has asked already.
 
     Returns:

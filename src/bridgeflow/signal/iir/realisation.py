@@ -113,11 +113,11 @@ def realise(sos: NDArray[np.float64]) -> Realisation:
 
 def powers(a: Matrix, count: int) -> Matrix:
     """`a ** 0` to `a ** count`, stacked [count + 1, n, n]."""
-    known = np.stack([np.eye(len(a), dtype=a.dtype), a])
-    while len(known) <= count:
-        more = known[1 : count + 2 - len(known)] @ known[-1]
-        known = np.concatenate([known, more])
-    return known[: count + 1]
+    so_far = np.stack([np.eye(len(a), dtype=a.dtype), a])
+    while len(so_far) <= count:
+        more = so_far[1 : count + 2 - len(so_far)] @ so_far[-1]
+        so_far = np.concatenate([so_far, more])
+    return so_far[: count + 1]
 
 
 def _scales(a: Matrix, b: Matrix) -> NDArray[np.longdouble]:

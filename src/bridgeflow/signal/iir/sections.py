@@ -16,7 +16,15 @@ from bridgeflow.signal._memory import overlaps_itself
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.design import FirFilter, IirFilter
 from bridgeflow.signal.design.base import solved
-from bridgeflow.signal.iir.engine import Array, EngineName, Parallel, Precision, make_pass, result_dtype
+from bridgeflow.signal.iir.engine import (
+    Array,
+    EngineName,
+    Parallel,
+    Precision,
+    make_pass,
+    require_sections,
+    result_dtype,
+)
 from bridgeflow.signal.iir.passes import as_state, both_ways, fast_pass, one_way, prepare_for_engine
 from bridgeflow.signal.padding import Padtype, default_padlen, parse_padding
 from bridgeflow.signal.scipy_names import call_scipy
@@ -269,13 +277,12 @@ def sections_of(sos: Any) -> Any:
     if isinstance(sos, FirFilter):
         raise ConfigError(f"{sos!r} has taps and no sections; use fir_filter")
     if needs_dispatch(sos):
-        if sos.ndim != 2 or sos.shape[1] != 6:
-            raise DataError(f"sos must be a tensor of shape [sections, 6], got {tuple(sos.shape)}")
+        require_sections(sos)
         return sos
-    given = as_ndarray(sos)
-    if given.dtype == np.float64 and given.ndim == 2 and len(given) <= 64:
-        return _checked(given.tobytes(), given.shape[1])
-    return _check(given)
+    values = as_ndarray(sos)
+    if values.dtype == np.float64 and values.ndim == 2 and len(values) <= 64:
+        return _checked(values.tobytes(), values.shape[1])
+    return _check(values)
 
 
 @lru_cache(maxsize=256)
@@ -284,15 +291,14 @@ def _checked(raw: bytes, columns: int) -> Array:
     return _check(np.frombuffer(raw).reshape(-1, columns))
 
 
-def _check(given: Array) -> Array:
-    given = np.atleast_2d(given)
-    if given.ndim != 2 or given.shape[1] != 6 or not len(given):
-        raise DataError(f"sos must be an array of shape [sections, 6], got {given.shape}")
-    if given.dtype.kind not in "fiub":
-        raise DataError(f"sos must be real numbers, got {given.dtype}")
-    if not (given[:, 3] == 1).all():
+def _check(values: Array) -> Array:
+    values = np.atleast_2d(values)
+    require_sections(values)
+    if values.dtype.kind not in "fiub":
+        raise DataError(f"sos must be real numbers, got {values.dtype}")
+    if not (values[:, 3] == 1).all():
         raise DataError("sos[:, 3] (a0) should be all ones; divide each row by it")
-    return np.ascontiguousarray(given, np.float64)
+    return np.ascontiguousarray(values, np.float64)
 
 
 def traced_sections(design: str, **fields: Any) -> Any:

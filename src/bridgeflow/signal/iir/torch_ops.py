@@ -1,4 +1,4 @@
-"""Recursive filters as torch operators: differentiable, compiled, exported and mapped like torch's own.
+"""IIR filters as torch operators: differentiable, compiled, exported and mapped like torch's own.
 
 `bridgeflow::sosfilt` is the operator: autograd, `torch.compile` and `torch.export` know it. What torch's operators from
 Python do not know, `torch.func` and forward mode, goes through an `autograd.Function` around it. Its derivatives
@@ -20,7 +20,7 @@ from bridgeflow.signal._input import needs_dispatch
 from bridgeflow.signal._memory import empty_tensor
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.iir import blocks, derivatives
-from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision, load, why_unavailable
+from bridgeflow.signal.iir.engine import Array, EngineName, Pass, Precision, load, require_sections, why_unavailable
 from bridgeflow.signal.padding import Padtype, default_padlen, pad_ends, parse_padding
 
 __all__ = [
@@ -72,10 +72,10 @@ def sosfilt_tensor(
         raise DataError(f"sosfilt: axis {axis} does not exist, x has {x.ndim} axes")
     sections = _sections(sos)
     axis %= x.ndim
-    wanted = (sections.shape[0], *x.shape[:axis], 2, *x.shape[axis + 1 :])
+    expected = (sections.shape[0], *x.shape[:axis], 2, *x.shape[axis + 1 :])
     if zi is not None:
-        if zi.shape != wanted:
-            raise DataError(f"sosfilt: with axis={axis}, zi must have shape {wanted}, got {tuple(zi.shape)}")
+        if zi.shape != expected:
+            raise DataError(f"sosfilt: with axis={axis}, zi must have shape {expected}, got {tuple(zi.shape)}")
         if zi.is_complex() and not x.is_complex():
             x = x.to(torch.promote_types(x.dtype, torch.complex32))
     last = axis == x.ndim - 1
@@ -156,8 +156,7 @@ def _beyond_operators() -> bool:
 
 def _sections(sos: Tensor | Array) -> Tensor:
     sections = sos if isinstance(sos, Tensor) else torch.from_numpy(np.array(sos, dtype=np.float64))
-    if sections.ndim != 2 or sections.shape[1] != 6 or sections.shape[0] == 0:
-        raise DataError(f"sos must be an array of shape [sections, 6], got {tuple(sections.shape)}")
+    require_sections(sections)
     return sections
 
 

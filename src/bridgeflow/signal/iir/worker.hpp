@@ -34,7 +34,7 @@ class Worker {
     const index x_size, y_size;
     char* memory = nullptr;
     C *coefficients, *state, *tile, *edge;
-    C* made;        // the tile of results: where several filters read a tile, another one
+    C* results;     // the tile of results: where several filters read a tile, another one
     double* units;  // a tile before it is converted to C, where there is a scale
 
     // A group goes through one set of coefficients after the other. A set is one filter, the same in all lanes, which are
@@ -135,7 +135,7 @@ private:
         coefficients = reinterpret_cast<C*>(piece[0]), state = reinterpret_cast<C*>(piece[1]);
         tile = reinterpret_cast<C*>(piece[2]), edge = reinterpret_cast<C*>(piece[3]);
         units = reinterpret_cast<double*>(piece[4]);
-        made = job.filters > 1 ? reinterpret_cast<C*>(piece[5]) : tile;
+        results = job.filters > 1 ? reinterpret_cast<C*>(piece[5]) : tile;
         zeros = reinterpret_cast<Zeros*>(piece[6]);
         for (index at = 0; at < sets; ++at) take_coefficients(at);
         return true;
@@ -345,13 +345,13 @@ private:
                 if (sets > 1) select_set(at);
                 const bool to_y = job.y != nullptr && job.y_type == element && as_in_tile(y);
                 run_sections(from_x ? x[0] + time * job.x_step : reinterpret_cast<char*>(tile), from_x ? job.x_step : tile_step,
-                             to_y ? y[0] + time * job.y_step : reinterpret_cast<char*>(made), to_y ? job.y_step : tile_step,
+                             to_y ? y[0] + time * job.y_step : reinterpret_cast<char*>(results), to_y ? job.y_step : tile_step,
                              samples, at == 0 ? reads(time + (ahead > 0 ? ahead : length)) : nothing, writes(time + ahead));
                 if (job.y == nullptr || to_y) continue;
                 if (narrow) {
-                    store_tile<float, float>(y, rows, job.y_step, y_layout, time, samples, reinterpret_cast<float*>(made));
+                    store_tile<float, float>(y, rows, job.y_step, y_layout, time, samples, reinterpret_cast<float*>(results));
                 } else {
-                    store_samples(time, samples, made);
+                    store_samples(time, samples, results);
                 }
             }
         }

@@ -66,12 +66,12 @@ def run_scipy(x: Array, table: Array, up: int, down: int, *, phase: int, first: 
     taps = table.shape[1]
     # Output 0 is to be at tick (taps - 1) * up + phase, and SciPy puts outputs at multiples of `down`: so many samples
     # more in front bring the one to the other.
-    wanted = (taps - 1) * up + phase
-    more = -wanted * pow(up, -1, down) % down
+    tick = (taps - 1) * up + phase
+    more = -tick * pow(up, -1, down) % down
     begin, end = first - more, first + (phase + (outputs - 1) * down) // up + taps
     piece = np.zeros((*x.shape[:-1], end - begin), x.dtype)
     inside = slice(min(max(begin, 0), x.shape[-1]), min(max(end, 0), x.shape[-1]))
     piece[..., inside.start - begin : inside.stop - begin] = x[..., inside]
     filtered = upfirdn(table.T[::-1].ravel(), piece, up, down, axis=-1)
-    at = (wanted + more * up) // down
+    at = (tick + more * up) // down
     return np.ascontiguousarray(filtered[..., at : at + outputs])

@@ -62,13 +62,13 @@ class Polyphase:
     @cached_property
     def tables(self) -> dict[str, Array]:
         """The phases [up, reach], each from the tap for its oldest sample to that for its newest, by dtype."""
-        made = {}
+        tables = {}
         for name in ("float32", "float64"):
             padded = np.zeros(self.up * self.reach, name)
             padded[: len(self.taps)] = self.taps
             padded *= np.dtype(name).type(self.gain)
-            made[name] = np.ascontiguousarray(padded.reshape(self.reach, self.up)[::-1].T)
-        return made
+            tables[name] = np.ascontiguousarray(padded.reshape(self.reach, self.up)[::-1].T)
+        return tables
 
     @cached_property
     def adjoint(self) -> Polyphase:
@@ -170,7 +170,7 @@ def lowpass(up: int, down: int, window: Window | Sequence[float] | Array, *, sam
         samples: of the recording, which a filter that is designed has to fit; `None` where that is not known.
 
     Raises:
-        DataError: taps that are no row of real numbers.
+        DataError: taps other than a row of real numbers.
         ConfigError: a window that does not exist; a filter out of all proportion to the data.
     """
     if isinstance(window, list) or kind_of(window) is not None:

@@ -147,8 +147,8 @@ def decimate(
         n: order of the filter; `None` for 8 (`"iir"`) or `20 q` (`"fir"`).
         ftype: `"iir"`: Chebyshev, type I; `"fir"`: Hamming window; or a `scipy.signal.dlti` system.
         axis: the axis of time.
-        zero_phase: take the delay away: forwards and backwards for a recursive filter, shifted for `"fir"`.
-        nonfinite: for a recursive filter, as for `sosfilt`.
+        zero_phase: take the delay away: forwards and backwards for an IIR filter, shifted for `"fir"`.
+        nonfinite: for an IIR filter, as for `sosfilt`.
 
     Returns:
         y: as x in kind, device and dtype, but for integers and booleans, which become float64; `ceil(samples / q)`
@@ -171,7 +171,7 @@ def decimate(
     sections, taps = antialias(q, order, ftype)
     if taps is not None:
         if nonfinite != "propagate":
-            raise ConfigError(f"nonfinite={nonfinite!r} is for recursive filters; leave it out")
+            raise ConfigError(f"nonfinite={nonfinite!r} is for IIR filters; leave it out")
         rows = prepare(x, axis)
         plan = Polyphase(1, q, taps, (len(taps) - 1) // 2 if zero_phase else 0)
         return rows.restore(whole(plan, floating(rows.values), "constant", 0.0))

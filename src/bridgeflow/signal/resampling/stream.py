@@ -128,8 +128,8 @@ class Resampler:
         """Why it cannot run chunk by chunk; empty where it can."""
         if self.padtype in _STREAMED:
             return ""
-        known = " or ".join(map(repr, _STREAMED))
-        return f"padtype={self.padtype!r} needs samples of the recording that have not come yet; {known} do not"
+        choices = " or ".join(map(repr, _STREAMED))
+        return f"padtype={self.padtype!r} needs samples of the recording that have not come yet; {choices} do not"
 
     @property
     def reach(self) -> tuple[int, int, int] | None:
@@ -215,7 +215,7 @@ class Resampler:
 
 @dataclass(frozen=True, kw_only=True)
 class Decimator:
-    """Every q-th sample after a recursive filter, forward in time, along the last axis.
+    """Every q-th sample after an IIR filter, forward in time, along the last axis.
 
     Args:
         q: the factor.
@@ -291,7 +291,7 @@ def _run(plan: Polyphase, x: Any, first_tick: int, outputs: int) -> Any:
 
 
 def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
-    """A whole recording [..., T], floating, through the filter; `None` is no filter."""
+    """A whole recording [..., T], floating, through the filter; `None` for none."""
     if plan is None:
         return x + 0
     outputs = plan.outputs(x.shape[-1])

@@ -20,7 +20,7 @@ from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.convolution_torch import convolve
 from bridgeflow.signal.padding import extend
 from bridgeflow.signal.resampling.polyphase import Polyphase
-from bridgeflow.signal.transfer_torch import first_tensor, tensor_of
+from bridgeflow.signal.transfer_torch import first_tensor, require_one_device, tensor_of
 
 __all__ = ["resample_tensor", "upfirdn_tensor"]
 
@@ -109,6 +109,7 @@ def upfirdn_tensor(h: Any, x: Any, up: int, down: int, axis: int, mode: str, cva
     """
     template = first_tensor(h, x)
     taps, data = (tensor_of(each, like=template) for each in (h, x))
+    require_one_device(data, taps)
     if taps.ndim != 1 or not len(taps):
         raise DataError(f"h must be 1-D with non-zero length, got shape {tuple(taps.shape)}")
     rows = time_last(data, axis)

@@ -191,16 +191,16 @@ def _window(window: Any, nperseg: int | None, samples: int) -> Array:
             length = samples
         return named_window(window, length)
     try:
-        given = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
+        weights = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
     except BridgeflowError:
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"window must be a row of numbers ({error})", field="window") from error
-    if given.ndim != 1 or not len(given):
-        raise ConfigError(f"window must be a row of numbers, got shape {given.shape}", field="window")
-    if nperseg is not None and nperseg != len(given):
-        raise ConfigError(f"nperseg={nperseg}, but the window has {len(given)} samples", field="nperseg")
-    return given
+    if weights.ndim != 1 or not len(weights):
+        raise ConfigError(f"window must be a row of numbers, got shape {weights.shape}", field="window")
+    if nperseg is not None and nperseg != len(weights):
+        raise ConfigError(f"nperseg={nperseg}, but the window has {len(weights)} samples", field="nperseg")
+    return weights
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -230,14 +230,14 @@ class WelchAverage:
     @names_errors("welch")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=self.sft.fs, is_complex=False)
+        result = spectral_spec(spec, fs=self.sft.fs, is_complex=False)
         if self.sft.onesided_fft and spec.dtype.startswith("c"):
             raise DataError("complex data have no one-sided spectrum; take return_onesided=False")
         if spec.time is not None:
             self._enough(spec.time)
             segments = (spec.time - self.sft.m_num) // self.sft.hop + 1
             hold_spec(spec, segments * int(self.sft.mfft), nfft=int(self.sft.mfft))
-        return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts)), fs=None)
+        return result.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts)), fs=None)
 
     def _enough(self, samples: int) -> None:
         if samples < self.sft.m_num:
@@ -274,12 +274,12 @@ class WelchAverage:
         """
         if self.stream_obstacle:
             raise CannotStream(f"{self.stream_obstacle}")
-        made, rows = self.out_spec(spec.with_time(None)), known_rows(spec)
+        result, rows = self.out_spec(spec.with_time(None)), known_rows(spec)
         return {
             "segments": np.zeros((), np.int64),
-            "sums": np.zeros((*rows, int(self.sft.f_pts)), made.dtype),
+            "sums": np.zeros((*rows, int(self.sft.f_pts)), result.dtype),
             "skip": np.zeros((), np.int64),
-            "tail": np.zeros((*rows, 0), made.dtype),
+            "tail": np.zeros((*rows, 0), result.dtype),
             "kind": kind_mark(spec),
         }
 

@@ -48,7 +48,7 @@ class LiveStft:
     @names_errors("stft")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=self.sft.fs, is_complex=not self.power)
+        result = spectral_spec(spec, fs=self.sft.fs, is_complex=not self.power)
         if self.sft.onesided_fft and spec.dtype.startswith("c"):
             raise DataError(f"stft: complex data need fft_mode 'twosided' or 'centered', not {self.sft.fft_mode!r}")
         try:
@@ -57,7 +57,7 @@ class LiveStft:
             raise DataError(f"stft: {error}") from error
         if slices is not None:
             hold_spec(spec, slices * int(self.sft.mfft), mfft=int(self.sft.mfft))
-        return made.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts), slices), fs=self.sft.fs / self.sft.hop)
+        return result.fresh(shape=(*spec.shape[:-1], int(self.sft.f_pts), slices), fs=self.sft.fs / self.sft.hop)
 
     @property
     def stream_obstacle(self) -> str:
@@ -162,7 +162,7 @@ class LiveIstft:
     @names_errors("istft")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=None, is_complex=not self.sft.onesided_fft)
+        result = spectral_spec(spec, fs=None, is_complex=not self.sft.onesided_fft)
         if spec.ndim < 2 or spec.shape[-2] not in (None, self.sft.f_pts):
             raise DataError(f"istft: spectra are [..., {self.sft.f_pts} frequencies, slices], got {spec}")
         if spec.fs is not None and abs(spec.fs * self.sft.hop / self.sft.fs - 1) > 1e-9:
@@ -170,7 +170,7 @@ class LiveIstft:
                 f"istft: this transform has slices at {self.sft.fs / self.sft.hop:g} Hz, the data say {spec.fs:g} Hz"
             )
         time = None if spec.time is None else self.sft.end_of(spec.time, 0, self.k1)
-        return made.fresh(shape=(*spec.shape[:-2], time), fs=self.sft.fs)
+        return result.fresh(shape=(*spec.shape[:-2], time), fs=self.sft.fs)
 
     @property
     def latency(self) -> int:
@@ -235,7 +235,7 @@ class LiveIstft:
 
 def spectral_spec(spec: ArraySpec, *, fs: float | None, is_complex: bool) -> ArraySpec:
     """The spec of spectra, or of what comes of them, in the precision of the data; the shape is still theirs."""
-    made = filtered_spec(spec, fs=fs)
+    result = filtered_spec(spec, fs=fs)
     single = spec.dtype in _SINGLE
     dtype = ("complex64" if single else "complex128") if is_complex else ("float32" if single else "float64")
-    return made.fresh(dtype=dtype)
+    return result.fresh(dtype=dtype)

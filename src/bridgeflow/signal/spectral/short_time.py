@@ -136,9 +136,9 @@ class ShortTimeFFT:
     @classmethod
     def of(cls, sft: Any) -> ShortTimeFFT:
         """The transform that a `scipy.signal.ShortTimeFFT` is now, however that was made."""
-        made = cls.__new__(cls)
-        made._scipy = copy.copy(sft)
-        return made
+        transform = cls.__new__(cls)
+        transform._scipy = copy.copy(sft)
+        return transform
 
     @classmethod
     def from_dual(
