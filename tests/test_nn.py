@@ -226,7 +226,7 @@ class TestModule:
             SignalFilter(BANDPASS, mode="acausal")
         with pytest.raises(ConfigError, match="zero phase pads both ends"):
             SignalFilter(BANDPASS, mode="zero_phase", initial="steady")
-        with pytest.raises(ConfigError, match="precision is for recursive designs"):
+        with pytest.raises(ConfigError, match="precision is for IIR designs"):
             SignalFilter(TAPS, precision="float32")
         with pytest.raises(ConfigError, match="too close to be learned"):
             SignalFilter(Sos(sections=((1.0, 0.0, 0.0, 1.0, -2.0 + 2.0**-51, 1.0 - 2.0**-52),)), learnable=True)

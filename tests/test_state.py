@@ -130,7 +130,7 @@ def test_a_random_generator_goes_on_where_it_was():
     [
         (Foreign(), r"\$: a .*Foreign cannot be written down"),
         ({"a": [1, object()]}, r"\$\.a\[1\]: a builtins.object"),
-        ({1: 2}, "keys that are no text"),
+        ({1: 2}, "keys other than text"),
         (np.array([object()]), "an array of object"),
         (np.zeros(2, [("a", "i4")]), "an array of"),
         (torch.ones(2, requires_grad=True), "a tensor with a gradient"),
@@ -147,7 +147,7 @@ def test_classes_of_other_modules_are_neither_written_nor_looked_up():
     with pytest.raises(DataError, match="a class of no module of the transforms"):
         pack_state(Pair(1, 2))
     packed = pack_state(Pair(1, 2), modules=HERE)
-    with pytest.raises(DataError, match="is no class of the transforms' states"):
+    with pytest.raises(DataError, match="is not a class of the transforms' states"):
         unpack_state(packed)
     for name in (["subprocess", "Popen"], ["os", "system"], [__name__, "Foreign"], [__name__, "Pair.__init__"]):
         with pytest.raises(DataError, match="is no class"):

@@ -82,11 +82,11 @@ class Counted:
     signal: Any
     seed: InitVar[int] = 0
     label: str = field(init=False, default="unset")
-    result: int = field(init=False, default=0)
+    runs: int = field(init=False, default=0)
 
     def __post_init__(self, seed: int) -> None:
         self.seeded = seed
-        self.made += 1
+        self.runs += 1
 
     @cached_property
     def energy(self) -> Any:
@@ -311,7 +311,7 @@ class TestContainers:
         data.label, data.note, _ = "N", "an attribute that is not a field", data.energy
         result = doubled(data)
         assert type(result) is cls
-        assert (result.signal, result.seeded, result.label, result.made, result.note) == (Box(6), 7, "N", 1, data.note)
+        assert (result.signal, result.seeded, result.label, result.runs, result.note) == (Box(6), 7, "N", 1, data.note)
         assert (data.signal, data.energy, result.energy) == (Box(3), 9, 36)
 
     def test_fields_that_the_constructor_does_not_take_are_children_too(self):

@@ -147,7 +147,7 @@ class _Packer:
     def _container(self, value: Any, place: str) -> Any:
         if type(value) is dict:
             if not all(type(key) is str for key in value):
-                raise _unknown(place, "a dictionary with keys that are no text")
+                raise _unknown(place, "a dictionary with keys other than text")
             return {"dict": {key: self.pack(part, f"{place}.{key}") for key, part in value.items()}}
         if type(value) in (list, tuple):
             return {type(value).__name__: [self.pack(part, f"{place}[{i}]") for i, part in enumerate(value)]}
@@ -206,7 +206,7 @@ class _Unpacker:
         module, name = packed["class"]
         cls = _find(module, name, self._modules)
         if cls is None:
-            raise ValueError(f"{module}.{name} is no class of the transforms' states")
+            raise ValueError(f"{module}.{name} is not a class of the transforms' states")
         return cls(**{key: self.unpack(part, f"{place}.{key}") for key, part in packed["fields"].items()})
 
 
@@ -255,7 +255,7 @@ def _raw(body: Mapping[str, Any]) -> bytes:
 def _array(body: Mapping[str, Any]) -> np.ndarray[Any, Any]:
     dtype = np.dtype(body["dtype"])
     if dtype.kind not in "biufcUSmM":
-        raise ValueError(f"{dtype} is no type of plain values")
+        raise ValueError(f"{dtype} is not a type of plain values")
     array = np.frombuffer(_raw(body), dtype) if dtype.itemsize else np.zeros(body["shape"], dtype)
     return array.reshape(body["shape"]).astype(dtype.newbyteorder("="))
 

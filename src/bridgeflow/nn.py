@@ -28,7 +28,7 @@ class SignalFilter(nn.Module):
 
     Args:
         design: a design (`Butter(...)`, `Firwin(...)`, ...), or the name of one, its parameters following by keyword.
-        mode: `"causal"`, forward in time; or `"zero_phase"`, without delay: a recursive filter runs forwards and
+        mode: `"causal"`, forward in time; or `"zero_phase"`, without delay: an IIR filter runs forwards and
             backwards (gain squared), one with symmetric taps runs once.
         initial: `"zero"`: start from silence; `"steady"`: as if the first sample had been there forever. For
             `"causal"`.
@@ -41,7 +41,7 @@ class SignalFilter(nn.Module):
     Input [..., time] of any dtype, on any device; shape and dtype stay (integers and booleans become float64). Works in
     `torch.compile` and `torch.export` in one graph.
 
-    A learnable recursive filter is described, section by section, by numbers that are all of size 1, whatever the
+    A learnable IIR filter is described, section by section, by numbers that are all of size 1, whatever the
     cutoff, so one learning rate suits them:
 
     - `poles` [S, 2]: anything from minus to plus infinity maps to poles inside the unit circle, through
@@ -52,7 +52,7 @@ class SignalFilter(nn.Module):
       level stays what it is while the poles move.
     - `gain`: one factor for all, 1 at first.
 
-    A learnable filter of finite memory has `taps` [n].
+    A learnable FIR filter has `taps` [n].
 
     Raises:
         ConfigError: a design that does not exist, that the mode cannot use, or whose poles are too close to the unit
@@ -99,17 +99,17 @@ class SignalFilter(nn.Module):
             raise ConfigError(f"nn.SignalFilter: initial={initial!r} is for mode='causal'; zero phase pads both ends")
         options: dict[str, Any] = {"dtype": dtype or torch.float64, "device": device}
         if isinstance(design, IirFilter):
-            self._given = torch.from_numpy(design.sos)
-            self._padlen = default_padlen(self._given)
+            self._designed = torch.from_numpy(design.sos)
+            self._padlen = default_padlen(self._designed)
             if learnable:
                 self._learn_sections(design, options)
         elif isinstance(design, FirFilter):
             if precision != "float64":
-                raise ConfigError(f"nn.SignalFilter: {design!r} has finite memory; precision is for recursive designs")
-            self._given = torch.from_numpy(design.taps)
+                raise ConfigError(f"nn.SignalFilter: {design!r} is FIR; precision is for IIR designs")
+            self._designed = torch.from_numpy(design.taps)
             self._delay = zero_phase_delay(design.taps) if mode == "zero_phase" else 0
             if learnable:
-                self.taps = nn.Parameter(self._given.to(**options))
+                self.taps = nn.Parameter(self._designed.to(**options))
         else:
             raise ConfigError(f"nn.SignalFilter: design must be a design or the name of one, got {design!r}")
 
@@ -118,7 +118,7 @@ class SignalFilter(nn.Module):
 
         Args:
             x: the data; only read.
-            zi: state to start from, [S, ..., 2], SciPy's layout; for causal recursive filters.
+            zi: state to start from, [S, ..., 2], SciPy's layout; for causal IIR filters.
 
         Returns:
             y: shape and dtype of x; with `zi` given, `(y, zf)`, zf being the state after the last sample.
@@ -128,7 +128,7 @@ class SignalFilter(nn.Module):
         """
         recursive = isinstance(self.design, IirFilter)
         if zi is not None and (self.mode != "causal" or not recursive):
-            raise DataError("nn.SignalFilter: only a causal, recursive filter starts from a state; leave zi out")
+            raise DataError("nn.SignalFilter: only a causal IIR filter starts from a state; leave zi out")
         if not recursive:
             return self._convolve(x)
         sections = self.sections()
@@ -143,11 +143,11 @@ class SignalFilter(nn.Module):
         return sosfilt_tensor(sections, x, zi, precision=self.precision)[0]
 
     def sections(self) -> Tensor:
-        """The sections [S, 6] of a recursive filter as they are now, in float64; with gradient where learned."""
+        """The sections [S, 6] of an IIR filter as they are now, in float64; with gradient where learned."""
         if not isinstance(self.design, IirFilter):
             raise ConfigError(f"nn.SignalFilter: {self.design!r} has taps and no sections")
         if not self.learnable:
-            return self._given
+            return self._designed
         sections = _sections_from(self.poles.double(), self.levels.double(), self._scales())
         return sections + self.rounding.double()
 
@@ -178,13 +178,13 @@ class SignalFilter(nn.Module):
         self.register_buffer("scales", torch.tensor(scales, device=options["device"]))
         # what rounding on the way to the parameters and back has cost: so little that no filter becomes unstable by it
         with torch.no_grad():
-            made = _sections_from(self.poles.double(), self.levels.double(), self._scales())
-        lost = self._given - made.cpu()
+            sos = _sections_from(self.poles.double(), self.levels.double(), self._scales())
+        lost = self._designed - sos.cpu()
         lost = torch.where(lost.abs() < _RIM / 4, lost, 0)
         self.register_buffer("rounding", lost.to(device=options["device"]))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        taps = self.taps if self.learnable else self._given
+        taps = self.taps if self.learnable else self._designed
         work = float_dtype(x, double=True)
         signal = x.to(work)
         memory, samples = len(taps) - 1, x.shape[-1]

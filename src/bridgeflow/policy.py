@@ -62,7 +62,7 @@ Gaps: TypeAlias = Literal["raise", "propagate", "interpolate"]
 fill gaps up to a length on the line between their neighbours."""
 
 RecursiveGaps: TypeAlias = Literal["raise", "propagate", "reset", "interpolate"]
-"""The same where a recursive filter can start again after a gap, too."""
+"""The same where an IIR filter can start again after a gap, too."""
 
 _COPY_WORDS: Final[dict[object, Copy]] = {
     "auto": "auto",

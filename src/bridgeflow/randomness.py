@@ -90,7 +90,7 @@ class Generators(Sequence[np.random.Generator]):
         self._branches = branch
         self.rows = rows
         self.asked = False
-        self._made: list[np.random.Generator | None] = [None] * len(rows)
+        self._by_row: list[np.random.Generator | None] = [None] * len(rows)
         self._origin: tuple[Generators, Sequence[int]] | None = None
 
     def __len__(self) -> int:
@@ -103,17 +103,17 @@ class Generators(Sequence[np.random.Generator]):
     def __getitem__(self, number: int | slice) -> np.random.Generator | Sequence[np.random.Generator]:
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(len(self)))]
-        made = self._made[number]
-        if made is None:
+        generator = self._by_row[number]
+        if generator is None:
             if self._origin is not None:
                 batch, places = self._origin
-                made = batch[places[number]]
+                generator = batch[places[number]]
             else:
-                made = np.random.Generator(
+                generator = np.random.Generator(
                     philox(self._seed, self._epoch, row=int(self.rows[number]), branch=self._branch)
                 )
-            self._made[number] = made
-        return made
+            self._by_row[number] = generator
+        return generator
 
     def draw(self, x: Any, function: Callable[[np.random.Generator, tuple[int, ...]], Any]) -> Any:
         """What `function` draws for each sample of `x`, put together so that it fits `x`.
@@ -196,9 +196,9 @@ def generators() -> Generators:
     True
     """
     try:
-        made = _CURRENT.get()
-        made.asked = True
-        return made
+        of_rows = _CURRENT.get()
+        of_rows.asked = True
+        return of_rows
     except LookupError:
         raise OutOfContext(
             "generators(): no sample is being loaded here; within a transform a dataset or loader provides them; "
@@ -216,15 +216,15 @@ def seeded(seed: int, *, epoch: int = 0, rows: int | Sequence[int] = 0) -> Itera
     """
     key = parse_seed(seed), parse_seed(epoch, field="epoch")
     alone = isinstance(rows, (int, np.integer))
-    with current(Generators(*key, [rows] if alone else rows, batched=not alone)) as made:  # type: ignore[list-item, arg-type]
-        yield made
+    with current(Generators(*key, [rows] if alone else rows, batched=not alone)) as of_rows:  # type: ignore[list-item, arg-type]
+        yield of_rows
 
 
 @contextmanager
-def current(made: Generators) -> Iterator[Generators]:
+def current(of_rows: Generators) -> Iterator[Generators]:
     """Within the block, `generators()` are these."""
-    token = _CURRENT.set(made)
+    token = _CURRENT.set(of_rows)
     try:
-        yield made
+        yield of_rows
     finally:
         _CURRENT.reset(token)

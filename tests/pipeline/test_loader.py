@@ -397,7 +397,7 @@ class TestState:
         loader = Loader(dataset, 6)
         with pytest.raises(DataError, match="load_state_dict"):
             loader.load_state_dict(loader.state_dict() | spoil)
-        with pytest.raises(DataError, match="no state of a loader"):
+        with pytest.raises(DataError, match="not a state of a loader"):
             loader.load_state_dict({})
 
 

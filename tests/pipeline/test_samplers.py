@@ -77,7 +77,7 @@ class TestBoth:
 
     def test_states_of_each_other_are_refused(self, sampler: type[Any]):
         (other,) = set(BOTH) - {sampler}
-        with pytest.raises(DataError, match="no state of a loader"):
+        with pytest.raises(DataError, match="not a state of a loader"):
             sampler(ORDER).load_state_dict(other(ORDER).state_dict())
 
     def test_pickle_with_their_position(self, sampler: type[Any]):

@@ -294,7 +294,7 @@ def test_reset_where_it_means_something():
         (lambda: Detrend(nonfinite="reset"), "Detrend: nonfinite must be one of 'raise', 'propagate', 'interpolate'"),
         (
             lambda: Decimate(q=2, ftype="fir", nonfinite="reset"),
-            "Decimate: nonfinite='reset' starts a recursive filter",
+            "Decimate: nonfinite='reset' starts an IIR filter",
         ),
         (lambda: Istft(**SLICES, nonfinite="interpolate", max_gap=1), "Istft: nonfinite must be one of"),
         (lambda: Hilbert(nonfinite="fill"), "Hilbert: nonfinite must be one of"),

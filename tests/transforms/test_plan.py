@@ -55,7 +55,7 @@ class TestExplain:
         plan = Compose([Scale(scale=2.0), ToTensor()]).plan({"ecg": spec})
         assert str(plan.result["ecg"]) == "torch float32[?, 360]"
         assert plan.total_bytes is None
-        assert "and some that cannot be foreseen" in plan.summary()
+        assert "and some that are not known beforehand" in plan.summary()
 
     def test_of_one_transform(self):
         (step,) = ToNumpy().explain(torch.ones(2)).exchanges

@@ -4,7 +4,7 @@ A crossing is a fold over rules. Each `Rule` says *when* it applies to an `Array
 `reason`), what comes out (`then`, a spec) and how it is done (`apply`, to the array). `routes` lists the rules of every
 pair of kinds.
 
-Because `when` and `then` see specs alone, the same rules convert real arrays, tell `explain` what will happen before
+Because `when` and `then` see specs alone, the same rules convert real arrays, let `explain` say what will happen before
 any data moves, print the documentation page, and give the tests their list of cells to cover.
 """
 

@@ -1,4 +1,4 @@
-"""Work in the background while the main thread attends to signals, which it could not do within a long call."""
+"""Work in the background while the main thread handles signals, which it could not do within a long call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class WorkLeftRunning(Exception):
 
 
 class CancelToken:
-    """Tells work in progress that it is to end."""
+    """Asks work in progress to end."""
 
     def __init__(self) -> None:
         self._event = Event()

@@ -103,8 +103,8 @@ def _mean_nbytes(values: pa.Array) -> int:
 
 
 def _is_text(type: pa.DataType) -> bool:
-    known = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    return any(each(type) for each in known)
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    return any(each(type) for each in tests)
 
 
 @remembered_by_type

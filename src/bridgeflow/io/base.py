@@ -81,7 +81,7 @@ class Reader(ABC):
             yield self.slice(begin, min(begin + rows, stop), writable=True)
 
     def close(self) -> None:
-        """Let go of the file; arrays that were read stay valid."""
+        """Close the file; arrays that were read stay valid."""
         self.file.close()
 
 
@@ -132,13 +132,13 @@ class Format:
     writer: type[Writer]
 
 
-def pick_columns(path: Path, wanted: Sequence[str] | None, present: Sequence[str]) -> list[str]:
-    """The wanted names, each of which the file must have exactly once; all of its names for `None`."""
+def pick_columns(path: Path, chosen: Sequence[str] | None, present: Sequence[str]) -> list[str]:
+    """The chosen names, each of which the file must have exactly once; all of its names for `None`."""
     counts = Counter(present)
-    for name in wanted or ():
+    for name in chosen or ():
         if name not in counts:
             raise data_error(path, "no such column", nearest(name, present), column=name)
-    for name in present if wanted is None else wanted:
+    for name in present if chosen is None else chosen:
         if counts[name] > 1:
             raise data_error(path, f"there are {counts[name]} columns of this name", "rename them", column=name)
-    return list(present if wanted is None else dict.fromkeys(wanted))
+    return list(present if chosen is None else dict.fromkeys(chosen))

@@ -225,9 +225,9 @@ def _take_name(receipt: Receipt, part: str, folder: int, *, overwrite: Overwrite
 
 def _replace_same(receipt: Receipt, part: str, folder: int) -> None:
     """Put the bytes just brought to the disk in the place of equal ones, which may never have been brought there."""
-    found = sha256_of(receipt.path)
-    if found != receipt.sha256:
-        problem = f"exists already and holds other bytes (SHA-256 {found[:12]}, expected {receipt.sha256[:12]})"
+    digest = sha256_of(receipt.path)
+    if digest != receipt.sha256:
+        problem = f"exists already and holds other bytes (SHA-256 {digest[:12]}, expected {receipt.sha256[:12]})"
         raise data_error(receipt.path, problem, "it was changed: delete its folder and run the job again")
     os.replace(part, receipt.path.name, src_dir_fd=folder, dst_dir_fd=folder)
 

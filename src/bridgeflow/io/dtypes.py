@@ -61,10 +61,10 @@ def fit(values: np.ndarray, dtype: SinkDtype) -> Fitted:
 
 def _as_float(values: np.ndarray, target: np.dtype) -> Fitted:
     with np.errstate(over="ignore"):
-        made = values.astype(target)
-    outside = np.isinf(made) & np.isfinite(values)
-    made[outside] = np.copysign(np.finfo(target).max, values[outside])
-    return counted(made, outside)
+        result = values.astype(target)
+    outside = np.isinf(result) & np.isfinite(values)
+    result[outside] = np.copysign(np.finfo(target).max, values[outside])
+    return counted(result, outside)
 
 
 def counted(values: np.ndarray, outside: np.ndarray) -> Fitted:

@@ -229,16 +229,16 @@ def plainly(path: str | os.PathLike[str]) -> Iterator[None]:
 
 def _neighbours(path: str | os.PathLike[str]) -> str:
     """What a missing file was probably called, as a remedy."""
-    wanted = Path(os.path.abspath(path))
-    while not wanted.parent.is_dir():
-        wanted = wanted.parent
-    with os.scandir(wanted.parent) as entries:
+    missing = Path(os.path.abspath(path))
+    while not missing.parent.is_dir():
+        missing = missing.parent
+    with os.scandir(missing.parent) as entries:
         names = [entry.name for entry in islice(entries, 1000)]
-    close = get_close_matches(wanted.name, names, n=1)
+    close = get_close_matches(missing.name, names, n=1)
     return (
-        f"did you mean {shown(wanted.parent / close[0])}?"
+        f"did you mean {shown(missing.parent / close[0])}?"
         if close
-        else f"{shown(wanted.parent)} has no {wanted.name!r}"
+        else f"{shown(missing.parent)} has no {missing.name!r}"
     )
 
 

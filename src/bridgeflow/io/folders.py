@@ -112,12 +112,12 @@ class FolderReader(Reader):
         """Rows within one file are what that file gives; others are put together, which copies."""
         first = max(int(np.searchsorted(self._bounds, start, "right")) - 1, 0)
         last = int(np.searchsorted(self._bounds, stop, "left"))
-        found = []
+        pieces = []
         for number, part in enumerate(self.parts[first:last], first):
             begin, end = max(start, part.start) - part.start, min(stop, part.stop) - part.start
             if begin < end:
-                found.append(self._part(number).rows_between(begin, end, writable=writable))
-        return self._together(found or [self._part(0).slice(0, 0)])
+                pieces.append(self._part(number).rows_between(begin, end, writable=writable))
+        return self._together(pieces or [self._part(0).slice(0, 0)])
 
     def take(self, indices: Any) -> Columns:
         """The rows of each file at once, then all in the order asked for."""
@@ -128,9 +128,9 @@ class FolderReader(Reader):
         needed, groups = by_part(numbers)
         if len(needed) == 1:
             return self._uniform(self._part(needed[0]).rows_at(local))
-        found = [self._part(number).rows_at(local[group]) for number, group in zip(needed, groups, strict=True)]
+        pieces = [self._part(number).rows_at(local[group]) for number, group in zip(needed, groups, strict=True)]
         every = [np.arange(len(group)) for group in groups]
-        return {name: gather_from([one[name] for one in found], every, groups) for name in self.specs}
+        return {name: gather_from([one[name] for one in pieces], every, groups) for name in self.specs}
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Pieces within one file come as that file gives them, front to back."""
@@ -177,24 +177,24 @@ def listed(path: Path, *, format: str | None, roots: Roots) -> list[Listed]:
         return [Listed(one.name, one.path, None) for one in recordings(path, format=format, roots=roots)]
     if not (path / MANIFEST).exists():
         raise data_error(path, "has the results of a job that has not finished", "run the job again: it goes on")
-    found = []
+    files = []
     for shard in read_manifest(path, roots=roots).shards:
         os.close(open_shard(path, shard, roots=roots))
-        found.append(Listed(Path(shard.name).stem, path / shard.name, shard.rows))
-    if not found:
+        files.append(Listed(Path(shard.name).stem, path / shard.name, shard.rows))
+    if not files:
         raise data_error(path / MANIFEST, "lists no shards", "the job that wrote it made no rows")
-    return found
+    return files
 
 
 def _require_same(
-    path: Path, first: Path, expected: dict[str, ArraySpec], other: Path, found: dict[str, ArraySpec]
+    path: Path, first: Path, expected: dict[str, ArraySpec], other: Path, specs: dict[str, ArraySpec]
 ) -> None:
     """Refuse a file whose columns are others than the first file's."""
-    if list(found) != list(expected):
-        problem = f"has columns {', '.join(found)}, and {shown(first)} has {', '.join(expected)}"
+    if list(specs) != list(expected):
+        problem = f"has columns {', '.join(specs)}, and {shown(first)} has {', '.join(expected)}"
         raise data_error(other, problem, f"name files of one schema in {shown(path)}, or choose with `columns`")
     for name, one in expected.items():
-        two = found[name]
+        two = specs[name]
         if (one.dtype, one.shape[1:], one.layout, one.fs) != (two.dtype, two.shape[1:], two.layout, two.fs):
             is_one, is_two = (f"{s.dtype} of {list(s.shape[1:])} at {s.fs} Hz" for s in (one, two))
             raise data_error(other, f"is {is_two}, and in {shown(first)} {is_one}", "convert one of them", column=name)

@@ -128,8 +128,8 @@ class Level:
         scale, _ = _scale(self._encoding) if self._encoding else (1.0, 0.0)
         if self._peak <= _LOUD * scale:
             return ""
-        found = f"values of up to {self._peak:,.6g} in {self._encoding}"
-        return f"{found}, whose full scale is {scale:,.0f}: players clip them"
+        values = f"values of up to {self._peak:,.6g} in {self._encoding}"
+        return f"{values}, whose full scale is {scale:,.0f}: players clip them"
 
     def silence(self) -> str:
         """That players would hear nothing, where that cannot be meant; empty otherwise."""

@@ -100,8 +100,8 @@ class ArraysReader(Reader):
         self._columns = {name: _array(path, name, arrays[name]) for name in names}
         lengths = {name: len(column) for name, column in self._columns.items()}
         if len(set(lengths.values())) != 1:
-            found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
-            raise data_error(path, f"needs columns of one length, got {found}", "choose with `columns`")
+            listing = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
+            raise data_error(path, f"needs columns of one length, got {listing}", "choose with `columns`")
         self.rows = next(iter(lengths.values()))
         self.specs = {name: self._spec(path, name, column) for name, column in self._columns.items()}
 

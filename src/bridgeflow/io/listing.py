@@ -78,16 +78,16 @@ def recordings(
         >>> [(one.name, one.nbytes) for one in recordings(folder)]
         [('a', 5), ('b', 5)]
     """
-    wanted = all_formats().values() if format is None else [format_of(path, format)]
-    suffixes = sorted(suffix for form in wanted for suffix in form.suffixes)
-    base, found = _found(path, suffixes, roots)
-    if len(found) > limit:
-        raise data_error(path, f"means {len(found):,} files, more than {limit:,}", "name fewer of them")
-    if not found:
+    forms = all_formats().values() if format is None else [format_of(path, format)]
+    suffixes = sorted(suffix for form in forms for suffix in form.suffixes)
+    base, files = _matching_files(path, suffixes, roots)
+    if len(files) > limit:
+        raise data_error(path, f"means {len(files):,} files, more than {limit:,}", "name fewer of them")
+    if not files:
         what = "no file matches" if has_pattern(path) else f"no file in it ends in {', '.join(suffixes)}"
         raise data_error(path, what, "check the path")
     result: dict[str, Recording] = {}
-    for parts in sorted(found):
+    for parts in sorted(files):
         one = _recording(base, parts, roots)
         if one.name in result:
             problem = f"and {shown(result[one.name].path)} would both be called {one.name!r}"
@@ -96,7 +96,9 @@ def recordings(
     return tuple(result.values())
 
 
-def _found(path: str | os.PathLike[str], suffixes: Sequence[str], roots: Roots) -> tuple[Path, list[tuple[str, ...]]]:
+def _matching_files(
+    path: str | os.PathLike[str], suffixes: Sequence[str], roots: Roots
+) -> tuple[Path, list[tuple[str, ...]]]:
     """The folder where the search begins, and the paths below it that were found, as parts."""
     real = real_path(path)
     if has_pattern(path):
@@ -181,10 +183,10 @@ class _Walk:
     def _list(self, parts: tuple[str, ...]) -> list[os.DirEntry[str]]:
         folder = self._base.joinpath(*parts)
         with plainly(folder), os.scandir(folder) as entries:
-            found = []
+            result = []
             for entry in entries:
                 self._entries += 1
                 if self._entries > MAX_ENTRIES:
                     raise data_error(self._path, f"needs more than {MAX_ENTRIES:,} entries looked at", "be more exact")
-                found.append(entry)
-            return found
+                result.append(entry)
+            return result

@@ -1,7 +1,7 @@
 """A file mapped into memory: one read-only map that all readers share, and private memory to hand out.
 
-A caller may write to what it is given, and neither the file nor what the next caller is given may change. So every
-piece that is handed out stands on copy-on-write pages of its own, or, where it is small, on a copy, which then costs
+A caller may write to its arrays, and neither the file nor the arrays of the next caller may change. So every piece that
+is handed out stands on copy-on-write pages of its own, or, where it is small, on a copy, which then costs
 less than the page faults of a new map.
 
 The maps are the system's own rather than `mmap.mmap`, each of which would hold a file descriptor as long as any array.
@@ -104,7 +104,7 @@ class Held:
         """Refuse to read on in what is not as it was when it was opened."""
 
     def close(self) -> None:
-        """Let go of it; arrays over it stay valid."""
+        """Close it; arrays over it stay valid."""
         self.closed = True
 
 
@@ -135,7 +135,7 @@ class HeldFile(Held):
             raise data_error(self.path, "has changed since it was opened", "open it again when its writer is done")
 
     def close(self) -> None:
-        """Let go of the file; arrays over it stay valid."""
+        """Close the file; arrays over it stay valid."""
         super().close()
         self._close()
 
@@ -219,7 +219,7 @@ class MappedFile(HeldFile):
         return np.ndarray((len(offsets),), f"V{width}", block)
 
     def _fill(self, block: Any, start: int) -> None:
-        """Read so many bytes from byte `start` on.
+        """Fill the block with the bytes from byte `start` on.
 
         Raises:
             DataError: the file ends before that.

@@ -104,13 +104,13 @@ def _check(options: OpenOptions) -> None:
         raise ValueError(f"max_nbytes: expected a number of bytes of at least 1, or None, got {limit!r}")
 
 
-def reopen(given: Any, options: OpenOptions, identity: Any) -> Source:
+def reopen(opened: Any, options: OpenOptions, identity: Any) -> Source:
     """The source that was pickled: the same files, unchanged.
 
     Raises:
         DataError: as `open_source`, and if another file has that name now, or a file has changed.
     """
-    source = open_source(given, **vars(options))
+    source = open_source(opened, **vars(options))
     source.require_identity(identity)
     return source
 

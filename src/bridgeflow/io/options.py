@@ -101,7 +101,7 @@ class SourceOptions:
 
 
 _BECOMES, _TIMES = 512 << 20, 250
-"""What a file may become without a word from its user: so many bytes, or so many times its own."""
+"""What a file may become without a word from its user: a number of bytes, or a multiple of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -190,9 +190,9 @@ class _Fields:
     def _at(self, key: str) -> str:
         return ".".join(filter(None, [self.place, key]))
 
-    def error(self, key: str, expected: str, found: Any) -> DataError:
+    def error(self, key: str, expected: str, value: Any) -> DataError:
         """The error about a field."""
-        return data_error(self.path, f"{self._at(key) or 'it'}: expected {expected}, got {_spelled(found)}", _REMEDY)
+        return data_error(self.path, f"{self._at(key) or 'it'}: expected {expected}, got {_spelled(value)}", _REMEDY)
 
     def get(self, key: str) -> Any:
         """What is written; an error where nothing is."""

@@ -1,7 +1,7 @@
 """A folder of shards from outside: whose it is, what in it no job has put there, and how it is emptied.
 
-Only names that follow from the folder's own records count as its job's: whatever else lies there is somebody's, and the
-folder is left alone.
+Only names that follow from the folder's own records count as its job's: all else that lies there belongs to a user, and
+the folder is left alone.
 """
 
 from __future__ import annotations

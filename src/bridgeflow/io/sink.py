@@ -63,8 +63,10 @@ class Sink:
         """
         lengths = {name: self._length(name, column) for name, column in columns.items()}
         if len(set(lengths.values())) != 1:
-            found = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
-            raise data_error(self.path, f"needs columns of one length, got {found}", "write them to files of their own")
+            listing = ", ".join(f"{name} {length}" for name, length in lengths.items()) or "none"
+            raise data_error(
+                self.path, f"needs columns of one length, got {listing}", "write them to files of their own"
+            )
         if self._options.dtype is not None or self._level is not None:
             columns = {name: self._fitted(name, column) for name, column in columns.items()}
         with self._typed_errors():

@@ -92,9 +92,9 @@ class Source:
         """The rows `start` to `stop`, one array per column.
 
         Args:
-            writable: what is given is yours alone: writing to it changes neither the file nor what anybody else is
-                given. Of a mapped file that takes pages, and page faults, of its own. `False` is your promise not to
-                write: a mapped file then gives read-only views of the one map that all readers share, for nothing.
+            writable: the columns are yours alone: writing to them changes neither the file nor the columns of any
+                other call. Of a mapped file that takes pages, and page faults, of its own. `False` is your promise not
+                to write: a mapped file then gives read-only views of the one map that all readers share, for nothing.
 
         Raises:
             DataError: the file is damaged, has changed since it was opened, or a column has nulls.
@@ -161,11 +161,11 @@ class Source:
         Raises:
             DataError: a file lacks a column, or has changed since this source was opened.
         """
-        given = self._opened if self._reader.reopened is None else self._reader.reopened
-        return self._reopen(given, replace(self._options, columns=tuple(columns)), self.identity)
+        opened = self._opened if self._reader.reopened is None else self._reader.reopened
+        return self._reopen(opened, replace(self._options, columns=tuple(columns)), self.identity)
 
     def close(self) -> None:
-        """Let go of the file; arrays that were read stay valid."""
+        """Close the file; arrays that were read stay valid."""
         self._reader.close()
 
     def _require_open(self) -> None:
@@ -207,7 +207,7 @@ class Source:
             )
 
     def _checked(self, columns: Columns, position: Any, rows: int) -> Columns:
-        """The columns as promised: so many rows, and nulls only where they are kept. `position` is the number of the
+        """The columns as promised: `rows` rows, and nulls only where they are kept. `position` is the number of the
         first row, or of each.
         """
         for name, spec in self.specs.items():

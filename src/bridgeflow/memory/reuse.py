@@ -42,7 +42,7 @@ def fresh(nbytes: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 def trim() -> int:
-    """Give what is kept back to the system; tells how many bytes that were."""
+    """Give what is kept back to the system; return how many bytes that were."""
     return _kept.clear()
 
 
@@ -82,7 +82,7 @@ class _Kept:
         return _allocated(nbytes)
 
     def give(self, block: Any) -> None:
-        """Keep a block; where there are too many, let go of sizes that have not come back for longest."""
+        """Keep a block; where there are too many, drop the sizes that have not come back for longest."""
         if not self._lock.acquire(blocking=False):
             return
         try:
@@ -103,7 +103,7 @@ class _Kept:
         return blocks.pop(which)
 
     def clear(self) -> int:
-        """Let go of all; how many bytes that were."""
+        """Release all; return how many bytes that were."""
         if not self._lock.acquire(blocking=False):
             return 0
         try:

@@ -70,7 +70,7 @@ class Values:
     __slots__ = ("rows",)
 
     ndim = -1
-    """No array has so many axes."""
+    """No array has -1 axes."""
 
     def __init__(self, rows: Sequence[Any]) -> None:
         self.rows = rows

@@ -1,6 +1,6 @@
 """Passages: rows of a file on their way through transforms into rows of another.
 
-In files the row comes first; transforms want time last. Where a row is an instant, as in recordings, the axis of rows
+In files the row comes first; transforms want time last. Where a row is a time step, as in recordings, the axis of rows
 is time and moves; where a row is an example, a whole piece of signal, everything stays where it is.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["ChunkedRun", "Layout", "RowsAre", "require_columns"]
 Columns: TypeAlias = dict[str, Any]
 
 RowsAre: TypeAlias = Literal["instants", "examples"]
-"""What a row of a file is: an instant of a recording, `[time, ...]`, or an example, a whole piece, `[rows, ..., time]`.
+"""What a row of a file is: a time step of a recording, `[time, ...]`, or an example, `[rows, ..., time]`.
 """
 
 
@@ -80,7 +80,7 @@ class Layout:
             axes: where rows are in each of its arrays; see `Compose.out_axes`. Time is last where nothing is known.
 
         Raises:
-            DataError: what came out are no columns by name.
+            DataError: what came out is not columns by name.
         """
         require_columns(result, lambda value: kind_of(value) is not None)
         return {name: _rows_first(value, axes.get(place([name]), self.axis)) for name, value in result.items()}

@@ -255,7 +255,7 @@ class Compose(Transform):
     # --- plans ---
 
     def plan(self, data: Any, stage: StageId | None = None, *, axis: int = -1) -> Plan:
-        """Stage by stage; from the first plain callable on, nothing can be foreseen.
+        """Stage by stage; from the first plain callable on, nothing is known beforehand.
 
         Args:
             axis: on which axis of each array chunks would follow each other, for the plan's obstacles; see
@@ -455,7 +455,7 @@ class ComposeState(NamedTuple):
 
 
 def as_function(label: StageId | None, stage: AnyStage) -> Callable[[Any], Any]:
-    """One stage by itself, whose errors tell where they come from."""
+    """One stage by itself, whose errors say where they come from."""
     return _fused([Stage(label, stage)]) if is_leafwise(stage) else partial(_call, label, stage)
 
 

@@ -92,7 +92,7 @@ class SignalDataset:
 
     Raises:
         DataError: the source cannot be read; a row cannot be part of a batch.
-        ValueError: a word that is none.
+        ConfigError: an unknown option.
 
     >>> dataset = SignalDataset({"ecg": np.arange(6.0).reshape(3, 2), "label": np.array([0, 1, 0])})
     >>> dataset[1]

@@ -1,4 +1,4 @@
-"""`FitStandardize`: the level and scale of a training set, for `Normalize`; the same bits whoever reads which rows."""
+"""`FitStandardize`: level and scale of a training set, for `Normalize`; the same bits in any number of processes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _PART: Final = (1 << 32) + 1
 
 
 class IterableSampler(Sampler):
-    """An iterable of row numbers, or of lists of them, gone through once for each epoch.
+    """An iterable of row numbers, or of lists of them, iterated over once for each epoch.
 
     While it gives its rows, the global generators of NumPy, torch and Python are seeded from (seed, epoch), and so is a
     `generator` of its own (from its initial seed too), each of which has its former state afterwards; `set_epoch` is

@@ -1,7 +1,7 @@
 """`Loader`: the batches of a dataset, epoch by epoch, made ahead by threads or worker processes.
 
 The order of rows is a function of (seed, epoch), so a position is two numbers: the epoch, and how many of its batches
-have been handed out. Threads, workers and what they have made ahead are no part of it.
+have been handed out. Threads, workers and what they have made ahead are not part of it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Loader:
 
     Batches are made ahead in this process, by threads: filters, conversions and decoders release the GIL. A transform
     that holds it, such as a long Python function, is better off with `num_workers`, processes that hand batches over in
-    shared memory. Each `iter(loader)` is the next epoch, whether or not it is gone through to its end; `set_epoch`
+    shared memory. Each `iter(loader)` is the next epoch, whether or not it runs to its end; `set_epoch`
     chooses one. An iterator may be shared by threads: each batch goes to one of them.
 
     Args:
@@ -67,10 +67,10 @@ class Loader:
             `"windowed"` (blocks of rows shuffled, and rows within `window`); `False` for none.
         seed: with the epoch, decides the order of rows and the random numbers in the transform.
         drop_last: leave out a last batch that would be smaller.
-        window: for windowed shuffling: among so many rows each moves freely; `None` for about 64 MiB of them.
+        window: for windowed shuffling: how many rows each row moves freely among; `None` for about 64 MiB of them.
         num_workers: processes that make batches; 0 for none.
         threads: threads of this process that make batches where there are no workers, and share torch's number of
-            threads among them; `None` for so many, up to 4; 0 makes each batch when it is asked for.
+            threads among them; `None` for as many, up to 4; 0 makes each batch when it is asked for.
         prefetch_factor: batches that each thread or worker has under way or ready.
         multiprocessing_context: how workers are started: `"fork"`, `"spawn"`, `"forkserver"`, or a context of
             `multiprocessing`.
@@ -318,7 +318,7 @@ class Loader:
         fetch = ProfiledFetch(self._fetch)
         send = self._transfer.send
         if self._num_workers:
-            return (transferred(send, made, profile) for made in self._from_workers(epoch, first, fetch))
+            return (transferred(send, fetched, profile) for fetched in self._from_workers(epoch, first, fetch))
         tasks = self._tasks(epoch, first)
         if self._fetch.foreign:
             begun = self._prefetched(fetch.begin, tasks)

@@ -51,13 +51,13 @@ def _row(spec: ArraySpec, axis: int) -> list[int]:
     return [1 if n is None else n for number, n in enumerate(spec.shape) if number != axis]
 
 
-def _stand_in(name: str, spec: ArraySpec, rows: int, shape: list[int], given: Any) -> Any:
+def _stand_in(name: str, spec: ArraySpec, rows: int, shape: list[int], column: Any) -> Any:
     if spec.layout == "rows":
         raise DataError(
             f"the transforms make a column {name!r} that is a list of arrays; pad its rows, or leave it out"
         )
-    if spec.kind in ("arrow", "capsule") and itemsize(spec.dtype) is None and given is not None:
-        return require("pyarrow", needed_for="Arrow columns").nulls(rows, given.type)
+    if spec.kind in ("arrow", "capsule") and itemsize(spec.dtype) is None and column is not None:
+        return require("pyarrow", needed_for="Arrow columns").nulls(rows, column.type)
     if spec.kind == "torch" or not has_numpy_dtype(spec.dtype):
         torch = require("torch", needed_for="tensors")
         dtype, device = getattr(torch, spec.dtype), "meta" if spec.device == "meta" else "cpu"

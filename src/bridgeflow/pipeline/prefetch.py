@@ -36,7 +36,7 @@ class Prefetcher(Iterator[Any]):
         self._size = size
         self._places: deque[_Place] = deque()
         self._queue: SimpleQueue[_Place | None] = SimpleQueue()
-        # Daemons, because the interpreter waits for others before it calls whoever could tell them to end.
+        # Daemons, because the interpreter waits for others before it calls what could end them.
         workers = [
             Thread(target=_work, args=(function, self._queue, threads), name=f"bridgeflow-loader_{number}", daemon=True)
             for number in range(threads)

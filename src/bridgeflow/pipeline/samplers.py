@@ -120,7 +120,7 @@ class _Items(Iterator[_Item]):
 class BatchSampler(_OrderSampler["list[int]"]):
     """An order as a batch sampler for `torch.utils.data.DataLoader`, with a state for `torchdata`'s.
 
-    Each pass is the next epoch, whether or not it was gone through to its end; `set_epoch` chooses one, for the next
+    Each pass is the next epoch, whether or not it ran to its end; `set_epoch` chooses one, for the next
     pass or the one that has given nothing yet.
 
     Args:

@@ -43,8 +43,8 @@ class Permutation:
     """A permutation of 0 to n - 1 in constant memory, looked up at any position.
 
     Up to 65,536 numbers it is the order that sorts as many raw 64-bit words of the generator. Beyond, it is a Feistel
-    network over the bits of a position, 16 half rounds keyed by the generator's words, walked on until it lands below
-    n; the round function is the finaliser of SplitMix64.
+    network over the bits of a position, 16 half rounds keyed by the generator's words, repeated until it is below n;
+    the round function is the finaliser of SplitMix64.
 
     Sources: M. Luby, C. Rackoff, SIAM J. Comput. 17(2):373-386, 1988; J. Black, P. Rogaway, "Ciphers with arbitrary
     finite domains", CT-RSA 2002; G. Steele, D. Lea, C. Flood, "Fast splittable pseudorandom number generators", 2014.
@@ -121,14 +121,14 @@ class Order:
         seed: with the epoch, decides every order.
         drop_last: leave out the last batch where it would be smaller.
         block: for `"windowed"`: rows that stand together in the source and are read together.
-        window: for `"windowed"`: among so many rows each row moves freely; rounded up to whole blocks.
+        window: for `"windowed"`: how many rows each row moves freely among; rounded up to whole blocks.
         rank, world_size: which share of the rows. Unwindowed, rank r gets positions r, r + world_size,
             r + 2 world_size, ... as from `torch.utils.data.DistributedSampler`; windowed, a stretch of its own, so that
             no two ranks read all blocks.
         uneven: `"pad"` or `"drop"`, where `world_size` does not divide `rows`.
 
     Raises:
-        ValueError: a number that is out of its range, a word that is none.
+        ConfigError: a number out of its range, an unknown option.
 
     >>> order = Order(rows=10, batch_size=4, shuffle="exact", seed=3)
     >>> [batch.tolist() for batch in order.batches(epoch=0)]
@@ -324,7 +324,7 @@ def parse_state(state: object, identity: Mapping[str, Any], length: int, *, unit
     saved = state if isinstance(state, Mapping) else {}
     version, epoch, batch, of = (saved.get(name) for name in ("version", "epoch", unit, "of"))
     if version != 1 or type(epoch) is not int or type(batch) is not int or not isinstance(of, Mapping):
-        raise DataError(f"load_state_dict: {str(state)[:100]} is no state of a loader; pass what state_dict() gave")
+        raise DataError(f"load_state_dict: {str(state)[:100]} is not a state of a loader; pass what state_dict() gave")
     differing = [name for name, value in identity.items() if of.get(name) != value]
     if differing:
         both = ", ".join(f"{name}={of.get(name)!r} (here {identity[name]!r})" for name in differing)

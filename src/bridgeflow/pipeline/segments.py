@@ -197,7 +197,7 @@ class Segment:
         self._verdicts: dict[Any, tuple[bool, bool]] = {}
 
     def fits(self, data: Any, *, whole: bool) -> bool:
-        """Whether every array that a stage would be given has axes for it behind the batch's.
+        """Whether every array that a stage would be given has axes for it after the batch's.
 
         Args:
             whole: whether the result will be taken apart into samples.

@@ -1,7 +1,7 @@
 """Streams: recordings that arrive in chunks, several at a time, each with a state of its own.
 
-Transforms remember nothing. `Streams` keeps what they carry, for each stream that it is shown, holds every chunk to the
-place where the last one ended, and writes all of it down so that another process can go on.
+Transforms remember nothing. `Streams` keeps what they carry, for each stream by name, checks that every chunk begins
+where the last one ended, and writes all of it down so that another process can go on.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Streams:
         return self._streams.get(stream, StreamState()).position
 
     def forget(self, stream: str = "") -> None:
-        """Let go of a stream: the next chunk of this name begins a new one, at position 0."""
+        """Forget a stream: the next chunk of this name begins a new one, at position 0."""
         self._streams.pop(stream, None)
 
     def state_dict(self) -> dict[str, Any]:

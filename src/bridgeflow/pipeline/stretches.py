@@ -258,7 +258,7 @@ class EveryNth(Stretches):
 
 
 class Whole(Stretches):
-    """A stage that needs the whole recording: computed once, and again when the cache has let go of it."""
+    """A stage that needs the whole recording: computed once, and again when the cache has dropped it."""
 
     def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec, cache: StretchCache) -> None:
         self.spec = spec

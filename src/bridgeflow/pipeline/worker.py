@@ -1,7 +1,7 @@
 """What runs in a worker process: read a task, make its batch in the slot that comes with it, answer.
 
 A worker shares nothing with its siblings and holds no lock of anybody's, so it can be killed at any moment. Messages
-in both directions are frames: the length in eight bytes, then so many bytes.
+in both directions are frames: the length in eight bytes, then as many bytes.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def work(
         fetch: makes a batch of a task; pickled where the process was not forked.
         config: how to live.
         inherited: the parent's ends of its workers' lines, which a fork brings along. Left open here, they would keep
-            siblings from seeing that the parent has gone.
+            siblings from seeing that the parent has ended.
     """
     _signals_of_its_own()
     for other in inherited:
@@ -119,7 +119,7 @@ def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ri
     del slot
     if watched() is not None:
         gc.collect(0)  # it may hang in a cycle
-    if (kept := watched()) is not None:  # somebody keeps an array over it, and it will be the consumer's
+    if (kept := watched()) is not None:  # another object keeps an array over it, and it will be the consumer's
         ring.detach(number, kept.used)
     return answer
 

@@ -57,7 +57,7 @@ class WorkerProcess:
         self.pid = process.pid or 0
         try:
             self.pidfd = os.pidfd_open(self.pid)
-        except (OSError, AttributeError):  # it has gone, and been waited for, already; or an old kernel or Python
+        except (OSError, AttributeError):  # it has ended, and been waited for, already; or an old kernel or Python
             self.pidfd = os.dup(process.sentinel)
         self.tasks: deque[Task] = deque()
         self.ready = False
@@ -106,7 +106,7 @@ class WorkerProcess:
         return self._closed or self.ends_within(0)
 
     def ends_within(self, seconds: float) -> bool:
-        """Whether it has died, or does within so many seconds."""
+        """Whether it has died, or does within `seconds`."""
         poll = select.poll()
         poll.register(self.pidfd, select.POLLIN)
         return bool(poll.poll(seconds * 1000))
@@ -126,7 +126,7 @@ class WorkerProcess:
         self._process.join()
 
     def reap(self) -> int | None:
-        """Let go of everything that was kept for it; how it ended."""
+        """Release all that was kept for it; return how it ended."""
         self._process.join()
         exitcode = self._process.exitcode
         self.release()

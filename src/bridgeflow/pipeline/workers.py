@@ -40,7 +40,7 @@ class WorkerPool:
     """Processes that call `fetch(task)`, and hand their batches over through a ring of shared memory.
 
     The arrays and CPU tensors of a batch (nested in any containers; ndarrays, tensors, Arrow data) arrive without being
-    pickled or copied: views of the slot in which the worker put them. They belong to whoever receives the batch, who
+    pickled or copied: views of the slot in which the worker put them. They belong to the receiver of the batch, who
     may write to them; when the last view of a batch has died, its slot is used again. A consumer who keeps more
     batches than the ring has slots to spare gets copies (counted in `copied`), so keeping them all is never a deadlock.
     A worker gets a task only together with a free slot, so workers run ahead by `slots` batches at most.
@@ -145,7 +145,7 @@ class WorkerPool:
         return tuple(worker.pid for worker in self._workers)
 
     def run(self, tasks: Iterable[Any]) -> Run:
-        """The batches of `tasks`, in their order, made by whichever worker.
+        """The batches of `tasks`, in their order, made by any worker.
 
         Tasks are taken from the iterable as workers have room for them. One run at a time, which begins with its first
         batch: a run that is given up half-way (closed, or dropped) leaves the pool ready for the next one.

@@ -40,7 +40,7 @@ class Regrid:
         unit: what times that are integers count; timestamps know it.
 
     Raises:
-        ValueError: a rate, a word or a gap that is none.
+        ValueError: a rate or a gap out of range, an unknown option.
 
     Example:
         >>> regrid = Regrid(to_hz=2, max_gap=5)

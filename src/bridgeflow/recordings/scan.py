@@ -165,4 +165,4 @@ def read_table(table: Any, root: str | os.PathLike[str] | None) -> tuple[pa.Tabl
         names = os.listdir(folder) if folder.is_dir() else []
         raise data_error(table, "no such file", nearest(Path(table).name, names)) from error
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
-        raise data_error(table, f"is no table ({error})", "a first line names its columns") from error
+        raise data_error(table, f"is not a table ({error})", "a first line names its columns") from error

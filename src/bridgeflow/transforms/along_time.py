@@ -61,8 +61,8 @@ class TimeTransform(SameKindTransform):
 
     def rows_exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """The crossings made on rows described by `spec`: by default one copy, the result."""
-        made = self.rows_spec(spec)
-        return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, detail="new values"),)
+        target = self.rows_spec(spec)
+        return (Exchange(source=spec, target=target, action="copy", nbytes=target.nbytes, detail="new values"),)
 
     def rows_state(self, spec: ArraySpec) -> Any:
         """The state before the first chunk of rows described by `spec`."""
@@ -108,16 +108,16 @@ class TimeTransform(SameKindTransform):
             time = axis_of(self.axis, shape)
         return [number for number in range(len(shape)) if number != time] + [time]
 
-    def result_order(self, ndim: int, made: int) -> Order:
+    def result_order(self, ndim: int, result_ndim: int) -> Order:
         """The axes of the result [rows..., core...], of `made` axes for data of `ndim`, where they belong."""
-        rows, core = list(range(ndim - 1)), list(range(ndim - 1, made))
+        rows, core = list(range(ndim - 1)), list(range(ndim - 1, result_ndim))
         time = range(ndim)[self.axis]
         return rows[:time] + core + rows[time:]
 
-    def axis_after(self, axis: int, ndim: int, made: int) -> int:
+    def axis_after(self, axis: int, ndim: int, result_ndim: int) -> int:
         """Where another axis of the data than time stands in the result."""
         row = list(self.rows_order([None] * ndim)).index(axis)
-        return list(self.result_order(ndim, made)).index(row)
+        return list(self.result_order(ndim, result_ndim)).index(row)
 
     # --- arrays with time anywhere ---
 
@@ -127,8 +127,8 @@ class TimeTransform(SameKindTransform):
         if self.axis == -1:
             return self.whole(x)
         rows, order = self._opened(x)
-        made = self.whole(rows)
-        return made if rows is x else self._closed(made, rows, order, x)
+        result = self.whole(rows)
+        return result if rows is x else self._closed(result, rows, order, x)
 
     def whole(self, x: Any) -> Any:
         """`transform_rows`, with what a subclass wraps around it."""
@@ -147,8 +147,8 @@ class TimeTransform(SameKindTransform):
         if moved is spec:
             return self.rows_exchanges(spec)
         steps = self.rows_exchanges(moved)
-        made = self._returned(self.rows_spec(moved), spec)
-        return (replace(steps[-1], source=spec, target=made),)
+        target = self._returned(self.rows_spec(moved), spec)
+        return (replace(steps[-1], source=spec, target=target),)
 
     def init_state(self, spec: ArraySpec) -> Any:
         """The state before the first chunk."""
@@ -168,8 +168,8 @@ class TimeTransform(SameKindTransform):
         if self.axis == -1:
             return self.advanced(x, state)
         rows, order = self._opened(x)
-        made, after = self.advanced(rows, state)
-        return (made if rows is x else self._closed(made, rows, order, x)), after
+        result, after = self.advanced(rows, state)
+        return (result if rows is x else self._closed(result, rows, order, x)), after
 
     def advanced(self, x: Any, state: Any) -> tuple[Any, Any]:
         """`step_rows`, with what a subclass wraps around it."""
@@ -178,20 +178,20 @@ class TimeTransform(SameKindTransform):
     @final
     def flush(self, state: Any) -> Any | None:
         """What is still to come after the last chunk."""
-        made = self.ended(state)
-        if made is None or self.axis == -1:
-            return made
-        values = self._values(made)
+        result = self.ended(state)
+        if result is None or self.axis == -1:
+            return result
+        values = self._values(result)
         rows = self._rows_before(values.ndim)
-        return self._as_kind(permuted(values, self.result_order(rows, values.ndim)), made)
+        return self._as_kind(permuted(values, self.result_order(rows, values.ndim)), result)
 
     def ended(self, state: Any) -> Any | None:
         """`flush_rows`, with what a subclass wraps around it."""
         return self.flush_rows(state)
 
-    def _rows_before(self, made: int) -> int:
+    def _rows_before(self, result_ndim: int) -> int:
         """How many axes data have whose result has `made`."""
-        return made
+        return result_ndim
 
     # --- moving ---
 
@@ -208,9 +208,9 @@ class TimeTransform(SameKindTransform):
         order = self.rows_order(shape)
         return (x, order) if is_in_place(order) else (permuted(self._values(x), order), order)
 
-    def _closed(self, made: Any, rows: Any, order: Order, x: Any) -> Any:
-        made = self._values(made)
-        return self._as_kind(permuted(made, self.result_order(len(order), made.ndim)), x)
+    def _closed(self, result: Any, rows: Any, order: Order, x: Any) -> Any:
+        result = self._values(result)
+        return self._as_kind(permuted(result, self.result_order(len(order), result.ndim)), x)
 
     def _values(self, x: Any) -> Any:
         """An ndarray or a tensor: Arrow arrays of what NumPy has no type for become tensors."""
@@ -221,15 +221,15 @@ class TimeTransform(SameKindTransform):
             return np.asarray(x)
         return to_tensor(x, writable=False) if describe(x).dtype == "bfloat16" else to_numpy(x)
 
-    def _as_kind(self, made: Any, x: Any) -> Any:
+    def _as_kind(self, result: Any, x: Any) -> Any:
         """A result with its axes in place: new memory in C order, or the view that it is; as x in kind."""
         if not self.gives_views:
-            made = np.ascontiguousarray(made) if isinstance(made, np.ndarray) and made.ndim else made
-            made = made if isinstance(made, np.ndarray) else made.contiguous()
+            result = np.ascontiguousarray(result) if isinstance(result, np.ndarray) and result.ndim else result
+            result = result if isinstance(result, np.ndarray) else result.contiguous()
         kind = kind_of(x)
         if kind in {None, "numpy", "torch"}:
-            return made
-        return to_arrow(made) if kind == "arrow" and kind_of(made) == "torch" else like(made, x)
+            return result
+        return to_arrow(result) if kind == "arrow" and kind_of(result) == "torch" else like(result, x)
 
     @property
     def gives_views(self) -> bool:
@@ -244,13 +244,13 @@ class TimeTransform(SameKindTransform):
         strides = None if spec.strides is None else tuple(spec.strides[number] for number in order)
         return replace(spec, shape=tuple(spec.shape[number] for number in order), strides=strides)
 
-    def _returned(self, made: ArraySpec, spec: ArraySpec) -> ArraySpec:
+    def _returned(self, result: ArraySpec, spec: ArraySpec) -> ArraySpec:
         """The description of a result with its axes in place."""
-        order = self.result_order(spec.ndim, made.ndim)
-        shape = tuple(made.shape[number] for number in order)
-        if made.strides is None or made.kind != "numpy":
-            return replace(made, shape=shape, strides=None)
-        strides = tuple(made.strides[number] for number in order)
+        order = self.result_order(spec.ndim, result.ndim)
+        shape = tuple(result.shape[number] for number in order)
+        if result.strides is None or result.kind != "numpy":
+            return replace(result, shape=shape, strides=None)
+        strides = tuple(result.strides[number] for number in order)
         lengths = tuple(0 if n is None else n for n in shape)
-        never_read = np.lib.stride_tricks.as_strided(np.empty(1, made.dtype), lengths, strides, writeable=False)
-        return replace(describe(never_read), shape=shape, nbytes=made.nbytes, fs=made.fs)
+        never_read = np.lib.stride_tricks.as_strided(np.empty(1, result.dtype), lengths, strides, writeable=False)
+        return replace(describe(never_read), shape=shape, nbytes=result.nbytes, fs=result.fs)

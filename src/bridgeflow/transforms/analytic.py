@@ -80,7 +80,7 @@ class Envelope(GapTransform):
     `bridgeflow.signal.analytic`.
 
     Raises:
-        ConfigError: a band that is none.
+        ConfigError: a band that is not low to high.
 
     >>> import numpy as np
     >>> t = np.arange(200) / 200
@@ -108,16 +108,16 @@ class Envelope(GapTransform):
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Real, in new memory."""
         with naming("Envelope"):
-            made = spectral_spec(spec, fs=None, is_complex=False)
+            result = spectral_spec(spec, fs=None, is_complex=False)
         if spec.time is not None:
             band_within(self.bp_in, spec.time)
         if self.n_out is not None:
             with naming("Envelope"):
                 hold_spec(spec, self.n_out, n_out=self.n_out)
         if self.n_out is None:
-            return made
+            return result
         fs = None if spec.fs is None or not spec.time else spec.fs * self.n_out / spec.time
-        return made.fresh(shape=(*spec.shape[:-1], self.n_out), fs=fs)
+        return result.fresh(shape=(*spec.shape[:-1], self.n_out), fs=fs)
 
     @property
     def stream_obstacle(self) -> str:

@@ -149,7 +149,7 @@ def cast_rule(source: str, target: Dtype) -> Literal["free", "narrow", "whole", 
     ('free', 'narrow', 'whole')
     """
     if _sort(source) == "other":
-        raise NoRoute("dtype", f"elements of type {source} are no numbers", "convert them where they are read")
+        raise NoRoute("dtype", f"elements of type {source} are not numbers", "convert them where they are read")
     if _sort(source) == "complex" and _sort(target) not in ("complex", "bool"):
         raise NoRoute("dtype", f"{target} would drop the imaginary parts of {source}", "take .real or .abs() first")
     if "bool" in (source, target):
@@ -207,13 +207,13 @@ def cast(
 
 @lru_cache(maxsize=256)
 def caster(dtype: Dtype, on_overflow: OnOverflow, rounding: Rounding, remedy: str = SATURATE) -> Callable[[Any], Any]:
-    """`cast` with its options fixed, which decides once for each element type that comes by."""
-    known: dict[Any, Callable[[Any], Any]] = {}
+    """`cast` with its options fixed, which decides once for each element type."""
+    casts: dict[Any, Callable[[Any], Any]] = {}
 
     def run(x: Any) -> Any:
-        way = known.get(x.dtype)
+        way = casts.get(x.dtype)
         if way is None:
-            way = known[x.dtype] = _way(x, dtype, on_overflow, rounding, remedy)
+            way = casts[x.dtype] = _way(x, dtype, on_overflow, rounding, remedy)
         return way(x)
 
     return run
@@ -430,7 +430,7 @@ def affine(x: Any, scale: float, offset: float, *, dtype: FloatDtype | None = No
     Raises:
         DataError: `inplace`, and `x` is read-only or the result has another dtype; a result beyond a 16-bit float's
             range.
-        NoRoute: the elements are no numbers.
+        NoRoute: the elements are not numbers.
 
     >>> affine(np.array([1024, 1224], "uint16"), 0.005, -5.12)
     array([0., 1.], dtype=float32)

@@ -124,11 +124,11 @@ class Transform(ABC):
         name, raw = registry.split_config(config)
         registered: type[Transform] = registry.lookup(name)
         if not issubclass(registered, cls):
-            raise ConfigError(f"{name} is no {cls.__name__}")
+            raise ConfigError(f"{name}: expected a {cls.__name__}, got another transform")
         return registered.from_fields(raw)
 
     @classmethod
-    def field_names(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+    def field_names(cls, raw: Mapping[str, Any]) -> tuple[str, ...]:
         """The names under which a configuration gives values to this class; `given` holds those that it gives."""
         return fields.field_names(cls)
 
@@ -160,7 +160,7 @@ class Transform(ABC):
     def core_ndim(self) -> int | None:
         """How many of the last axes of an array a result depends on; all axes before are rows, each treated alone.
 
-        0 for a transform of single numbers, 1 for one along time. Arrays with so many axes may thus be stacked: the
+        0 for a transform of single numbers, 1 for one along time. Arrays with that many axes may be stacked: the
         result for the stack is the stack of the results. `None` says nothing of the kind, and a loader then transforms
         each sample by itself. A subclass may say it as a class attribute: `core_ndim = 1`.
         """
@@ -305,13 +305,13 @@ class LeafTransform(Transform):
         core = self.core_ndim
         return None if core is None else frozenset(range(max(ndim - core, 0), ndim))
 
-    def axis_after(self, axis: int, ndim: int, made: int) -> int:
+    def axis_after(self, axis: int, ndim: int, result_ndim: int) -> int:
         """Where an axis that results do not depend on stands in a result of `made` axes, for data of `ndim` axes."""
-        return min(axis, max(made - 1, 0))
+        return min(axis, max(result_ndim - 1, 0))
 
     @property
     def along_time(self) -> bool:
-        """Whether the values along an axis are taken together, which makes nonsense of an array that is no signal.
+        """Whether the values along an axis are taken together, which makes nonsense of an array other than a signal.
 
         Such a transform wants `keys` where the data holds several arrays. It follows from `core_ndim`, or from a field
         `axis`; a transform that has neither may say it as a class attribute: `along_time = True`.
@@ -382,7 +382,7 @@ class LeafTransform(Transform):
 
     @property
     def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
-        """A recursive filter that runs forwards and backwards, and the distance of the samples that are kept of it.
+        """An IIR filter that runs forwards and backwards, and the distance of the samples that are kept of it.
 
         `None` where the result is not that.
         """

@@ -36,7 +36,7 @@ class Cast(SameKindTransform):
 
     Raises:
         DataError: values do not fit; says how many and the first.
-        NoRoute: complex to real, elements that are no numbers, or a type that the kind lacks.
+        NoRoute: complex to real, elements other than numbers, or a type that the kind lacks.
 
     >>> import numpy as np
     >>> Cast(dtype="int16", on_overflow="saturate")(np.array([1.5, 1e6], "float32"))
@@ -74,11 +74,13 @@ class Cast(SameKindTransform):
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """A copy in the new type, or a view where the type is the same."""
-        made = self.out_spec(spec)
+        target = self.out_spec(spec)
         if self._stays(spec):
-            return (Exchange(source=spec, target=made, action="view", nbytes=0),)
+            return (Exchange(source=spec, target=target, action="view", nbytes=0),)
         detail = f"{spec.dtype} to {self.dtype}"
-        return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, reason="dtype", detail=detail),)
+        return (
+            Exchange(source=spec, target=target, action="copy", nbytes=target.nbytes, reason="dtype", detail=detail),
+        )
 
     def _stays(self, spec: ArraySpec) -> bool:
         return spec.dtype == self.dtype and spec.kind in ("numpy", "torch") and "byte-order" not in spec.flags

@@ -59,9 +59,9 @@ class Clone(SameKindTransform):
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """A copy, because it was asked for."""
-        made = self.out_spec(spec)
-        nbytes = made.expected_nbytes() if spec.layout == "strided" else spec.nbytes
-        return (Exchange(source=spec, target=made, action="copy", nbytes=nbytes, reason="asked", detail="Clone"),)
+        target = self.out_spec(spec)
+        nbytes = target.expected_nbytes() if spec.layout == "strided" else spec.nbytes
+        return (Exchange(source=spec, target=target, action="copy", nbytes=nbytes, reason="asked", detail="Clone"),)
 
 
 def _foreign(kind: str | None) -> NoRoute:

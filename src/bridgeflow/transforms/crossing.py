@@ -79,12 +79,12 @@ class CrossingTransform(LeafTransform, Generic[_Array]):
 
     def beside_specs(self, spec: ArraySpec) -> Mapping[str, ArraySpec]:
         """A mask and lengths, where asked for."""
-        made = self.out_spec(spec)
+        result = self.out_spec(spec)
         beside = {}
         if getattr(self, "ragged", None) == "pad" and spec.layout in _LISTS:
-            beside["length"] = made.fresh(dtype="int64", shape=made.shape[:1])
+            beside["length"] = result.fresh(dtype="int64", shape=result.shape[:1])
         if getattr(self, "nulls", None) == "mask" and (spec.kind == "arrow" or "masked" in spec.flags):
-            beside["mask"] = made.fresh(dtype="bool")
+            beside["mask"] = result.fresh(dtype="bool")
         return beside
 
     @property

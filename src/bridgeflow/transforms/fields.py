@@ -56,16 +56,16 @@ def field_names(cls: type) -> tuple[str, ...]:
 
 
 def parse_fields(cls: type, raw: dict[str, Any]) -> dict[str, Any]:
-    """Keyword arguments for `cls` from configuration values of the very type: `"1"` is no number, `true` no 1.
+    """Keyword arguments for `cls` from configuration values of the very type: `"1"` is not a number, `true` is not 1.
 
     Raises:
         ConfigError: an unknown or a missing field, or a value of the wrong type; its `field` names it.
     """
-    known = {field.name: field for field in _fields(cls)}
+    by_name = {field.name: field for field in _fields(cls)}
     for name in raw:
-        if name not in known:
-            raise ConfigError(f"{cls.__name__} has no field {quoted(name)}; {nearest(str(name), known)}")
-    for name, field in known.items():
+        if name not in by_name:
+            raise ConfigError(f"{cls.__name__} has no field {quoted(name)}; {nearest(str(name), by_name)}")
+    for name, field in by_name.items():
         if _required(field) and name not in raw:
             raise ConfigError(f"{cls.__name__} needs the field {name!r}", field=name)
     return {name: parse_field(cls, name, value) for name, value in raw.items()}
@@ -86,7 +86,7 @@ def parse_field(cls: type, name: str, value: Any) -> Any:
         reasons = dict.fromkeys(problem["msg"] for problem in error.errors())
         message = f"{cls.__name__}: {' or: '.join(reasons)}; got {quoted(value)}"
     except (TypeError, ValueError, RecursionError) as error:
-        message = f"{cls.__name__}: {quoted(value)} is no plain value ({error})"
+        message = f"{cls.__name__}: {quoted(value)} is not a plain value ({error})"
     else:
         if wrong := ranges.problem(_hints(cls)[name], parsed):
             raise ConfigError(f"{cls.__name__}: {name} {wrong}", field=name)

@@ -175,8 +175,8 @@ class FilterBank(GapTransform, LiveTransform):
         """Time, after the axis of the filters."""
         return self.axis if self.axis < 0 else self.axis + 1
 
-    def _rows_before(self, made: int) -> int:
-        return made - 1
+    def _rows_before(self, result_ndim: int) -> int:
+        return result_ndim - 1
 
 
 def _frozen(value: Any) -> Any:

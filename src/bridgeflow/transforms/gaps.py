@@ -34,7 +34,7 @@ class GapTransform(TimeTransform):
             on the line between their neighbours (at an end of the recording, with the one neighbour), longer ones
             raise. Where torch traces (`torch.compile`, `torch.func`), values cannot be looked at, and `"raise"` lets
             them through.
-        max_gap: for `"interpolate"`, samples of the longest gap to fill; a stream lags behind by so many more.
+        max_gap: for `"interpolate"`, samples of the longest gap to fill; a stream lags by as many samples more.
         keep_gaps: for `"interpolate"`, whether the result is NaN again where it stands for samples that were filled.
     """
 
@@ -119,7 +119,7 @@ class GapTransform(TimeTransform):
                 "kind": kind_mark(spec),
                 "filled": np.zeros((*rows, 0), bool),
                 "first": np.zeros((), np.int64),
-                "made": np.zeros((), np.int64),
+                "outputs": np.zeros((), np.int64),
             }
         return state
 
@@ -167,18 +167,18 @@ class GapTransform(TimeTransform):
         """A piece of the result, NaN where gaps are kept; and what the state knows of gaps afterwards."""
         if not self.keep_gaps:
             return y, {}
-        first, made, known = int(state["first"]), int(state["made"]), state["filled"]
-        more = np.zeros((*known.shape[:-1], samples), bool) if filled is None else filled
-        known = np.concatenate([known, more], axis=-1)
+        first, outputs, marks = int(state["first"]), int(state["outputs"]), state["filled"]
+        more = np.zeros((*marks.shape[:-1], samples), bool) if filled is None else filled
+        marks = np.concatenate([marks, more], axis=-1)
         count = _length(y)
-        starts, ends = self.sources(made, count)
-        if count and known.any():
-            y = gaps.mark_gaps(y, known, starts - first, ends - first)
-        oldest = max(int(self.sources(made + count, 1)[0][0]) - first, 0)
+        starts, ends = self.sources(outputs, count)
+        if count and marks.any():
+            y = gaps.mark_gaps(y, marks, starts - first, ends - first)
+        oldest = max(int(self.sources(outputs + count, 1)[0][0]) - first, 0)
         return y, {
-            "filled": known[..., oldest:].copy(),
-            "first": np.asarray(first + min(oldest, known.shape[-1]), np.int64),
-            "made": np.asarray(made + count, np.int64),
+            "filled": marks[..., oldest:].copy(),
+            "first": np.asarray(first + min(oldest, marks.shape[-1]), np.int64),
+            "outputs": np.asarray(outputs + count, np.int64),
         }
 
     def _read(self, x: Any) -> Prepared:

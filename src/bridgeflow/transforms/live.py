@@ -1,4 +1,4 @@
-"""Transforms whose work an object of the signal room does, which knows how to go on from chunk to chunk."""
+"""Transforms whose work an object of `bridgeflow.signal` does, which knows how to go on from chunk to chunk."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class PeakRate(TimeTransform):
         axis: of time; nothing takes its place.
 
     Real arrays [..., windows, time] of any kind become [..., windows], float64; NaN for a window that holds NaN.
-    Without gradients. By itself it does not stream; behind `Window` whole windows arrive, and it does.
+    Without gradients. By itself it does not stream; after `Window` whole windows arrive, and it does.
 
     Raises:
         ConfigError: a rate or a distance that is not positive.
@@ -78,4 +78,4 @@ class PeakRate(TimeTransform):
     @property
     def stream_obstacle(self) -> str:
         """A rate is that of a whole window."""
-        return "PeakRate tells the rate of whole windows; cut them first, with Window"
+        return "PeakRate gives the rate of whole windows; cut them first, with Window"

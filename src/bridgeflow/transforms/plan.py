@@ -18,7 +18,7 @@ __all__ = ["UNKNOWN", "Opaque", "Plan", "assumed", "describe_leaves", "is_spec",
 
 
 class _Unknown:
-    """Data of which nothing can be foreseen."""
+    """Data of which nothing is known beforehand."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -30,7 +30,7 @@ UNKNOWN: Final = _Unknown()
 
 @dataclass(frozen=True, kw_only=True)
 class Opaque:
-    """A stage that cannot be foreseen: a plain callable, or whatever follows one."""
+    """A stage without a plan: a plain callable, or whatever follows one."""
 
     stage: StageId
     detail: str
@@ -45,7 +45,7 @@ class Plan:
 
     Args:
         steps: one `Exchange` for each crossing, in the order in which they will happen, with place and stage; an
-            `Opaque` for each stage that cannot be foreseen.
+            `Opaque` for each stage without a plan.
         result: the data that comes out, with an `ArraySpec` for every array; `UNKNOWN` after an opaque stage.
         obstacles: why the transform cannot run chunk by chunk; empty where it can.
     """
@@ -79,7 +79,7 @@ class Plan:
         """The last line: bytes in all, and whether the transform can run chunk by chunk."""
         nbytes = sum(exchange.nbytes or 0 for exchange in self.exchanges)
         size = f"{nbytes:,} bytes to be written" + (
-            "" if self.total_bytes is not None else ", and some that cannot be foreseen"
+            "" if self.total_bytes is not None else ", and some that are not known beforehand"
         )
         return f"{size}; " + (
             "streams" if not self.obstacles else f"does not stream: {'; '.join(dict.fromkeys(self.obstacles))}"

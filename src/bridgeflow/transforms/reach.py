@@ -13,7 +13,7 @@ class Reach(NamedTuple):
 
     Args:
         before, after: samples before and after its own place that a sample of the result depends on, at most.
-        ends: where that reaches beyond an end of the recording, so many samples from that end on matter as well; a
+        ends: where that reaches beyond an end of the recording, that many samples from that end on matter as well; a
             piece is never given shorter than that.
     """
 

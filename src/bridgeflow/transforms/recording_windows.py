@@ -168,7 +168,7 @@ class EventLabels(Transform):
     An event without duration covers one sample. What events of one class cover is added up.
 
     Raises:
-        ConfigError, ValueError: no class, or an unknown rule.
+        ConfigError: no class, or an unknown rule.
     """
 
     classes: tuple[str, ...]

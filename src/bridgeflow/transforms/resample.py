@@ -67,7 +67,7 @@ class Resample(GapTransform, LiveTransform):
     booleans become float64). Gradients flow. The input is only read.
 
     Raises:
-        ConfigError: a rate that is none, factors too large to be meant, a padtype or window that does not exist.
+        ConfigError: a rate out of range, factors too large to be meant, a padtype or window that does not exist.
 
     >>> import numpy as np
     >>> Resample(from_hz=44100, to_hz=48000)({"audio": np.zeros((2, 44100), "float32")})["audio"].shape
@@ -121,7 +121,7 @@ class Resample(GapTransform, LiveTransform):
         return Fraction(*self._ratio)
 
     def sources(self, first: int, count: int) -> tuple[Array, Array]:
-        """The samples around the instant of each place, and those passed over since the place before."""
+        """The samples around the time of each output, and those passed over since the place before."""
         up, down = self._ratio
         centre = 0 if self.live.plan is None else self.live.plan.centre
         return places_of(first, count, up, down, centre)
@@ -168,13 +168,13 @@ class Decimate(GapTransform, LiveTransform):
 
     def __post_init__(self) -> None:
         parse_word(self.ftype, Literal["iir", "fir"], field="Decimate: ftype")
-        given: list[tuple[str, object]] = [("q", self.q), ("n", self.n)]
-        for name, value in given if self.n is not None else given[:1]:
+        factors: list[tuple[str, object]] = [("q", self.q), ("n", self.n)]
+        for name, value in factors if self.n is not None else factors[:1]:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f"Decimate: {name} must be an integer of at least 1, got {value!r}", field=name)
         if self.nonfinite == "reset" and self.ftype != "iir":
             raise ConfigError(
-                "Decimate: nonfinite='reset' starts a recursive filter again after a gap, and ftype='fir' is not one; "
+                "Decimate: nonfinite='reset' starts an IIR filter again after a gap, and ftype='fir' is not one; "
                 "choose 'raise', 'propagate' or 'interpolate'",
                 field="nonfinite",
             )
@@ -193,7 +193,7 @@ class Decimate(GapTransform, LiveTransform):
 
     @property
     def guards(self) -> bool:
-        """A recursive filter starts again after a gap by itself."""
+        """An IIR filter starts again after a gap by itself."""
         return self.nonfinite in {"raise", "interpolate"}
 
     def sources(self, first: int, count: int) -> tuple[Array, Array]:
@@ -210,12 +210,12 @@ class Decimate(GapTransform, LiveTransform):
 
     @property
     def reach(self) -> Reach | None:
-        """The taps of `ftype="fir"`; `None` for a recursive filter."""
+        """The taps of `ftype="fir"`; `None` for an IIR filter."""
         return super().reach if self.ftype == "fir" else None
 
     @property
     def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
-        """The recursive filter without delay, of which every `q`-th sample is kept."""
+        """The IIR filter without delay, of which every `q`-th sample is kept."""
         sections, _ = antialias(self.q, self.n, self.ftype)
         if sections is None or not self.zero_phase or self.nonfinite not in {"raise", "propagate"}:
             return None
@@ -224,7 +224,7 @@ class Decimate(GapTransform, LiveTransform):
 
     @property
     def stream_obstacle(self) -> str:
-        """A recursive filter without delay runs backwards from the end."""
+        """An IIR filter without delay runs backwards from the end."""
         if self.ftype == "fir" or not self.zero_phase:
             return ""
         return (

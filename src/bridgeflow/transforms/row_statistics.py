@@ -133,8 +133,8 @@ def extremes_of(pieces: Pieces, *, together: bool = False) -> tuple[Any, Any]:
     low, high = _least(_joined(lows)), _least(_joined(highs))
     if together:
         low, high = _least(low.reshape(-1)), _least(high.reshape(-1))
-    known = xp.isfinite(low)  # no row without a finite number
-    return xp.where(known, low, xp.zeros_like(low)), xp.where(known, -high, xp.zeros_like(high))
+    has_numbers = xp.isfinite(low)  # no row without a finite number
+    return xp.where(has_numbers, low, xp.zeros_like(low)), xp.where(has_numbers, -high, xp.zeros_like(high))
 
 
 def _least(x: Any) -> Any:
@@ -161,7 +161,7 @@ def quantiles(x: Any, parts: tuple[float, ...]) -> list[Any]:
         below = below.astype(np.int64) if isinstance(x, np.ndarray) else below.long()
         low, high = take(ordered, below, -1), take(ordered, xp.minimum(below + 1, last), -1)
         weight = weight.astype(x.dtype) if isinstance(x, np.ndarray) else weight.to(x.dtype)
-        known = xp.isfinite(low)  # no row without a finite number
-        low, high = (xp.where(known, one, xp.zeros_like(one)) for one in (low, high))
+        has_numbers = xp.isfinite(low)  # no row without a finite number
+        low, high = (xp.where(has_numbers, one, xp.zeros_like(one)) for one in (low, high))
         results.append(low + (high - low) * weight)
     return results

@@ -40,7 +40,7 @@ class Scale(SameKindTransform):
             complex numbers, and keep its dtype.
 
     Raises:
-        NoRoute: elements that are no numbers.
+        NoRoute: elements other than numbers.
         DataError: `inplace=True` for other memory; a result beyond the range of a 16-bit float.
 
     >>> import numpy as np
@@ -87,7 +87,7 @@ class Scale(SameKindTransform):
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """A copy in units; a view where the result is written over the input."""
-        made = self.out_spec(spec)
+        target = self.out_spec(spec)
         if self.inplace:
-            return (Exchange(source=spec, target=made, action="view", nbytes=0, detail="written over the input"),)
-        return (Exchange(source=spec, target=made, action="copy", nbytes=made.nbytes, detail="new values"),)
+            return (Exchange(source=spec, target=target, action="view", nbytes=0, detail="written over the input"),)
+        return (Exchange(source=spec, target=target, action="copy", nbytes=target.nbytes, detail="new values"),)

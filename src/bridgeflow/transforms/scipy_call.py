@@ -45,7 +45,7 @@ class Scipy(GapTransform):
     Arrays [..., time] of any kind become [..., n], or [...] where the function makes one number of a row, with SciPy's
     numbers for each row. Integers are read as float64 but by functions that keep their dtype (`ndimage`, medians);
     half precision is computed in float32. Without gradients. It does not stream: SciPy's functions take a whole
-    recording, or whole windows (behind `Window`).
+    recording, or whole windows (after `Window`).
 
     Raises:
         ConfigError: a function or an option that is not in the list; a value of the wrong type or range.
@@ -119,11 +119,11 @@ class Scipy(GapTransform):
         return {"Scipy": {"function": self.function, **options, **own}}
 
     @classmethod
-    def field_names(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+    def field_names(cls, raw: Mapping[str, Any]) -> tuple[str, ...]:
         """Its own fields and the options of the function."""
-        name = given.get("function")
+        name = raw.get("function")
         entry = FUNCTIONS.get(name) if isinstance(name, str) else None
-        return (*_OWN, *(entry.options if entry else [name for name in given if name not in _OWN]))
+        return (*_OWN, *(entry.options if entry else [name for name in raw if name not in _OWN]))
 
     @classmethod
     def from_fields(cls: type[_Self], raw: Mapping[str, Any]) -> _Self:

@@ -58,7 +58,7 @@ _OWN: Final = {
     "keys",
     *_GIVEN,
 }
-"""Fields that are no parameters of a design."""
+"""Fields other than the parameters of a design."""
 
 
 @register
@@ -80,9 +80,9 @@ class SignalFilter(GapTransform, LiveTransform):
         ba: numerator, denominator. Refused where rounding has made it unstable.
         taps: impulse response.
         mode: `"causal"`: forward in time, chunk by chunk if need be, with the same bits. `"zero_phase"`: no delay; a
-            recursive filter runs forwards and backwards (`sosfiltfilt`, gain squared), one with symmetric taps runs
+            IIR filter runs forwards and backwards (`sosfiltfilt`, gain squared), one with symmetric taps runs
             once.
-        tolerance: lets a recursive filter run zero phase chunk by chunk: how far the result may be from that of the
+        tolerance: lets an IIR filter run zero phase chunk by chunk: how far the result may be from that of the
             whole recording, relative to its largest sample (1e-6, say). The look-ahead follows from the poles; see
             `latency`.
         initial: `"zero"`: start from silence; `"steady"`: as if the first sample had been there forever. For
@@ -250,7 +250,7 @@ class SignalFilter(GapTransform, LiveTransform):
 
     @property
     def two_passes(self) -> tuple[ZeroPhaseFilter, int] | None:
-        """The recursive filter that runs forwards and backwards over the whole, and which samples are kept: all."""
+        """The IIR filter that runs forwards and backwards over the whole, and which samples are kept: all."""
         if self.mode == "causal" or not isinstance(self.designed, IirFilter) or self.guards:
             return None
         return (self.live, 1) if isinstance(self.live, ZeroPhaseFilter) else None

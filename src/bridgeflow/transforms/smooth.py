@@ -120,7 +120,7 @@ class Detrend(GapTransform):
     flow. It does not stream, for the trend is that of the whole recording; live, a high-pass filter removes drift.
 
     Raises:
-        ConfigError: break points that are none.
+        ConfigError: break points outside of the data.
         DataError: no samples, fewer samples than break points name.
 
     >>> import numpy as np

@@ -53,13 +53,13 @@ class SlicesLast(GapTransform, LiveTransform):
         """Slices stand after all other axes."""
         return -1
 
-    def result_order(self, ndim: int, made: int) -> Order:
+    def result_order(self, ndim: int, result_ndim: int) -> Order:
         """Frequencies where time was, slices last, as in SciPy."""
         time = range(ndim)[self.axis]
         return [*range(time), ndim - 1, *range(time, ndim - 1), ndim]
 
-    def _rows_before(self, made: int) -> int:
-        return made - 1
+    def _rows_before(self, result_ndim: int) -> int:
+        return result_ndim - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,12 +235,12 @@ class Istft(_ShortTime):
             place = axis_of(self.axis, shape[:-1])
         return [*(n for n in range(len(shape) - 1) if n != place), place, len(shape) - 1]
 
-    def result_order(self, ndim: int, made: int) -> Order:
+    def result_order(self, ndim: int, result_ndim: int) -> Order:
         """Time where frequencies were."""
-        return super().result_order(made, made)
+        return super().result_order(result_ndim, result_ndim)
 
-    def _rows_before(self, made: int) -> int:
-        return made + 1
+    def _rows_before(self, result_ndim: int) -> int:
+        return result_ndim + 1
 
 
 @register

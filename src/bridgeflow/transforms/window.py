@@ -43,7 +43,7 @@ class Window(LiveTransform):
     follow each other along the axis of windows.
 
     Raises:
-        ConfigError, ValueError: lengths that are none, a policy that is none.
+        ConfigError: a length below 1, an unknown option.
 
     >>> import numpy as np
     >>> Window(length=4, hop=2)(np.zeros((2, 1000), "float32")).shape
@@ -90,15 +90,15 @@ class Window(LiveTransform):
         """Windows that come out for a sample that goes in."""
         return Fraction(1, self.live.framing.hop)
 
-    def result_order(self, ndim: int, made: int) -> Order:
+    def result_order(self, ndim: int, result_ndim: int) -> Order:
         """Windows and their samples where time was; or the windows first."""
         if not self.first:
-            return super().result_order(ndim, made)
+            return super().result_order(ndim, result_ndim)
         time = range(ndim)[self.axis]
         return [*range(time + 1), ndim, *range(time + 1, ndim)]
 
-    def _rows_before(self, made: int) -> int:
-        return made - 1
+    def _rows_before(self, result_ndim: int) -> int:
+        return result_ndim - 1
 
     @property
     def gives_views(self) -> bool:
@@ -128,8 +128,8 @@ class WindowLabels(LiveTransform):
     device and dtype stay, but for booleans from `"any"`.
 
     Raises:
-        ConfigError, ValueError: lengths that are none, words that are none.
-        DataError: for `"majority"`, labels that are no classes: too many different ones.
+        ConfigError: a length below 1, an unknown option.
+        DataError: for `"majority"`, labels that cannot be classes: too many different ones.
 
     >>> import numpy as np
     >>> from bridgeflow import Compose
@@ -167,7 +167,7 @@ class WindowLabels(LiveTransform):
 
 
 def _check_lengths(stage: Window | WindowLabels) -> None:
-    """Refuse lengths that are none; durations wait for the rate of the data."""
+    """Refuse lengths below 1; durations wait for the rate of the data."""
     for name in ("length", "hop"):
         value = getattr(stage, name)
         if isinstance(value, str):

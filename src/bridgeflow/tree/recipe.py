@@ -170,7 +170,7 @@ def compile_recipe(data: object, is_array: IsArray, keys: Keys = None) -> tuple[
 
     Args:
         data: any nesting of containers.
-        is_array: tells which leaves are arrays; the others are never selected.
+        is_array: says which leaves are arrays; the others are never selected.
         keys: paths of what to select; `None` selects every array.
 
     Raises:

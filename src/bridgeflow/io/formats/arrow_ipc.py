@@ -115,7 +115,7 @@ class _IpcReader(PieceReader):
         self._batches: dict[tuple[bool, int], Any] = {}
 
     def close(self) -> None:
-        """Let go of the file; arrays that were read stay valid."""
+        """Close the file; arrays that were read stay valid."""
         super().close()
         self._batches = {}
 

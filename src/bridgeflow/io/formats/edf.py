@@ -68,7 +68,7 @@ class EdfReader(RecordingReader):
         fields = self._fields(0, _MAIN, 1)
         self._is_bdf = fields[0][0] == b"\xffBIOSEMI"
         if not self._is_bdf and fields[0][0].strip() != b"0":
-            raise data_error(path, f"is no EDF or BDF file: it begins with {fields[0][0]!r}", "check its format")
+            raise data_error(path, f"is not an EDF or BDF file: it begins with {fields[0][0]!r}", "check its format")
         self._width = 3 if self._is_bdf else 2
         _, patient, about, date, time, nbytes, reserved, records, duration, count = (field[0] for field in fields)
         signals = _whole(count, "number of signals", least=0)
@@ -247,7 +247,7 @@ def open_recording(path: Path, options: ReadOptions) -> EdfReader:
 
 
 def _scaled(segments: list[Segment], samples: int) -> Iterator[Segment]:
-    """Segments in samples, of which a record holds so many."""
+    """Segments in samples, from those in records."""
     for start, stop, onset in segments:
         yield Segment(start * samples, stop * samples, onset)
 

@@ -53,10 +53,10 @@ class ArrayBytes:
         head = BytesIO((start if file is None else file.view(offset, offset + len(start))).tobytes())
         shape, fortran, dtype = npy_header(head, path, column)
         begin = head.tell()
-        expected, found = prod(shape) * dtype.itemsize, len(data) - begin
-        if expected != found:
-            what = "too few: cut off" if found < expected else "too many: something follows the array"
-            problem = f"its header promises {expected:,} bytes of values, the file holds {found:,} ({what})"
+        expected, present = prod(shape) * dtype.itemsize, len(data) - begin
+        if expected != present:
+            what = "too few: cut off" if present < expected else "too many: something follows the array"
+            problem = f"its header promises {expected:,} bytes of values, the file holds {present:,} ({what})"
             raise data_error(path, problem, "write it again with np.save", column=column)
         self.array: np.ndarray = np.ndarray(shape, dtype, data, begin, order="F" if fortran else "C")
         self.array.flags.writeable = False

@@ -139,14 +139,14 @@ class ParquetReader(PieceReader):
             return super().take(indices)
         position, stop = int(indices.min()), int(indices.max()) + 1
         order = np.argsort(indices, kind="stable")
-        found = []
+        parts = []
         for piece in self.batches(_BATCH_ROWS, position, stop):
             begin, end = np.searchsorted(indices[order], [position, position + _BATCH_ROWS])
-            found.append({name: gather(piece[name], indices[order[begin:end]] - position) for name in piece})
+            parts.append({name: gather(piece[name], indices[order[begin:end]] - position) for name in piece})
             position += _BATCH_ROWS
         back = np.empty_like(order)
         back[order] = np.arange(len(order))
-        return {name: gather(join([piece[name] for piece in found]), back) for name in self._types}
+        return {name: gather(join([piece[name] for piece in parts]), back) for name in self._types}
 
     def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
         """Begins at the row group that holds `start`; the groups before it are not read."""
@@ -200,7 +200,7 @@ def _storable(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _from(descriptor: int) -> Callable[[int, int], bytes]:
-    """A function that reads so many bytes from a position on."""
+    """A function that reads a number of bytes from a position on."""
 
     def read(count: int, position: int) -> bytes:
         if count < 0 or position < 0:

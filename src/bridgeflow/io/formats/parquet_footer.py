@@ -34,7 +34,7 @@ Groups: TypeAlias = list[dict[int, Any]]
 _MARK = b"bridgeflow\0\1"
 _TAG = struct.Struct("<12sI")
 _LARGEST = 4 << 20
-"""Bytes of a footer above which it is not looked into: Python takes about a second for so many."""
+"""Bytes of a footer above which it is not looked into: Python takes about a second for these."""
 
 _MOST, _ALWAYS = 40_000, 64 << 20
 """How many bytes a byte of a page can become (zstd does 32,000 at best), and how many a page may become in any case:
@@ -60,7 +60,7 @@ def require_intact(read: Callable[[int, int], bytes], nbytes: int) -> bytes:
     """The footer, compared with its checksum where the file has one.
 
     Args:
-        read: gives so many bytes from a position on.
+        read: gives a number of bytes from a position on.
         nbytes: size of the file.
 
     Raises:
@@ -93,8 +93,8 @@ def groups_of(footer: bytes) -> Groups | None:
     return groups
 
 
-def require_supported(groups: Groups, wanted: set[str]) -> None:
-    """Refuse codecs and encodings that pyarrow does not have, of the wanted columns.
+def require_supported(groups: Groups, names: set[str]) -> None:
+    """Refuse codecs and encodings that pyarrow does not have, of these columns.
 
     Raises:
         NotSupported: names the column and the codec or encoding.
@@ -103,7 +103,7 @@ def require_supported(groups: Groups, wanted: set[str]) -> None:
         for chunk in group.get(1, []):
             described = chunk.get(3, {})
             name = b"".join(described.get(3, [])[:1]).decode("utf-8")
-            if name not in wanted:
+            if name not in names:
                 continue
             codec = described.get(4, 0)
             if not 0 <= codec < len(_CODECS) or codec == _LZO:
@@ -130,9 +130,9 @@ _OF_ANY_LENGTH = {6, 7}
 """The physical types of texts and of bytes of a fixed number."""
 
 
-def decoded_nbytes(groups: Groups, wanted: set[str]) -> dict[str, int]:
-    """How many bytes the values of each wanted column are, at least: a page of a few bytes can repeat one value."""
-    sizes: dict[str, int] = dict.fromkeys(wanted, 0)
+def decoded_nbytes(groups: Groups, names: set[str]) -> dict[str, int]:
+    """How many bytes the values of each of these columns are, at least: a page of a few bytes can repeat one value."""
+    sizes: dict[str, int] = dict.fromkeys(names, 0)
     for group in groups:
         for chunk in group.get(1, []):
             described = chunk.get(3, {})
@@ -144,14 +144,14 @@ def decoded_nbytes(groups: Groups, wanted: set[str]) -> dict[str, int]:
 
 
 def null_counts(groups: Groups) -> dict[str, int]:
-    """Nulls by column, of those flat ones whose statistics tell in every row group."""
+    """Nulls by column, of those flat ones whose statistics say it in every row group."""
     counts: dict[str, int | None] = {}
     for group in groups:
         for chunk in group.get(1, []):
             described = chunk.get(3, {})
             name = b".".join(described.get(3, [])).decode("utf-8")
-            known, before = described.get(12, {}).get(3), counts.get(name, 0)
-            counts[name] = None if known is None or before is None else before + known
+            nulls, before = described.get(12, {}).get(3), counts.get(name, 0)
+            counts[name] = None if nulls is None or before is None else before + nulls
     return {name: count for name, count in counts.items() if count is not None}
 
 

@@ -133,8 +133,8 @@ class WavWriter(Writer):
             array = array.astype(array.dtype.newbyteorder("="), copy=False)
             channels.append(array if array.ndim > 1 else array[:, None])
         if len({array.dtype for array in channels}) > 1:
-            found = ", ".join(f"{name} {array.dtype}" for name, array in zip(columns, channels, strict=True))
-            raise data_error(self._path, f"channels of one type make a wav file, got {found}", "set the sink's `dtype`")
+            types = ", ".join(f"{name} {array.dtype}" for name, array in zip(columns, channels, strict=True))
+            raise data_error(self._path, f"channels of one type make a wav file, got {types}", "set the sink's `dtype`")
         return channels[0] if len(channels) == 1 else np.concatenate(channels, axis=1)
 
     def append(self, columns: Columns) -> None:

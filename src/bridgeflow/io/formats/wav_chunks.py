@@ -104,10 +104,10 @@ def parse(data: FileBytes) -> Samples:
     if encoding is None or samples is None:
         raise ValueError(f"it has no {'fmt' if encoding is None else 'data'} chunk")
     word, rate, channels = encoding
-    found = Samples(encoding=word, rate=rate, channels=channels, frames=0, begin=samples[0])
-    frames, rest = divmod(samples[1], found.frame_bytes)
+    layout = Samples(encoding=word, rate=rate, channels=channels, frames=0, begin=samples[0])
+    frames, rest = divmod(samples[1], layout.frame_bytes)
     if rest:
-        raise ValueError(f"{samples[1]:,} bytes of samples are not a whole number of frames of {found.frame_bytes}")
+        raise ValueError(f"{samples[1]:,} bytes of samples are not a whole number of frames of {layout.frame_bytes}")
     return Samples(encoding=word, rate=rate, channels=channels, frames=frames, begin=samples[0])
 
 
@@ -140,7 +140,7 @@ class _Wide:
         """The size of the next chunk of this name; `None` where the table has none."""
         if name == b"data":
             return int(self.data)
-        place = next((index for index, (known, _) in enumerate(self._table) if known == name), None)
+        place = next((index for index, (chunk, _) in enumerate(self._table) if chunk == name), None)
         return None if place is None else int(self._table.pop(place)[1])
 
 
@@ -195,7 +195,7 @@ def _encoding(chunk: memoryview) -> tuple[str, int, int]:
             raise ValueError(f"{valid} valid bits in samples of {bits}")
     if len(chunk) not in (16, 18, 40) or extra not in (0, 22) or len(chunk) != (16 if len(chunk) == 16 else 18 + extra):
         raise ValueError(f"a fmt chunk of {len(chunk)} bytes with an extension of {extra}")
-    word = next((word for word, known in ENCODINGS.items() if known == (tag, bits)), None)
+    word = next((word for word, pair in ENCODINGS.items() if pair == (tag, bits)), None)
     if word is None and 0 < bits <= 64 and (extended or frame in (0, channels * -(-bits // 8))):
         raise _unsupported(bits, f"format {tag}")
     if word is None:

@@ -54,7 +54,7 @@ def entries(data: FileBytes) -> list[Entry]:
     count, start, end = _end(data)
     if count > MAX_ENTRIES:
         raise ValueError(f"{count:,} entries, more than {MAX_ENTRIES:,}")
-    found: list[Entry] = []
+    result: list[Entry] = []
     position, expected = start, 0
     for _ in range(count):
         header = unpack_at(_CENTRAL, data, position)
@@ -70,13 +70,13 @@ def entries(data: FileBytes) -> list[Entry]:
             raise ValueError(f"entry {name!r} begins at byte {offset:,}, and the one before ends at {expected:,}")
         entry = Entry(name=_text(name), method=method, crc=crc, begin=0, stored=stored, nbytes=nbytes)
         entry, expected = _located(data, entry, name, flags, offset, start)
-        found.append(entry)
+        result.append(entry)
     if position != end or expected != start:
         raise ValueError("bytes that belong to no entry")
-    names = [entry.name for entry in found]
+    names = [entry.name for entry in result]
     if len(set(names)) < len(names):
         raise ValueError("two entries of one name")
-    return found
+    return result
 
 
 _METHODS = {
@@ -158,16 +158,16 @@ def _cut(data: FileBytes, position: int, lengths: list[int]) -> list[bytes]:
     return pieces
 
 
-def _wide(extra: bytes, wanted: list[bool]) -> Iterator[int]:
+def _wide(extra: bytes, missing: list[bool]) -> Iterator[int]:
     """The sizes of 64 bits in an extra field, for those that 32 bits left open."""
     position = 0
-    while any(wanted) and position + 4 <= len(extra):
+    while any(missing) and position + 4 <= len(extra):
         kind, length = struct.unpack_from("<HH", extra, position)
         if kind == _WIDE:
-            yield from struct.unpack_from(f"<{sum(wanted)}Q", extra, position + 4)
+            yield from struct.unpack_from(f"<{sum(missing)}Q", extra, position + 4)
             return
         position += 4 + length
-    if any(wanted):
+    if any(missing):
         raise ValueError("sizes of 64 bits, and no field that holds them")
 
 

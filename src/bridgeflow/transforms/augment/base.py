@@ -151,10 +151,10 @@ class Augmentation(TimeTransform):
         else:
             values = x.to(getattr(torch, work))
         if by_numpy:
-            made = torch.from_numpy(np.ascontiguousarray(self._of_rows(to_numpy(values), work)))
+            y = torch.from_numpy(np.ascontiguousarray(self._of_rows(to_numpy(values), work)))
         else:
-            made = self._of_rows(values, work)
-        return made.view(x.dtype) if self.keeps_values and work != name else made.to(getattr(torch, result))
+            y = self._of_rows(values, work)
+        return y.view(x.dtype) if self.keeps_values and work != name else y.to(getattr(torch, result))
 
     def _of_rows(self, x: Any, dtype: str) -> Any:
         if not self.random:
@@ -163,17 +163,17 @@ class Augmentation(TimeTransform):
         rows = as_batch(x, drawing, self.core_ndim, what=type(self).__name__)
         chosen = [number for number, rng in enumerate(drawing) if self.p >= 1 or rng.random() < self.p]
         if not chosen:
-            made = self.untouched(rows)
+            y = self.untouched(rows)
         else:
             draws = self.draw_rows([drawing[number] for number in chosen], tuple(rows.shape[1:]), dtype)
             if len(chosen) == len(rows):
-                made = self.augment(rows, *draws)
+                y = self.augment(rows, *draws)
             elif isinstance(rows, np.ndarray):
-                made = self.augment_some(rows, chosen, *draws)
+                y = self.augment_some(rows, chosen, *draws)
             else:
-                made = self.untouched(rows)
-                made[chosen] = self.augment(rows[chosen], *draws)
-        return made if drawing.batched else made[0]
+                y = self.untouched(rows)
+                y[chosen] = self.augment(rows[chosen], *draws)
+        return y if drawing.batched else y[0]
 
 
 def parse_p(value: Any, *, what: str, field: str = "p") -> None:

@@ -99,8 +99,8 @@ class _Choice(LeafTransform):
             ConfigError: a transform changes the shape, or results differ in type whatever the data's is.
         """
         for dtype in dict.fromkeys((spec.dtype, affine_dtype(spec.dtype, None))):
-            given = spec.fresh(dtype=dtype)
-            results = [one.out_spec(given) for one in self.transforms]
+            described = spec.fresh(dtype=dtype)
+            results = [one.out_spec(described) for one in self.transforms]
             for one, result in zip(self.transforms, results, strict=True):
                 if result.shape != spec.shape:
                     name, inner = type(self).__name__, type(one).__name__

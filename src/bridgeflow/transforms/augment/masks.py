@@ -223,5 +223,5 @@ class BandStop(Augmentation):
             xp.fft.irfft(kept(xp.fft.rfft(x[row])[None], keep[None])[0], n=x.shape[-1])
             for row, keep in enumerate(draws[0])
         ]
-        made = xp.stack(rows)
-        return made.astype(x.dtype, copy=False) if isinstance(x, np.ndarray) else made.to(x.dtype)
+        stacked = xp.stack(rows)
+        return stacked.astype(x.dtype, copy=False) if isinstance(x, np.ndarray) else stacked.to(x.dtype)

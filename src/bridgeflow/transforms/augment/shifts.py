@@ -167,8 +167,8 @@ class RandomCrop(Augmentation):
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """Another length in time."""
         self._check(spec.time)
-        made = super().rows_spec(spec)
-        return made.with_time(self.length)
+        result = super().rows_spec(spec)
+        return result.with_time(self.length)
 
     def _check(self, samples: int | None) -> None:
         if samples is not None and samples < self.length:
@@ -236,7 +236,7 @@ class Speed(Augmentation):
 
     def augment(self, x: Any, *draws: Array) -> Any:
         """The signals at their speeds."""
-        made, samples = self.untouched(x), x.shape[-1]
+        result, samples = self.untouched(x), x.shape[-1]
         for number in np.unique(draws[0]) if samples else ():
             ratio = Fraction(self.factors[number]).limit_denominator(100)
             rows = np.flatnonzero(draws[0] == number).tolist()
@@ -244,5 +244,5 @@ class Speed(Augmentation):
                 faster = resample_poly(x[rows], ratio.denominator, ratio.numerator, axis=-1)[..., :samples]
                 part = np.zeros_like(x[rows]) if isinstance(x, np.ndarray) else x[rows].detach() * 0
                 part[..., : faster.shape[-1]] = faster
-                made[rows] = part
-        return made
+                result[rows] = part
+        return result

@@ -122,10 +122,10 @@ def gathered(x: Any, places: Array) -> Any:
         places: `[rows, n]`, each from 0 to time - 1.
     """
     if isinstance(x, np.ndarray):
-        made = empty((*x.shape[:-1], places.shape[1]), x.dtype)
+        result = empty((*x.shape[:-1], places.shape[1]), x.dtype)
         for row, where in enumerate(places):
-            np.take(x[row], where, axis=-1, out=made[row], mode="clip")
-        return made
+            np.take(x[row], where, axis=-1, out=result[row], mode="clip")
+        return result
     torch: Any = loaded("torch")
     return torch.take_along_dim(x, _on_device(spread(places, x), x), dim=-1)
 
