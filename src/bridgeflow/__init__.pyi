@@ -96,6 +96,7 @@ from .transforms import RandomWindow as RandomWindow
 from .transforms import Reference as Reference
 from .transforms import Resample as Resample
 from .transforms import Reverberate as Reverberate
+from .transforms import RunningStandardize as RunningStandardize
 from .transforms import SavgolFilter as SavgolFilter
 from .transforms import Scale as Scale
 from .transforms import Scipy as Scipy
@@ -195,6 +196,7 @@ __all__ = [
     "Regrid",
     "Resample",
     "Reverberate",
+    "RunningStandardize",
     "SavgolFilter",
     "Scale",
     "Scipy",

@@ -61,6 +61,7 @@ STAGES: dict[str, list[Stage]] = {
         {"window_length": 7, "polyorder": 2, "mode": "mirror"},
     ],
     "Scale": [{"scale": 2.0, "offset": 1.0}, {"scale": 2.0, "offset": 1.0, "dtype": "float16"}],
+    "RunningStandardize": [{"alpha": 0.1, "eps": 1e-3}],
     "Scipy": [],
     "Standardize": [],
     "SharedView": [],

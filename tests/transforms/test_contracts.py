@@ -36,6 +36,7 @@ from bridgeflow.transforms import (
     PickChannels,
     Reference,
     Resample,
+    RunningStandardize,
     SavgolFilter,
     Scale,
     Scipy,
@@ -107,6 +108,7 @@ EXAMPLES: dict[str, list[Transform]] = {
     "PeakRate": [PeakRate(fs=100.0), PeakRate(fs=100.0, height=0.5, distance=0.05, by="interval")],
     "Resample": [Resample(from_hz=360, to_hz=250), Resample(from_hz=2, to_hz=3, padtype="line")],
     "SavgolFilter": [SavgolFilter(window_length=9, polyorder=2), SavgolFilter(window_length=6, polyorder=1)],
+    "RunningStandardize": [RunningStandardize(alpha=0.1), RunningStandardize(alpha=0.5, divide=False)],
     "Scale": [Scale(scale=0.005, offset=-5.12), Scale(dtype="float64"), Scale(scale=3.0, dtype="float16")],
     "Scipy": [Scipy("signal.medfilt", kernel_size=5), Scipy("stats.iqr"), Scipy("fft.rfft"), Scipy("signal.wiener")],
     "SharedView": [
@@ -191,6 +193,7 @@ ROUNDED = {
     "Istft",
     "MelSpectrogram",
     "Mfcc",
+    "RunningStandardize",
     "SavgolFilter",
     "SignalFilter",
     "Spectrogram",

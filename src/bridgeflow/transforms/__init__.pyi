@@ -53,6 +53,7 @@ from .recording_windows import WholeRecording as WholeRecording
 from .registry import register as register
 from .resample import Decimate as Decimate
 from .resample import Resample as Resample
+from .running_standardize import RunningStandardize as RunningStandardize
 from .scale import Scale as Scale
 from .scipy_call import Scipy as Scipy
 from .shared_view import SharedView as SharedView
@@ -120,6 +121,7 @@ __all__ = [
     "Reference",
     "Resample",
     "Reverberate",
+    "RunningStandardize",
     "SavgolFilter",
     "Scale",
     "Scipy",
