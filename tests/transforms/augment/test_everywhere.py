@@ -77,6 +77,19 @@ def test_alone_and_in_a_batch(name: str):
             np.testing.assert_array_equal(sample.numpy(), np.asarray(single[row]["x"]))
 
 
+@pytest.mark.parametrize("name", [name for name in sorted(RANDOM) if name.rstrip("0123456789") in AUGMENTATIONS])
+@pytest.mark.parametrize("length", [5001, 9001])
+def test_long_samples_alone_and_in_a_batch(name: str, length: int):
+    """Sums of many numbers have the same order in both."""
+    x = np.random.default_rng(1).standard_normal((3, 2, length)).astype("float32")
+    x[1, 0, 7] = np.nan
+    with seeded(SEED, rows=range(3)):
+        batch = np.asarray(RANDOM[name](x))
+    for row in (1, 2):
+        with seeded(SEED, rows=row):
+            np.testing.assert_array_equal(np.asarray(RANDOM[name](x[row])), batch[row])
+
+
 ALWAYS_ALIKE = {"BandStop1", "ChannelSymmetry1", "Polarity1", "TimeReverse1"}
 """Those that do the same to every sample: all their numbers are fixed."""
 

@@ -28,6 +28,9 @@ Color: TypeAlias = Literal["white", "pink", "brown"]
 _LEAST_SQUARE: Final = 1e-30
 """Mean squares below have lost their digits in float32, as those above its inverse have."""
 
+_PIECE: Final = 4096
+"""How many squares are summed at a time."""
+
 _EXPONENT: Final = {"white": 0.0, "pink": 0.5, "brown": 1.0}
 
 Decibels: TypeAlias = Annotated[float, Range(-300, 300)]
@@ -83,7 +86,7 @@ class NoiseAtRatio(Augmentation):
         level: Array
         if rows.dtype.kind == "f":
             with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-                level = np.einsum("...i,...i->...", rows, rows)[..., None] / rows.shape[-1]
+                level = _sum_of_squares(rows)[..., None] / rows.shape[-1]
             is_safe = (level > _LEAST_SQUARE) & (level < 1 / _LEAST_SQUARE)
             if not is_safe.all():
                 level = np.where(is_safe, level, self._wide_power(rows))
@@ -151,6 +154,18 @@ class AddNoise(NoiseAtRatio):
                     rng.standard_normal(out=part[number, ...])
         noise = [_colored(part, self.color) for part in parts]
         return noise[0] if len(noise) == 1 else noise[0] + 1j * noise[1], amplitudes
+
+
+def _sum_of_squares(x: Array) -> Array:
+    """The sum of squares along the last axis, in an order that depends on the length alone.
+
+    `einsum` sums rows of more than 8192 numbers in pieces that depend on the other rows; so it is given shorter ones.
+    """
+    total: Array = np.zeros(x.shape[:-1], x.dtype)
+    for first in range(0, x.shape[-1], _PIECE):
+        piece = x[..., first : first + _PIECE]
+        total = total + np.einsum("...i,...i->...", piece, piece)
+    return total
 
 
 def _colored(white: Array, color: Color) -> Array:
