@@ -43,12 +43,17 @@ def run_command(command: str, *shown: str) -> None:
 
 
 def check_job(text: str) -> None:
-    """A YAML job is valid; one that names its file in its first line is saved there for later commands."""
+    """A YAML job or pipeline is valid; one that names its file in its first line is saved there for later commands."""
     named = re.match(r"# (\S+\.yaml)\b", text)
     file = Path(named[1] if named else "document.yaml")
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-    run_command(f"bridgeflow check {file} --overwrite")  # valid, also where it has run before
+    if re.search(r"^sink:", text, re.MULTILINE):
+        run_command(f"bridgeflow check {file} --overwrite")  # valid, also where it has run before
+    else:
+        from bridgeflow import load_pipeline
+
+        load_pipeline(file)
 
 
 def bridgeflow(command: str) -> subprocess.CompletedProcess[str]:

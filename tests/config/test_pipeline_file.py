@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridgeflow import Recording, Recordings, load_pipeline
-from bridgeflow.config import parse_pipeline
+from bridgeflow.config import parse_job, parse_pipeline
 from bridgeflow.errors import BridgeflowError, ConfigError, KeyNotFound
 from bridgeflow.io import open_sink
 
@@ -169,6 +169,12 @@ def test_what_is_found_later_has_its_place(folder, text, problem):
 
     with pytest.raises(BridgeflowError, match=f"train.yaml:{problem}"):
         opened()
+
+
+def test_a_job_is_no_pipeline_and_a_pipeline_no_job():
+    text = b"version: 1\nsource: {recordings: a.edf}\nsplit: {folds: 3}\n"
+    with pytest.raises(ConfigError, match=r"^train\.yaml:3:1: split: makes this a pipeline, which bridgeflow"):
+        parse_job(text, name="train.yaml", folder="/data")
 
 
 def test_a_pipeline_in_python():

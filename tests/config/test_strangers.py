@@ -9,15 +9,20 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bridgeflow
+from bridgeflow.config import parse_job
+from bridgeflow.errors import BridgeflowError, DataError
 
 JOB = "version: 1\nsource: {parquet: in.parquet, fs: 360}\ntransforms:\n  - %s\nsink: {parquet: out.parquet}\n"
 SINK = "version: 1\nsource: {parquet: in.parquet, fs: 360}\nsink: {parquet: %s}\n"
 SOURCE = "version: 1\nsource: {npy: %s}\nsink: {npy: out.npy}\n"
+RECORDINGS = "version: 1\nsource: {%s}\ntransforms: [Window: {length: 9}]\nsink: {arrow: out/}\n"
 
 CORPUS = {
     # names that would be code somewhere else
@@ -49,6 +54,56 @@ CORPUS = {
     "alias": JOB % "&a Scale: *a",
     "merge": JOB % "Scale: {<<: {scale: 1}}",
     "duplicate": JOB % "Scale: {scale: 1, scale: 2}",
+    "target builtin": JOB % "{_target_: builtins.eval, source: 1}",
+    "target method": JOB % "{_target_: bridgeflow.Scale.from_config, config: x}",
+    "target module": JOB % "{_target_: bridgeflow.transforms.registry.lookup, name: Scale}",
+    "target list": JOB % "{_target_: [os, system]}",
+    "target partial": JOB % "{_target_: bridgeflow.Scale, _partial_: true}",
+    "class path builtin": JOB % "{class_path: subprocess.Popen, init_args: {args: [touch, pwned]}}",
+    "class path attribute": JOB % "{class_path: bridgeflow.Scale.__init__}",
+    "torchvision lambda": JOB % "torchvision.Lambda: {lambd: os.system}",
+    "torchvision compose": JOB % "torchvision.Compose: {transforms: [os.system]}",
+    "torchvision module": JOB % "torchvision.functional.to_tensor: {}",
+    "torchvision target": JOB % "{_target_: torchvision.transforms.v2.Lambda, lambd: os.system}",
+    "plugin by file": "plugins: [pwned]\n" + JOB % "Clone",
+    "entry point": JOB % "{plugin: pwned}",
+    "alias bomb": "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nd: [*c, *c]\n",
+    "self alias": "a: &a [*a]\n",
+    "merge bomb": "a: &a {x: 1}\nb: &b {<<: [*a, *a, *a]}\nc: {<<: [*b, *b, *b]}\n",
+    "merge key": "version: 1\n<<: {source: {npy: a.npy}}\n",
+    "tag set": JOB % "Scale: {scale: !!set {1, 2}}",
+    "tag timestamp": JOB % "Scale: {scale: !!timestamp 2001-01-01}",
+    "tag module": JOB % "!!python/module:os",
+    "tag object": JOB % "!!python/object:os.system {}",
+    "directive": "%TAG ! tag:yaml.org,2002:python/\n---\n" + JOB % "Clone",
+    # recordings
+    "recordings home": RECORDINGS % "recordings: ~/x.edf",
+    "recordings variable": RECORDINGS % "recordings: $HOME/x.edf",
+    "recordings parent": RECORDINGS % "recordings: ../x.edf",
+    "recordings absolute": RECORDINGS % "recordings: [/etc/passwd]",
+    "recordings url": RECORDINGS % "recordings: http://127.0.0.1:9/x.edf",
+    "recordings device": RECORDINGS % "recordings: /dev/zero",
+    "recordings link": RECORDINGS % "recordings: way_out/x.edf",
+    "recordings nul": RECORDINGS % 'recordings: "a\\0b"',
+    "table url": RECORDINGS % "table: s3://bucket/x.csv",
+    "table pattern": RECORDINGS % "table: '*.csv'",
+    "root beyond": RECORDINGS % "table: x.csv, root: /",
+    "group bomb": RECORDINGS % "recordings: x.edf, group: '(?P<a>(x+x+)+y)'",
+    "group backtracking": RECORDINGS % "recordings: x.edf, group: '(?P<a>.*)(.*)(.*)(.*)(.*)y'",
+    "group deep": RECORDINGS % f"recordings: x.edf, group: '{'(' * 95}{')' * 95}'",
+    "group huge": RECORDINGS % "recordings: x.edf, group: '(?P<a>x{1000000})'",
+    "group code": RECORDINGS % "recordings: x.edf, group: '(?{os.system})'",
+    "huge states": RECORDINGS % "recordings: x.edf, state_nbytes: 1000000000000000",
+    "cache by file": RECORDINGS % "recordings: x.edf, cache: /tmp/pwned",
+    "regrid infinite": RECORDINGS % "recordings: x.edf, time: t, regrid: {to_hz: 1e300}",
+    "columns dunder": RECORDINGS % "recordings: x.edf, columns: {__class__: 3}",
+    "event window": JOB % "EventWindow: {event: x, start: .nan, stop: 1}",
+    "zero window": JOB % "Window: {length: 0}",
+    "negative window": JOB % "Window: {length: -5}",
+    "huge window": JOB % "Window: {length: 1000000000000}",
+    "float window": JOB % "Window: {length: 1.5}",
+    "octal as text": JOB % "Window: {length: '010'}",
+    "no as length": JOB % "Window: {length: no}",
     # numbers
     "nan": JOB % "Scale: {scale: .nan}",
     "nan text": JOB % "Scale: {scale: nan}",
@@ -187,6 +242,77 @@ def test_a_strangers_configuration(outcomes, name):
     assert touched == []
     assert seconds < 0.2
     assert megabytes < 64
+
+
+def deep_folders(folder):
+    for way in ("a/b/c/d/e/f", "a/c/b/d", "b/a/c"):
+        (folder / way).mkdir(parents=True, exist_ok=True)
+        (folder / way / "x.txt").write_text("x")
+
+
+def device(folder):
+    (folder / "in.npy").symlink_to("/dev/zero")
+
+
+def pipe(folder):
+    os.mkfifo(folder / "in.npy")
+
+
+def objects(folder):
+    np.save(folder / "in.npy", np.array([{}, 1], dtype=object), allow_pickle=True)
+
+
+def a_folder(folder):
+    (folder / "in.npy").mkdir()
+
+
+SOURCES = {
+    "device": (device, "in.npy"),
+    "pipe": (pipe, "in.npy"),
+    "pickled objects": (objects, "in.npy"),
+    "folder without files": (a_folder, "in.npy"),
+    "glob bomb": (deep_folders, "**/**/**/**/**/**/**/*.npy"),
+    "pattern back up": (deep_folders, "a/*/../../../*.npy"),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("form", ["npy", "recordings"])
+def test_a_strangers_source(tmp_path, name, form):
+    """What a path leads to is looked at when it is opened: never waited for, never read without end."""
+    make, path = SOURCES[name]
+    make(tmp_path)
+    sink = "{npy: out.npy}" if form == "npy" else "{arrow: out/}"
+    more = "" if form == "npy" else "\ntransforms: [Window: {length: 9}]"
+    rate = ", fs: 100" if form == "recordings" else ""
+    text = f"version: 1\nsource: {{{form}: '{path}'{rate}}}{more}\nsink: {sink}\n"
+    start = time.process_time()
+
+    def opened():
+        job = parse_job(text.encode(), name="job.yaml", folder=tmp_path, roots=(tmp_path,))
+        first = job.recordings()[0]
+        return job.open(first.path).read() if form == "npy" else job.dataset[0]
+
+    with pytest.raises(BridgeflowError, match=r"^job\.yaml:2:"):
+        opened()
+    assert time.process_time() - start < 1.0
+    assert sorted(one.name for one in tmp_path.iterdir() if one.name.startswith(("out", "."))) == []
+
+
+@pytest.mark.parametrize("form", ["npy", "recordings"])
+def test_a_link_that_is_swapped_after_the_check(tmp_path, form):
+    (tmp_path / "root").mkdir()
+    np.save(tmp_path / "secret.npy", np.arange(100.0))
+    np.save(tmp_path / "root" / "real.npy", np.arange(100.0))
+    link = tmp_path / "root" / "in.npy"
+    link.symlink_to("real.npy")
+    sink = "{npy: out.npy}" if form == "npy" else "{arrow: out/}"
+    text = f"version: 1\nsource: {{{form}: in.npy, fs: 100}}\ntransforms: [Window: {{length: 9}}]\nsink: {sink}\n"
+    job = parse_job(text.encode(), name="job.yaml", folder=tmp_path / "root", roots=(tmp_path / "root",))
+    link.unlink()
+    link.symlink_to("../secret.npy")
+    with pytest.raises(DataError, match="lies outside of"):
+        job.open() if form == "npy" else job.opened
 
 
 def test_nothing_was_written(outcomes):

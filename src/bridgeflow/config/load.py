@@ -34,6 +34,7 @@ from bridgeflow.transforms.plugins import load_plugins
 __all__ = ["load_job", "parse_job"]
 
 _SECTIONS = ("version", "source", "transforms", "sink", "report", "threads")
+_OF_PIPELINES = ("sources", "split", "reject", "dataset", "loader")
 
 
 def load_job(
@@ -117,7 +118,11 @@ class _JobReader(SectionReader):
         self._inputs = inputs
 
     def job(self) -> Job | WindowsJob:
-        top = self.top(_SECTIONS, ("version", "source", "sink"))
+        top = self.map([], "a map that begins with `version: 1`")
+        if "sink" not in top and (only := next((key for key in top if key in _OF_PIPELINES), None)):
+            problem = "makes this a pipeline, which bridgeflow.load_pipeline reads; a job has a sink"
+            raise self.document.error([only], problem, at_key=True)
+        self.top(_SECTIONS, ("version", "source", "sink"))
         source = self.source(["source"])
         sink = self._sink()
         parts: dict[str, Any] = {
