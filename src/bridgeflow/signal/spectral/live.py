@@ -11,7 +11,7 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
-from bridgeflow.signal.fourier import in_precision, squared_magnitude
+from bridgeflow.signal.fourier import in_precision
 from bridgeflow.signal.padding import extend
 from bridgeflow.signal.spectral.short_time import Detrend, Padding, ShortTimeFFT, parse_padding
 from bridgeflow.spec import ArraySpec
@@ -139,8 +139,7 @@ class LiveStft:
         return int((self.sft.p_min + number) * self.sft.hop - self.sft.m_num_mid)
 
     def _spectra(self, held: Any) -> Any:
-        spectra = self.sft.transformed(held, self.detr)
-        return squared_magnitude(spectra) if self.power else spectra
+        return self.sft.transformed(held, self.detr, power=self.power)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import hold_spec
-from bridgeflow.signal.fourier import in_precision, like_data, squared_magnitude
+from bridgeflow.signal.fourier import in_precision, like_data
 from bridgeflow.signal.padding import extend
 from bridgeflow.signal.spectral.live import State, spectral_spec
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
@@ -217,7 +217,7 @@ class LiveMel:
 
     def _spectra(self, x: Any) -> Any:
         """All whole slices of rows: [..., frequency, slices], the magnitude to its power."""
-        power = squared_magnitude(self.sft.transformed(x))
+        power = self.sft.transformed(x, power=True)
         return power if self.power == 2 else power ** (self.power / 2)
 
     def _finished(self, power: Any) -> Any:

@@ -324,8 +324,8 @@ class ShortTimeFFT:
         inside = in_precision(x[..., max(begin, 0) : min(max(end, 0), samples)])
         return self.transformed(extend(inside, padding, 0.0, max(-begin, 0), max(end - samples, 0)), detr)
 
-    def transformed(self, x: Any, detr: Detrend = None) -> Any:
-        """All whole slices of rows [..., T] that begin with a slice: [..., f, slices]."""
+    def transformed(self, x: Any, detr: Detrend = None, *, power: bool = False) -> Any:
+        """All whole slices of rows [..., T] that begin with a slice: [..., f, slices]; or their squared magnitude."""
         if self.onesided_fft and is_complex(x):
             raise DataError(
                 f"Complex-valued `x` not allowed for self.fft_mode={self.fft_mode!r}; set fft_mode to 'twosided' or "
@@ -338,15 +338,16 @@ class ShortTimeFFT:
         if not isinstance(slices, np.ndarray):
             if not slices.numel():  # MKL makes an error of it
                 nothing = slices.new_zeros((*slices.shape[:-1], self.f_pts), dtype=spectral_dtype(slices))
-                return nothing.transpose(-1, -2)
-            return self._fft(_off(slices, detr) * weights).transpose(-1, -2)
+                return (squared_magnitude(nothing) if power else nothing).transpose(-1, -2)
+            spectra = self._fft(_off(slices, detr) * weights).transpose(-1, -2)
+            return squared_magnitude(spectra) if power else spectra
         rows = int(np.prod(slices.shape[:-2]))
         count, step = slices.shape[-2], max(1, _BLOCK // max(rows * self.m_num, 1))
         dtype = np.result_type(slices.dtype, np.complex64)
-        spectra = np.empty((*slices.shape[:-1], self.f_pts), dtype)
+        spectra = np.empty((*slices.shape[:-1], self.f_pts), np.zeros((), dtype).real.dtype if power else dtype)
         for at in range(0, count, step):
-            piece = slices[..., at : at + step, :]
-            spectra[..., at : at + step, :] = self._fft(_off(piece, detr) * weights)
+            piece = self._fft(_off(slices[..., at : at + step, :], detr) * weights)
+            spectra[..., at : at + step, :] = squared_magnitude(piece) if power else piece
         return spectra.swapaxes(-1, -2)
 
     # --- inverse ---
