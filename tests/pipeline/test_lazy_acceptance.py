@@ -211,7 +211,7 @@ def check_against_shards(data, count, folder):
     check_random_windows(dataset, expected, count, data.draw(st.integers(0, 99)))
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_windows_are_those_of_the_whole(data):
     check_against_the_whole(data, 60)
@@ -224,7 +224,7 @@ def test_two_hundred_windows_are_those_of_the_whole(data):
     check_against_the_whole(data, 200)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(data=st.data())
 def test_windows_are_those_of_shards(data, tmp_path_factory):
     check_against_shards(data, 60, tmp_path_factory.mktemp("job"))

@@ -176,7 +176,7 @@ def test_two_processes_and_workers_share_a_folder(paths, tmp_path):
     for one in processes:
         one.join(60)
     kept = files(folder)
-    loader = Loader(dataset(paths, "zero phase", folder), 16, num_workers=2, multiprocessing_context="spawn")
+    loader = Loader(dataset(paths, "zero phase", folder), 16, num_workers=2)
     expected = Loader(dataset(paths, "zero phase"), 16)
     for batch, one in zip(loader, expected, strict=True):
         assert np.array_equal(batch["signal"], one["signal"])

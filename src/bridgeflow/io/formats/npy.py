@@ -114,6 +114,10 @@ class ArrayBytes:
         return self.array
 
 
+_ATTEMPTS = 20
+"""How often a header is parsed before an error of the parser is taken for the header's."""
+
+
 def npy_header(head: BytesIO, path: Path, column: str | None = None) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether in Fortran order, and element type, which must be a number's.
 
@@ -126,7 +130,15 @@ def npy_header(head: BytesIO, path: Path, column: str | None = None) -> tuple[tu
     if read is None:  # 3.0 exists for the names of structured types alone
         problem = f"has npy version {version[0]}.{version[1]}"
         raise not_supported(path, problem, "1.0 and 2.0 hold plain arrays", column=column)
-    shape, fortran, dtype = read(head, max_header_size=MAX_HEADER)
+    start = head.tell()
+    for _ in range(_ATTEMPTS):
+        try:
+            shape, fortran, dtype = read(head, max_header_size=MAX_HEADER)
+            break
+        except SystemError:  # Python 3.11 counts the depth of what several threads parse together, and finds it wrong
+            head.seek(start)
+    else:
+        shape, fortran, dtype = read(head, max_header_size=MAX_HEADER)
     if dtype.hasobject or dtype.kind not in _NUMBERS:
         remedy = "no pickles are opened" if dtype.hasobject else "store one array of numbers"
         raise not_supported(path, f"holds {dtype} elements, not numbers", remedy, column=column)
