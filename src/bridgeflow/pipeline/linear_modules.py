@@ -7,6 +7,7 @@ known when a program is traced.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +20,18 @@ from torch.nn.functional import pad
 from bridgeflow.signal.iir.realisation import powers, realise
 from bridgeflow.signal.resampling.polyphase import Polyphase
 
-__all__ = ["Convolution", "Recursion", "Resampling", "ShortTime", "Slices", "TwoPasses", "Work", "frames_of"]
+__all__ = [
+    "AverageSpectrum",
+    "Convolution",
+    "MelSpectra",
+    "Recursion",
+    "Resampling",
+    "ShortTime",
+    "Slices",
+    "TwoPasses",
+    "Work",
+    "frames_of",
+]
 
 _BLOCK = 32
 _MOST_BLOCKS = 1 << 20
@@ -302,13 +314,86 @@ class ShortTime(Work):
             samples = torch.cat([first, samples, last], dim=-1)
             before, after = min(before, 0), min(after, 0)
         samples = pad(samples, (before, after))  # fewer than none cut off
+        real, imaginary = self.products(samples)
+        if self.power:
+            return self.returned(real * real + imaginary * imaginary, x).transpose(-1, -2)
+        return torch.complex(self.returned(real, x), self.returned(imaginary, x)).transpose(-1, -2)
+
+    def products(self, samples: Tensor) -> tuple[Tensor, Tensor]:
+        """Real and imaginary part of all whole slices of rows [..., T]: [..., slices, frequencies] each."""
         slices = frames_of(samples, self.slices.length, self.slices.hop)
         if self.centred:
             slices = slices - slices.mean(-1, keepdim=True)
-        real, imaginary = slices @ self.real, slices @ self.imaginary
-        if self.power:
-            return self.returned((real * real + imaginary * imaginary).transpose(-1, -2), x)
-        return torch.complex(self.returned(real, x), self.returned(imaginary, x)).transpose(-1, -2)
+        return slices @ self.real, slices @ self.imaginary
+
+
+class MelSpectra(ShortTime):
+    """Spectra through mel filters, and what comes of them.
+
+    Args:
+        weights, slices, dtype: as for `ShortTime`.
+        before: samples that are added before the first and after the last.
+        mirrored: whether these are the signal mirrored; else zeros.
+        exponent: of the squared magnitude.
+        finish: what comes of powers [..., frequencies, slices], of tensors.
+    """
+
+    def __init__(
+        self,
+        weights: Any,
+        slices: Slices,
+        before: int,
+        mirrored: bool,
+        exponent: float,
+        finish: Callable[[Tensor], Tensor],
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(weights, slices, False, False, True, dtype)
+        self.before, self.mirrored, self.exponent, self.finish = before, mirrored, exponent, finish
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows [..., T] become [..., filters or coefficients, slices]."""
+        samples, count = self.opened(x), self.before
+        if self.mirrored and count:
+            first, last = samples[..., 1 : count + 1].flip(-1), samples[..., -count - 1 : -1].flip(-1)
+            samples = torch.cat([first, samples, last], dim=-1)
+        else:
+            samples = pad(samples, (count, count))
+        real, imaginary = self.products(samples)
+        power = (real * real + imaginary * imaginary).transpose(-1, -2)
+        power = power if self.exponent == 1 else power**self.exponent
+        return self.returned(self.finish(power), x)
+
+
+class AverageSpectrum(ShortTime):
+    """The mean power of all whole slices.
+
+    Args:
+        weights, slices, centred, dtype: as for `ShortTime`.
+        sides: what each frequency counts, [frequencies].
+        finish: what comes of powers [..., frequencies], of tensors; `None` for nothing.
+    """
+
+    sides: Tensor
+
+    def __init__(
+        self,
+        weights: Any,
+        slices: Slices,
+        centred: bool,
+        sides: Any,
+        finish: Callable[[Tensor], Tensor] | None,
+        dtype: torch.dtype,
+    ) -> None:
+        super().__init__(weights, slices, False, centred, True, dtype)
+        self.constant("sides", sides)
+        self.finish = finish
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Rows [..., T] become [..., frequencies or bands]."""
+        real, imaginary = self.products(self.opened(x))
+        power = (real * real + imaginary * imaginary).mean(-2) * self.sides
+        return self.returned(power if self.finish is None else self.finish(power), x)
 
 
 def _odd(x: Tensor, count: int) -> Tensor:

@@ -18,8 +18,10 @@ from torch.nn.functional import pad
 
 from bridgeflow.errors import CannotExport, ConfigError, StageId, quoted
 from bridgeflow.pipeline.linear_modules import (
+    AverageSpectrum,
     Convolution,
     Ends,
+    MelSpectra,
     Recursion,
     Resampling,
     ShortTime,
@@ -33,13 +35,17 @@ from bridgeflow.signal.fir import zero_phase_delay
 from bridgeflow.signal.iir.sections import sosfilt_zi
 from bridgeflow.signal.padding import default_padlen
 from bridgeflow.signal.resampling import antialias
+from bridgeflow.signal.spectral.average import with_both_sides
 from bridgeflow.transforms import (
+    BandPower,
     Cast,
     Clone,
     Decimate,
     Detach,
     FilterBank,
     LeafTransform,
+    MelSpectrogram,
+    Mfcc,
     Normalize,
     Resample,
     SharedView,
@@ -50,6 +56,7 @@ from bridgeflow.transforms import (
     ToDevice,
     ToNumpy,
     ToTensor,
+    Welch,
     Window,
 )
 from bridgeflow.tree import compile_recipe
@@ -63,7 +70,6 @@ _CROSSINGS: Final = (ToTensor, ToNumpy, ToArrow, ToDevice, Detach, Clone, Shared
 
 _APPLIED: Final = frozenset(
     {
-        "BandPower",
         "Clip",
         "Detrend",
         "LogAmplitude",
@@ -342,6 +348,29 @@ def _of_stft(stage: Stft, dtype: torch.dtype) -> nn.Module:
     return ShortTime(_weights(sft), _places(sft), stage.padding == "edge", stage.detr == "constant", power, dtype)
 
 
+def _of_mel(stage: MelSpectrogram | Mfcc, dtype: torch.dtype) -> nn.Module:
+    live = stage.live
+    mirrored = live.padding == "reflect"
+    return MelSpectra(
+        _weights(live.sft), _whole(live.sft), live.before, mirrored, live.power / 2, live._finished, dtype
+    )
+
+
+def _of_welch(stage: Welch | BandPower, dtype: torch.dtype) -> nn.Module:
+    _require(stage, stage.detrend in (None, "constant"), f"detrend={stage.detrend!r}")
+    _require(stage, stage.average == "mean", f"average={stage.average!r}")
+    live: Any = stage.live
+    average, finish = (live.welch, live._bands) if isinstance(stage, BandPower) else (live, None)
+    sft = average.sft
+    sides = with_both_sides(sft, np.ones(int(sft.f_pts)))
+    return AverageSpectrum(_weights(sft), _whole(sft), stage.detrend == "constant", sides, finish, dtype)
+
+
+def _whole(sft: Any) -> Slices:
+    """Slices that lie within the signal."""
+    return Slices(0, int(sft.m_num), int(sft.hop), int(sft.m_num), ())
+
+
 def _weights(sft: Any) -> Any:
     """Window and transform of a slice, [samples, frequencies]."""
     return np.asarray(sft._fft(np.eye(sft.m_num) * np.asarray(sft.win).conj()))
@@ -373,6 +402,10 @@ _BUILDERS: Final[dict[type, Callable[[Any, torch.dtype], nn.Module]]] = {
     Cast: _of_cast,
     Decimate: _of_decimate,
     FilterBank: _of_bank,
+    BandPower: _of_welch,
+    MelSpectrogram: _of_mel,
+    Mfcc: _of_mel,
+    Welch: _of_welch,
     Normalize: _of_normalize,
     Resample: _of_resample,
     SignalFilter: _of_filter,
