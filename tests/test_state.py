@@ -150,7 +150,7 @@ def test_classes_of_other_modules_are_neither_written_nor_looked_up():
     with pytest.raises(DataError, match="is not a class of the transforms' states"):
         unpack_state(packed)
     for name in (["subprocess", "Popen"], ["os", "system"], [__name__, "Foreign"], [__name__, "Pair.__init__"]):
-        with pytest.raises(DataError, match="is no class"):
+        with pytest.raises(DataError, match="is not a class"):
             unpack_state({**packed, "class": name}, modules=(*HERE, "os", "subprocess"))
 
 
