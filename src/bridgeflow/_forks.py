@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
 
-__all__ = ["BeginsInChild", "renew_in_children"]
+__all__ = ["BeginsInChild", "ForkLock", "renew_in_children"]
 
 
 class BeginsInChild(Protocol):
@@ -22,6 +23,24 @@ _OWNERS: WeakSet[BeginsInChild] = WeakSet()
 def renew_in_children(owner: BeginsInChild) -> None:
     """Call `begin_in_child` of an object in every child that is forked while the object lives."""
     _OWNERS.add(owner)
+
+
+class ForkLock:
+    """A lock that is free in a forked child, whichever thread of the parent holds it."""
+
+    def __init__(self) -> None:
+        self.begin_in_child()
+        renew_in_children(self)
+
+    def begin_in_child(self) -> None:
+        """Take a new lock."""
+        self._lock = Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _begin() -> None:

@@ -79,7 +79,7 @@ class Generators(Sequence[np.random.Generator]):
     Attributes:
         batched: whether the data is a batch (arrays `[len(self), ...]`) or one sample (arrays `[...]`).
         rows: the number of each sample's row.
-        asked: whether a transform has asked for them.
+        used: whether a transform has asked for them.
     """
 
     def __init__(self, seed: int, epoch: int, rows: Sequence[int], *, batched: bool, branch: int = 0) -> None:
@@ -89,7 +89,7 @@ class Generators(Sequence[np.random.Generator]):
         self._branch = branch
         self._branches = branch
         self.rows = rows
-        self.asked = False
+        self.used = False
         self._by_row: list[np.random.Generator | None] = [None] * len(rows)
         self._origin: tuple[Generators, Sequence[int]] | None = None
 
@@ -197,7 +197,7 @@ def generators() -> Generators:
     """
     try:
         of_rows = _CURRENT.get()
-        of_rows.asked = True
+        of_rows.used = True
         return of_rows
     except LookupError:
         raise OutOfContext(

@@ -20,34 +20,34 @@ from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, is_spec, opened_specs, select_specs
 from bridgeflow.tree import compile_recipe
 
-__all__ = ["AnyStage", "axes_after", "courses", "first_axes", "in_time", "obstacle_at", "open_specs"]
+__all__ = ["AnyStage", "axes_after", "first_axes", "in_time", "obstacle_at", "open_specs", "timings"]
 
 AnyStage: TypeAlias = Transform | Callable[[Any], Any]
 
 
-def courses(row: Iterable[tuple[StageId, AnyStage]]) -> Iterator[tuple[StageId, AnyStage, Fraction, bool]]:
+def timings(row: Iterable[tuple[StageId, AnyStage]]) -> Iterator[tuple[StageId, AnyStage, Fraction, bool]]:
     """Each stage with its label, the lag after it in samples of the input, and whether it sees whole pieces.
 
     Pieces are whole in time for a stage that looks along another axis than they follow each other on: after `Window`,
     say. As far as that can be told without data, array by array as `keys` name them.
     """
-    default = Course(None, Fraction(1), Fraction(0), False)
-    by_key: dict[str, Course] = {}
+    default = AxisTiming(None, Fraction(1), Fraction(0), False)
+    by_key: dict[str, AxisTiming] = {}
     for label, stage in row:
         keys = stage.keys if isinstance(stage, LeafTransform) else None
         for key in keys or ():
             similar = (one for other, one in by_key.items() if _touch(key, other))
             by_key.setdefault(key, next(similar, default))
         taken = [key for key in by_key if keys is None or any(_touch(key, other) for other in keys)]
-        after = [_course_after(by_key[key], stage) for key in taken]
+        after = [_timing_after(by_key[key], stage) for key in taken]
         by_key.update(zip(taken, after, strict=True))
         if keys is None:
-            default = _course_after(default, stage)
+            default = _timing_after(default, stage)
             after.append(default)
         yield label, stage, max(one.lag for one in after), all(one.is_whole for one in after)
 
 
-class Course(NamedTuple):
+class AxisTiming(NamedTuple):
     """How the pieces of an array go through a composition.
 
     Args:
@@ -63,17 +63,19 @@ class Course(NamedTuple):
     is_whole: bool
 
 
-def _course_after(course: Course, stage: AnyStage) -> Course:
+def _timing_after(timing: AxisTiming, stage: AnyStage) -> AxisTiming:
     """How pieces go on after a stage."""
-    if course.is_whole or not isinstance(stage, Transform) or (isinstance(stage, LeafTransform) and stage.pointwise):
-        return course
-    if course.axis not in (None, stage.time_axis):
-        return course._replace(is_whole=True)
+    if timing.is_whole or not isinstance(stage, Transform) or (isinstance(stage, LeafTransform) and stage.pointwise):
+        return timing
+    if timing.axis not in (None, stage.time_axis):
+        return timing._replace(is_whole=True)
     if not isinstance(stage, TimeTransform):
         lag = 0 if stage.stream_obstacle else getattr(stage, "latency", 0)
-        return course._replace(axis=stage.stream_axis, lag=course.lag + Fraction(lag) / course.rate)
+        return timing._replace(axis=stage.stream_axis, lag=timing.lag + Fraction(lag) / timing.rate)
     lag = 0 if stage.stream_obstacle else stage.latency
-    return Course(stage.stream_axis, course.rate * stage.rate_factor, course.lag + Fraction(lag) / course.rate, False)
+    return AxisTiming(
+        stage.stream_axis, timing.rate * stage.rate_factor, timing.lag + Fraction(lag) / timing.rate, False
+    )
 
 
 def _touch(key: str, other: str) -> bool:

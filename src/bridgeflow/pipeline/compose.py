@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from bridgeflow.bridge import shape_of
 from bridgeflow.bridge.tracing import ACTIVE, at
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, StageId, at_place
-from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, courses, first_axes, in_time, obstacle_at, open_specs
+from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, first_axes, in_time, obstacle_at, open_specs, timings
 from bridgeflow.pipeline.joining import empty_result, joined, len_along
 from bridgeflow.pipeline.yaml_stages import read_stages
 from bridgeflow.pipeline.yaml_text import stages_text
@@ -293,7 +293,7 @@ class Compose(Transform):
         nothing, so that it need not stream.
         """
         obstacles: list[str] = []
-        for label, stage, _, is_whole in courses(self.row):
+        for label, stage, _, is_whole in timings(self.row):
             obstacles += [] if is_whole else [self._obstacle(label, stage)]
         return "; ".join(filter(None, obstacles))
 
@@ -308,7 +308,7 @@ class Compose(Transform):
 
         After a stage that changes the rate, samples are counted in those of the input.
         """
-        return max((math.ceil(lag) for _, _, lag, _ in courses(self.row)), default=0)
+        return max((math.ceil(lag) for _, _, lag, _ in timings(self.row)), default=0)
 
     def _obstacle(self, label: StageId, stage: AnyStage) -> str:
         if isinstance(stage, Transform):

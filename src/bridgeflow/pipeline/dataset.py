@@ -195,9 +195,9 @@ class SignalDataset:
         """
         number = self._number(index)
         known_to_torch()
-        batch = self._begin(np.array([number]), apart=True)
+        batch = self._begin(np.array([number]), as_samples=True)
         sample = self._samples(self._finish(batch))[0]
-        if batch.generators.asked and _in_torchs_worker():
+        if batch.generators.used and _in_torchs_worker():
             self._note_drawn(batch)
         return sample
 
@@ -207,9 +207,9 @@ class SignalDataset:
         Warns once when rows are drawn a second time in an epoch, which gives them the same random numbers again.
         """
         known_to_torch()
-        batch = self._begin(self._rows(indices), apart=True)
+        batch = self._begin(self._rows(indices), as_samples=True)
         samples = self._samples(self._finish(batch))
-        if batch.generators.asked:
+        if batch.generators.used:
             self._note_drawn(batch)
         return samples
 
@@ -227,7 +227,7 @@ class SignalDataset:
 
         Args and errors as for `batch`.
         """
-        return self._samples(self._finish(self._begin(self._rows(indices), seed=seed, epoch=epoch, apart=True)))
+        return self._samples(self._finish(self._begin(self._rows(indices), seed=seed, epoch=epoch, as_samples=True)))
 
     def _samples(self, samples: SampleSet) -> Samples:
         return Samples(samples.count, lambda: samples.samples, lambda: samples.batch(self.ragged))
@@ -459,14 +459,14 @@ class SignalDataset:
         return self._fetcher.fetch(rows, self._replaced)
 
     def _begin(
-        self, rows: Any, *, seed: int | None = None, epoch: int | None = None, apart: bool = False, first: int = 0
+        self, rows: Any, *, seed: int | None = None, epoch: int | None = None, as_samples: bool = False, first: int = 0
     ) -> PartialBatch:
         """Fetch the rows and take them through our own stages, as far as the first callable of others.
 
         For loaders, which may do so in any thread.
 
         Args:
-            apart: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
+            as_samples: whether the samples are wanted, so that they must not be made into what cannot be taken apart.
             first: the number that row 0 has among the rows that random numbers belong to.
         """
         key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
@@ -474,7 +474,7 @@ class SignalDataset:
         if self._segmented.mixing:
             rows, mixes = with_partners(self._segmented.mixing, rows, key, len(self), first=first)
         generators = Generators(*key, rows + first if first else rows, batched=True)
-        return self._segmented.run_own(PartialBatch(self._fetch(rows, key), generators, apart, mixes))
+        return self._segmented.run_own(PartialBatch(self._fetch(rows, key), generators, as_samples, mixes))
 
     def _finish(self, batch: PartialBatch, key: BatchKey | None = None) -> SampleSet:
         """Take them through the rest.

@@ -13,7 +13,7 @@ __all__ = ["SharedEpoch"]
 
 _EPOCH: Final = 0
 _ROW: Final = 1  # the first row drawn in the epoch, plus one
-_TOLD: Final = 2
+_REPORTED: Final = 2
 _CELLS: Final = 3
 
 
@@ -44,11 +44,11 @@ class SharedEpoch:
         self._cells[_EPOCH] = number
 
     def drawn_again(self, rows: Any) -> int | None:
-        """Take note that random numbers of these rows were drawn; a row that had them before, told once.
+        """Take note that random numbers of these rows were drawn; a row that had them before, reported once.
 
         The first row of an epoch stands for all: a second pass comes to it.
         """
-        if self._cells[_TOLD]:
+        if self._cells[_REPORTED]:
             return None
         first = int(self._cells[_ROW]) - 1
         if first < 0:
@@ -56,7 +56,7 @@ class SharedEpoch:
             return None
         if first not in rows:
             return None
-        self._cells[_TOLD] = 1
+        self._cells[_REPORTED] = 1
         return first
 
     def __getstate__(self) -> dict[str, Any]:

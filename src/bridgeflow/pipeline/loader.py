@@ -27,7 +27,7 @@ from bridgeflow.pipeline.given_sampler import IterableSampler
 from bridgeflow.pipeline.mixture import Mixture
 from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.profiling import LoaderProfile, ProfiledFetch, transferred
-from bridgeflow.pipeline.sampling import Course, Order, Shuffle, Uneven, parse_state, state_of
+from bridgeflow.pipeline.sampling import Order, Passes, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.worker_process import StartMethod
 from bridgeflow.pipeline.workers import WorkerPool
 from bridgeflow.policy import parse_integer, parse_word
@@ -158,7 +158,7 @@ class Loader:
                 world_size=world_size,
                 uneven="pad" if uneven is None else uneven,
             )
-        self._course = Course(len(self.order))
+        self._passes = Passes(len(self.order))
         self._samplers: weakref.WeakSet[BatchSampler | RowSampler] = weakref.WeakSet()
         self._fetch = _Fetch(dataset, collate_fn, self.order.seed)
         self._num_workers, self._threads, self._prefetch_factor = num_workers, threads, prefetch_factor
@@ -208,7 +208,7 @@ class Loader:
     @property
     def epoch(self) -> int:
         """Of the pass under way, or of the next one where it has ended or an epoch was set."""
-        return self._course.position[0]
+        return self._passes.position[0]
 
     def set_epoch(self, epoch: int) -> None:
         """Make `epoch` the next pass's, from which those after it go on; a restored position in the same epoch stays.
@@ -216,7 +216,7 @@ class Loader:
         The samplers of this loader follow.
         """
         number = parse_seed(epoch, field="epoch")
-        self._course.set_epoch(number)
+        self._passes.set_epoch(number)
         for sampler in list(self._samplers):
             sampler.follow(number)
 
@@ -249,15 +249,15 @@ class Loader:
         Batches that were made ahead and not handed out do not count. After the last batch of a pass it is the beginning
         of the next epoch; after a pass that was left early, the place where it was left.
         """
-        return state_of(self._course, self._identity())
+        return state_of(self._passes, self._identity())
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next pass go on where the state was taken. Workers, threads and device may be others than then.
 
         Raises:
-            DataError: the state is of another dataset or order, or is none.
+            DataError: the state is of another dataset or order, or is not a state.
         """
-        self._course.set(*parse_state(state, self._identity(), len(self)))
+        self._passes.set(*parse_state(state, self._identity(), len(self)))
 
     def _identity(self) -> dict[str, Any]:
         part = self.dataset.part if isinstance(self.dataset, SignalDataset) else None
@@ -385,7 +385,7 @@ class _Pass(Iterator[Any]):
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
         self._profile = loader._profile
-        self._turn = loader._course.enter()
+        self._position = loader._passes.enter()
         self._batches: Iterator[Any] | None = None
         self._lock = RLock()
 
@@ -398,13 +398,13 @@ class _Pass(Iterator[Any]):
         """The next one of what is made from where the pass begins."""
         with self._lock:
             if self._batches is None:
-                self._batches = batches(*self._turn.start())
+                self._batches = batches(*self._position.start())
             try:
                 item = next(self._batches)
             except StopIteration:
-                self._turn.end()
+                self._position.end()
                 raise
-            self._turn.advance()
+            self._position.advance()
             return item
 
     def _measured_next(self, profile: LoaderProfile) -> Any:
@@ -416,7 +416,7 @@ class _Pass(Iterator[Any]):
 
     def __len__(self) -> int:
         """Batches still to come."""
-        return len(self._loader) - self._turn.number
+        return len(self._loader) - self._position.number
 
 
 class _Fetch:
@@ -438,7 +438,7 @@ class _Fetch:
     def begin(self, task: Task) -> tuple[BatchKey, Any]:
         """The batch as far as our own stages go."""
         epoch, number, rows = task
-        batch = self._dataset._begin(rows, seed=self._seed, epoch=epoch, apart=self._collate is not None)
+        batch = self._dataset._begin(rows, seed=self._seed, epoch=epoch, as_samples=self._collate is not None)
         return BatchKey(self._seed, epoch, number), batch
 
     def finish(self, keyed: tuple[BatchKey, Any]) -> Any:

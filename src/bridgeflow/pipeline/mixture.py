@@ -123,7 +123,7 @@ class Mixture(Sampler):
             raise TypeError(f"rows are named by whole numbers, got {rows.tolist()}")
         if rows.min() < -len(self) or rows.max() >= len(self):
             raise IndexError(f"the mixture has {len(self)} rows, got {rows.min()} to {rows.max()}")
-        return self._samples(self._finish(self._begin(rows % len(self), apart=True)))
+        return self._samples(self._finish(self._begin(rows % len(self), as_samples=True)))
 
     def __repr__(self) -> str:
         shares = ", ".join(f"{weight:.3g}: {one!r}" for one, weight in zip(self.datasets, self.weights, strict=True))
@@ -163,7 +163,7 @@ class Mixture(Sampler):
         return any(dataset._foreign for dataset in self.datasets)
 
     def _begin(
-        self, rows: Indices, *, seed: int | None = None, epoch: int | None = None, apart: bool = False
+        self, rows: Indices, *, seed: int | None = None, epoch: int | None = None, as_samples: bool = False
     ) -> list[_Part]:
         of = np.searchsorted(self._first_rows, rows, side="right") - 1
         parts = []
@@ -171,7 +171,11 @@ class Mixture(Sampler):
             places = np.flatnonzero(of == number)
             first = int(self._first_rows[number])
             batch = self.datasets[number]._begin(
-                rows[places] - first, seed=seed, epoch=epoch, apart=apart or self.ragged != "error", first=first
+                rows[places] - first,
+                seed=seed,
+                epoch=epoch,
+                as_samples=as_samples or self.ragged != "error",
+                first=first,
             )
             parts.append(_Part(number, places, batch))
         return parts

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from torch.utils.data import Sampler
 
 from bridgeflow.pipeline.epoch_plans import RowOrder
-from bridgeflow.pipeline.sampling import Course, Turn, parse_state, state_of
+from bridgeflow.pipeline.sampling import Passes, PassPosition, parse_state, state_of
 from bridgeflow.randomness import parse_seed
 
 __all__ = ["BatchSampler", "RowSampler"]
@@ -35,7 +35,7 @@ class _OrderSampler(Sampler[_Item]):
     def __init__(self, order: RowOrder, epoch: int = 0, *, on_set_epoch: Callable[[int], None] | None = None) -> None:
         self.order = order
         self._on_set_epoch = on_set_epoch
-        self._course = Course(len(self), parse_seed(epoch, field="epoch"))
+        self._passes = Passes(len(self), parse_seed(epoch, field="epoch"))
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -46,7 +46,7 @@ class _OrderSampler(Sampler[_Item]):
     @property
     def epoch(self) -> int:
         """Of the pass under way, or of the next one where it has ended or an epoch was set."""
-        return self._course.position[0]
+        return self._passes.position[0]
 
     def __iter__(self) -> Iterator[_Item]:
         """A pass, which begins with its first item: PyTorch makes iterators that it never asks for one."""
@@ -61,11 +61,11 @@ class _OrderSampler(Sampler[_Item]):
 
     def follow(self, epoch: int) -> None:
         """`set_epoch`, as the loader says it."""
-        self._course.set_epoch(epoch)
+        self._passes.set_epoch(epoch)
 
     def state_dict(self) -> dict[str, Any]:
         """Epoch, what was given out of it, and what that belongs to, as plain values; never a finished epoch."""
-        return state_of(self._course, self.order.settings(), unit=self._unit)
+        return state_of(self._passes, self.order.settings(), unit=self._unit)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next pass go on where the state was taken.
@@ -73,7 +73,7 @@ class _OrderSampler(Sampler[_Item]):
         Raises:
             DataError: the state is of another order, or is none.
         """
-        self._course.set(*parse_state(state, self.order.settings(), len(self), unit=self._unit))
+        self._passes.set(*parse_state(state, self.order.settings(), len(self), unit=self._unit))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_on_set_epoch": None}
@@ -84,37 +84,37 @@ class _Items(Iterator[_Item]):
 
     def __init__(self, sampler: _OrderSampler[_Item]) -> None:
         self._sampler = sampler
-        self._turn: Turn | None = None
+        self._position: PassPosition | None = None
         self._items: Iterator[_Item] = iter(())
 
     def __next__(self) -> _Item:
-        if self._turn is None:
-            self._begin(self._sampler._course.enter())
-        assert self._turn is not None
+        if self._position is None:
+            self._begin(self._sampler._passes.enter())
+        assert self._position is not None
         try:
             item = next(self._items)
         except StopIteration:
-            self._turn.end()
+            self._position.end()
             raise
-        self._turn.advance()
+        self._position.advance()
         return item
 
-    def _begin(self, turn: Turn) -> None:
-        self._turn = turn
-        self._items = self._sampler._items(*turn.start())
+    def _begin(self, position: PassPosition) -> None:
+        self._position = position
+        self._items = self._sampler._items(*position.start())
 
     def state_dict(self) -> dict[str, Any]:
         """The sampler's state, but for the end of an epoch, which is not the beginning of the next one here."""
         state = self._sampler.state_dict()
-        if self._turn is not None:
-            state |= {"epoch": self._turn.epoch, self._sampler._unit: self._turn.number}
+        if self._position is not None:
+            state |= {"epoch": self._position.epoch, self._sampler._unit: self._position.number}
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where a pass was, at its end too."""
         sampler = self._sampler
         where = parse_state(state, sampler.order.settings(), len(sampler), unit=sampler._unit)
-        self._begin(sampler._course.enter(where))
+        self._begin(sampler._passes.enter(where))
 
 
 class BatchSampler(_OrderSampler["list[int]"]):

@@ -20,7 +20,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_flag, parse_integer, parse_word
 from bridgeflow.randomness import parse_seed, philox
 
-__all__ = ["Course", "Indices", "Order", "Permutation", "Shuffle", "Turn", "Uneven", "parse_state", "state_of"]
+__all__ = ["Indices", "Order", "PassPosition", "Passes", "Permutation", "Shuffle", "Uneven", "parse_state", "state_of"]
 
 Shuffle: TypeAlias = Literal["none", "exact", "windowed"]
 """Rows as they stand; any row at any place, each order equally likely; blocks of rows shuffled, and rows among those of
@@ -211,7 +211,7 @@ class Order:
         return lambda positions: positions
 
 
-class Course:
+class Passes:
     """Which epoch the next pass over an order is, and how far the latest pass has come.
 
     Each pass is the epoch after the latest one's. Where a position has been set since, the next pass begins there, and
@@ -221,11 +221,11 @@ class Course:
         length: items in a pass.
         epoch: of the first pass.
 
-    >>> course = Course(3)
-    >>> first = course.enter()
-    >>> first.start(), first.advance(), course.position
+    >>> passes = Passes(3)
+    >>> first = passes.enter()
+    >>> first.start(), first.advance(), passes.position
     ((0, 0), None, (0, 1))
-    >>> course.enter().start()
+    >>> passes.enter().start()
     (1, 0)
     """
 
@@ -234,7 +234,7 @@ class Course:
         self._next: tuple[int, int] | None = (epoch, 0)
         self._claimed = epoch
         self._position = (epoch, 0)
-        self._latest: weakref.ref[Turn] | None = None
+        self._latest: weakref.ref[PassPosition] | None = None
         self._lock = RLock()
 
     @property
@@ -253,14 +253,14 @@ class Course:
             if self._next is None or self._next[0] != epoch:
                 self.set(epoch)
 
-    def enter(self, where: tuple[int, int] | None = None) -> Turn:
+    def enter(self, where: tuple[int, int] | None = None) -> PassPosition:
         """Another pass, which is the latest from now on: it begins at `where`, if that is given."""
         with self._lock:
             if where is not None:
                 self._next = where
-            turn = Turn(self, *self._claim())
-            self._latest = weakref.ref(turn)
-            return turn
+            position = PassPosition(self, *self._claim())
+            self._latest = weakref.ref(position)
+            return position
 
     def _claim(self) -> tuple[int, int]:
         where = (self._claimed + 1, 0) if self._next is None else self._next
@@ -277,41 +277,41 @@ class Course:
         self.__dict__.update(state, _lock=RLock())
 
 
-class Turn:
+class PassPosition:
     """One pass over an order: its epoch, and the number of the item that comes next."""
 
-    def __init__(self, course: Course, epoch: int, number: int) -> None:
-        self._course = course
+    def __init__(self, passes: Passes, epoch: int, number: int) -> None:
+        self._passes = passes
         self.epoch, self.number = epoch, number
 
     def start(self) -> tuple[int, int]:
         """Where the pass begins, decided when its first item is asked for."""
-        course = self._course
-        with course._lock:
-            if self._is_latest() and course._next is not None:
-                self.epoch, self.number = course._claim()
+        passes = self._passes
+        with passes._lock:
+            if self._is_latest() and passes._next is not None:
+                self.epoch, self.number = passes._claim()
         return self.epoch, self.number
 
     def advance(self) -> None:
         """One more item has been given out."""
         self.number += 1
-        with self._course._lock:
+        with self._passes._lock:
             if self._is_latest():
-                self._course._position = self._course._normal(self.epoch, self.number)
+                self._passes._position = self._passes._normal(self.epoch, self.number)
 
     def end(self) -> None:
         """There are no more items."""
-        with self._course._lock:
-            if self._is_latest() and self._course._next is None:
-                self._course._position = (self.epoch + 1, 0)
+        with self._passes._lock:
+            if self._is_latest() and self._passes._next is None:
+                self._passes._position = (self.epoch + 1, 0)
 
     def _is_latest(self) -> bool:
-        return self._course._latest is not None and self._course._latest() is self
+        return self._passes._latest is not None and self._passes._latest() is self
 
 
-def state_of(course: Course, identity: Mapping[str, Any], *, unit: str = "batch") -> dict[str, Any]:
-    """The position of a course as plain values: epoch, items given out, and what they belong to."""
-    epoch, number = course.position
+def state_of(passes: Passes, identity: Mapping[str, Any], *, unit: str = "batch") -> dict[str, Any]:
+    """The position of passes as plain values: epoch, items given out, and what they belong to."""
+    epoch, number = passes.position
     return {"version": 1, "epoch": epoch, unit: number, "of": dict(identity)}
 
 
@@ -319,7 +319,7 @@ def parse_state(state: object, identity: Mapping[str, Any], length: int, *, unit
     """Epoch and number of items given out, of a position in an order of `length` items.
 
     Raises:
-        DataError: the state belongs to something else, or is none.
+        DataError: the state belongs to something else, or is not a state.
     """
     saved = state if isinstance(state, Mapping) else {}
     version, epoch, batch, of = (saved.get(name) for name in ("version", "epoch", unit, "of"))

@@ -38,16 +38,16 @@ class PartialBatch:
         current: as they are now.
         segment: number of the segment that comes next.
         generators: theirs.
-        apart: whether they will be taken apart one by one.
+        as_samples: whether they will be taken apart one by one.
         mixes: what the stages to come that mix samples do; partners are among the samples until then.
         begun: number of the segment that `fetched` is given to.
     """
 
-    def __init__(self, fetched: SampleSet, generators: Generators, apart: bool, mixes: Sequence[Mix] = ()) -> None:
+    def __init__(self, fetched: SampleSet, generators: Generators, as_samples: bool, mixes: Sequence[Mix] = ()) -> None:
         self.fetched = self.current = fetched
         self.segment = self.begun = 0
         self.generators = generators
-        self.apart = apart
+        self.as_samples = as_samples
         self.mixes = list(mixes)
 
 
@@ -130,7 +130,7 @@ class SegmentedTransform:
         segment = self.segments[number]
         if segment.mixing is not None:
             return self._mixed(batch, segment.mixing, segment.stages[0][0])
-        whole = batch.apart or number < len(self.segments) - 1
+        whole = batch.as_samples or number < len(self.segments) - 1
         if not (segment.takes_batches and samples.stack() and segment.fits(samples.data, whole=whole)):
             return self._one_by_one(segment, samples, generators)
         try:
@@ -151,7 +151,7 @@ class SegmentedTransform:
             locate(error, "$", label)
             raise
         batch.generators = batch.generators.some(range(mix.kept))
-        batch.generators.asked = True
+        batch.generators.used = True
         batch.fetched, batch.begun = samples, batch.segment + 1
         return samples
 
@@ -162,7 +162,7 @@ class SegmentedTransform:
             try:
                 with current(generators.one(number)) as alone:
                     results.append(segment.function(sample))
-                generators.asked |= alone.asked
+                generators.used |= alone.used
             except Exception as error:
                 note = f"in row {generators.rows[number]} of {self._source}"
                 error.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined, unused-ignore]

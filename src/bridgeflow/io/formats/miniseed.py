@@ -7,27 +7,18 @@ import warnings
 from collections.abc import Sequence
 from datetime import timezone
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
+from bridgeflow._forks import ForkLock
 from bridgeflow._optional import require
 from bridgeflow.io.files import data_error, open_regular
 from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Segment, Track, exact_rate
 
 __all__ = ["open_recording"]
 
-_LOCK = Lock()
-
-
-def _begin_in_child() -> None:
-    global _LOCK
-    _LOCK = Lock()  # the parent's may be held by a thread that this child does not have
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)
+_LOCK = ForkLock()
 
 
 class MiniseedReader(RecordingReader):

@@ -12,13 +12,13 @@ from datetime import datetime
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from threading import Lock
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from bridgeflow._forks import ForkLock
 from bridgeflow._optional import require
 from bridgeflow.io.files import data_error, not_supported, open_regular, printable
 from bridgeflow.io.recording_file import (
@@ -62,16 +62,7 @@ NO_UNIT = "NU"
 _ANNOTATORS = ("atr", "ari", "qrs", "st", "apn")
 """Suffixes of annotation files, the first of which that is there is read."""
 
-_QUIET = Lock()
-
-
-def _begin_in_child() -> None:
-    global _QUIET
-    _QUIET = Lock()  # the parent's may be held by a thread that this child does not have
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_in_child)
+_QUIET = ForkLock()
 
 
 class WfdbReader(RecordingReader):
