@@ -56,8 +56,8 @@ _ACTIONS = {"view": "view", "copy": "**copy**", "move": "**move**", "refuse": "*
 def schemas() -> dict[Path, str]:
     """The JSON Schemas beside the shipped configurations, which name them for editors."""
     folder = Path(__file__).parents[1] / "configs"
-    made = {"job": config_schema(), "pipeline": pipeline_schema()}
-    return {folder / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n" for name, schema in made.items()}
+    contents = {"job": config_schema(), "pipeline": pipeline_schema()}
+    return {folder / f"{name}.schema.json": json.dumps(schema, indent=1) + "\n" for name, schema in contents.items()}
 
 
 if __name__ == "__main__":

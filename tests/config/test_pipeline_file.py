@@ -184,6 +184,6 @@ def test_a_pipeline_in_python():
     many = Recordings([Recording.from_arrays(np.zeros((1, 300)), fs=100, id=str(n)) for n in range(4)])
     source = RecordingsSource()
     pipeline = TrainingPipeline(
-        sources={"train": source}, transform=Compose([Window(length=100)]), found={"train": many}
+        sources={"train": source}, transform=Compose([Window(length=100)]), indexes={"train": many}
     )
     assert len(pipeline.datasets["train"]) == 12

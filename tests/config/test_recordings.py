@@ -178,6 +178,19 @@ def test_the_rate_comes_from_the_recordings(folder):
         run_shards(other)
 
 
+def test_stages_that_name_channels_know_those_of_the_recordings(folder):
+    job = saved(folder, "PickChannels: {picks: [ECG, 'Fp*']}", "Window: {length: 500}", "Reference: {to: [ECG]}",
+                source="recordings: ../data/*/*.edf, units: physical")  # fmt: skip
+    plan = job.plan()
+    assert plan.result["signal"].shape == (6, 3, 500)
+    rows = rows_of(run_shards(job))
+    x = Recordings(f"{folder}/data/*/*.edf").with_units("physical")[0].columns["signal"].read(0, 500)
+    names = [channel.name for channel in job.opened[0].channels]
+    x = x[[names.index(one) for one in ("ECG", "Fp1", "Fp2")]]
+    assert rows[0]["signal"].shape == (3, 500)
+    np.testing.assert_allclose(rows[0]["signal"], x - x[:1], atol=1e-9)
+
+
 def bridgeflow(*arguments):
     return CliRunner().invoke(app, [str(one) for one in arguments], prog_name="bridgeflow")
 

@@ -150,7 +150,7 @@ class _JobReader(SectionReader):
         rates = RecordingRates(lambda: WindowsJob(source=source, transform=Compose(), **parts).opened)
         transform = self._transforms(rates)
         threads = self._threads(sink)
-        return WindowsJob(source=source, transform=transform, threads=threads, found=rates.recordings, **parts)
+        return WindowsJob(source=source, transform=transform, threads=threads, index=rates.recordings, **parts)
 
     def _transforms(self, rates: Rates | RecordingRates) -> Compose:
         node = self.map([]).get("transforms")

@@ -125,8 +125,8 @@ class _PipelineReader(SectionReader):
         node = top.get("transforms")
         stages = [] if node is None else StageReader(self.document, rates).stages(["transforms"], node)
         opened = getattr(rates, "recordings", None)
-        found = {} if opened is None else {first: opened}
-        return TrainingPipeline(**parts, transform=Compose(stages), found=found)
+        indexes = {} if opened is None else {first: opened}
+        return TrainingPipeline(**parts, transform=Compose(stages), indexes=indexes)
 
     def _sources(self) -> dict[str, JobSource | RecordingsSource]:
         top = self.map([])

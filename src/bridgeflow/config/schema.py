@@ -105,7 +105,7 @@ def transform_schema(name: str) -> dict[str, Any]:
     >>> transform_schema("Scale")["properties"]["scale"]["type"]
     'number'
     """
-    if not registry.known(name):
+    if not registry.is_name(name):
         raise ConfigError(f"there is no transform {quoted(name)}; {nearest(name, registry.names())}")
     fields = registry.lookup(name).field_schema()
     definitions = {"$defs": registry.schema()["$defs"]} if "#/$defs/transform" in str(fields) else {}

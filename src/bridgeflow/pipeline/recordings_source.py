@@ -129,23 +129,24 @@ class RecordingsSource:
             ConfigError: an option that the files do not take; names it.
         """
         try:
-            found = self._found(roots, progress, cache)
-            _require_beneath([one.source.path for one in found if isinstance(one.source, FileSource)], roots)
+            index = self._read(roots, progress, cache)
+            _require_beneath([one.source.path for one in index if isinstance(one.source, FileSource)], roots)
             if self.rename is not None:
-                found = found.rename(self.rename)
+                index = index.rename(self.rename)
             if self.channels is not None:
-                found = found.pick(self.channels, missing=self.missing)
+                index = index.pick(self.channels, missing=self.missing)
             if self.columns is not None:
-                found = found.with_columns(self.columns, missing=self.missing)
+                index = index.with_columns(self.columns, missing=self.missing)
         except BridgeflowError:
             raise
         except ValueError as error:  # of an option; messages begin with its name
             field, _, problem = str(error).partition(": ")
             raise ConfigError(problem or field, field=field if problem else None) from error
-        found = found if self.units == "raw" else found.with_units(self.units)
-        return Recordings([_with_plain_labels(one, _mixed(found)) for one in found]) if _mixed(found) else found
+        index = index if self.units == "raw" else index.with_units(self.units)
+        mixed = _mixed(index)
+        return Recordings([_with_plain_labels(one, mixed) for one in index]) if mixed else index
 
-    def _found(self, roots: Roots, progress: Any, cache: Any) -> Recordings:
+    def _read(self, roots: Roots, progress: Any, cache: Any) -> Recordings:
         options: dict[str, Any] = {
             "format": self.format,
             "fs": self.fs,

@@ -43,7 +43,7 @@ class TrainingPipeline:
         dataset, loader: options of all parts.
         roots: folders beneath which every file that is read must lie, links followed; `None` for anywhere.
         places: where each value is written, for messages; empty for pipelines made in Python.
-        found: recordings that are open already, by part.
+        indexes: recordings that are open already, by part.
         cache: folder in which headers and filter states are kept, see `SignalDataset`.
     """
 
@@ -55,7 +55,7 @@ class TrainingPipeline:
     loader: LoaderOptions = field(default_factory=LoaderOptions)
     roots: Roots = None
     places: Mapping[Steps, Location] = field(default_factory=dict)
-    found: Mapping[str, Recordings] = field(default_factory=dict)
+    indexes: Mapping[str, Recordings] = field(default_factory=dict)
     cache: str | os.PathLike[str] | None = None
 
     @cached_property
@@ -129,8 +129,8 @@ class TrainingPipeline:
 
     def _open(self, part: str) -> Recordings:
         source = self.sources[part]
-        if part in self.found:
-            return self.found[part]
+        if part in self.indexes:
+            return self.indexes[part]
         if not isinstance(source, RecordingsSource):
             raise ConfigError(f"the source of {quoted(part)} is files of rows, not recordings")
         try:

@@ -11,13 +11,16 @@ import numpy as np
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.pipeline.chains import spec_after
 from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.lazy import RecordingWindows
 from bridgeflow.pipeline.window_places import Cut
+from bridgeflow.pipeline.window_stages import window_stages
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import LeafTransform, Plan, Transform
+from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, is_spec, select_specs
 from bridgeflow.transforms.recording_windows import EventLabels
 from bridgeflow.transforms.runner import locate
-from bridgeflow.tree import compile_recipe
+from bridgeflow.tree import compile_recipe, place
 
 __all__ = ["plan_windows", "rates_after", "recording_specs"]
 
@@ -36,83 +39,103 @@ def plan_windows(
     recording: Any,
     transform: Compose,
     rows: int,
-    windows: Mapping[str, ArraySpec],
+    windows: RecordingWindows,
     labels: Mapping[str, np.dtype],
 ) -> Plan:
     """What the stages will do to a recording, and to its windows.
 
     Args:
         recording: whose columns are read.
-        transform: the whole pipeline, of which a `SignalDataset` of the recording was made without an error.
+        transform: the whole pipeline.
         rows: how many windows there are.
-        windows: what they are after the stages that cut them, [rows, channels, length].
+        windows: those of the recording, of a dataset with this transform.
         labels: those that are numbers.
 
     Raises:
         BridgeflowError: a stage refuses what it is given.
     """
-    data: Any = recording_specs(recording)
+    followed = _Followed(recording)
+    specs = windows.specs
     steps: list[Exchange | Opaque] = []
-    row = list(transform.row)
-    last_cut = max((number for number, (_, stage) in enumerate(row) if isinstance(stage, Cut)), default=-1)
-    count = last_cut + 1
-    while count < len(row) and isinstance(row[count][1], EventLabels):
-        count += 1
-    for label, stage in row[:count]:
+    labelled = {}
+    for label, stage in transform.row[: windows.stages]:
         if isinstance(stage, EventLabels):
             spec = ArraySpec(kind="numpy", dtype="int64", shape=(rows,)).fresh()
-            labelled = Exchange(
-                source=spec,
-                target=spec,
-                action="copy",
-                nbytes=spec.nbytes,
-                detail="from events",
-                place=f"$.{stage.name}",
-            )
-            steps.append(dataclasses.replace(labelled, stage=label))
+            exchange = Exchange(source=spec, target=spec, action="copy", nbytes=spec.nbytes, detail="from events")
+            steps.append(dataclasses.replace(exchange, stage=label, place=f"$.{stage.name}"))
+            labelled[stage.name] = spec
+        elif isinstance(stage, Cut):
+            steps += followed.cut(label, stage, specs, rows)
         elif isinstance(stage, LeafTransform):
-            data, done = _continuous(label, stage, data, windows, rows)
-            steps += done
-    labelled_specs = {
-        stage.name: ArraySpec(kind="numpy", dtype="int64", shape=(rows,)).fresh()
-        for _, stage in row[:count]
-        if isinstance(stage, EventLabels)
-    }
+            steps += followed.add(label, stage)
     numbers = {name: ArraySpec(kind="numpy", dtype=kind.name, shape=(rows,)).fresh() for name, kind in labels.items()}
-    data = {**data, **numbers, **labelled_specs}
-    for label, stage in row[count:]:
-        if data is UNKNOWN or not isinstance(stage, Transform):
-            steps.append(Opaque(stage=label, detail="says nothing of what it does, or follows a stage that does not"))
+    data: Any = {**followed.data, **numbers, **labelled}
+    for stage_id, one in window_stages(transform, windows):
+        if data is UNKNOWN or not isinstance(one, Transform):
+            name = stage_id or StageId.of(one)
+            steps.append(Opaque(stage=name, detail="says nothing of what it does, or follows a stage that does not"))
             data = UNKNOWN
             continue
-        plan = stage.plan(data, label)
+        plan = one.plan(data, stage_id)
         steps += plan.steps
         data = plan.result
     return Plan(tuple(steps), data)
 
 
-def _continuous(
-    label: StageId, stage: LeafTransform, data: Any, windows: Mapping[str, ArraySpec], rows: int
-) -> tuple[Any, list[Exchange]]:
-    """A continuous stage, or one that cuts windows."""
-    recipe, specs = select_specs(data, stage, label)
-    steps, results = [], []
-    for where, spec in zip(recipe.places, specs, strict=True):
-        try:
-            if isinstance(stage, Cut):
-                cut = windows.get(where.removeprefix("$."), spec)
-                result = cut.fresh(shape=(rows, *cut.shape[1:]))
-                detail = f"{rows:,} windows, computed as they are asked for"
-                done = [Exchange(source=spec, target=result, action="copy", nbytes=result.nbytes, detail=detail)]
-            else:
-                at_rate = stage.at_rate(spec.fs)
-                result, done = spec_after(stage, spec), list(at_rate.exchanges(spec))
-        except Exception as error:
-            locate(error, where, label, stage)
-            raise
-        steps += [dataclasses.replace(one, place=where, stage=label) for one in done]
-        results.append(result)
-    return recipe.put(data, results), steps
+class _Followed:
+    """The columns of a recording on their way through continuous stages, with the names of their channels."""
+
+    def __init__(self, recording: Any) -> None:
+        self.data: Any = recording_specs(recording)
+        self._facts = {
+            place([name]): RecordingFacts(recording.id, _channel_names(column), recording.labels)
+            for name, column in recording.columns.items()
+        }
+
+    def add(self, label: StageId | None, stage: LeafTransform) -> list[Exchange]:
+        """One stage more; the crossings that it makes."""
+        recipe, specs = select_specs(self.data, stage, label)
+        steps, results = [], []
+        for where, spec in zip(recipe.places, specs, strict=True):
+            facts = self._facts[where]
+            try:
+                bound = stage.in_recording(facts).at_rate(spec.fs)
+                result = spec_after(bound, spec)
+                done = bound.exchanges(spec)
+            except Exception as error:
+                locate(error, where, label, stage)
+                raise
+            names = None if facts.channels is None else bound.channels_after(facts.channels)
+            if names is not None and (result.ndim != spec.ndim or result.shape[-2] != len(names)):
+                names = None
+            self._facts[where] = facts._replace(channels=names)
+            steps += [dataclasses.replace(one, place=where, stage=label) for one in done]
+            results.append(result)
+        self.data = recipe.put(self.data, results)
+        return steps
+
+    def cut(self, label: StageId | None, stage: Any, windows: Mapping[str, ArraySpec], rows: int) -> list[Exchange]:
+        """A stage that cuts windows.
+
+        Args:
+            windows: what they are, by column; nothing where there are none.
+        """
+        recipe, specs = select_specs(self.data, stage, label)
+        steps, results = [], []
+        for where, spec in zip(recipe.places, specs, strict=True):
+            cut = windows.get(where.removeprefix("$."), spec)
+            result = cut.fresh(shape=(rows, *cut.shape[1:]))
+            detail = f"{rows:,} windows, computed as they are asked for"
+            one = Exchange(source=spec, target=result, action="copy", nbytes=result.nbytes, detail=detail)
+            steps.append(dataclasses.replace(one, place=where, stage=label))
+            results.append(result)
+        self.data = recipe.put(self.data, results)
+        return steps
+
+
+def _channel_names(column: Any) -> tuple[str, ...] | None:
+    channels = getattr(column, "channels", None)
+    return None if channels is None else tuple(channel.name for channel in channels)
 
 
 def rates_after(recording: Any, stages: list[Transform], keys: Any) -> set[float | None]:
@@ -120,20 +143,16 @@ def rates_after(recording: Any, stages: list[Transform], keys: Any) -> set[float
 
     Where a stage refuses what it is given nothing is known, and the plan of the job says why.
     """
-
-    data: Any = recording_specs(recording)
+    followed = _Followed(recording)
     try:
-        for number, stage in enumerate(stages, 1):
-            for label, one in Compose([stage]).row:
-                if isinstance(one, EventLabels):
-                    continue
-                if isinstance(one, LeafTransform):
-                    recipe, specs = select_specs(data, one, label)
-                    results = [spec if isinstance(one, Cut) else spec_after(one, spec) for spec in specs]
-                    data = recipe.put(data, results)
-                elif isinstance(one, Transform):
-                    data = one.plan(data, StageId.of(one, number)).result
-        _, selected = compile_recipe(data, is_spec, keys)
+        for label, one in Compose(stages).row:
+            if isinstance(one, (EventLabels, *Cut)):
+                continue
+            if isinstance(one, LeafTransform):
+                followed.add(label, one)
+            elif isinstance(one, Transform):
+                followed.data = one.plan(followed.data, label).result
+        _, selected = compile_recipe(followed.data, is_spec, keys)
     except BridgeflowError:
         return set()
     return {spec.fs for spec in selected}

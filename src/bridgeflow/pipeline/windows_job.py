@@ -58,11 +58,11 @@ class WindowsJob(BaseJob):
 
     Args:
         source: the recordings.
-        found: the recordings themselves, where they are open already.
+        index: the recordings themselves, where they are open already.
     """
 
     source: RecordingsSource
-    found: Recordings | None = field(default=None, compare=False, repr=False)
+    index: Recordings | None = field(default=None, compare=False, repr=False)
 
     @property
     def source_path(self) -> Path:
@@ -91,8 +91,8 @@ class WindowsJob(BaseJob):
         Raises:
             DataError: they cannot be read.
         """
-        if self.found is not None:
-            return self.found
+        if self.index is not None:
+            return self.index
         with self.reading():
             return self.source.open(self.roots)
 
@@ -162,8 +162,7 @@ class WindowsJob(BaseJob):
     @cached_property
     def _bounds(self) -> list[int]:
         source: Any = self.dataset.source
-        counts = [len(source.rows_of([number])) for number in range(len(self.opened))]
-        return [0, *np.cumsum(counts).tolist()]
+        return [int(row) for row in source._first_rows]
 
     def plan(self, number: int = 0) -> Plan:
         """What the transforms will do to a recording and its windows, worked out before any sample is read.
@@ -175,9 +174,8 @@ class WindowsJob(BaseJob):
         source: Any = self._dataset([recording]).source
         try:
             self.refuse_random()
-            windows = dict(source.specs)
             labels = {name: kind for name, kind in self._label_types.items() if isinstance(kind, np.dtype)}
-            plan = plan_windows(recording, self.transform, rows, windows, labels)
+            plan = plan_windows(recording, self.transform, rows, source, labels)
         except BridgeflowError as error:
             error.recording = error.recording or recording.id
             self.locate_stage(error)

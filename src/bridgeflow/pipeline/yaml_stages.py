@@ -11,7 +11,7 @@ from bridgeflow.errors import BridgeflowError, ConfigError, StageId, nearest, qu
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import open_regular
 from bridgeflow.transforms.base import Transform
-from bridgeflow.transforms.registry import known, lookup, names
+from bridgeflow.transforms.registry import is_name, lookup, names
 from bridgeflow.transforms.stage_names import HYDRA, LIGHTNING, name_of_target, spelled
 
 __all__ = ["RateFollower", "StageReader", "read_stages"]
@@ -62,7 +62,7 @@ class StageReader:
             ConfigError: an unknown name or field, or a value that the transform refuses; with its place.
         """
         name, written, place = self._name_and_fields(steps, node)
-        if not known(name):
+        if not is_name(name):
             raise self._document.error(steps, f"there is no transform {quoted(name)}; {nearest(name, names())}")
         try:
             cls: type[Transform] = lookup(name)

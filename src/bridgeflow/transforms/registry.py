@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from bridgeflow.errors import ConfigError, nearest, quoted
 
-__all__ = ["TORCHVISION", "known", "lookup", "names", "register", "schema", "split_config"]
+__all__ = ["TORCHVISION", "is_name", "lookup", "names", "register", "schema", "split_config"]
 
 _Class = TypeVar("_Class", bound="type[Any]")
 
@@ -94,13 +94,13 @@ def lookup(name: str) -> type[Any]:
     registered = _registered()
     if name in registered:
         return registered[name]
-    if known(name):
+    if is_name(name):
         return import_module("bridgeflow.transforms.torchvision_v2").named(name)  # type: ignore[no-any-return]
     hint = nearest(name, [*registered, *TORCHVISION] if name.startswith("torchvision") else registered)
     raise ConfigError(f"there is no transform {quoted(name)}; {hint}")
 
 
-def known(name: str) -> bool:
+def is_name(name: str) -> bool:
     """Whether a configuration may use the name: of a registered transform, or of one of torchvision's."""
     return name in _registered() or name in TORCHVISION
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridgeflow.errors import ConfigError, nearest, quoted
-from bridgeflow.transforms.registry import known, lookup, names
+from bridgeflow.transforms.registry import is_name, lookup, names
 
 __all__ = ["HYDRA", "LIGHTNING", "name_of_target", "spelled"]
 
@@ -45,7 +45,7 @@ def name_of_target(target: object) -> str:
     ('Scale', 'torchvision.Resize')
     """
     if isinstance(target, str):
-        if target.startswith(_TORCHVISION) and known(name := f"torchvision.{target.removeprefix(_TORCHVISION)}"):
+        if target.startswith(_TORCHVISION) and is_name(name := f"torchvision.{target.removeprefix(_TORCHVISION)}"):
             return name
         paths = {path: name for name in names() for path in _paths(name)}
         if target in paths:
