@@ -33,7 +33,9 @@ def test_keeps_the_contract(transform: Transform):
     check_transform(transform)
 
 
-@each
+@pytest.mark.parametrize(
+    "transform", [AUGMENTATIONS[name][0] for name in sorted(AUGMENTATIONS)], ids=sorted(AUGMENTATIONS)
+)
 @pytest.mark.parametrize(
     "sample",
     [

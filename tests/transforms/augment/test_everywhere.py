@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from bridgeflow import Compose, Loader, SignalDataset, seeded
+from bridgeflow import AddRecording, Compose, Loader, Recordings, SignalDataset, seeded
+from bridgeflow.io import open_sink
 from tests.transforms.augmentations import AUGMENTATIONS, MIXES
 
 ROWS, SEED = 22, 3
@@ -146,6 +148,22 @@ def test_resumed_at_every_step():
         resumed = Loader(dataset(), 4, shuffle=True, seed=SEED, threads=step % 3)
         resumed.load_state_dict(state)
         assert assert_are_rows(list(resumed), 0) == list(chain(*orders[step:]))
+
+
+@pytest.mark.parametrize("method", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_recordings_in_files_are_read_alike_in_workers(method: Any, tmp_path: Path):
+    noise = np.random.default_rng(2).standard_normal((3, 4000)).astype("float32") / 8
+    for number, one in enumerate(noise):
+        with open_sink(tmp_path / f"{number}.wav", settings={"fs": 500}) as sink:
+            sink.write({"noise": one})
+    index = Recordings(str(tmp_path / "*.wav"))
+    add = AddRecording(recordings=index, snr_db=(0, 10), fs=250.0, keys="x")
+    data = SignalDataset({"x": signals()}, transform=add)
+    whole = [np.asarray(batch["x"]) for batch in Loader(data, 4, shuffle=True, seed=SEED, threads=3)]
+    loader = Loader(data, 4, shuffle=True, seed=SEED, num_workers=2, multiprocessing_context=method)
+    for one, batch in zip(whole, loader, strict=True):
+        np.testing.assert_array_equal(np.asarray(batch["x"]), one)
+    loader.close()
 
 
 @pytest.mark.parametrize("way", [*WAYS, "resumed"])

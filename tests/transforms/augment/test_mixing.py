@@ -69,10 +69,10 @@ class TestResults:
         np.testing.assert_array_equal(mixed["row"], np.arange(500))
 
     def test_weights_are_of_the_beta_distribution(self):
-        weights = run(Mixup(labels=(), alpha=0.4), np.eye(2)[np.zeros(4000, int)] * 0 + 1, 4000)
-        np.testing.assert_allclose(weights, 1)
-        rows = run(Mixup(keys="x", labels="y", alpha=0.4), {"x": np.ones((4000, 1)), "y": np.eye(4000)}, 4000)["y"]
-        own = rows[np.arange(4000), np.arange(4000)]
+        ones = {"x": np.ones((1000, 1)), "y": np.eye(1000)}
+        mixed = run(Mixup(keys="x", labels="y", alpha=0.4), ones, 1000)
+        np.testing.assert_allclose(mixed["x"], 1)
+        own = mixed["y"][np.arange(1000), np.arange(1000)]
         assert stats.kstest(own, stats.beta(0.4, 0.4).cdf).pvalue > 0.01
 
     def test_partners_are_uniform_among_the_others(self):
@@ -85,16 +85,16 @@ class TestResults:
 
     @KINDS
     def test_cutmix_replaces_one_stretch(self, kind: Any):
-        values = data(3000, kind) | {"label": kind(np.eye(3000, dtype="float32"))}
-        mixed = run(CutMix(keys="x", labels="label"), values, 3000)
+        values = data(1500, kind) | {"label": kind(np.eye(1500, dtype="float32"))}
+        mixed = run(CutMix(keys="x", labels="label"), values, 1500)
         x, label = np.asarray(mixed["x"]), np.asarray(mixed["label"])
-        foreign = x != np.arange(3000)[:, None, None]
+        foreign = x != np.arange(1500)[:, None, None]
         assert (foreign[:, 0] == foreign[:, 1]).all()
         assert (abs(np.diff(foreign[:, 0].astype(int), axis=1)).sum(1) <= 2).all()
-        own = label[np.arange(3000), np.arange(3000)]
+        own = label[np.arange(1500), np.arange(1500)]
         np.testing.assert_allclose(own, 1 - foreign[:, 0].mean(1), atol=1e-6)
         lengths = foreign[:, 0].sum(1)
-        expected = np.full(51, 3000 / 50)
+        expected = np.full(51, 1500 / 50)
         expected[[0, -1]] /= 2  # half as much is rounded to the ends
         assert stats.chisquare(np.bincount(lengths, minlength=51), expected).pvalue > 0.01
         ends = np.array([row.argmax() / (50 - row.sum()) for row in foreign[:, 0] if 5 < row.sum() < 25])
