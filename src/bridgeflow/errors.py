@@ -105,7 +105,8 @@ class BridgeflowError(Exception):
     """The root of all errors that BridgeFlow raises on purpose.
 
     Attributes, each set where it applies:
-        function: the public function that was called, or what else an error begins with.
+        function: the public function that was called, or what else an error begins with; empty for a message of SciPy's
+            that has to begin as it does there.
         place: where in the data it happened.
         stage: in which stage of a composition.
         recording: in which of several recordings.
@@ -113,7 +114,7 @@ class BridgeflowError(Exception):
         field: the field of a transform that it is about.
     """
 
-    function: str = ""
+    function: str | None = None
     place: str = "$"
     stage: StageId | None = None
     recording: str = ""
@@ -123,7 +124,7 @@ class BridgeflowError(Exception):
     def __str__(self) -> str:
         location = "" if self.location is None else str(self.location)
         recording = printable(self.recording, 200)
-        words = (location, recording, self._where(), self.function, self._message())
+        words = (location, recording, self._where(), self.function or "", self._message())
         return ": ".join(word for word in words if word)
 
     def _where(self) -> str:
@@ -453,7 +454,7 @@ def name_error(error: _Error, name: str) -> _Error:
     >>> print(name_error(name_error(DataError("there are no samples"), "resample"), "decimate"))
     resample: there are no samples
     """
-    if not error.function and not error._message().startswith(name):
+    if error.function is None and not error._message().startswith(name):
         error.function = name
     return error
 

@@ -332,7 +332,9 @@ def _cascade(b: tuple[float, ...], a: tuple[float, ...]) -> Array | None:
 def _row(row: Any, name: str) -> Array:
     values = np.atleast_1d(as_ndarray(row))
     if values.ndim != 1 or not len(values):
-        raise DataError(f"Parameter {name} is not a non-empty 1d array, since {name}.shape={values.shape}!")
+        error = DataError(f"Parameter {name} is not a non-empty 1d array, since {name}.shape={values.shape}!")
+        error.function = ""
+        raise error
     if values.dtype.kind not in "fciub":
         raise DataError(f"{name} must be numbers, got {values.dtype}")
     return values.astype(np.complex128 if values.dtype.kind == "c" else np.float64, copy=False)

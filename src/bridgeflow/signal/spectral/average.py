@@ -33,8 +33,10 @@ __all__ = [
     "median_bias",
     "named_window",
     "segment_median",
+    "segment_window",
     "welch",
     "welch_transform",
+    "window_samples",
     "with_both_sides",
 ]
 
@@ -45,6 +47,8 @@ Average: TypeAlias = Literal["mean", "median"]
 
 Scaling: TypeAlias = Literal["density", "spectrum"]
 """Power per Hz, or power."""
+
+_SHORTENED: Final = "nperseg={nperseg} is greater than the {samples} samples of the signal, using nperseg={samples}"
 
 _SCALED: Final[dict[str, Any]] = {"density": "psd", "spectrum": "magnitude"}
 
@@ -160,13 +164,11 @@ def welch_transform(
     Raises:
         ConfigError, DataError: parameters that do not fit each other, or the data.
     """
-    weights = _window(window, nperseg, samples)
+    weights = segment_window(window, nperseg, samples, _SHORTENED, stacklevel=5)
     length = len(weights)
     shared = length // 2 if noverlap is None else as_size(noverlap, name="noverlap", least=-(1 << 31))
     if shared >= length:
         raise ConfigError(f"noverlap={shared} must be less than nperseg={length}")
-    if length > samples:
-        raise DataError(f"the window has {length} samples, and the data {samples}")
     return ShortTimeFFT(
         weights,
         length - shared,
@@ -178,18 +180,42 @@ def welch_transform(
     )
 
 
-def _window(window: Any, nperseg: int | None, samples: int) -> Array:
+def segment_window(window: Any, nperseg: int | None, samples: int, warning: str, *, stacklevel: int) -> Array:
+    """The window of the segments of a recording; a named one becomes shorter, with a warning, where the recording is.
+
+    Args:
+        window: a name, a name and parameters, or the samples.
+        nperseg: samples of a segment; `None` for 256 or the window's.
+        samples: of the recording.
+        warning: SciPy's text, which differs between its functions, with `{nperseg}` and `{samples}`.
+        stacklevel: of the warning, counted from here.
+
+    Raises:
+        ConfigError, DataError: a window that does not exist, or does not fit nperseg or the recording.
+    """
+    size = None if nperseg is None else as_size(nperseg, name="nperseg")
+    if size is not None and size < 1:
+        raise ConfigError(f"Parameter nperseg={nperseg} is not a positive integer", field="nperseg")
     if isinstance(window, (str, tuple)):
-        length = 256 if nperseg is None else as_size(nperseg, name="nperseg")
-        if length < 1:
-            raise ConfigError(f"Parameter nperseg={nperseg} is not a positive integer", field="nperseg")
+        length = 256 if size is None else size
         if length > samples:
-            warnings.warn(
-                f"nperseg={length} is greater than the {samples} samples of the signal, using nperseg={samples}",
-                stacklevel=5,
-            )
+            warnings.warn(warning.format(nperseg=length, samples=samples), stacklevel=stacklevel)
             length = samples
         return named_window(window, length)
+    weights = window_samples(window)
+    if size is not None and size != len(weights):
+        raise ConfigError(f"nperseg={nperseg}, but the window has {len(weights)} samples", field="nperseg")
+    if len(weights) > samples:
+        raise DataError(f"the window has {len(weights)} samples, and the data {samples}")
+    return weights
+
+
+def window_samples(window: Any) -> Array:
+    """A window that is given by its samples.
+
+    Raises:
+        ConfigError: it is not a row of numbers.
+    """
     try:
         weights = as_ndarray(window) if kind_of(window) is not None else np.asarray(window, np.float64)
     except BridgeflowError:
@@ -198,8 +224,6 @@ def _window(window: Any, nperseg: int | None, samples: int) -> Array:
         raise ConfigError(f"window must be a row of numbers ({error})", field="window") from error
     if weights.ndim != 1 or not len(weights):
         raise ConfigError(f"window must be a row of numbers, got shape {weights.shape}", field="window")
-    if nperseg is not None and nperseg != len(weights):
-        raise ConfigError(f"nperseg={nperseg}, but the window has {len(weights)} samples", field="nperseg")
     return weights
 
 

@@ -14,12 +14,18 @@ from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._axes import parse_axis
-from bridgeflow.signal._input import Prepared, as_ndarray, prepare
+from bridgeflow.signal._input import Prepared, prepare
 from bridgeflow.signal._numbers import as_rate, as_size, undivided
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.padding import extend, pad_zeros
-from bridgeflow.signal.spectral.average import Scaling, frequencies, with_both_sides
+from bridgeflow.signal.spectral.average import (
+    Scaling,
+    frequencies,
+    segment_window,
+    window_samples,
+    with_both_sides,
+)
 from bridgeflow.signal.spectral.cross import SegmentTrend
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT, moved
 
@@ -27,6 +33,8 @@ __all__ = ["Boundary", "SpectrogramMode", "istft", "spectrogram", "stft"]
 
 _FAR: Final = -(1 << 31)
 """The least overlap: so many samples between segments."""
+
+_SHORTENED: Final = "nperseg = {nperseg} is greater than input length  = {samples}, using nperseg = {samples}"
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -90,7 +98,7 @@ def spectrogram(
     rows = prepare(x, axis)
     if _is_empty(rows.values):
         return _nothing(x, rows)
-    weights = _window(window, nperseg, int(rows.values.shape[-1]))
+    weights = segment_window(window, nperseg, int(rows.values.shape[-1]), _SHORTENED, stacklevel=4)
     shared = len(weights) // 8 if noverlap is None else as_size(noverlap, name="noverlap", least=_FAR)
     sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided))
     spectra = sft.transformed(rows.values, detrend or None) * _scale(weights, fs, scaling)
@@ -146,7 +154,7 @@ def stft(
     rows = prepare(x, axis)
     if _is_empty(rows.values):
         return _nothing(x, rows)
-    weights = _window(window, nperseg, int(rows.values.shape[-1]))
+    weights = segment_window(window, nperseg, int(rows.values.shape[-1]), _SHORTENED, stacklevel=4)
     length = len(weights)
     shared = length // 2 if noverlap is None else as_size(noverlap, name="noverlap", least=_FAR)
     sft = _transform(weights, shared, nfft, fs, _one_side(rows.values, return_onesided))
@@ -215,7 +223,7 @@ def istft(
     if size < length:
         raise ConfigError("nfft must be greater than or equal to nperseg.")
     shared = length // 2 if noverlap is None else as_size(noverlap, name="noverlap", least=_FAR)
-    weights = _given_window(window, length)
+    weights = named_window(window, length) if isinstance(window, (str, tuple)) else window_samples(window)
     if len(weights) != length:
         raise ConfigError(f"window must have length of {length}")
     sft = _transform(weights, shared, size, fs, input_onesided, dual=True)
@@ -240,35 +248,6 @@ def istft(
     result = rows.restore_new(moved(x, -1, place))
     times = np.arange(int(x.shape[-1])) / float(fs)
     return frequencies(times, Zxx), result
-
-
-def _window(window: Any, nperseg: int | None, samples: int) -> Array:
-    """The window of segments of a recording, shorter where that is shorter."""
-    size = None if nperseg is None else as_size(nperseg, name="nperseg", least=1)
-    if isinstance(window, (str, tuple)):
-        length = 256 if size is None else size
-        if length > samples:
-            warnings.warn(
-                f"nperseg = {length:d} is greater than input length  = {samples:d}, using nperseg = {samples:d}",
-                stacklevel=4,
-            )
-            length = samples
-        return named_window(window, length)
-    weights = _given_window(window, 0)
-    if samples < len(weights):
-        raise DataError("window is longer than input signal")
-    if size is not None and size != len(weights):
-        raise ConfigError("value specified for nperseg is different from length of window")
-    return weights
-
-
-def _given_window(window: Any, length: int) -> Array:
-    if isinstance(window, (str, tuple)):
-        return named_window(window, length)
-    weights = as_ndarray(window)
-    if weights.ndim != 1 or not len(weights):
-        raise ConfigError("window must be 1-D")
-    return weights
 
 
 def _transform(
