@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import MissingPeer, Race, benchmark, faster, need, within
+from benchmarks.harness import Race, benchmark, faster, within
 
 CHANNELS, TIME, SAMPLES, RECORDINGS, BATCH, WINDOWS = 8, 1024, 500_000, 4, 64, 512
 BAND = {"design": "butter", "btype": "bandpass", "cutoff": (1.0, 40.0), "order": 4, "fs": 250.0, "mode": "zero_phase"}
@@ -105,22 +104,6 @@ def scipy_whole() -> Callable[[], float]:
     return run
 
 
-def braindecode_unfiltered() -> Callable[[], float]:
-    """braindecode's lazily loaded windows, which cannot be filtered, in a DataLoader."""
-    braindecode, mne = need("braindecode"), need("mne")
-    from torch.utils.data import DataLoader
-
-    info = mne.create_info(CHANNELS, 250.0, "eeg")
-    raws = [mne.io.RawArray(x * 1e-6, info, verbose=False) for x in signals()]
-    datasets = braindecode.datasets.BaseConcatDataset([braindecode.datasets.BaseDataset(raw) for raw in raws])
-    windows = braindecode.preprocessing.create_fixed_length_windows(
-        datasets, window_size_samples=TIME, window_stride_samples=TIME, drop_last_window=True, preload=False
-    )
-    loader = DataLoader(windows, BATCH, shuffle=True)
-
-    return epoch_of(loader)
-
-
 def opening(folder: str | None) -> Callable[[], float]:
     """Seconds for the first window of each recording in files, in a dataset that is new."""
     from bridgeflow import Compose, Recordings, SignalDataset, SignalFilter, Window
@@ -179,8 +162,6 @@ def same(ours: Any, theirs: Any) -> None:
 )
 def shuffled_windows(where: str, places: str) -> Race:
     peers = {"ours over the whole, in order": sequential(where), "scipy.signal.sosfiltfilt, in order": scipy_whole()}
-    with suppress(MissingPeer):
-        peers["braindecode, unfiltered"] = braindecode_unfiltered()
     return Race(
         ours=lazy_windows(where, places),
         peers=peers,

@@ -413,6 +413,8 @@ class _ColumnsByName(Mapping[str, Column]):
 
 def _columns_of_rates(channels: Sequence[Channel], tracks: Sequence[Track]) -> dict[str, tuple[int, ...]]:
     """A column for the channels of each rate, and of each length among them; one alone is called `signal`."""
+    if all(one.rate is channels[0].rate for one in channels) and all(one is tracks[0] for one in tracks):
+        return {"signal": tuple(range(len(channels)))} if channels else {}  # most files, and hashing rates is slow
     groups: dict[tuple[Fraction, Track], list[int]] = {}
     for number, (channel, track) in enumerate(zip(channels, tracks, strict=True)):
         groups.setdefault((channel.rate, track), []).append(number)

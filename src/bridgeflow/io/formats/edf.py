@@ -65,7 +65,7 @@ class EdfReader(RecordingReader):
         self._path = path
         self._descriptor = descriptor
         weakref.finalize(self, os.close, descriptor)
-        fields = self._fields(0, _MAIN, 1)
+        fields = self._fields(self._pread(256, 0), _MAIN, 1)
         self._is_bdf = fields[0][0] == b"\xffBIOSEMI"
         if not self._is_bdf and fields[0][0].strip() != b"0":
             raise data_error(path, f"is not an EDF or BDF file: it begins with {fields[0][0]!r}", "check its format")
@@ -78,7 +78,7 @@ class EdfReader(RecordingReader):
         self._duration = _number(duration, "duration of a record")
         if self._duration < 0:
             raise data_error(path, f"says records of {_text(duration)} s", "it is damaged")
-        columns = self._fields(256, _SIGNAL, signals)
+        columns = self._fields(self._pread(256 * signals, 256), _SIGNAL, signals)
         self._signals = self._parse_signals(columns)
         self._record = self._width * sum(signal.samples for signal in self._signals)
         self._records = self._count_records(_whole(records, "number of records", least=-1))
@@ -91,10 +91,17 @@ class EdfReader(RecordingReader):
             start = header_start + timedelta(seconds=float(self._onset))
         kept = [number for number, signal in enumerate(self._signals) if signal.label != self._annotation_label]
         self._kept = [self._signals[number] for number in kept]
-        channels = tuple(self._channel(columns, number) for number in kept)
-        tracks = tuple(
-            Track(self._records * signal.samples, tuple(_scaled(segments, signal.samples))) for signal in self._kept
+        if not self._duration and self._kept:
+            raise data_error(path, "says records of 0 s with signals", "it is damaged", column=self._kept[0].label)
+        seconds = Fraction(self._duration)
+        counts = {signal.samples for signal in self._kept}
+        rates = {samples: samples / seconds for samples in counts}
+        of_rate = {samples: Track(self._records * samples, tuple(_scaled(segments, samples))) for samples in counts}
+        channels = tuple(
+            self._channel(columns, number, rates[signal.samples])
+            for number, signal in zip(kept, self._kept, strict=True)
         )
+        tracks = tuple(of_rate[signal.samples] for signal in self._kept)
         metadata = {"patient": _text(patient), "recording": _text(about), "format": _text(reserved)}
         self.header = Header(
             channels=channels,
@@ -107,14 +114,15 @@ class EdfReader(RecordingReader):
     def _annotation_label(self) -> str:
         return "BDF Annotations" if self._is_bdf else "EDF Annotations"
 
-    def _fields(self, begin: int, widths: Sequence[int], count: int) -> list[list[bytes]]:
-        """The fields from a byte on, each `count` times."""
-        data = self._pread(sum(widths) * count, begin)
+    @staticmethod
+    def _fields(data: bytes, widths: Sequence[int], count: int) -> list[list[bytes]]:
+        """The fields of these widths, each `count` times."""
         fields = []
         position = 0
         for width in widths:
-            fields.append([data[position + width * number :][:width] for number in range(count)])
-            position += width * count
+            end = position + width * count
+            fields.append([data[place : place + width] for place in range(position, end, width)])
+            position = end
         return fields
 
     def _parse_signals(self, columns: list[list[bytes]]) -> list[_Signal]:
@@ -137,20 +145,19 @@ class EdfReader(RecordingReader):
             raise data_error(self._path, problem, "copy it again, or correct its header")
         return said
 
-    def _channel(self, columns: list[list[bytes]], number: int) -> Channel:
-        label, _, unit, low, high, least, most, _, samples, _ = (column[number] for column in columns)
-        if not self._duration:
-            raise data_error(self._path, "says records of 0 s with signals", "it is damaged", column=_text(label))
-        low_value, high_value = float(_number(low, "physical minimum")), float(_number(high, "physical maximum"))
-        least_value, most_value = float(_number(least, "digital minimum")), float(_number(most, "digital maximum"))
+    def _channel(self, columns: list[list[bytes]], number: int, rate: Fraction) -> Channel:
+        low = _float(columns[3][number], "physical minimum")
+        high = _float(columns[4][number], "physical maximum")
+        least = _float(columns[5][number], "digital minimum")
+        most = _float(columns[6][number], "digital maximum")
         scale, offset = 1.0, 0.0
-        if most_value != least_value and high_value != low_value:
-            scale = (high_value - low_value) / (most_value - least_value)
-            offset = low_value - least_value * scale
+        if most != least and high != low:
+            scale = (high - low) / (most - least)
+            offset = low - least * scale
         return Channel(
-            name=_text(label),
-            rate=Fraction(_whole(samples, "samples in a record", least=1)) / Fraction(self._duration),
-            unit=_text(unit),
+            name=_text(columns[0][number]),
+            rate=rate,
+            unit=_text(columns[2][number]),
             scale=scale,
             offset=offset,
             dtype="int32" if self._is_bdf else "int16",
@@ -256,18 +263,29 @@ def _text(field: bytes) -> str:
     return field.decode("latin-1").strip(" \0")
 
 
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+
+
 def _whole(field: bytes, what: str, *, least: int) -> int:
     text = field.decode("latin-1").strip(" ")
-    if not re.fullmatch(r"[+-]?\d+", text, re.ASCII) or int(text) < least:
+    if not _WHOLE.fullmatch(text) or int(text) < least:
         raise ValueError(f"the {what} is {text!r}")
     return int(text)
 
 
 def _number(field: bytes, what: str) -> Decimal:
     text = field.decode("latin-1").strip(" ")
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", text, re.ASCII):
+    if not _NUMBER.fullmatch(text):
         raise ValueError(f"the {what} is {text!r}")
     return Decimal(text)
+
+
+def _float(field: bytes, what: str) -> float:
+    text = field.decode("latin-1").strip(" ")
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"the {what} is {text!r}")
+    return float(text)
 
 
 def _start(date: str, time: str, about: str) -> datetime | None:
