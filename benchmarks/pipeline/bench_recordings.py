@@ -6,6 +6,7 @@ workers live since the first. Ours are band-passed without phase; braindecode's 
 
 from __future__ import annotations
 
+import atexit
 import subprocess
 import sys
 import tempfile
@@ -26,8 +27,10 @@ MANY = 2000
 
 @cache
 def folder() -> Path:
-    """A folder of its own."""
-    return Path(tempfile.mkdtemp(prefix="bridgeflow-bench-"))
+    """A folder that is removed at the end: the long file has half a gigabyte."""
+    owner = tempfile.TemporaryDirectory(prefix="bridgeflow-bench-")
+    atexit.register(owner.cleanup)
+    return Path(owner.name)
 
 
 @cache
@@ -59,11 +62,11 @@ def epoch_of(loader: Iterable[Any]) -> Callable[[], float]:
     return run
 
 
-def ours() -> Callable[[], float]:
-    """Filtered windows of ours."""
-    from bridgeflow import Compose, Loader, Recordings, SignalDataset, SignalFilter, Window
+def ours(*stages: Any) -> Callable[[], float]:
+    """Windows of ours after these stages."""
+    from bridgeflow import Compose, Loader, Recordings, SignalDataset, Window
 
-    pipeline = Compose([SignalFilter(**BAND), Window(length=TIME)])
+    pipeline = Compose([*stages, Window(length=TIME)])
     dataset = SignalDataset(Recordings(files()), pipeline, cache_nbytes=1 << 22)
     return epoch_of(Loader(dataset, BATCH, shuffle=True))
 
@@ -148,7 +151,9 @@ def mne_windows(workers: int) -> Callable[[], float]:
 
 @benchmark("shuffled windows [8, 1024] of EDF files, ours filtered zero phase, 512 of them")
 def windows_of_files() -> Race:
-    peers: dict[str, Callable[[], float]] = {"our filter over whole files, in order": sequential()}
+    from bridgeflow import SignalFilter
+
+    peers = {"our filter over whole files, in order": sequential(), "ours, unfiltered": ours()}
     targets = {"our filter over whole files, in order": within(4)}
     for name, make in (("braindecode", braindecode_windows), ("MNE", mne_windows)):
         for workers in (0, 2):
@@ -158,15 +163,20 @@ def windows_of_files() -> Race:
             except MissingPeer:
                 continue
             targets[title] = faster(10)
-    return Race(ours=ours(), peers=peers, targets=targets, self_timed=True, rounds=3)
+    return Race(ours=ours(SignalFilter(**BAND)), peers=peers, targets=targets, self_timed=True, rounds=3)
 
 
 # --- memory ---
 
+_PEAK = """
+def peak():
+    with open("/proc/self/status") as file:  # getrusage would count the process that this one was forked from
+        return next(int(line.split()[1]) for line in file if line.startswith("VmHWM")) * 1024
+"""
+
 _MEMORY = """
 import sys
 from bridgeflow import Compose, Loader, Recordings, SignalDataset, SignalFilter, Window
-import resource
 
 band = {band!r}
 recordings = Recordings(sys.argv[1])
@@ -176,13 +186,13 @@ dataset = SignalDataset(
 for number, batch in enumerate(Loader(dataset, 64, shuffle=True, threads=1)):
     if number == int(sys.argv[2]):
         break
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(peak())
 """
 
 
 def peak_of(paths: list[Path], batches: int) -> int:
     """Most memory, in bytes, of a process that takes shuffled batches of filtered windows."""
-    command = [sys.executable, "-c", _MEMORY.format(band=BAND), str(paths[0].parent), str(batches)]
+    command = [sys.executable, "-c", _PEAK + _MEMORY.format(band=BAND), str(paths[0].parent), str(batches)]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -262,19 +272,18 @@ HOURS, WIDE = 10, 32
 _PASS = """
 import sys, time
 from bridgeflow import Compose, Recordings, SignalDataset, SignalFilter, Window
-import resource
 
 dataset = SignalDataset(Recordings(sys.argv[1]), Compose([SignalFilter(**{band!r}), Window(length=1024)]))
 start = time.perf_counter()
 dataset[len(dataset) // 2]
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+print(time.perf_counter() - start, peak())
 """
 
 
 def first_pass(place: int) -> float:
     """Seconds until the first window of a long file is there, and the most memory of the process."""
     path = files(1, HOURS * 3600 * 250, WIDE)[0]
-    command = [sys.executable, "-c", _PASS.format(band=BAND), str(path)]
+    command = [sys.executable, "-c", _PEAK + _PASS.format(band=BAND), str(path)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[place])
 
 

@@ -130,14 +130,15 @@ def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileS
         DataError: the file is missing, damaged, cut off or of another format.
         MissingDependency: the format's library is not installed.
     """
-    identity = _identity(Path(path), options.format)
-    reader = open_reader(Path(path), options)
+    file = Path(path) if not isinstance(path, Path) else path
+    identity = _identity(file, options.format)
+    reader = open_reader(file, options)
     header = reader.header
     if options.nulls == "gap":
-        with reading_errors(Path(path), format_of(path, options.format).name):
+        with reading_errors(file, format_of(file, options.format).name):
             header = with_gaps(reader)
     reader.close()
-    return FileSource(os.path.abspath(path), options, *identity), header
+    return FileSource(os.path.abspath(file), options, *identity), header
 
 
 def _identity(path: Path, format: str | None) -> tuple[int, int]:

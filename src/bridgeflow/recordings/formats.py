@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,6 +55,7 @@ _FORMATS = (
 )
 
 
+@cache
 def recording_formats() -> dict[str, RecordingFormat]:
     """All formats by name."""
     return {one.name: one for one in _FORMATS}

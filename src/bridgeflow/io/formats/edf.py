@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,12 +94,13 @@ class EdfReader(RecordingReader):
         self._kept = [self._signals[number] for number in kept]
         if not self._duration and self._kept:
             raise data_error(path, "says records of 0 s with signals", "it is damaged", column=self._kept[0].label)
-        seconds = Fraction(self._duration)
-        counts = {signal.samples for signal in self._kept}
-        rates = {samples: samples / seconds for samples in counts}
-        of_rate = {samples: Track(self._records * samples, tuple(_scaled(segments, samples))) for samples in counts}
+        of_rate = {
+            samples: Track(self._records * samples, tuple(_scaled(segments, samples)))
+            for samples in {signal.samples for signal in self._kept}
+        }
+        fields = [columns[place] for place in (0, 2, 3, 4, 5, 6)]
         channels = tuple(
-            self._channel(columns, number, rates[signal.samples])
+            _channel(*(column[number] for column in fields), signal.samples, duration, self._is_bdf)
             for number, signal in zip(kept, self._kept, strict=True)
         )
         tracks = tuple(of_rate[signal.samples] for signal in self._kept)
@@ -144,24 +146,6 @@ class EdfReader(RecordingReader):
             problem = f"{what}: {nbytes:,} bytes of data, and {said:,} records of {self._record:,} bytes in the header"
             raise data_error(self._path, problem, "copy it again, or correct its header")
         return said
-
-    def _channel(self, columns: list[list[bytes]], number: int, rate: Fraction) -> Channel:
-        low = _float(columns[3][number], "physical minimum")
-        high = _float(columns[4][number], "physical maximum")
-        least = _float(columns[5][number], "digital minimum")
-        most = _float(columns[6][number], "digital maximum")
-        scale, offset = 1.0, 0.0
-        if most != least and high != low:
-            scale = (high - low) / (most - least)
-            offset = low - least * scale
-        return Channel(
-            name=_text(columns[0][number]),
-            rate=rate,
-            unit=_text(columns[2][number]),
-            scale=scale,
-            offset=offset,
-            dtype="int32" if self._is_bdf else "int16",
-        )
 
     def _segments(self, *, is_discontinuous: bool) -> list[Segment]:
         """Stretches of records without a gap, in records."""
@@ -253,6 +237,37 @@ def open_recording(path: Path, options: ReadOptions) -> EdfReader:
     return EdfReader(path, open_regular(path))
 
 
+@lru_cache(maxsize=4096)
+def _channel(
+    label: bytes,
+    unit: bytes,
+    low: bytes,
+    high: bytes,
+    least: bytes,
+    most: bytes,
+    samples: int,
+    duration: bytes,
+    wide: bool,
+) -> Channel:
+    """The channel of these fields, kept because the files of a study have the same ones."""
+    physical = _float(low, "physical minimum"), _float(high, "physical maximum")
+    digital = _float(least, "digital minimum"), _float(most, "digital maximum")
+    scale, offset = 1.0, 0.0
+    if digital[0] != digital[1] and physical[0] != physical[1]:
+        scale = (physical[1] - physical[0]) / (digital[1] - digital[0])
+        offset = physical[0] - digital[0] * scale
+    dtype = "int32" if wide else "int16"
+    return Channel(
+        name=_text(label), rate=_rate(samples, duration), unit=_text(unit), scale=scale, offset=offset, dtype=dtype
+    )
+
+
+@lru_cache(maxsize=256)
+def _rate(samples: int, duration: bytes) -> Fraction:
+    """The same object for the channels of a file."""
+    return samples / Fraction(_number(duration, "duration of a record"))
+
+
 def _scaled(segments: list[Segment], samples: int) -> Iterator[Segment]:
     """Segments in samples, from those in records."""
     for start, stop, onset in segments:
@@ -267,6 +282,7 @@ _WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
+@lru_cache(maxsize=1024)
 def _whole(field: bytes, what: str, *, least: int) -> int:
     text = field.decode("latin-1").strip(" ")
     if not _WHOLE.fullmatch(text) or int(text) < least:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from pathlib import Path
 from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Protocol, TypeVar
@@ -61,8 +60,9 @@ def choose_format(path: str | os.PathLike[str], name: str | None, formats: Mappi
         if name not in formats:
             raise ConfigError(f"format: no format {quoted(name)}; {nearest(name, formats)}", field="format")
         return formats[name]
-    suffix = Path(path).suffix.lower()
-    by_suffix = {each: form for form in formats.values() for each in form.suffixes}
-    if suffix not in by_suffix:
-        raise data_error(path, f"no format has the suffix {suffix!r}", f"name the format; {nearest(suffix, by_suffix)}")
-    return by_suffix[suffix]
+    suffix = os.path.splitext(path)[1].lower()
+    form = next((one for one in formats.values() if suffix in one.suffixes), None)
+    if form is None:
+        suffixes = [each for one in formats.values() for each in one.suffixes]
+        raise data_error(path, f"no format has the suffix {suffix!r}", f"name the format; {nearest(suffix, suffixes)}")
+    return form
