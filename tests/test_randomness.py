@@ -96,3 +96,19 @@ def test_a_seed_is_a_word(seed: object):
     with pytest.raises(ValueError, match="seed must be a whole number from 0 to"):
         parse_seed(seed)
     assert parse_seed(np.uint64(2**64 - 1)) == 2**64 - 1
+
+
+def test_the_bits_are_philoxs_of_that_key_and_counter():
+    theirs = np.random.Philox(key=np.array([7, 3], np.uint64), counter=np.array([0, 0, 2, 5], np.uint64))
+    np.testing.assert_array_equal(philox(7, 3, row=5, branch=2).random_raw(100), theirs.random_raw(100))
+
+
+def test_branches_have_numbers_of_their_own():
+    with seeded(1, rows=[3, 4]) as own:
+        first, second = own.branch(), own.branch()
+        numbers = [one[0].random() for one in (own, first, second)]
+        assert len(set(numbers)) == 3
+    with seeded(1, rows=[9, 3]) as others:
+        others[1].random()  # what has been drawn changes nothing
+        assert others.branch()[1].random() == numbers[1]
+        assert others.branch()[1].random() == numbers[2]
