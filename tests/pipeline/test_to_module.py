@@ -168,7 +168,7 @@ def test_spectra_of_any_length_have_the_pipelines_slices(data: st.DataObject):
     assert (y - expected).abs().max() <= 1e-10 * expected.abs().max()
 
 
-@pytest.mark.parametrize("name", ["iir zero phase", "resample down", "spectrogram", "normalize"])
+@pytest.mark.parametrize("name", ["iir", "spectrogram"])
 def test_compiles_as_one_graph(name: str):
     module, x = Compose([STAGES[name]]).to_module(), noise((2, 2, 500), "float32")
     torch._dynamo.reset()

@@ -406,6 +406,6 @@ def _odd(x: Tensor, count: int) -> Tensor:
 
 
 def _without_tiny(matrix: Any) -> NDArray[np.float64]:
-    """A matrix without numbers so small that they could not be told from zero, and cost time."""
+    """A matrix without numbers that are too small to matter, and would cost time."""
     values = np.asarray(matrix, np.float64)
     return np.where(np.abs(values) < 1e-30, 0.0, values)

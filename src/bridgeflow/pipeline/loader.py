@@ -23,7 +23,7 @@ from bridgeflow.pipeline.dataset import Parts, SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
 from bridgeflow.pipeline.epoch_plans import OrderOptions, RowOrder, Sampler, order_of
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
-from bridgeflow.pipeline.given_sampler import IterableSampler
+from bridgeflow.pipeline.iterable_sampler import IterableSampler
 from bridgeflow.pipeline.mixture import Mixture
 from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.profiling import LoaderProfile, ProfiledFetch, transferred

@@ -221,9 +221,9 @@ class _Task(threading.local):
 _TASK: Final = _Task()
 
 
-def transferred(send: Callable[[Any], Any], made: tuple[Any, Timings], profile: LoaderProfile) -> tuple[Any, float]:
+def transferred(send: Callable[[Any], Any], measured: tuple[Any, Timings], profile: LoaderProfile) -> tuple[Any, float]:
     """A batch on its way to the device, and when it was; what making it took is noted."""
-    batch, timings = made
+    batch, timings = measured
     start = perf_counter()
     sent = send(batch)
     end = perf_counter()

@@ -192,7 +192,7 @@ def _window_length(windows: RecordingWindows, row: int) -> int:
 
 
 def _of_windows(windows: RecordingWindows, name: str, what: str) -> Any:
-    """A column of windows that is known without their samples: of the recordings' table, their events, or the stages
+    """A column of windows that takes none of their samples: of the recordings' table, their events, or the stages
     that label windows; or the labels that `WindowLabels` cuts.
     """
     rows = _chosen(windows)
@@ -210,8 +210,8 @@ def _of_windows(windows: RecordingWindows, name: str, what: str) -> Any:
     if name in _label_columns(windows):
         _require_fixed(windows, f"{what}: {name}")
         return _numbers([to_numpy(_one(windows, row, name)) for row in rows.tolist()])
-    known = {"recording", *_label_columns(windows), *(one.name for one in windows.label_stages)}
-    raise _no_column(what, name, sorted(known.union(*labels)))
+    columns = {"recording", *_label_columns(windows), *(one.name for one in windows.label_stages)}
+    raise _no_column(what, name, sorted(columns.union(*labels)))
 
 
 def _label_columns(windows: RecordingWindows) -> list[str]:
@@ -223,7 +223,7 @@ def _label_columns(windows: RecordingWindows) -> list[str]:
 def _require_fixed(windows: RecordingWindows, what: str) -> None:
     """Refuse windows that lie elsewhere in each epoch."""
     if any(isinstance(one, Drawn) for one in windows._places[0].values()):
-        raise DataError(f"{what} is not known of windows of RandomWindow, which lie elsewhere in each epoch")
+        raise DataError(f"{what} cannot be said of windows of RandomWindow, which lie elsewhere in each epoch")
 
 
 def _one(windows: RecordingWindows, row: int, name: str) -> Any:
