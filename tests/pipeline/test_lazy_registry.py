@@ -17,9 +17,10 @@ from tests.transforms.window_stages import WINDOW_STAGES
 
 WAYS = {
     "lazy": """
-        Cast Clone Compose Decimate Detach FilterBank LogAmplitude Magnitude MedianFilter MelSpectrogram Mfcc
-        MixChannels Normalize NormalizeBy PickChannels Reference Resample SavgolFilter Scale SignalFilter Spectrogram
-        Standardize Stft ToNumpy ToTensor
+        Cast Clone Compose Decimate Detach FilterBank LogAmplitude Magnitude MedianFilter
+        MelSpectrogram Mfcc MixChannels Normalize NormalizeBy PickChannels Reference Resample
+        RunningStandardize SavgolFilter Scale SignalFilter Spectrogram Standardize Stft ToNumpy
+        ToTensor
     """,
     "whole": "Detrend Envelope Hilbert Scipy",
     "refused": "BandPower Istft PeakRate SharedView ToArrow ToDevice Welch Window WindowLabels",
