@@ -238,6 +238,32 @@ def test_it_serves_in_windows_streams_and_jobs(tmp_path: Path):
     assert load_statistics(tmp_path / "signal.json") == fitted
 
 
+def test_a_job_names_the_file(tmp_path: Path):
+    np.savez(tmp_path / "x.npz", signal=rows(1, 2, 500)[0].T)
+    fitted = Normalize(center=(700.0, 690.0), scale=(60.0, 120.0))
+    save_statistics(fitted, tmp_path / "statistics.json")
+
+    def job(stage: str) -> Any:
+        source = "source: {npz: x.npz, fs: 100, rows: instants}"
+        (tmp_path / "job.yaml").write_text(f"version: 1\n{source}\ntransforms: [{stage}]\nsink: {{npz: y.npz}}\n")
+        return load_job(tmp_path / "job.yaml")
+
+    named = job("Normalize: {statistics: statistics.json, keys: [signal]}")
+    assert named.transform.stages == (Normalize(center=fitted.center, scale=fitted.scale, keys=("signal",)),)
+    for stage, match in {
+        "Normalize: {statistics: ../x.json}": r"3:\d+: .*outside of",
+        "Normalize: {statistics: none.json}": "no such file",
+        "Normalize: {statistics: x.npz}": "expected a file of save_statistics",
+        "Normalize: {statistics: statistics.json, center: 1.0}": "says center; leave it out",
+        "NormalizeBy: {statistics: statistics.json}": "the file is of Normalize, not of NormalizeBy",
+        "Scale: {statistics: statistics.json}": "no field 'statistics'",
+    }.items():
+        with pytest.raises(ConfigError, match=match):
+            job(f"{{{stage}}}")
+    with pytest.raises(ConfigError, match="load_statistics"):
+        Compose.from_yaml("- Normalize: {statistics: statistics.json}\n")
+
+
 def test_groups_serve_in_recordings_and_jobs(tmp_path: Path):
     x = rows(4, 2, 500)
     recordings = of_arrays(*x, subject=["a", "b", "a", "b"])

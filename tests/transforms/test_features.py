@@ -213,3 +213,11 @@ def test_gaps(nonfinite: Any):
     kept = replace(transform, keep_gaps=True)(x)
     assert np.flatnonzero(np.isnan(kept[1]).any(0)).tolist() == [9, 10, 11]
     assert np.isfinite(transform(x)).all()
+
+
+def test_as_a_module_and_exported():
+    x = torch.randn(2, 400, generator=torch.Generator().manual_seed(0))
+    pipeline = Compose([MelSpectrogram(fs=100.0, n_fft=32, hop=8, n_mels=8, convention="torchaudio"), LogAmplitude()])
+    module = pipeline.to_module()
+    torch.testing.assert_close(module(x), pipeline(x))
+    torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), pipeline(x), rtol=1e-4, atol=1e-4)

@@ -154,7 +154,11 @@ class _JobReader(SectionReader):
 
     def _transforms(self, rates: Rates | RecordingRates) -> Compose:
         node = self.map([]).get("transforms")
-        return Compose() if node is None else Compose(StageReader(self.document, rates).stages(["transforms"], node))
+        return (
+            Compose()
+            if node is None
+            else Compose(StageReader(self.document, rates, self.paths.statistics).stages(["transforms"], node))
+        )
 
     def _sink(self) -> JobSink:
         self.map(["sink"], "a map such as `{parquet: out.parquet}`")

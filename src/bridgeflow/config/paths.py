@@ -12,6 +12,7 @@ from bridgeflow.errors import quoted
 from bridgeflow.io import shown as shown_path
 from bridgeflow.io.files import is_beneath, real_path
 from bridgeflow.io.output_roots import OutputRoots, reserved_part
+from bridgeflow.transforms import Transform, load_statistics
 
 __all__ = ["PathReader"]
 
@@ -52,6 +53,15 @@ class PathReader:
             folders = " and ".join(dict.fromkeys(map(shown_path, self.roots)))
             raise self.document.error(steps, f"{quoted(text)} lies outside of {folders}; allow its folder with --root")
         return path
+
+    def statistics(self, steps: Steps) -> Transform:
+        """The transform in a file of `save_statistics`.
+
+        Raises:
+            ConfigError: as for `input`.
+            DataError: it is not such a file.
+        """
+        return load_statistics(self.input(steps), roots=self.roots)
 
     def output(self, steps: Steps) -> Path:
         """The path of something to write.

@@ -123,7 +123,11 @@ class _PipelineReader(SectionReader):
         else:
             rates = RecordingRates(lambda: TrainingPipeline(**parts).opened(first))
         node = top.get("transforms")
-        stages = [] if node is None else StageReader(self.document, rates).stages(["transforms"], node)
+        stages = (
+            []
+            if node is None
+            else StageReader(self.document, rates, self.paths.statistics).stages(["transforms"], node)
+        )
         opened = getattr(rates, "recordings", None)
         indexes = {} if opened is None else {first: opened}
         return TrainingPipeline(**parts, transform=Compose(stages), indexes=indexes)

@@ -121,6 +121,11 @@ _TRANSFORMS = {
 
 def _transforms() -> dict[str, Any]:
     definitions: dict[str, Any] = registry.schema(filled=["fs"])["$defs"]  # the source has it
+    for name in registry.names():
+        if name in definitions and registry.lookup(name).has_statistics:
+            about = "Path of a file of save_statistics, which says all other fields but keys, axis and unseen."
+            definitions[name]["properties"]["statistics"] = {**_PATH, "description": about}
+            definitions[name]["required"] = []
     return definitions
 
 

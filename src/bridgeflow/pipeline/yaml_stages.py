@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Protocol
 
@@ -39,11 +40,19 @@ class StageReader:
     Args:
         document: where they are written.
         rates: gives fields `fs` that are left out their value; `None` leaves them out.
+        statistics: opens the file of `save_statistics` that a transform names, given where its path is written; `None`
+            for documents that may not name files.
     """
 
-    def __init__(self, document: Document, rates: RateFollower | None = None) -> None:
+    def __init__(
+        self,
+        document: Document,
+        rates: RateFollower | None = None,
+        statistics: Callable[[Steps], Transform] | None = None,
+    ) -> None:
         self._document = document
         self._rates = rates
+        self._statistics = statistics
 
     def stages(self, steps: Steps, node: Node) -> list[Transform]:
         """A list of transforms.
@@ -68,6 +77,8 @@ class StageReader:
             cls: type[Transform] = lookup(name)
             if name == "Compose":
                 return self._compose(cls, place, written)
+            if "statistics" in written and cls.has_statistics:
+                return self._fitted(name, place, written)
             raw = {field: value.plain() for field, value in written.items()}
             names_of_fields = cls.field_names(raw)
         except ConfigError as error:
@@ -85,6 +96,29 @@ class StageReader:
             raise self._about(error, place, name, raw, lost) from error
         except (MemoryError, OverflowError) as error:
             raise self._about(ConfigError(f"too large ({error})"), place, name, raw) from error
+        if self._rates is not None:
+            self._rates.add(transform)
+        return transform
+
+    def _fitted(self, name: str, place: Steps, written: dict[str, Node]) -> Transform:
+        """A transform with the statistics of a file."""
+        steps = [*place, "statistics"]
+        if self._statistics is None:
+            problem = "names a file, which jobs and pipelines may; write the numbers here, or use load_statistics"
+            raise self._document.error(steps, problem)
+        try:
+            transform = self._statistics(steps)
+            if type(transform).__name__ != name:
+                raise ConfigError(f"the file is of {type(transform).__name__}, not of {name}")
+            for field in written.keys() - {"statistics", "keys", "axis", "unseen"}:
+                problem = f"the file of statistics says {field}; leave it out"
+                raise self._document.error([*place, field], problem, at_key=True)
+            own = {field: one.plain() for field, one in written.items() if field != "statistics"}
+            transform = Transform.from_config({name: {**transform.to_config()[name], **own}})
+        except BridgeflowError as error:
+            if isinstance(error, ConfigError) and error.location is not None:
+                raise
+            raise self._document.error(steps, str(error.args[0] if error.args else error)) from error
         if self._rates is not None:
             self._rates.add(transform)
         return transform

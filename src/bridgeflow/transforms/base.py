@@ -55,6 +55,9 @@ class Transform(ABC):
     them. What is derived from the fields (arrays, filters) is a `cached_property`: computed once, left out of pickles.
     """
 
+    has_statistics: ClassVar[bool] = False
+    """Whether its numbers may come out of a file of `save_statistics`, which a job's configuration names."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse fields that hide a method of the contract, which `dataclass` would take for the field's default."""
         super().__init_subclass__(**kwargs)

@@ -45,9 +45,43 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
-class _Mel(SlicesLast):
-    """The parameters of mel spectra."""
+class MelSpectrogram(SlicesLast):
+    """The spectrum of successive slices on the mel scale, whole or live, as librosa's or torchaudio's.
+
+    Args:
+        fs: sampling rate in Hz. Where the data know theirs, it must be this one.
+        hop: samples from one slice to the next.
+        n_fft: samples of a slice, and length of its transform.
+        win, win_length: the window (periodic): its name, or name and parameters, and its samples, `n_fft` where left
+            out; or its samples. A shorter one stands in the middle of the slice.
+        n_mels: how many filters.
+        fmin, fmax: the lowest and the highest frequency in Hz; `None` for half the rate.
+        power: of the magnitude: 2 for power, 1 for amplitude.
+        convention: `"librosa"` or `"torchaudio"`, whose defaults are taken for the next three.
+        mel_scale: `"slaney"` (librosa) or `"htk"` (torchaudio).
+        norm: of the filters: `"slaney"`, unit area (librosa), or `"none"`, unit height (torchaudio).
+        padding: beyond the ends: `"zeros"` (librosa) or `"reflect"` (torchaudio).
+        center: whether slices are centered on multiples of the hop, and the ends padded by half a slice.
+        keys: which arrays; `None` for the only one.
+        axis: of time; the filters take its place, and slices stand last.
+        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
+
+    Real arrays [..., time] of any kind become [..., n_mels, slices]: float32 for data of at most single precision,
+    else float64. Gradients flow.
+
+    Raises:
+        ConfigError: parameters that do not fit each other.
+        DataError: complex data; fewer samples than one slice needs.
+
+    Sources: `librosa.feature.melspectrogram`, `torchaudio.transforms.MelSpectrogram`.
+
+    >>> tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype("float32")
+    >>> mel = MelSpectrogram(fs=16000.0, n_fft=512, hop=160, n_mels=40)(tone)
+    >>> mel.shape, int(mel[:, 50].argmax())
+    ((40, 101), 5)
+    """
 
     fs: Rate
     hop: Length
@@ -61,6 +95,7 @@ class _Mel(SlicesLast):
     mel_scale: MelScale | None = None
     norm: MelNorm | None = None
     padding: SlicePadding | None = None
+    power: Positive = 2.0
     center: bool = True
     nonfinite: Gaps = "raise"
 
@@ -113,8 +148,14 @@ class _Mel(SlicesLast):
             filters=self.filters,
             center=self.center,
             padding=self.word("padding"),
+            power=self.power,
             **options,
         )
+
+    @cached_property
+    def live(self) -> LiveMel:
+        """The spectra at work."""
+        return self.mel()
 
     def sources(self, first: int, count: int) -> tuple[Array, Array]:
         """The samples of each slice."""
@@ -124,53 +165,7 @@ class _Mel(SlicesLast):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class MelSpectrogram(_Mel):
-    """The spectrum of successive slices on the mel scale, whole or live, as librosa's or torchaudio's.
-
-    Args:
-        fs: sampling rate in Hz. Where the data know theirs, it must be this one.
-        hop: samples from one slice to the next.
-        n_fft: samples of a slice, and length of its transform.
-        win, win_length: the window (periodic): its name, or name and parameters, and its samples, `n_fft` where left
-            out; or its samples. A shorter one stands in the middle of the slice.
-        n_mels: how many filters.
-        fmin, fmax: the lowest and the highest frequency in Hz; `None` for half the rate.
-        power: of the magnitude: 2 for power, 1 for amplitude.
-        convention: `"librosa"` or `"torchaudio"`, whose defaults are taken for the next three.
-        mel_scale: `"slaney"` (librosa) or `"htk"` (torchaudio).
-        norm: of the filters: `"slaney"`, unit area (librosa), or `"none"`, unit height (torchaudio).
-        padding: beyond the ends: `"zeros"` (librosa) or `"reflect"` (torchaudio).
-        center: whether slices are centered on multiples of the hop, and the ends padded by half a slice.
-        keys: which arrays; `None` for the only one.
-        axis: of time; the filters take its place, and slices stand last.
-        nonfinite, max_gap, keep_gaps: what NaN and infinity do; see `GapTransform`.
-
-    Real arrays [..., time] of any kind become [..., n_mels, slices]: float32 for data of at most single precision,
-    else float64. Gradients flow.
-
-    Raises:
-        ConfigError: parameters that do not fit each other.
-        DataError: complex data; fewer samples than one slice needs.
-
-    Sources: `librosa.feature.melspectrogram`, `torchaudio.transforms.MelSpectrogram`.
-
-    >>> tone = np.sin(2 * np.pi * 440 * np.arange(16000) / 16000).astype("float32")
-    >>> mel = MelSpectrogram(fs=16000.0, n_fft=512, hop=160, n_mels=40)(tone)
-    >>> mel.shape, int(mel[:, 50].argmax())
-    ((40, 101), 5)
-    """
-
-    power: Positive = 2.0
-
-    @cached_property
-    def live(self) -> LiveMel:
-        """The spectra at work."""
-        return self.mel(power=self.power)
-
-
-@register
-@dataclass(frozen=True, kw_only=True)
-class Mfcc(_Mel):
+class Mfcc(MelSpectrogram):
     """Mel-frequency cepstral coefficients, as librosa's or torchaudio's: the cosine transform of a log mel spectrum.
 
     Args:
@@ -180,8 +175,8 @@ class Mfcc(_Mel):
         top_db: for decibels: how far below the loudest of its row a number may lie, at most. It needs the whole signal:
             `None`, no limit, streams.
         lifter: L of the factor `1 + L / 2 * sin(pi * n / L)` for coefficient n, counted from 1; 0 for none.
-        fs, hop, n_fft, win, win_length, n_mels, fmin, fmax, convention, mel_scale, norm, padding, center, keys, axis,
-            nonfinite, max_gap, keep_gaps: as for `MelSpectrogram`.
+        fs, hop, n_fft, win, win_length, n_mels, fmin, fmax, power, convention: as for `MelSpectrogram`.
+        mel_scale, norm, padding, center, keys, axis, nonfinite, max_gap, keep_gaps: as for `MelSpectrogram`.
 
     Real arrays [..., time] of any kind become [..., n_mfcc, slices]: float32 for data of at most single precision, else
     float64. Gradients flow. Each row has a loudest number of its own, where librosa takes that of all channels.

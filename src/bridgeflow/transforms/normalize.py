@@ -15,6 +15,7 @@ import numpy as np
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError, KeyNotFound, nearest, quoted
+from bridgeflow.io.files import open_regular
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite
 from bridgeflow.spec import ArraySpec
@@ -46,10 +47,15 @@ Unseen: TypeAlias = Literal["error", "overall"]
 
 _VERSION = 1
 
+_LARGEST = 64 << 20
+"""Bytes of a file of statistics."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Normalizing(TimeTransform):
     """What `Normalize` and `NormalizeBy` have in common."""
+
+    has_statistics = True
 
     center: Level = 0.0
     scale: Level = 1.0
@@ -359,18 +365,28 @@ def save_statistics(transform: Transform, path: str | os.PathLike[str]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def load_statistics(path: str | os.PathLike[str]) -> Transform:
+def load_statistics(
+    path: str | os.PathLike[str], *, roots: Sequence[str | os.PathLike[str]] | None = None
+) -> Transform:
     """The transform that `save_statistics` wrote.
 
+    Args:
+        path: of the file.
+        roots: folders beneath one of which it must lie, all links followed; `None` for anywhere.
+
     Raises:
-        DataError: the file is missing or damaged, or of another version.
+        DataError: the file is missing or damaged, outside of the roots, or of another version.
     """
     shown = os.fspath(path)
+    with os.fdopen(open_regular(path, roots=None if roots is None else tuple(map(Path, roots))), "rb") as file:
+        text = file.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise DataError(f"{shown}: a file of statistics has at most {_LARGEST:,} bytes")
     try:
-        saved = json.loads(Path(path).read_text(encoding="utf-8"))
+        saved = json.loads(text)
         version, config = saved["version"], saved["transform"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{shown}: expected a file of save_statistics, got {error!r}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{shown}: expected a file of save_statistics, got {type(error).__name__}: {error}") from error
     if version != _VERSION:
         raise DataError(f"{shown}: the statistics are of version {version!r}; this library reads {_VERSION}")
     return Transform.from_config(config)
