@@ -531,6 +531,8 @@ class TestMixture:
             Mixture({one: 1.0}, replacement=False, num_samples=1000)
         with pytest.raises(ValueError, match="leave the sampler out"):
             Loader(Mixture({one: 1.0}), 4, sampler=Balanced("label"))
+        with pytest.raises(ValueError, match="in the place of the dataset"):
+            Loader(one, 4, sampler=Mixture({one: 1.0}))
         other = SignalDataset({"y": np.arange(3)})
         with pytest.raises(DataError, match="another structure"):
             list(Loader(Mixture({one: 1.0, other: 1.0}), 16))

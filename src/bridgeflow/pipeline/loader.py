@@ -480,6 +480,8 @@ def _sampled(dataset: SignalDataset | Mixture, sampler: Any, options: OrderOptio
         if sampler is not None:
             raise ValueError("sampler: a Mixture draws rows by its weights; leave the sampler out")
         return order_of(dataset, dataset.datasets[0], options)
+    if isinstance(sampler, Mixture):
+        raise ValueError("sampler: a Mixture stands in the place of the dataset; pass Loader(mixture, batch_size)")
     return order_of(sampler if isinstance(sampler, Sampler) else IterableSampler(sampler), dataset, options)
 
 
