@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -89,6 +91,21 @@ def test_rules_on_windows_and_options_of_loaders(folder):
     assert load(folder, RECORDINGS + WINDOW, overrides=["loader.batch_size=3"]).loader.batch_size == 3
 
 
+def test_samplers(folder):
+    text = "sources: {train: {parquet: train.parquet}, val: {parquet: val.parquet}}\n"
+    pipeline = load(folder, text + "sampler: {PerGroup: {k: 1, by: label}}\nloader: {batch_size: 20}\n")
+    (batch,) = pipeline.loaders["train"]
+    assert sorted(batch["label"].tolist()) == list(range(20))
+    assert batch["label"].tolist() != list(range(20))
+    assert next(iter(pipeline.loaders["val"]))["label"].tolist() == list(range(20))
+    pipeline = load(
+        folder,
+        "source: {table: table.csv, fs: 100}\nsampler: {Balanced: {by: label, replacement: false}}\nloader: {batch_size: 2}\n"
+        + WINDOW,
+    )
+    assert all(sorted(batch["label"].tolist()) == [0, 1] for batch in pipeline.loaders["train"])
+
+
 def test_states_may_be_kept_in_a_folder_that_the_caller_names(folder, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     text = (
@@ -97,6 +114,7 @@ def test_states_may_be_kept_in_a_folder_that_the_caller_names(folder, tmp_path_f
     )
     with open_sink(folder / "S0_run0.npy", overwrite=True) as sink:
         sink.write({"signal": np.random.default_rng(1).standard_normal(20_000)})
+    os.utime(folder / "S0_run0.npy", (1e9, 1e9))
     first = load(folder, text, cache=cache).datasets["train"].batch(range(40))
     assert list(cache.rglob("*"))
     again = load(folder, text, cache=cache).datasets["train"].batch(range(40))
@@ -137,6 +155,10 @@ def test_irregular_times(folder):
         (RECORDINGS + "reject: {}", "3:9: reject: needs a rule"),
         (RECORDINGS + "dataset: {nulls: nan}", "3:11: dataset.nulls: recordings say it in their source"),
         (RECORDINGS + "loader: {batch_size: 0}", "3:22: loader.batch_size: expected a number of at least 1, got 0"),
+        (RECORDINGS + "sampler: {Balance: {}}", "3:11: sampler.Balance: there is no sampler 'Balance'; did you mean 'Balanced'"),
+        (RECORDINGS + "sampler: {Balanced: {}, Weighted: {}}", "3:10: sampler: takes one of Balanced, Bucketed, PerGroup, Weighted, got 2"),
+        (RECORDINGS + "sampler: {Bucketed: {max_padding: 1}}", "3:35: sampler.Bucketed.max_padding: expected a number below 1, got 1"),
+        (RECORDINGS + "sampler: {PerGroup: {k: 2}}\nloader: {shuffle: true}", "4:10: loader.shuffle: does not go with a sampler"),
         (RECORDINGS + "loader: {shuffle: maybe}", "3:19: loader.shuffle: expected "),
         (RECORDINGS + "loader: {num_workers: 1000000000}", "3:23: loader.num_workers: expected a number of at most 256"),
         (RECORDINGS + "loader: {collate_fn: os.system}", "3:10: loader.collate_fn: unknown key"),

@@ -34,7 +34,7 @@ from bridgeflow.transforms.plugins import load_plugins
 __all__ = ["load_job", "parse_job"]
 
 _SECTIONS = ("version", "source", "transforms", "sink", "report", "threads")
-_OF_PIPELINES = ("sources", "split", "reject", "dataset", "loader")
+_OF_PIPELINES = ("sources", "split", "reject", "dataset", "loader", "sampler")
 
 
 def load_job(

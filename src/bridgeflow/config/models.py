@@ -16,9 +16,19 @@ from bridgeflow._document import Document, Steps, shown
 from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.pipeline.job_parts import JobReport, JobSink, JobSource
 from bridgeflow.pipeline.recordings_source import RecordingsSource, RegridOptions
-from bridgeflow.pipeline.training_parts import DatasetOptions, LoaderOptions, RejectOptions, SplitOptions
+from bridgeflow.pipeline.training_parts import (
+    BalancedOptions,
+    BucketedOptions,
+    DatasetOptions,
+    LoaderOptions,
+    PerGroupOptions,
+    RejectOptions,
+    SplitOptions,
+    WeightedOptions,
+)
 
 __all__ = [
+    "SAMPLERS",
     "DatasetSection",
     "LoaderSection",
     "RecordingsSection",
@@ -105,6 +115,17 @@ RejectSection: Final = _section(
 )
 DatasetSection: Final = _section("DatasetSection", DatasetOptions, "What samples and batches are.")
 LoaderSection: Final = _section("LoaderSection", LoaderOptions, "How batches are made.")
+SAMPLERS: Final = {
+    name: _section(f"{name}Section", options, (options.__doc__ or "").strip())
+    for name, options in {
+        "Balanced": BalancedOptions,
+        "Bucketed": BucketedOptions,
+        "PerGroup": PerGroupOptions,
+        "Weighted": WeightedOptions,
+    }.items()
+}
+"""The samplers that a pipeline file may name."""
+
 ReportSection: Final = _section(
     "ReportSection",
     JobReport,
@@ -169,6 +190,7 @@ def _expected(error: ErrorDetails) -> str:
         "string_type": "text",
         "tuple_type": "a list",
         "greater_than": "a number above {gt:g}",
+        "less_than": "a number below {lt:g}",
         "greater_than_equal": "a number of at least {ge:g}",
         "less_than_equal": "a number of at most {le:g}",
         "string_too_short": "text of at least {min_length} characters",

@@ -10,6 +10,7 @@ from typing import Any
 from bridgeflow._document import overridden, read_document, shown
 from bridgeflow.config.files import read_bytes
 from bridgeflow.config.models import (
+    SAMPLERS,
     DatasetSection,
     LoaderSection,
     RejectSection,
@@ -20,10 +21,14 @@ from bridgeflow.config.models import (
 from bridgeflow.config.paths import PathReader
 from bridgeflow.config.rates import Rates, RecordingRates
 from bridgeflow.config.sections import SectionReader
+from bridgeflow.errors import nearest, quoted
 from bridgeflow.io import shown as shown_path
+from bridgeflow.pipeline.bucketed import Bucketed
 from bridgeflow.pipeline.compose import Compose
+from bridgeflow.pipeline.epoch_plans import Sampler
 from bridgeflow.pipeline.job_parts import JobSource
 from bridgeflow.pipeline.recordings_source import RecordingsSource
+from bridgeflow.pipeline.row_sampling import Balanced, PerGroup, Weighted
 from bridgeflow.pipeline.training import TRAIN, TrainingPipeline
 from bridgeflow.pipeline.training_parts import DatasetOptions, LoaderOptions, RejectOptions, SplitOptions
 from bridgeflow.pipeline.yaml_stages import StageReader
@@ -31,7 +36,9 @@ from bridgeflow.transforms.plugins import load_plugins
 
 __all__ = ["load_pipeline", "parse_pipeline"]
 
-_SECTIONS = ("version", "source", "sources", "split", "reject", "transforms", "dataset", "loader")
+_SAMPLERS: dict[str, Any] = {"Balanced": Balanced, "Bucketed": Bucketed, "PerGroup": PerGroup, "Weighted": Weighted}
+
+_SECTIONS = ("version", "source", "sources", "split", "reject", "transforms", "dataset", "loader", "sampler")
 
 
 def load_pipeline(
@@ -102,6 +109,7 @@ class _PipelineReader(SectionReader):
             "reject": RejectOptions(**self._section("reject", RejectSection)) if "reject" in top else None,
             "dataset": DatasetOptions(**self._section("dataset", DatasetSection)),
             "loader": LoaderOptions(**self._section("loader", LoaderSection)),
+            "sampler": self._sampler() if "sampler" in top else None,
             "roots": self.paths.roots,
             "places": self.document.places(),
             "cache": cache,
@@ -156,6 +164,25 @@ class _PipelineReader(SectionReader):
             return {}
         self.map([key])
         return parse_section(self.document, [key], model)
+
+    def _sampler(self) -> Sampler:
+        content = self.map(["sampler"], "a map such as `{Balanced: {by: label}}`")
+        for name in content:
+            if name not in SAMPLERS:
+                hint = nearest(name, SAMPLERS)
+                raise self.document.error(["sampler", name], f"there is no sampler {quoted(name)}; {hint}", at_key=True)
+        if len(content) != 1:
+            raise self.document.error(["sampler"], f"takes one of {', '.join(SAMPLERS)}, got {len(content)}")
+        (name,) = content
+        if content[name].value is not None:
+            self.map(["sampler", name])
+        options = {} if content[name].value is None else parse_section(self.document, ["sampler", name], SAMPLERS[name])
+        loader = self.map([]).get("loader")
+        for key in ("shuffle", "window"):
+            if loader is not None and isinstance(loader.value, dict) and key in loader.value:
+                raise self.document.error(["loader", key], "does not go with a sampler; leave it out", at_key=True)
+        sampler: Sampler = _SAMPLERS[name](**options)
+        return sampler
 
     def _split(self) -> SplitOptions:
         split = SplitOptions(**self._section("split", SplitSection))

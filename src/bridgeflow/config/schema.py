@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridgeflow.config.models import (
+    SAMPLERS,
     DatasetSection,
     LoaderSection,
     RecordingsSection,
@@ -66,7 +67,7 @@ def pipeline_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a pipeline file, which `bridgeflow.load_pipeline` reads.
 
     >>> sorted(pipeline_schema()["properties"])
-    ['dataset', 'loader', 'reject', 'source', 'sources', 'split', 'transforms', 'version']
+    ['dataset', 'loader', 'reject', 'sampler', 'source', 'sources', 'split', 'transforms', 'version']
     """
     source = {"$ref": "#/$defs/source"}
     return {
@@ -88,6 +89,14 @@ def pipeline_schema() -> dict[str, Any]:
             "transforms": _TRANSFORMS,
             "dataset": section_schema(DatasetSection),
             "loader": section_schema(LoaderSection),
+            "sampler": {
+                "type": "object",
+                "properties": {name: section_schema(model) for name, model in SAMPLERS.items()},
+                "minProperties": 1,
+                "maxProperties": 1,
+                "additionalProperties": False,
+                "description": "Which rows an epoch of the training part has, instead of `shuffle` of the loader.",
+            },
         },
         "required": ["version"],
         "oneOf": [{"required": ["source"]}, {"required": ["sources"]}],

@@ -14,6 +14,7 @@ from bridgeflow.io.options import SourceOptions, options_of
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.config_places import Steps, locate, locate_recordings, locate_source
 from bridgeflow.pipeline.dataset import SignalDataset
+from bridgeflow.pipeline.epoch_plans import Sampler
 from bridgeflow.pipeline.job_parts import JobSource
 from bridgeflow.pipeline.loader import Loader
 from bridgeflow.pipeline.recordings_source import RecordingsSource
@@ -41,6 +42,7 @@ class TrainingPipeline:
         split: how recordings are split; `None` for not at all.
         reject: rules on windows.
         dataset, loader: options of all parts.
+        sampler: of the training part; `None` to shuffle as the loader says.
         roots: folders beneath which every file that is read must lie, links followed; `None` for anywhere.
         places: where each value is written, for messages; empty for pipelines made in Python.
         indexes: recordings that are open already, by part.
@@ -53,6 +55,7 @@ class TrainingPipeline:
     reject: RejectOptions | None = None
     dataset: DatasetOptions = field(default_factory=DatasetOptions)
     loader: LoaderOptions = field(default_factory=LoaderOptions)
+    sampler: Sampler | None = None
     roots: Roots = None
     places: Mapping[Steps, Location] = field(default_factory=dict)
     indexes: Mapping[str, Recordings] = field(default_factory=dict)
@@ -106,7 +109,9 @@ class TrainingPipeline:
     def loader_options(self, part: str) -> dict[str, Any]:
         """The arguments of the `Loader` of a part."""
         options = {one.name: getattr(self.loader, one.name) for one in fields(self.loader)}
-        return options if part == TRAIN else {**options, "shuffle": False, "drop_last": False}
+        if part != TRAIN:
+            return {**options, "shuffle": False, "drop_last": False}
+        return options if self.sampler is None else {**options, "sampler": self.sampler, "shuffle": False}
 
     def __repr__(self) -> str:
         sources = self.sources.values()

@@ -12,7 +12,17 @@ from bridgeflow.pipeline.columns import ArrayKind
 from bridgeflow.pipeline.worker_process import StartMethod
 from bridgeflow.policy import Nulls
 
-__all__ = ["DatasetOptions", "LoaderOptions", "RejectOptions", "ShuffleChoice", "SplitOptions"]
+__all__ = [
+    "BalancedOptions",
+    "BucketedOptions",
+    "DatasetOptions",
+    "LoaderOptions",
+    "PerGroupOptions",
+    "RejectOptions",
+    "ShuffleChoice",
+    "SplitOptions",
+    "WeightedOptions",
+]
 
 ShuffleChoice: TypeAlias = Literal["exact", "windowed"]
 """Any row at any place; or blocks of rows shuffled, and rows within a window of them."""
@@ -60,6 +70,52 @@ class DatasetOptions:
     ragged: RaggedRows = option(
         "error", "Arrays of unequal length in a batch: an `error`, completed with zeros (`pad`), or a `list`."
     )
+
+
+_BY = "The column of labels or groups: a stored one; of recordings `recording`, a label, `event`, or EventLabels' name."
+_AGAIN = "Whether rows may come more than once in an epoch."
+_COUNT = "Rows in an epoch; where left out, as many as the dataset has, or as there can be."
+_ROWS = {"ge": 1, "le": 2**40}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancedOptions:
+    """As many rows of each class."""
+
+    by: str = option("label", _BY)
+    replacement: bool = option(True, _AGAIN)
+    num_samples: int | None = option(None, _COUNT, **_ROWS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedOptions:
+    """Rows drawn with a probability in proportion to their weights."""
+
+    weights: str = option("weight", "The column of weights, finite and not negative.")
+    replacement: bool = option(True, _AGAIN)
+    num_samples: int | None = option(None, _COUNT, **_ROWS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerGroupOptions:
+    """In each epoch k rows of each group, others in each epoch."""
+
+    k: int = option(1, "Rows of each group.", ge=1, le=2**31 - 1)
+    by: str = option("recording", _BY)
+    replacement: bool = option(False, "Whether rows of a group with fewer than k come again.")
+    together: bool = option(False, "Whether the k rows of a group stand next to each other.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BucketedOptions:
+    """Batches of rows of like length, for `ragged: pad`."""
+
+    by: str | None = option(
+        None, "The column of lists, or of lengths; where left out, the only column of lists, or windows."
+    )
+    max_padding: float = option(0.2, "The largest share of a batch that may be padding.", ge=0, lt=1)
+    max_samples: int | None = option(None, "The most samples in a padded batch.", **_ROWS)
+    shuffle: bool = option(True, "Whether rows move within their bucket, and batches among each other.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ def arguments_of(doc: str) -> dict[str, str]:
     >>> arguments_of("What.\\n\\n    Args:\\n        a, b: numbers,\\n            finite.\\n\\n    More.\\n")
     {'a': 'numbers, finite.', 'b': 'numbers, finite.'}
     """
-    lines = inspect.cleandoc(doc).splitlines()
+    lines = _joined(inspect.cleandoc(doc).splitlines())
     arguments: dict[str, str] = {}
     names: list[str] = []
     for line in lines[lines.index("Args:") + 1 :] if "Args:" in lines else []:
@@ -27,6 +27,17 @@ def arguments_of(doc: str) -> dict[str, str]:
         elif line.strip():
             arguments |= {name: f"{arguments[name]} {line.strip()}" for name in names}
     return arguments
+
+
+def _joined(lines: list[str]) -> list[str]:
+    """The lines with lists of names that go over several of them in one."""
+    joined: list[str] = []
+    for line in lines:
+        if joined and re.fullmatch(r" {4}\w+(, \w+)*,", joined[-1]):
+            joined[-1] += f" {line.strip()}"
+        else:
+            joined.append(line)
+    return joined
 
 
 def meanings_of(cls: type) -> dict[str, str]:
