@@ -186,7 +186,7 @@ def cut_off(folder):
 def other_format(folder):
     np.save(folder / "a.npy", np.zeros(3))
     os.replace(folder / "a.npy", folder / "in.parquet")
-    return "job.yaml:2:19: source.parquet: in.parquet: is no parquet file: it begins like npy; read it as npy"
+    return "job.yaml:2:19: source.parquet: in.parquet: is not a file of parquet: it begins like npy; read it as npy"
 
 
 def too_high(folder):

@@ -109,7 +109,7 @@ def test_what_fails_before_the_first_shard_leaves_no_folder(job):
 def test_a_file_in_the_place_of_the_folder_is_refused(job):
     job.sink.path.write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(DataError, match="is no folder"):
+        with pytest.raises(DataError, match="is not a folder"):
             run_shards(job, overwrite=overwrite)
 
 

@@ -143,7 +143,7 @@ def test_damaged_files_give_values_or_typed_errors(tmp_path, name):
 def test_a_file_of_another_format_is_named(tmp_path, name):
     other = NAMES[NAMES.index(name) - 1]
     write(tmp_path / "a", other)
-    with pytest.raises(DataError, match=f"is no {name} file: it begins like {other}; read it as {other}"):
+    with pytest.raises(DataError, match=f"is not a file of {name}: it begins like {other}; read it as {other}"):
         read(tmp_path / "a", name)
 
 

@@ -14,7 +14,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of a file, one more than a configuration may have at most.
 
     Raises:
-        DataError: it cannot be opened, or is no regular file.
+        DataError: it cannot be opened, or is not a regular file.
     """
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read(MAX_BYTES + 1)

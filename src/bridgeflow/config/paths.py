@@ -45,7 +45,7 @@ class PathReader:
             pattern: whether it may be a pattern.
 
         Raises:
-            ConfigError: it is no such path, or lies outside the roots.
+            ConfigError: it is not such a path, or lies outside the roots.
         """
         text = self._text(steps)
         path = self._path(steps, text, _NEVER_EXPANDED if pattern else {**_NEVER_EXPANDED, **_PATTERNS})
@@ -67,7 +67,7 @@ class PathReader:
         """The path of something to write.
 
         Raises:
-            ConfigError: it is no such path, lies outside the folders for outputs, or is hidden.
+            ConfigError: it is not such a path, lies outside the folders for outputs, or is hidden.
         """
         text = self._text(steps)
         path = self._path(steps, text, {**_NEVER_EXPANDED, **_PATTERNS})

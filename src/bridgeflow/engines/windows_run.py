@@ -40,7 +40,7 @@ class WindowsRun(FolderRun[WindowsJob]):
             self._shard(number, Stretch(start, end, len(windows)), settings, pieces)
 
     def _pieces(self, number: int, windows: range, rows: int, start: int) -> Iterator[Any]:
-        """The columns of some windows, so many at a time."""
+        """The columns of some windows, a few at a time."""
         for position in range(0, len(windows), rows):
             self._cancel.check()
             part = windows[position : position + rows]

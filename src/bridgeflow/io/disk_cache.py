@@ -1,7 +1,7 @@
 """Results that one program leaves in a folder for the next: named by what they depend on, and checked when read.
 
 A file is a head (a mark, SHA-256 of the identity, SHA-256 of the contents, their length) and the contents. Whatever
-does not fit is no file of ours, and what it was to hold is computed again. Files are written aside and renamed, so that
+does not fit is not one of ours, and what it was to hold is computed again. Files are written aside and renamed, so that
 a reader sees a whole file or none, however many processes write it at once.
 """
 

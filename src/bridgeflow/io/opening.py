@@ -158,17 +158,17 @@ def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) 
         return
     other = next((each for each in all_formats().values() if head.startswith(each.magic)), None)
     if other is not None:
-        raise data_error(path, f"is no {form.name} file: it begins like {other.name}", f"read it as {other.name}")
+        raise data_error(path, f"is not a file of {form.name}: it begins like {other.name}", f"read it as {other.name}")
     foreign = next((name for begin, name in _OTHERS.items() if head.startswith(begin)), None)
     if foreign is not None:
-        problem = f"is no {form.name} file that is read here: it begins like {foreign}"
+        problem = f"is not a file of {form.name} that is read here: it begins like {foreign}"
         raise not_supported(path, problem, f"{foreign} is not supported: convert it")
     if form.name == "arrow_stream" and _begins_with_a_size(head, os.fstat(descriptor).st_size):
-        problem = "is no arrow_stream file that is read here: its messages are those of Arrow before version 0.15"
+        problem = "is not a file of arrow_stream that is read here: its messages are those of Arrow before version 0.15"
         raise not_supported(path, problem, "this is not supported: write it again without use_legacy_format")
     raise data_error(
         path,
-        f"is no {form.name} file: it begins with {head!r}",
+        f"is not a file of {form.name}: it begins with {head!r}",
         f"{form.name} files begin with {' or '.join(map(repr, form.magic))}",
     )
 

@@ -269,5 +269,7 @@ def with_facts(path: Path, facts: Any, header: Header, columns: Collection[str])
         problem = f"says what does not fit its samples ({error})"
         raise data_error(path, problem, "it was changed after it was written: convert the original again") from error
     track = Track(length, segments)
-    known = replace(header, channels=tuple(channels), tracks=(track,) * len(channels), start=start, metadata=metadata)
-    return known, events_table(rows)
+    described = replace(
+        header, channels=tuple(channels), tracks=(track,) * len(channels), start=start, metadata=metadata
+    )
+    return described, events_table(rows)

@@ -142,7 +142,7 @@ class BaseJob(ABC):
             with self.locating(*self.sink_steps):
                 folder = self.sink.path
                 if os.path.lexists(folder) and not folder.is_dir():
-                    raise data_error(folder, "is no folder", "name a folder for the shards")
+                    raise data_error(folder, "is not a folder", "name a folder for the shards")
                 if folder.is_dir():
                     record = job_record(folder, roots=self.output_roots)
                     if overwrite or record is None:

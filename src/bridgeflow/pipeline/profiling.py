@@ -73,7 +73,7 @@ class LoaderProfile:
         self.makers = makers
         self._close = close
         self._lock = Lock()
-        self._given: float | None = None
+        self._handed_out: float | None = None
 
     # --- values ---
 
@@ -150,9 +150,9 @@ class LoaderProfile:
         """The consumer wants its next batch."""
         now = perf_counter()
         with self._lock:
-            if self._given is not None:
-                self.working += now - self._given
-                self._given = None
+            if self._handed_out is not None:
+                self.working += now - self._handed_out
+                self._handed_out = None
         return now
 
     def gave(self, asked: float, finished: float) -> None:
@@ -162,7 +162,7 @@ class LoaderProfile:
             self.batches += 1
             self.waiting += now - asked
             self.hand_over += max(now - max(asked, finished), 0.0)
-            self._given = now
+            self._handed_out = now
 
 
 class ProfiledFetch:

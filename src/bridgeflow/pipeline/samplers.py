@@ -71,7 +71,7 @@ class _OrderSampler(Sampler[_Item]):
         """Let the next pass go on where the state was taken.
 
         Raises:
-            DataError: the state is of another order, or is none.
+            DataError: the state is of another order, or is not a state.
         """
         self._passes.set(*parse_state(state, self.order.settings(), len(self), unit=self._unit))
 

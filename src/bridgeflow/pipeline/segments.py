@@ -143,7 +143,7 @@ class SegmentedTransform:
             raise
 
     def _mixed(self, batch: PartialBatch, stage: Mixing, label: StageId | None) -> SampleSet:
-        """The samples mixed with their partners, which stay behind."""
+        """The samples mixed with their partners, which are left out."""
         mix = batch.mixes.pop(0)
         try:
             samples = mixed(stage, batch.current, mix)
@@ -237,5 +237,5 @@ def _one_after_other(functions: tuple[Callable[[Any], Any], ...], sample: Any) -
 
 
 def _is_leaf(leaf: object) -> bool:
-    """Whether a leaf is an array, or stands for what is none."""
+    """Whether a leaf is an array, or stands for values that are not arrays."""
     return isinstance(leaf, Values) or is_array(leaf)

@@ -168,7 +168,7 @@ class WindowsJob(BaseJob):
         """What the transforms will do to a recording and its windows, worked out before any sample is read.
 
         Raises:
-            BridgeflowError: a stage cannot handle what it is given, or what comes out is no columns for the sink.
+            BridgeflowError: a stage cannot handle what it is given, or what comes out is not columns for the sink.
         """
         recording, rows = self.opened[number], len(self.windows(number))
         source: Any = self._dataset([recording]).source

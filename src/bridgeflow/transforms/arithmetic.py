@@ -463,8 +463,8 @@ class _AffineTypes(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def _affine_types(given: Any, is_numpy: bool, dtype: FloatDtype | None) -> _AffineTypes:
-    source = str(given.name) if is_numpy else str(given).removeprefix("torch.")
+def _affine_types(element: Any, is_numpy: bool, dtype: FloatDtype | None) -> _AffineTypes:
+    source = str(element.name) if is_numpy else str(element).removeprefix("torch.")
     result = affine_dtype(source, dtype)
     work = _work_dtype(source, result)
     own = np.dtype(work) if is_numpy else getattr(require("torch", needed_for="a tensor"), work)

@@ -64,7 +64,7 @@ class Torchvision(Transform):
         return self.module(data, *more)
 
     def plan(self, data: Any, stage: StageId | None = None) -> Plan:
-        """Nothing can be foreseen."""
+        """Nothing is known beforehand."""
         opaque = Opaque(stage=stage or StageId.of(self), detail=f"{self.name}: says nothing of what it does")
         return Plan((opaque,), UNKNOWN, (self.stream_obstacle,))
 
@@ -142,7 +142,7 @@ def _class_of(name: str) -> Any:
 
 
 def _parameters(cls: Any) -> dict[str, inspect.Parameter]:
-    """The parameters that a configuration may give: those that are no callables."""
+    """The parameters that a configuration may give: those other than callables."""
     parameters = inspect.signature(cls.__init__).parameters
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: one for name, one in list(parameters.items())[1:] if one.kind in named}
