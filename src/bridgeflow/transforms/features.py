@@ -175,8 +175,8 @@ class Mfcc(MelSpectrogram):
         top_db: for decibels: how far below the loudest of its row a number may lie, at most. It needs the whole signal:
             `None`, no limit, streams.
         lifter: L of the factor `1 + L / 2 * sin(pi * n / L)` for coefficient n, counted from 1; 0 for none.
-        fs, hop, n_fft, win, win_length, n_mels, fmin, fmax, power, convention: as for `MelSpectrogram`.
-        mel_scale, norm, padding, center, keys, axis, nonfinite, max_gap, keep_gaps: as for `MelSpectrogram`.
+
+    All other arguments are those of `MelSpectrogram`.
 
     Real arrays [..., time] of any kind become [..., n_mfcc, slices]: float32 for data of at most single precision, else
     float64. Gradients flow. Each row has a loudest number of its own, where librosa takes that of all channels.
