@@ -21,6 +21,7 @@ from bridgeflow.pipeline.streams import Chunk, Streams
 from bridgeflow.policy import words
 from bridgeflow.signal import stream
 from bridgeflow.transforms import (
+    BandPower,
     Decimate,
     Detrend,
     Envelope,
@@ -28,7 +29,10 @@ from bridgeflow.transforms import (
     Hilbert,
     Istft,
     MedianFilter,
+    MelSpectrogram,
+    Mfcc,
     Resample,
+    RunningStandardize,
     SavgolFilter,
     Scale,
     Scipy,
@@ -65,6 +69,10 @@ SPREAD = [
     Welch(fs=100.0, nperseg=16, average="median"),
     Stft(**SLICES),
     Spectrogram(**SLICES),
+    MelSpectrogram(fs=100.0, n_fft=16, hop=4, n_mels=6),
+    Mfcc(fs=100.0, n_fft=16, hop=4, n_mels=6, n_mfcc=4, top_db=None),
+    BandPower(fs=100.0, bands=((1, 8), (8, 50)), nperseg=16),
+    RunningStandardize(alpha=0.1),
 ]
 LOCAL = [
     SavgolFilter(window_length=9, polyorder=2),
@@ -202,7 +210,7 @@ def test_longer_gaps_and_rows_of_nothing_raise(transform):
 @pytest.mark.parametrize("transform", LIVE, ids=repr)
 def test_chunks_are_the_whole(transform, data, keep, make):
     """Gaps that span chunks, rows with gaps of their own, gaps at both ends: the same bits, and NaN put back alike."""
-    keep = keep and not isinstance(transform, Welch)
+    keep = keep and not isinstance(transform, (Welch, BandPower))
     same = replace(transform, nonfinite="interpolate", max_gap=6, keep_gaps=keep)
     gaps = data.draw(st.lists(st.tuples(st.integers(0, 1), st.integers(0, LENGTH - 1), st.integers(1, 6)), max_size=5))
     x = noise(2, LENGTH)
@@ -241,7 +249,7 @@ def test_streams_with_open_gaps_are_written_down(transform):
 @pytest.mark.parametrize("make", [np.asarray, torch.from_numpy, pa.FixedShapeTensorArray.from_numpy_ndarray])
 @pytest.mark.parametrize(
     "transform",
-    [one for one in SPREAD + LOCAL if not isinstance(one, Welch) and getattr(one, "n_out", None) is None],
+    [one for one in SPREAD + LOCAL if not isinstance(one, (Welch, BandPower)) and getattr(one, "n_out", None) is None],
     ids=repr,
 )
 def test_gaps_are_put_back_where_asked(transform, make):
@@ -256,6 +264,9 @@ def test_gaps_are_put_back_where_asked(transform, make):
     assert not marked[0].any()
     if isinstance(transform, Stft):
         begins = (transform.sft.p_min + np.arange(actual.shape[-1])) * 5 - 8
+        expected = np.broadcast_to((begins < 45) & (begins + 16 > 41), actual[1].shape)
+    elif isinstance(transform, MelSpectrogram):
+        begins = np.arange(actual.shape[-1]) * 4 - 8
         expected = np.broadcast_to((begins < 45) & (begins + 16 > 41), actual[1].shape)
     else:
         rate = transform.rate_factor
@@ -346,7 +357,7 @@ LAGS = [
 @pytest.mark.parametrize("transform", LAGS, ids=repr)
 def test_the_lag_is_what_can_be_counted(transform):
     """At least the largest lag that is seen, and by no more than a few samples more."""
-    if isinstance(transform, Welch):
+    if isinstance(transform, (Welch, BandPower)):
         pytest.skip("nothing comes out before the end")
     rate = Fraction(1)
     for stage in getattr(transform, "stages", (transform,)):

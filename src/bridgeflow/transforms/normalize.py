@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from bridgeflow.bridge import kind_of, to_numpy
 from bridgeflow.errors import ConfigError, DataError, KeyNotFound, nearest, quoted
 from bridgeflow.io.files import open_regular
 from bridgeflow.policy import parse_word
-from bridgeflow.ranges import Finite
+from bridgeflow.ranges import Finite, Range
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
@@ -41,6 +41,9 @@ __all__ = [
 
 Level: TypeAlias = Finite | tuple[Finite, ...] | tuple[tuple[Finite, ...], ...]
 """One number for all, or one for each channel: nested as the axes of a sample but for time."""
+
+Label: TypeAlias = Annotated[int, Range(-(1 << 62), 1 << 62)]
+"""The label of a group, where it is a number."""
 
 Unseen: TypeAlias = Literal["error", "overall"]
 """What happens to a group without statistics of its own: an error, or those of all groups together."""
@@ -194,7 +197,7 @@ class NormalizeBy(_Normalizing):
     """
 
     by: str
-    groups: tuple[str | int, ...]
+    groups: tuple[str | Label, ...]
     centers: tuple[Level, ...]
     scales: tuple[Level, ...]
     unseen: Unseen = "error"

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow.bridge import kind_of, like, to_numpy
+from bridgeflow.bridge import describe, kind_of, like, to_numpy
+from bridgeflow.errors import DataError
 from bridgeflow.signal.spectral.average import WelchAverage
 from bridgeflow.signal.spectral.live import State
 from bridgeflow.spec import ArraySpec
@@ -33,12 +34,18 @@ class LiveBandPower:
 
     def __call__(self, x: Any) -> Any:
         """A whole recording of at least one segment."""
+        self._require_real(describe(x) if kind_of(x) is not None else None)
         return self._bands(self.welch(x))
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
+        self._require_real(spec)
         made = self.welch.out_spec(spec)
         return made.fresh(shape=(*made.shape[:-1], len(self.places)), fs=None)
+
+    def _require_real(self, spec: ArraySpec | None) -> None:
+        if spec is not None and spec.dtype.startswith("c"):
+            raise DataError("powers of bands are of real data; take parts, or the magnitude, first")
 
     @property
     def stream_obstacle(self) -> str:
