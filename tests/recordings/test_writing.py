@@ -306,16 +306,25 @@ def test_what_is_not_written(tmp_path):
 def test_facts_that_do_not_fit_the_samples(tmp_path, suffix, monkeypatch):
     from bridgeflow.io.formats import array_writers, rows_writer
 
+    sealed, facts = recording_content.with_checksum, recording_content.facts_of
     wrongs = [{"rate": "x"}, {"rate": "1/0"}, {"segments": [[5, 3, 0.0]]}, {"length": 3}, {"events": [[1]]}]
     wrongs += [{"start": "now"}, {"channels": []}, {"channels": {"I": [1, 2, 3, 4], "0": [1, 2, 3, 4]}}]
     for wrong in wrongs:
         for module in (array_writers, rows_writer):
-            monkeypatch.setattr(
-                module, "facts_of", lambda content, columns, w=wrong: recording_content.facts_of(content, columns) | w
-            )
+            monkeypatch.setattr(module, "facts_of", lambda *args, w=wrong, f=facts: sealed({**f(*args), **w}))
         recording().write(tmp_path / f"a.{suffix}", overwrite=True)
         with pytest.raises(DataError, match="says what does not fit its samples"):
             Recording.open(tmp_path / f"a.{suffix}")
+
+
+def test_facts_that_have_changed(tmp_path, monkeypatch):
+    from bridgeflow.io.formats import rows_writer
+
+    facts = recording_content.facts_of
+    monkeypatch.setattr(rows_writer, "facts_of", lambda *args: facts(*args) | {"length": 2501})
+    recording().write(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match="their checksum is another"):
+        Recording.open(tmp_path / "a.parquet")
 
 
 def test_physical_values(tmp_path):

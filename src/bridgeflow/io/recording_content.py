@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow.errors import listed
-from bridgeflow.io.commit import Overwrite
+from bridgeflow.io.commit import Overwrite, canonical
 from bridgeflow.io.files import data_error
 from bridgeflow.io.recording_file import Channel, Header, Segment, Track, events_table
 
@@ -30,6 +31,7 @@ __all__ = [
     "SampleRange",
     "facts_of",
     "losses_of",
+    "with_checksum",
     "with_facts",
 ]
 
@@ -220,7 +222,7 @@ def facts_of(content: RecordingContent, columns: Collection[str]) -> dict[str, A
         columns: what each channel is called in the file.
     """
     group = content.groups[0]
-    return {
+    facts = {
         "rate": str(group.rate),
         "channels": {
             column: [one.name, one.unit, one.scale, one.offset]
@@ -232,6 +234,12 @@ def facts_of(content: RecordingContent, columns: Collection[str]) -> dict[str, A
         "events": [list(row) for row in content.event_rows()],
         "metadata": json.loads(json.dumps(dict(content.metadata), default=str)),
     }
+    return with_checksum(facts)
+
+
+def with_checksum(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts with a checksum of them: not every file notices that its texts have changed."""
+    return {**facts, "crc32": zlib.crc32(canonical(dict(facts)))}
 
 
 def with_facts(path: Path, facts: Any, header: Header, columns: Collection[str]) -> tuple[Header, pa.Table]:
@@ -246,6 +254,9 @@ def with_facts(path: Path, facts: Any, header: Header, columns: Collection[str])
         DataError: the facts are none, or do not fit the samples.
     """
     try:
+        kept = {name: value for name, value in facts.items() if name != "crc32"}
+        if with_checksum(kept) != facts:
+            raise ValueError("their checksum is another")
         rate = Fraction(facts["rate"])
         channels = []
         for column, channel in zip(columns, header.channels, strict=True):

@@ -28,6 +28,10 @@ _PER_BYTE = 1 << 14
 """Frames that a byte of a file may become: silence is compressed well, but not without end."""
 
 
+_OGG_HEADER, _OGG_SEGMENTS, _OGG_LAST = 27, 255, 4
+"""Bytes of a page of Ogg before the sizes of its segments, most segments, and the flag of the last page."""
+
+
 class AudioReader(RecordingReader):
     """Reads stretches through libsndfile, one at a time."""
 
@@ -36,6 +40,7 @@ class AudioReader(RecordingReader):
         self._path = path
         self._lock = Lock()
         nbytes = os.fstat(descriptor).st_size
+        _require_whole(path, descriptor, nbytes)
         self._file = soundfile.SoundFile(descriptor, closefd=True)
         self._close = weakref.finalize(self, self._file.close)
         frames = self._file.frames
@@ -43,6 +48,8 @@ class AudioReader(RecordingReader):
             raise data_error(
                 path, f"says {frames:,} frames in {nbytes:,} bytes", "it is damaged, or was never finished"
             )
+        if not frames and os.pread(descriptor, 4, 0) == b"OggS" and _ogg_frames(descriptor, nbytes):
+            raise data_error(path, "says no frames and holds some", "it is damaged; copy it again")
         subtype = self._file.subtype
         self._dtype = _DTYPES.get(subtype, _FLOATS.get(subtype, "float32"))
         scale = 2.0 ** (1 - 8 * np.dtype(self._dtype).itemsize) if self._dtype.startswith("int") else 1.0
@@ -74,6 +81,38 @@ class AudioReader(RecordingReader):
     def close(self) -> None:
         """Close the file."""
         self._close()
+
+
+def _require_whole(path: Path, descriptor: int, nbytes: int) -> None:
+    """Refuse AIFF and Ogg files that are cut off, of which libsndfile reads what is left, or nothing.
+
+    An Ogg file must consist of whole pages, the last of which says that it is the last. Source: RFC 3533.
+    """
+    head = os.pread(descriptor, 8, 0)
+    if head[:4] == b"FORM" and nbytes < 8 + int.from_bytes(head[4:8], "big"):
+        said = 8 + int.from_bytes(head[4:8], "big")
+        raise data_error(path, f"is cut off: {nbytes:,} of {said:,} bytes", "copy it again")
+    if head[:4] != b"OggS":
+        return
+    position, is_last = 0, False
+    while position < nbytes:
+        page = os.pread(descriptor, _OGG_HEADER + _OGG_SEGMENTS, position)
+        segments = page[_OGG_HEADER - 1] if len(page) >= _OGG_HEADER else 0
+        if page[:4] != b"OggS" or len(page) < _OGG_HEADER + segments:
+            raise data_error(
+                path, f"has no page of Ogg at byte {position:,}", "it is damaged or cut off; copy it again"
+            )
+        position += _OGG_HEADER + segments + sum(page[_OGG_HEADER : _OGG_HEADER + segments])
+        is_last = bool(page[5] & _OGG_LAST)
+    if position != nbytes or not is_last:
+        raise data_error(path, "ends before its last page of Ogg", "it is cut off; copy it again")
+
+
+def _ogg_frames(descriptor: int, nbytes: int) -> int:
+    """The position that the last page of an Ogg file says, in frames."""
+    tail = os.pread(descriptor, min(nbytes, 1 << 17), max(nbytes - (1 << 17), 0))
+    place = tail.rfind(b"OggS")
+    return int.from_bytes(tail[place + 6 : place + 14], "little", signed=True) if place >= 0 else 0
 
 
 def open_recording(path: Path, options: ReadOptions) -> RecordingReader:
