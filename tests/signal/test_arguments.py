@@ -23,7 +23,8 @@ OURS = [
     "coherence", "convolve", "correlate", "csd", "decimate", "detrend", "envelope", "fftconvolve", "filtfilt",
     "fir_filter", "fir_filtfilt", "fir_zero_phase", "frames", "hilbert", "istft", "labels_of_frames", "lfilter",
     "lfilter_zi", "medfilt", "notch_filter", "oaconvolve", "peak_rate", "periodogram", "resample", "resample_poly",
-    "savgol_filter", "sosfilt", "sosfilt_zi", "sosfiltfilt", "spectrogram", "stft", "upfirdn", "welch",
+    "savgol_filter", "sosfilt", "sosfilt_bank", "sosfilt_zi", "sosfiltfilt", "sosfiltfilt_bank", "spectrogram", "stft",
+    "upfirdn", "welch",
 ]  # fmt: skip
 
 
