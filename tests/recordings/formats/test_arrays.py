@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bridgeflow import DataError, Recording
-from tests.recordings.formats.damage import flips, prefixes, require_refused_or_read
+from tests.recordings.formats.damage import flips, prefixes
 
 X = np.random.default_rng(0).integers(-1000, 1000, (3, 500)).astype(np.int16)
 
@@ -69,15 +69,6 @@ def test_containers_in_other_processes(tmp_path, suffix, method):
     with get_context(method).Pool(2) as pool:
         for x in pool.starmap(column.read, [(10, 490)] * 4):
             assert np.array_equal(x, X[:, 10:490])
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"chunks": (2, 100), "compression": "gzip", "fletcher32": True}], ids=["plain", "gzip"]
-)
-@pytest.mark.parametrize("damage", [prefixes, flips], ids=["prefix", "flip"])
-def test_damaged_hdf5(tmp_path, options, damage):
-    data = write_hdf5(tmp_path / "a.h5", **options).read_bytes()
-    require_refused_or_read(tmp_path / "bad.h5", damage(data), time_axis=-1)
 
 
 def test_hdf5_whose_values_lie_elsewhere(tmp_path):
@@ -166,12 +157,6 @@ def test_missing_values_of_rows(tmp_path, suffix):
     assert column.segments == ((0, 2), (3, 5))
     assert column.onsets == (0.0, 3.0)
     assert column.read(3, 5).tolist() == [[4.5, 5.5]]
-
-
-@pytest.mark.parametrize("damage", [prefixes, flips], ids=["prefix", "flip"])
-def test_damaged_csv(tmp_path, damage):
-    data = "x,y\n" + "\n".join(f"{n},{n * 0.5}" for n in range(60))
-    require_refused_or_read(tmp_path / "a.csv", damage(data.encode()), fs=10)
 
 
 def test_an_unknown_suffix(tmp_path):

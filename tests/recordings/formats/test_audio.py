@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from bridgeflow import DataError, Recording
-from tests.recordings.formats.damage import flips, prefixes, require_refused_or_read
 
 soundfile = pytest.importorskip("soundfile")
 
@@ -61,15 +60,6 @@ def test_stretches_in_threads(tmp_path, suffix, subtype):
     with ThreadPoolExecutor(8) as pool:
         for (start, stop), x in zip(spans, pool.map(lambda span: column.read(*span), spans), strict=True):
             assert np.array_equal(x, whole[:, start:stop])
-
-
-@pytest.mark.parametrize(
-    ("suffix", "subtype"), [("flac", "PCM_16"), ("ogg", "VORBIS"), ("aiff", "PCM_16"), ("wav", "ULAW")]
-)
-@pytest.mark.parametrize("damage", [prefixes, flips], ids=["prefix", "flip"])
-def test_damaged_files(tmp_path, suffix, subtype, damage):
-    data = write(tmp_path / f"a.{suffix}", subtype, frames=400, channels=1).read_bytes()
-    require_refused_or_read(tmp_path / f"bad.{suffix}", damage(data))
 
 
 def test_a_cut_flac_file_is_refused(tmp_path):
