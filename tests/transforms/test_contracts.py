@@ -145,7 +145,9 @@ LABELLED = {
 
 
 @pytest.mark.parametrize("name", sorted(LABELLED))
-@pytest.mark.parametrize("make", [np.asarray, torch.from_numpy, pa.FixedShapeTensorArray.from_numpy_ndarray], ids=str)
+@pytest.mark.parametrize(
+    "make", [np.asarray, torch.from_numpy, pa.FixedShapeTensorArray.from_numpy_ndarray], ids=["numpy", "torch", "arrow"]
+)
 def test_those_with_labels_keep_the_contract(name: str, make: object):
     for transform in LABELLED[name]:
         check_transform(transform, {"x": make(noise(2, 40)), "id": "a", "more": ["b", None]}, skip={"streams"})  # type: ignore[operator]
