@@ -58,7 +58,7 @@ class DiskCache:
     def __init__(self, folder: str | os.PathLike[str], *, max_nbytes: int = 4 << 30) -> None:
         self.folder = Path(os.path.abspath(folder))
         self.max_nbytes = parse_integer(max_nbytes, field="max_nbytes", least=0)
-        self._is_told = False
+        self._has_warned = False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -119,8 +119,8 @@ class DiskCache:
             os.replace(aside, path)
             self._make_room(path)
         except OSError as error:
-            if not self._is_told:
-                self._is_told = True
+            if not self._has_warned:
+                self._has_warned = True
                 warnings.warn(
                     f"{shown(self.folder)}: cannot be written to ({error.strerror}), so that nothing is cached there",
                     RuntimeWarning,

@@ -99,7 +99,7 @@ class _SocketHandle(NamedTuple):
         if _server.address == self.address:
             descriptor = _server.find(self.token)
             if descriptor is None:
-                raise StaleHandle(_gone(self.pid))
+                raise StaleHandle(_stale_message(self.pid))
             _server.fetched(self.token)
             return descriptor
         try:
@@ -112,7 +112,7 @@ class _SocketHandle(NamedTuple):
                 if descriptor is not None:
                     line.sendall(_GOT_IT)
         except ConnectionError as error:
-            raise StaleHandle(f"{_gone(self.pid)} ({error})") from error
+            raise StaleHandle(f"{_stale_message(self.pid)} ({error})") from error
         except TimeoutError as error:
             raise StaleHandle(f"process {self.pid}, which sent a handle, does not answer; is it stopped?") from error
         except OSError as error:
@@ -121,10 +121,10 @@ class _SocketHandle(NamedTuple):
             return descriptor
         if answer == _HERE_IT_IS:  # the kernel drops what finds no place in the table of open files
             raise OutOfSharedMemory(needed=0, number=errno.EMFILE, available=None)
-        raise StaleHandle(_gone(self.pid))
+        raise StaleHandle(_stale_message(self.pid))
 
 
-def _gone(pid: int) -> str:
+def _stale_message(pid: int) -> str:
     return (
         f"the handle of process {pid} leads nowhere: the process has ended, or dropped the memory and the handle was "
         f"opened before, or not within {KEPT_SECONDS:.0f} s; keep a reference in the sender until it is opened"

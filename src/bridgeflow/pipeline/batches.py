@@ -30,8 +30,8 @@ __all__ = [
     "collate",
     "finish",
     "is_flat",
-    "known_to_torch",
     "plain_row",
+    "register_with_torch",
     "stack",
 ]
 
@@ -234,7 +234,7 @@ def collate(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
     return samples.batch if isinstance(samples, Samples) else finish(stack(samples, ragged=ragged))
 
 
-def known_to_torch() -> None:
+def register_with_torch() -> None:
     """Let PyTorch's `default_collate` put our samples together as `collate` does, if it is loaded."""
     module = loaded("torch.utils.data._utils.collate")
     if module is not None:

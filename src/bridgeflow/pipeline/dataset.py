@@ -22,7 +22,7 @@ from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError
 from bridgeflow.io import Source, open_source
 from bridgeflow.io.disk_cache import DiskCache
-from bridgeflow.pipeline.batches import RaggedRows, Samples, SampleSet, known_to_torch
+from bridgeflow.pipeline.batches import RaggedRows, Samples, SampleSet, register_with_torch
 from bridgeflow.pipeline.chains import WholeRecordings
 from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
 from bridgeflow.pipeline.compose import AnyStage
@@ -194,7 +194,7 @@ class SignalDataset:
             TypeError: no whole number; `batch` takes slices.
         """
         number = self._number(index)
-        known_to_torch()
+        register_with_torch()
         batch = self._begin(np.array([number]), as_samples=True)
         sample = self._samples(self._finish(batch))[0]
         if batch.generators.used and _in_torchs_worker():
@@ -206,7 +206,7 @@ class SignalDataset:
 
         Warns once when rows are drawn a second time in an epoch, which gives them the same random numbers again.
         """
-        known_to_torch()
+        register_with_torch()
         batch = self._begin(self._rows(indices), as_samples=True)
         samples = self._samples(self._finish(batch))
         if batch.generators.used:

@@ -41,7 +41,7 @@ class RowOrder(Protocol):
         """With the epoch, decides the order."""
 
     @property
-    def rows_given(self) -> int:
+    def rows_in_batches(self) -> int:
         """Rows in all batches of an epoch."""
 
     def __len__(self) -> int:
@@ -209,7 +209,7 @@ class SampledOrder:
         return rows // unit // world * unit if self._uneven == "drop" else -(-rows // unit // world) * unit
 
     @property
-    def rows_given(self) -> int:
+    def rows_in_batches(self) -> int:
         """Rows in all batches of an epoch."""
         return len(self) * self.batch_size if self.drop_last else self.samples
 
@@ -272,7 +272,7 @@ class BatchedOrder:
         return self.options.seed
 
     @property
-    def rows_given(self) -> int:
+    def rows_in_batches(self) -> int:
         """Rows in all batches of an epoch."""
         return sum(self.plan.sizes)
 

@@ -145,9 +145,9 @@ class _Turns:
 _turns = _Turns()
 
 
-def _begin_anew() -> None:
+def _renew_turns() -> None:
     global _turns
     _turns = _Turns()  # the parent's may be held by a thread that this child does not have
 
 
-os.register_at_fork(after_in_child=_begin_anew)
+os.register_at_fork(after_in_child=_renew_turns)

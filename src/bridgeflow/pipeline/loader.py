@@ -164,7 +164,7 @@ class Loader:
         self._num_workers, self._threads, self._prefetch_factor = num_workers, threads, prefetch_factor
         self._context = cast(StartMethod, method)
         self._transfer = transfer_to(device, max(1, threads, num_workers) * prefetch_factor + 1)
-        largest = self.order.batch_size or self.order.rows_given // max(1, len(self.order))
+        largest = self.order.batch_size or self.order.rows_in_batches // max(1, len(self.order))
         self._slot_nbytes = max(_LEAST_SLOT, 2 * width * largest)
         self._profile: LoaderProfile | None = None
         self._idle: list[WorkerPool] = []

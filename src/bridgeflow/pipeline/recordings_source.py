@@ -19,7 +19,7 @@ from bridgeflow.recordings import Recordings, Regrid
 from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Missing
-from bridgeflow.recordings.scan import found_files, read_table
+from bridgeflow.recordings.scan import matching_files, read_table
 
 __all__ = ["RecordingsSource"]
 
@@ -169,7 +169,7 @@ class RecordingsSource:
                 names = [name for name in rows.column(column).to_pylist() if name is not None]
                 _require_files([folder / str(name) for name in names], roots)
             return Recordings.from_table(rows, path=column, id=self.id, root=folder, **options)
-        _require_files(list(found_files(self.recordings, self.format).values()), roots)
+        _require_files(list(matching_files(self.recordings, self.format).values()), roots)
         return Recordings(self.recordings, group=self.group, **options)
 
 

@@ -177,7 +177,7 @@ class RowSampler(_OrderSampler[int]):
 
     def __len__(self) -> int:
         """Rows in an epoch."""
-        return self.order.rows_given
+        return self.order.rows_in_batches
 
     def _items(self, epoch: int, first: int) -> Iterator[int]:
         batch, skipped = self.order.batch_of(first)

@@ -164,7 +164,7 @@ class Order:
             raise ValueError(f"rank must be below world_size ({self.world_size}), got {self.rank}")
 
     @property
-    def rows_given(self) -> int:
+    def rows_in_batches(self) -> int:
         """Rows in all batches of an epoch."""
         return len(self) * self.batch_size if self.drop_last else self.samples
 

@@ -107,7 +107,7 @@ def work(
 
 def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ring, number: int) -> Done | Failed:
     slot = ring.slot(number)
-    watched = weakref.ref(slot)
+    slot_reference = weakref.ref(slot)
     answer: Done | Failed
     try:
         if is_foreign(fetch):
@@ -117,9 +117,9 @@ def _answer(fetch: Callable[[Any], Any], ticket: int, task: memoryview, ring: Ri
     except BaseException as error:
         answer = _failed(ticket, error)
     del slot
-    if watched() is not None:
+    if slot_reference() is not None:
         gc.collect(0)  # it may hang in a cycle
-    if (kept := watched()) is not None:  # another object keeps an array over it, and it will be the consumer's
+    if (kept := slot_reference()) is not None:  # another object keeps an array over it, and it will be the consumer's
         ring.detach(number, kept.used)
     return answer
 

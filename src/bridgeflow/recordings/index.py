@@ -20,7 +20,7 @@ from bridgeflow.io.recording_file import GridRule, MissingSamples, read_options
 from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
-from bridgeflow.recordings.scan import ShowProgress, found_files, opened, read_table
+from bridgeflow.recordings.scan import ShowProgress, matching_files, opened, read_table
 from bridgeflow.recordings.splits import (
     SplitPart,
     Splitter,
@@ -110,7 +110,7 @@ class Recordings(Sequence[Recording]):
             options = read_options(
                 format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
             )
-            files = found_files(named, format)
+            files = matching_files(named, format)
             labels = [_groups(group, path) for path in files.values()]
             asked = [os.path.abspath(one) for one in named]
             disk = DiskCache.of(cache)

@@ -27,7 +27,7 @@ from bridgeflow.recordings.formats import format_of, recording_formats
 from bridgeflow.recordings.recording import Recording
 from bridgeflow.recordings.saved import cached_recordings, keep_recordings
 
-__all__ = ["ShowProgress", "found_files", "opened", "read_table"]
+__all__ = ["ShowProgress", "matching_files", "opened", "read_table"]
 
 ShowProgress: TypeAlias = "bool | Callable[[int, int], None]"
 """`True` for a bar on a terminal, or a function of how many files are done and how many there are."""
@@ -35,7 +35,7 @@ ShowProgress: TypeAlias = "bool | Callable[[int, int], None]"
 _MOST_THREADS = 16
 
 
-def found_files(paths: Sequence[str | os.PathLike[str]], format: str | None) -> dict[str, Path]:
+def matching_files(paths: Sequence[str | os.PathLike[str]], format: str | None) -> dict[str, Path]:
     """The files that paths, folders and patterns mean, by id, in their order.
 
     Raises:

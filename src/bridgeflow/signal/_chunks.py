@@ -13,7 +13,7 @@ from bridgeflow.bridge import to_arrow, to_tensor
 from bridgeflow.errors import DataError
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["as_kind", "as_marked", "count", "count_rows", "join", "kind_mark", "known_rows", "own", "together"]
+__all__ = ["as_kind", "as_marked", "count", "count_rows", "join", "kind_mark", "own", "rows_shape", "together"]
 
 
 def as_kind(y: np.ndarray[Any, Any], kind: str, dtype: str, device: str) -> Any:
@@ -46,7 +46,7 @@ def as_marked(y: Any, mark: Any, *, same_dtype: bool = False) -> Any:
     return to_arrow(y)
 
 
-def known_rows(spec: ArraySpec) -> tuple[int, ...]:
+def rows_shape(spec: ArraySpec) -> tuple[int, ...]:
     """The shape of a stream's chunks but for time."""
     rows = tuple(n for n in spec.shape[:-1] if n is not None)
     if len(rows) != len(spec.shape) - 1:

@@ -14,7 +14,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Nonfinite
-from bridgeflow.signal._chunks import as_kind, known_rows
+from bridgeflow.signal._chunks import as_kind, rows_shape
 from bridgeflow.signal._input import Prepared, read_array
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.causal import CausalFilter, Initial, State
@@ -222,7 +222,7 @@ class ZeroPhaseBank(_Bank):
             kind: text [], what results are: kind, dtype, device.
             bands: for each filter its state, and `ready` [..., k], what it has given and a slower one has not.
         """
-        rows = known_rows(spec)
+        rows = rows_shape(spec)
         out = self.out_spec(spec.with_time(None))
         wide = "complex128" if out.dtype.startswith(("complex", "clong")) else "float64"
         plain = ArraySpec(kind="numpy", dtype=wide, shape=(*rows, None))

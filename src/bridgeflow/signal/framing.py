@@ -18,7 +18,7 @@ from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Ragged, parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._axes import time_last, time_where_it_was
-from bridgeflow.signal._chunks import as_marked, count_rows, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, count_rows, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare, require_strided
 from bridgeflow.signal._labels import is_text, labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._typing import SameKind
@@ -411,7 +411,7 @@ def _initial(spec: ArraySpec) -> State:
     return {
         "begun": np.zeros((), bool),
         "skip": np.zeros((), np.int64),
-        "tail": np.zeros((*known_rows(spec), 0)),
+        "tail": np.zeros((*rows_shape(spec), 0)),
         "kind": kind_mark(spec),
     }
 

@@ -142,16 +142,17 @@ def step_gaps(x: Any, state: State, max_gap: int) -> tuple[Filled, State]:
     Args:
         x: ndarray or tensor, t >= 0.
         state: from before; `{}` for the first chunk. It holds `held` [..., h], from where the first open gap begins,
-            with the sample before it, and `position`, that of the next sample to come.
+            with the sample before it, `sent`, how many of these have been returned already, and `position`, that of
+            the next sample to come.
         max_gap: as for `fill_gaps`.
     """
     position = int(state.get("position", 0))
     held = state.get("held")
-    known = 0 if held is None else int(state["known"])  # samples at the beginning that have gone out already
-    if (held is None or int(held.shape[-1]) == known) and x.shape[-1] and all_finite(x):
+    sent = 0 if held is None else int(state["sent"])
+    if (held is None or int(held.shape[-1]) == sent) and x.shape[-1] and all_finite(x):
         last = own(x[..., -1:])
         here = np.asarray(position + int(x.shape[-1]), np.int64)
-        return Filled(x, None), {"position": here, "held": last, "known": np.ones((), np.int64)}
+        return Filled(x, None), {"position": here, "held": last, "sent": np.ones((), np.int64)}
     together = x if held is None or not held.shape[-1] else join([_like(held, x), x])
     begins = position - (0 if held is None else int(held.shape[-1]))
     samples = int(together.shape[-1])
@@ -162,14 +163,14 @@ def step_gaps(x: Any, state: State, max_gap: int) -> tuple[Filled, State]:
         before, after = _neighbours(bad)
         _require_short(bad, before, after, max_gap, begins, ended=False)
         ready = int((before[..., -1] + 1).min()) if bad[..., -1].any() else samples
-        values, mask = _interpolated(together, bad, before, after), bad[..., known:ready]
+        values, mask = _interpolated(together, bad, before, after), bad[..., sent:ready]
     keep = max(ready - 1, 0)  # the sample before an open gap is its neighbour
     next_state: State = {
         "position": np.asarray(position + int(x.shape[-1]), np.int64),
         "held": own(join([values[..., keep:ready], together[..., ready:]])),
-        "known": np.asarray(ready - keep, np.int64),
+        "sent": np.asarray(ready - keep, np.int64),
     }
-    return Filled(values[..., known:ready], mask), next_state
+    return Filled(values[..., sent:ready], mask), next_state
 
 
 def end_gaps(state: State, max_gap: int) -> Filled | None:
@@ -177,11 +178,11 @@ def end_gaps(state: State, max_gap: int) -> Filled | None:
     held = state.get("held")
     if held is None:
         return None
-    known = int(state["known"])
-    if int(held.shape[-1]) == known:
+    sent = int(state["sent"])
+    if int(held.shape[-1]) == sent:
         return None
     done = fill_gaps(held, max_gap, position=int(state["position"]) - int(held.shape[-1]))
-    return Filled(done.values[..., known:], None if done.filled is None else done.filled[..., known:])
+    return Filled(done.values[..., sent:], None if done.filled is None else done.filled[..., sent:])
 
 
 def mark_gaps(y: Any, filled: Array, starts: Array, ends: Array) -> Any:

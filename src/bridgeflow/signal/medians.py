@@ -11,7 +11,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.ranges import hold, hold_window
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
@@ -189,7 +189,7 @@ class RunningMedian:
             kind: text [], kind and dtype of the chunks.
         """
         self.out_spec(spec.with_time(None))
-        rows = known_rows(spec)
+        rows = rows_shape(spec)
         hold(math.prod(rows) * self.latency, 0, kernel_size=self.kernel_size)
         return {"tail": np.zeros((*rows, self.latency)), "begun": np.zeros((), bool), "kind": kind_mark(spec)}
 

@@ -92,11 +92,11 @@ def default_padlen(sos: Any) -> int:
                 "sosfiltfilt: SciPy's default for padlen depends on values that cannot be read here; pass padlen="
             )
         return _default_padlen(sos.detach())
-    return _known_padlen(sos.tobytes()) if sos.dtype == np.float64 else _default_padlen(sos)
+    return _cached_padlen(sos.tobytes()) if sos.dtype == np.float64 else _default_padlen(sos)
 
 
 @lru_cache(maxsize=256)
-def _known_padlen(sections: bytes) -> int:
+def _cached_padlen(sections: bytes) -> int:
     return _default_padlen(np.frombuffer(sections).reshape(-1, 6))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal._chunks import known_rows
+from bridgeflow.signal._chunks import rows_shape
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.fourier import is_complex, like_data
@@ -54,7 +54,7 @@ class LiveRunning:
             samples: int64 [], how many have come.
             level, square: float64 [1, ..., 2], the states of the two averages.
         """
-        rows = known_rows(spec)
+        rows = rows_shape(spec)
         return {
             "samples": np.zeros((), np.int64),
             "level": np.zeros((1, *rows, 2)),

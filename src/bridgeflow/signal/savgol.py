@@ -16,7 +16,7 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
 from bridgeflow.signal._arguments import names_arguments
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._numbers import as_number
 from bridgeflow.signal._specs import filtered_spec
@@ -262,7 +262,7 @@ class SavgolSmoother:
         if self.stream_obstacle:
             raise CannotStream(f"savgol: {self.stream_obstacle}")
         self.out_spec(spec.with_time(None))
-        rows = known_rows(spec)
+        rows = rows_shape(spec)
         return {"begun": np.zeros((), bool), "tail": np.zeros((*rows, 0)), "kind": kind_mark(spec)}
 
     @names_errors("savgol_filter")

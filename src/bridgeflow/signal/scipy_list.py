@@ -86,7 +86,7 @@ def _single(time: int | None, options: Mapping[str, Any]) -> tuple[int | None, .
     return ()
 
 
-def _given(option: str) -> ResultLength:
+def _length_from(option: str) -> ResultLength:
     """As many as an option says, by default as there were."""
     return lambda time, options: (options[option] if options.get(option) is not None else time,)
 
@@ -157,7 +157,9 @@ _SIGNAL: Final = (
         is_complex=True,
         instead="SignalFilter(mode='zero_phase')",
     ),
-    ScipyFunction(name="signal.hilbert", options={"N": Option(Length | None)}, length=_given("N"), dtype="complex"),
+    ScipyFunction(
+        name="signal.hilbert", options={"N": Option(Length | None)}, length=_length_from("N"), dtype="complex"
+    ),
     ScipyFunction(
         name="signal.lfilter",
         options=_RATIO,
@@ -191,7 +193,7 @@ _SIGNAL: Final = (
     ScipyFunction(
         name="signal.resample",
         options={"num": Option(Length, required=True), "window": Option(WindowName | None)},
-        length=_given("num"),
+        length=_length_from("num"),
         is_complex=True,
     ),
     ScipyFunction(
@@ -264,7 +266,7 @@ _SIGNAL: Final = (
             "fs": Option(Rate),
             "endpoint": Option(bool),
         },
-        length=_given("m"),
+        length=_length_from("m"),
         dtype="complex128",
         is_complex=True,
     ),
@@ -346,13 +348,13 @@ _NDIMAGE: Final = (
 
 _FFT: Final = (
     *(
-        ScipyFunction(name=f"fft.{name}", options=_TURNED, length=_given("n"), dtype="complex", is_complex=True)
+        ScipyFunction(name=f"fft.{name}", options=_TURNED, length=_length_from("n"), dtype="complex", is_complex=True)
         for name in ("fft", "ifft")
     ),
     ScipyFunction(name="fft.rfft", options=_TURNED, length=_half_spectrum("n"), dtype="complex"),
     ScipyFunction(name="fft.irfft", options=_TURNED, length=_undone, dtype="real", is_complex=True),
     *(
-        ScipyFunction(name=f"fft.{name}", options=_COSINE, length=_given("n"), is_complex=True)
+        ScipyFunction(name=f"fft.{name}", options=_COSINE, length=_length_from("n"), is_complex=True)
         for name in ("dct", "dst", "idct", "idst")
     ),
     *(

@@ -153,7 +153,7 @@ def call_scipy(function: Callable[..., Any], name: str, *args: Any, **options: A
         if type(error) not in _OF_INPUT:
             raise
         raise DataError(f"{name}: {error}") from error
-    return result if reader.template is None else _given_back(result, reader.template)
+    return result if reader.template is None else _restored(result, reader.template)
 
 
 def _suspects(function: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]) -> str:
@@ -215,15 +215,15 @@ class _Reader:
         return to_numpy(value)
 
 
-def _given_back(result: Any, template: Any) -> Any:
+def _restored(result: Any, template: Any) -> Any:
     """Results with their arrays as the kind of `template`."""
     if isinstance(result, np.ndarray):
         return like(np.ascontiguousarray(result) if result.ndim else result, template)
     if isinstance(result, np.generic) and kind_of(template) == "torch":
         return like(np.asarray(result), template)
     if isinstance(result, tuple):
-        items = [_given_back(item, template) for item in result]
+        items = [_restored(item, template) for item in result]
         return result._make(items) if hasattr(result, "_make") else tuple(items)
     if isinstance(result, dict):
-        return {key: _given_back(value, template) for key, value in result.items()}
+        return {key: _restored(value, template) for key, value in result.items()}
     return result

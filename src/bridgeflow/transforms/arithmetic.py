@@ -31,7 +31,7 @@ __all__ = [
     "cast_rule",
     "caster",
     "elementwise",
-    "made_of",
+    "elementwise_spec",
 ]
 
 Dtype: TypeAlias = Literal[
@@ -114,7 +114,7 @@ def _as_the_class_of(x: Any, y: Any) -> Any:
     return tv_tensors.wrap(y, like=x) if tv_tensors is not None and isinstance(x, tv_tensors.TVTensor) else y
 
 
-def made_of(spec: ArraySpec, dtype: Callable[[ArraySpec], str]) -> ArraySpec:
+def elementwise_spec(spec: ArraySpec, dtype: Callable[[ArraySpec], str]) -> ArraySpec:
     """What `elementwise` returns for an array described by `spec`, if the function gives fresh memory of `dtype`."""
     if spec.kind != "torch" and dtype(spec) == "bfloat16":
         raise _no_bfloat16()

@@ -9,7 +9,15 @@ from typing import Any, ClassVar
 
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.arithmetic import Dtype, OnOverflow, Rounding, cast_rule, caster, elementwise, made_of
+from bridgeflow.transforms.arithmetic import (
+    Dtype,
+    OnOverflow,
+    Rounding,
+    cast_rule,
+    caster,
+    elementwise,
+    elementwise_spec,
+)
 from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
@@ -70,7 +78,7 @@ class Cast(SameKindTransform):
         if self._stays(spec):
             return spec
         cast_rule(spec.dtype, self.dtype)
-        return made_of(spec, lambda _: self.dtype)
+        return elementwise_spec(spec, lambda _: self.dtype)
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """A copy in the new type, or a view where the type is the same."""

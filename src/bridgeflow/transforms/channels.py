@@ -13,7 +13,7 @@ from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.ranges import Axis, Finite
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, elementwise_spec
 from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.channel_names import Channel, NamedChannels, Picks, parse_picks
 from bridgeflow.transforms.registry import register
@@ -94,8 +94,8 @@ class ChannelTransform(NamedChannels, SameKindTransform):
         """The same with other channels, in new memory."""
         axis = self._place(spec.shape)
         after = self.count_after(spec.shape[axis])
-        made = made_of(spec, lambda inside: self.dtype_after(inside.dtype))
-        return made.fresh(shape=(*spec.shape[:axis], after, *spec.shape[axis + 1 :]), flags=made.flags)
+        mixed = elementwise_spec(spec, lambda inside: self.dtype_after(inside.dtype))
+        return mixed.fresh(shape=(*spec.shape[:axis], after, *spec.shape[axis + 1 :]), flags=mixed.flags)
 
     def _place(self, shape: Any) -> int:
         with naming(type(self).__name__):
@@ -246,8 +246,8 @@ class Reference(ChannelTransform):
         if self.pairs is None:
             return names
         names = self.channels or names
-        known = self.at_channels(names)
-        return tuple("-".join(names[known.number(one, len(names))] for one in pair) for pair in self.pairs)
+        named = self.at_channels(names)
+        return tuple("-".join(names[named.number(one, len(names))] for one in pair) for pair in self.pairs)
 
     def combine(self, x: list[Any], like: Any) -> list[Any]:
         """Differences."""
@@ -322,9 +322,9 @@ class MixChannels(ChannelTransform):
 
     def _inputs(self, count: int | None) -> list[int]:
         numbers = list(range(len(self.matrix[0]))) if self.picks is None else self.numbers(self.named, count)
-        given = count if self.picks is None else len(numbers)
-        if given is not None and given != len(self.matrix[0]):
-            raise DataError(f"MixChannels: matrix has {len(self.matrix[0])} columns for {given} channels")
+        channels = count if self.picks is None else len(numbers)
+        if channels is not None and channels != len(self.matrix[0]):
+            raise DataError(f"MixChannels: matrix has {len(self.matrix[0])} columns for {channels} channels")
         return numbers
 
     def count_after(self, count: int | None) -> int | None:

@@ -25,7 +25,7 @@ from bridgeflow.signal.spectral.mel import (
 )
 from bridgeflow.signal.trends import Trend
 from bridgeflow.spec import ArraySpec
-from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, elementwise_spec
 from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.gaps import GapTransform
 from bridgeflow.transforms.live import LiveTransform
@@ -273,7 +273,7 @@ class LogAmplitude(SameKindTransform):
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as floats."""
-        return made_of(spec, lambda inside: _real_dtype(inside.dtype))
+        return elementwise_spec(spec, lambda inside: _real_dtype(inside.dtype))
 
     def _of_values(self, x: Any) -> Any:
         is_array = isinstance(x, np.ndarray)

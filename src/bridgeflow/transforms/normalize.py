@@ -20,7 +20,7 @@ from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite, Range
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
-from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, elementwise_spec
 from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.transforms.reach import Reach
@@ -99,7 +99,7 @@ class _Normalizing(TimeTransform):
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as floats."""
         self._check(spec.shape[:-1])
-        return made_of(spec, lambda inside: affine_dtype(inside.dtype, None))
+        return elementwise_spec(spec, lambda inside: affine_dtype(inside.dtype, None))
 
     def step_rows(self, x: Any, state: Any) -> tuple[Any, Any]:
         """One chunk."""

@@ -13,7 +13,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import Finite
 from bridgeflow.spec import ArraySpec, Exchange
-from bridgeflow.transforms.arithmetic import FloatDtype, affine, affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import FloatDtype, affine, affine_dtype, elementwise, elementwise_spec
 from bridgeflow.transforms.base import SameKindTransform
 from bridgeflow.transforms.registry import register
 
@@ -83,7 +83,7 @@ class Scale(SameKindTransform):
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in the float type."""
-        return made_of(spec, lambda inside: affine_dtype(inside.dtype, self.dtype))
+        return elementwise_spec(spec, lambda inside: affine_dtype(inside.dtype, self.dtype))
 
     def exchanges(self, spec: ArraySpec) -> tuple[Exchange, ...]:
         """A copy in units; a view where the result is written over the input."""

@@ -71,7 +71,7 @@ class SharedView(LeafTransform):
         if self.across == "process" and self.copy != "never":
             first = route(spec, "numpy", bfloat16="ml_dtypes").exchange()
             last = into_segment(first.target)
-            _require_faces(last.target)
+            _require_views(last.target)
             closed = self.writable is False
             return first, replace(last, target=replace(last.target, writable=not closed))
         return tuple(one.exchange() for one in self._routes(spec))
@@ -86,11 +86,11 @@ class SharedView(LeafTransform):
             routes.append(route(routes[-1].target, "numpy", writable=self.writable))
         if "non-contiguous" in routes[-1].target.flags:
             routes.append(route(routes[-1].target, "numpy", copy="never" if self.copy == "never" else "always"))
-        _require_faces(routes[-1].target)
+        _require_views(routes[-1].target)
         return tuple(routes)
 
 
-def _require_faces(spec: ArraySpec) -> None:
+def _require_views(spec: ArraySpec) -> None:
     """Refuse what has no tensor or no Arrow array over the same memory.
 
     Raises:

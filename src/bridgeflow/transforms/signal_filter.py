@@ -38,7 +38,7 @@ Decibels: TypeAlias = Annotated[float, Range(0, 10_000, open=True)]
 Number: TypeAlias = Finite | tuple[Finite, Finite]
 """A real number, or real and imaginary part."""
 
-_GIVEN: Final = {"sos": ("sections",), "zpk": ("z", "p", "k"), "ba": ("b", "a"), "taps": ("values",)}
+_COEFFICIENTS: Final = {"sos": ("sections",), "zpk": ("z", "p", "k"), "ba": ("b", "a"), "taps": ("values",)}
 """Designs given by their coefficients: the field's name is the design's, and it holds these parameters."""
 
 _OWN: Final = {
@@ -56,7 +56,7 @@ _OWN: Final = {
     "engine",
     "parallel",
     "keys",
-    *_GIVEN,
+    *_COEFFICIENTS,
 }
 """Fields other than the parameters of a design."""
 
@@ -162,7 +162,7 @@ class SignalFilter(GapTransform, LiveTransform):
         for field in fields(self):
             if field.name not in {"keys", "design"}:
                 object.__setattr__(self, field.name, _frozen(getattr(self, field.name)))
-        coefficients: list[str] = [name for name in _GIVEN if getattr(self, name) is not None]
+        coefficients: list[str] = [name for name in _COEFFICIENTS if getattr(self, name) is not None]
         if len(coefficients) + (self.design not in (None, *coefficients)) > 1:
             raise ConfigError(
                 f"SignalFilter: give one of design, sos, zpk, ba, taps, got {', '.join(['design', *coefficients][-2:])}"
@@ -171,7 +171,7 @@ class SignalFilter(GapTransform, LiveTransform):
             raise ConfigError(
                 f"SignalFilter: which filter? Give design (one of {', '.join(DESIGNS)}), or sos, zpk, ba, taps"
             )
-        if self.design in _GIVEN and not coefficients:
+        if self.design in _COEFFICIENTS and not coefficients:
             raise ConfigError(
                 f"SignalFilter: design {self.design!r} needs its coefficients: give {self.design}=", field="design"
             )
@@ -190,24 +190,24 @@ class SignalFilter(GapTransform, LiveTransform):
         try:
             self.live  # noqa: B018  refused here, when built, or never
         except BridgeflowError as error:
-            if coefficients and (error.field in _GIVEN[coefficients[0]] or isinstance(error, UnstableFilter)):
+            if coefficients and (error.field in _COEFFICIENTS[coefficients[0]] or isinstance(error, UnstableFilter)):
                 error.field = coefficients[0]
             raise
 
     @cached_property
     def designed(self) -> Design:
         """The design that the fields describe."""
-        name: str = self.design or next(name for name in _GIVEN if getattr(self, name) is not None)
+        name: str = self.design or next(name for name in _COEFFICIENTS if getattr(self, name) is not None)
         chosen = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in _OWN}
         chosen = {parameter: value for parameter, value in chosen.items() if value is not None}
-        if name in _GIVEN:
+        if name in _COEFFICIENTS:
             value = getattr(self, name)
-            parts = value if len(_GIVEN[name]) > 1 else (value,)
-            if len(parts) != len(_GIVEN[name]):
+            parts = value if len(_COEFFICIENTS[name]) > 1 else (value,)
+            if len(parts) != len(_COEFFICIENTS[name]):
                 raise ConfigError(
-                    f"SignalFilter: {name} holds {', '.join(_GIVEN[name])}, got {len(parts)} parts", field=name
+                    f"SignalFilter: {name} holds {', '.join(_COEFFICIENTS[name])}, got {len(parts)} parts", field=name
                 )
-            chosen |= dict(zip(_GIVEN[name], parts, strict=True))
+            chosen |= dict(zip(_COEFFICIENTS[name], parts, strict=True))
         return make_design(name, **chosen)
 
     @cached_property

@@ -13,7 +13,7 @@ from bridgeflow.errors import DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
-from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, elementwise_spec
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.row_statistics import Pieces, extremes_of, mean_over, quantiles, square
 
@@ -86,7 +86,7 @@ class Standardize(TimeTransform):
 
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as floats."""
-        return made_of(spec, lambda inside: _float_dtype(inside.dtype))
+        return elementwise_spec(spec, lambda inside: _float_dtype(inside.dtype))
 
     summarizes = True
 

@@ -182,20 +182,20 @@ class Moments:
     @classmethod
     def from_plain(cls, method: StandardizeMethod, plain: Mapping[str, Any]) -> Moments:
         """What `to_plain` wrote."""
-        made = cls(method, len(plain["counts"]))
-        made.counts = [int(count) for count in plain["counts"]]
-        made.sums = ExactSums(made.places, [int(unit, 16) for unit in plain["sums"]])
-        made.squares = ExactSums(made.places, [int(unit, 16) for unit in plain["squares"]])
-        made.low = np.array([float.fromhex(value) for value in plain["low"]])
-        made.high = np.array([float.fromhex(value) for value in plain["high"]])
-        made.values = [
+        moments = cls(method, len(plain["counts"]))
+        moments.counts = [int(count) for count in plain["counts"]]
+        moments.sums = ExactSums(moments.places, [int(unit, 16) for unit in plain["sums"]])
+        moments.squares = ExactSums(moments.places, [int(unit, 16) for unit in plain["squares"]])
+        moments.low = np.array([float.fromhex(value) for value in plain["low"]])
+        moments.high = np.array([float.fromhex(value) for value in plain["high"]])
+        moments.values = [
             {
                 "values": np.array([float.fromhex(value) for value in one["values"]], np.float64),
                 "counts": np.array(one["counts"], np.int64),
             }
             for one in plain["values"]
         ]
-        return made
+        return moments
 
 
 class Part:

@@ -109,7 +109,7 @@ class _Named(Torchvision):
     spelled: ClassVar[str] = ""
 
     @classmethod
-    def field_names(cls, given: Mapping[str, Any]) -> tuple[str, ...]:
+    def field_names(cls, raw: Mapping[str, Any]) -> tuple[str, ...]:
         """The arguments of its signature."""
         return tuple(_parameters(_class_of(cls.spelled)))
 

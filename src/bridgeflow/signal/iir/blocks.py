@@ -225,7 +225,7 @@ def _block_states(plan: _Plan, x: Tensor, s: Tensor, guarded: bool) -> Tensor:
     """The states before each block of rows x [r, padded], and after each group: [steps + 1, n, r * groups].
 
     The m-th blocks of all groups stand side by side, so that a state is n rows of memory. What is not finite would
-    reach back as well, zero times NaN being NaN: `guarded` takes it out and puts it in again behind.
+    reach back as well, zero times NaN being NaN: `guarded` takes it out and puts it in again afterwards.
     """
     n, size = plan.order, plan.length
     rows, blocks = len(x), x.shape[1] // size

@@ -18,7 +18,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import CannotStream, DataError, names_errors, naming
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
-from bridgeflow.signal._chunks import as_marked, count, count_rows, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, count, count_rows, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
@@ -78,14 +78,14 @@ class Resampler:
         reduced(self.up, self.down)
 
     @property
-    def _given(self) -> bool:
+    def _window_is_taps(self) -> bool:
         """Whether the window is the taps themselves."""
         return isinstance(self.window, tuple) and not (self.window and isinstance(self.window[0], str))
 
     def prepare(self) -> None:
         """Design the filter, or refuse it; one that takes long to design waits for the data, and may not fit them."""
         up, down = reduced(self.up, self.down)
-        if self._given or is_quick(up, down):
+        if self._window_is_taps or is_quick(up, down):
             self.plan  # noqa: B018
         else:
             lowpass(2, 1, self.window)
@@ -94,9 +94,9 @@ class Resampler:
     def plan(self) -> Polyphase | None:
         """The filter; `None` where the rate stays."""
         up, down = reduced(self.up, self.down)
-        if up == down and not self._given:
+        if up == down and not self._window_is_taps:
             return None
-        plan = lowpass(up, down, np.asarray(self.window, np.float64) if self._given else self.window)
+        plan = lowpass(up, down, np.asarray(self.window, np.float64) if self._window_is_taps else self.window)
         return plan if self.zero_phase else Polyphase(up, down, plan.taps, 0, plan.gain)
 
     @names_errors("Resampler")
@@ -120,7 +120,7 @@ class Resampler:
 
     def _hold(self, samples: int) -> None:
         up, down = reduced(self.up, self.down)
-        if not self._given and up != down:
+        if not self._window_is_taps and up != down:
             hold_taps(up, down, samples)
 
     @property
@@ -169,7 +169,7 @@ class Resampler:
         return {
             "ahead": np.zeros((), np.int64),
             "begun": np.zeros((), bool),
-            "tail": np.zeros((*known_rows(spec), 0)),
+            "tail": np.zeros((*rows_shape(spec), 0)),
             "kind": kind_mark(spec),
         }
 

@@ -13,7 +13,7 @@ from bridgeflow.bridge import kind_of, like
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.signal._axes import time_where_it_was
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._numbers import as_rate, as_size
 from bridgeflow.signal._specs import hold_spec
@@ -298,7 +298,7 @@ class WelchAverage:
         """
         if self.stream_obstacle:
             raise CannotStream(f"{self.stream_obstacle}")
-        result, rows = self.out_spec(spec.with_time(None)), known_rows(spec)
+        result, rows = self.out_spec(spec.with_time(None)), rows_shape(spec)
         return {
             "segments": np.zeros((), np.int64),
             "sums": np.zeros((*rows, int(self.sft.f_pts)), result.dtype),

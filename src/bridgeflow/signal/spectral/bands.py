@@ -40,8 +40,8 @@ class LiveBandPower:
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
         self._require_real(spec)
-        made = self.welch.out_spec(spec)
-        return made.fresh(shape=(*made.shape[:-1], len(self.places)), fs=None)
+        density = self.welch.out_spec(spec)
+        return density.fresh(shape=(*density.shape[:-1], len(self.places)), fs=None)
 
     def _require_real(self, spec: ArraySpec | None) -> None:
         if spec is not None and spec.dtype.startswith("c"):

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.fourier import in_precision
@@ -87,7 +87,7 @@ class LiveStft:
         return {
             "samples": np.zeros((), np.int64),
             "slices": np.zeros((), np.int64),
-            "tail": np.zeros((*known_rows(spec), 0)),
+            "tail": np.zeros((*rows_shape(spec), 0)),
             "kind": kind_mark(spec),
         }
 
@@ -188,7 +188,7 @@ class LiveIstft:
         self.out_spec(spec.with_time(None))
         return {
             "slices": np.zeros((), np.int64),
-            "sums": np.zeros((*known_rows(spec)[:-1], self.sft.overlap)),
+            "sums": np.zeros((*rows_shape(spec)[:-1], self.sft.overlap)),
             "kind": kind_mark(spec),
         }
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, known_rows, own, together
+from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal.fourier import in_precision, like_data
@@ -122,7 +122,7 @@ class LiveMel:
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
-        made = spectral_spec(spec, fs=self.sft.fs, is_complex=False)
+        spectrum = spectral_spec(spec, fs=self.sft.fs, is_complex=False)
         if spec.dtype.startswith("c"):
             raise DataError("a mel spectrogram is of real data; take parts, or the magnitude, first")
         slices = None
@@ -131,7 +131,7 @@ class LiveMel:
             slices = self.count(spec.time)
             hold_spec(spec, slices * int(self.sft.mfft), n_fft=int(self.sft.mfft))
         rows = len(self.filters) if self.dct is None else len(self.dct)
-        return made.fresh(shape=(*spec.shape[:-1], rows, slices), fs=self.sft.fs / self.sft.hop)
+        return spectrum.fresh(shape=(*spec.shape[:-1], rows, slices), fs=self.sft.fs / self.sft.hop)
 
     @property
     def stream_obstacle(self) -> str:
@@ -154,11 +154,11 @@ class LiveMel:
             tail: [..., samples], what the following slices still need.
             kind: text [], kind and dtype of the chunks.
         """
-        made, rows = self.out_spec(spec.with_time(None)), known_rows(spec)
+        result, rows = self.out_spec(spec.with_time(None)), rows_shape(spec)
         return {
             "samples": np.zeros((), np.int64),
             "slices": np.zeros((), np.int64),
-            "tail": np.zeros((*rows, 0), made.dtype),
+            "tail": np.zeros((*rows, 0), result.dtype),
             "kind": kind_mark(spec),
         }
 
@@ -192,15 +192,15 @@ class LiveMel:
         due = self.count(samples) - done
         if due <= 0:
             return None
-        made = self._between(held, samples - int(held.shape[-1]), done, due, self.before)
-        return as_marked(self._finished(made), state["kind"])
+        slices = self._between(held, samples - int(held.shape[-1]), done, due, self.before)
+        return as_marked(self._finished(slices), state["kind"])
 
     def _between(self, held: Any, first: int, done: int, due: int, after: int) -> Any:
         """`due` slices from number `done` on.
 
         Args:
             held: samples from number `first` on.
-            after: samples to add behind the last.
+            after: samples to add after the last.
         """
         hop, length = int(self.sft.hop), int(self.sft.m_num)
         begin = done * hop - self.before
@@ -235,14 +235,14 @@ class LiveMel:
             return like_data(matrix, x) @ x
         rest = (*x.shape[:-2], x.shape[-1])
         rows = np.ascontiguousarray(np.moveaxis(x, -2, 0)).reshape(x.shape[-2], -1)
-        made = np.zeros((len(matrix), rows.shape[1]), x.dtype)
+        product = np.zeros((len(matrix), rows.shape[1]), x.dtype)
         term = np.empty_like(rows[0]) if len(rows) else rows
         weights = matrix.astype(x.dtype)
         for number, row in enumerate(weights):
             for place in np.flatnonzero(row).tolist():
                 np.multiply(rows[place], row[place], out=term)
-                made[number] += term
-        return np.ascontiguousarray(np.moveaxis(made.reshape(len(matrix), *rest), 0, -2))
+                product[number] += term
+        return np.ascontiguousarray(np.moveaxis(product.reshape(len(matrix), *rest), 0, -2))
 
 
 def log_amplitude(

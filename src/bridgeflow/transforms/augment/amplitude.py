@@ -87,8 +87,8 @@ class Polarity(Augmentation):
         """All rows times 1 or -1."""
         signs = np.ones(len(rows))
         signs[chosen] = -1
-        made: Array = np.multiply(rows, like_values(signs, rows), out=empty(rows.shape, rows.dtype))
-        return made
+        signed: Array = np.multiply(rows, like_values(signs, rows), out=empty(rows.shape, rows.dtype))
+        return signed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ from bridgeflow.signal._input import dispatch_of
 from bridgeflow.signal._memory import empty
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.along_time import TimeTransform
-from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, elementwise_spec
 
 __all__ = ["Array", "Augmentation", "Probability", "as_batch", "duplicated", "parse_p"]
 
@@ -94,15 +94,15 @@ class Augmentation(TimeTransform):
         """
         part = self.augment(rows[chosen], *draws)
         others = sorted(set(range(len(rows))).difference(chosen))
-        made = empty((len(rows), *part.shape[1:]), part.dtype)
+        result = empty((len(rows), *part.shape[1:]), part.dtype)
         if part.shape[1:] == rows.shape[1:]:
             for number in others:
-                made[number] = rows[number]
+                result[number] = rows[number]
         else:
-            made[others] = self.untouched(rows[others])
+            result[others] = self.untouched(rows[others])
         for number, one in zip(chosen, part, strict=True):
-            made[number] = one
-        return made
+            result[number] = one
+        return result
 
     def untouched(self, x: Any) -> Any:
         """What becomes of rows `[rows, ..., time]` to which it is not applied: a copy."""
@@ -126,7 +126,7 @@ class Augmentation(TimeTransform):
 
     def rows_spec(self, spec: ArraySpec) -> ArraySpec:
         """New memory; integers and booleans as floats where values are changed."""
-        return made_of(spec, lambda inside: self._result_dtype(inside.dtype))
+        return elementwise_spec(spec, lambda inside: self._result_dtype(inside.dtype))
 
     def _result_dtype(self, dtype: str) -> str:
         number = affine_dtype(dtype, None)  # refuses what is not a number
@@ -206,9 +206,9 @@ def duplicated(x: Any) -> Any:
     """A copy of an ndarray or a tensor."""
     if not isinstance(x, np.ndarray):
         return x.clone()
-    made = empty(x.shape, x.dtype)
-    made[...] = x
-    return made
+    duplicate = empty(x.shape, x.dtype)
+    duplicate[...] = x
+    return duplicate
 
 
 def _dtype_name(x: Any) -> str:

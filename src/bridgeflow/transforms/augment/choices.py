@@ -15,7 +15,7 @@ from bridgeflow.randomness import current, generators
 from bridgeflow.ranges import Positive
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms import fields
-from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise, elementwise_spec
 from bridgeflow.transforms.augment.base import Array, Probability, as_batch, duplicated, parse_p
 from bridgeflow.transforms.augment.values import WholeSpan, parse_span, whole
 from bridgeflow.transforms.base import LeafTransform, Transform
@@ -86,7 +86,7 @@ class _Choice(LeafTransform):
 
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape; integers as floats where one of the transforms makes them so."""
-        return made_of(spec, self._dtype)
+        return elementwise_spec(spec, self._dtype)
 
     def apply(self, x: Any) -> Any:
         """The sample or batch after the transforms that are drawn."""

@@ -23,7 +23,7 @@ from bridgeflow.ranges import Axis, Range
 from bridgeflow.signal._axes import parse_axis
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms import fields
-from bridgeflow.transforms.arithmetic import affine_dtype, made_of
+from bridgeflow.transforms.arithmetic import affine_dtype, elementwise_spec
 from bridgeflow.transforms.augment.base import Array, Probability, duplicated, parse_p
 from bridgeflow.transforms.augment.noise import check_count
 from bridgeflow.transforms.augment.values import like_values, spread
@@ -249,8 +249,8 @@ class Mixing(Transform):
         result = recipe.put(data, [step.target for step in steps])
         if self.labels:
             recipe, specs = compile_recipe(data, _is_spec_or_number, self.labels)
-            known = [(spec, place) for spec, place in zip(specs, recipe.places, strict=True) if is_spec(spec)]
-            steps += [_copy(spec, self._label_spec(spec), place, label) for spec, place in known]
+            labels = [(spec, place) for spec, place in zip(specs, recipe.places, strict=True) if is_spec(spec)]
+            steps += [_copy(spec, self._label_spec(spec), place, label) for spec, place in labels]
             result = recipe.put(result, [self._label_spec(spec) if is_spec(spec) else spec for spec in specs])
         return Plan(tuple(steps), result, (self.stream_obstacle,))
 
@@ -301,7 +301,7 @@ class Mixup(Mixing):
 
     def mixed_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same shape in new memory; integers and booleans as floats."""
-        return made_of(spec, lambda inside: affine_dtype(inside.dtype, None))
+        return elementwise_spec(spec, lambda inside: affine_dtype(inside.dtype, None))
 
 
 @register
@@ -359,15 +359,15 @@ class CutMix(Mixing):
         mask: Any = spread(inside, x.swapaxes(self.axis, -1) if self.axis != -1 else x)
         mask = mask.swapaxes(self.axis, -1) if self.axis != -1 else mask
         if isinstance(x, np.ndarray):
-            made = np.where(mask, partners, x)
+            mixed = np.where(mask, partners, x)
         else:
             torch: Any = loaded("torch")
-            made = torch.where(torch.from_numpy(mask).to(x.device), partners, x)
-        return made, 1 - lengths / max(samples, 1)
+            mixed = torch.where(torch.from_numpy(mask).to(x.device), partners, x)
+        return mixed, 1 - lengths / max(samples, 1)
 
     def mixed_spec(self, spec: ArraySpec) -> ArraySpec:
         """The same in new memory."""
-        return made_of(spec, lambda inside: inside.dtype)
+        return elementwise_spec(spec, lambda inside: inside.dtype)
 
 
 def _mixture(x: Any, y: Any, weights: Array) -> Any:
@@ -383,23 +383,23 @@ def _mixture(x: Any, y: Any, weights: Array) -> Any:
         x, y = x.to(work), y.to(work)
     rows = np.flatnonzero(weights < 1).tolist()
     if len(rows) == len(weights):
-        made = x * like_values(weights, x) + y * like_values(1 - weights, x)
+        mixed = x * like_values(weights, x) + y * like_values(1 - weights, x)
     else:
-        made = duplicated(x)
+        mixed = duplicated(x)
         if rows:
             part = weights[rows]
-            made[rows] = x[rows] * like_values(part, x[rows]) + y[rows] * like_values(1 - part, x[rows])
-    return made.astype(result, copy=False) if isinstance(made, np.ndarray) else made.to(result)
+            mixed[rows] = x[rows] * like_values(part, x[rows]) + y[rows] * like_values(1 - part, x[rows])
+    return mixed.astype(result, copy=False) if isinstance(mixed, np.ndarray) else mixed.to(result)
 
 
 def _paired(function: Any, x: Any, y: Any, *, batched: bool) -> tuple[Any, Array]:
     """A function of two arrays of rows, on arrays of any kind, or of one sample each."""
     kinds = kind_of(x)
     if kinds not in ("torch", "numpy"):
-        made, kept = _paired(function, to_numpy(x), to_numpy(y), batched=batched)
-        return like(made, x), kept
-    made, kept = function(x, y) if batched else function(x[None], y[None])
-    return (made if batched else made[0]), kept
+        mixed, kept = _paired(function, to_numpy(x), to_numpy(y), batched=batched)
+        return like(mixed, x), kept
+    mixed, kept = function(x, y) if batched else function(x[None], y[None])
+    return (mixed if batched else mixed[0]), kept
 
 
 def _taken(data: Any, rows: Array, count: int, what: str) -> Any:
@@ -423,5 +423,7 @@ def _is_spec_or_number(leaf: object) -> bool:
 
 
 def _copy(source: ArraySpec, target: ArraySpec, place: str, stage: StageId) -> Exchange:
-    made = Exchange(source=source, target=target, action="copy", nbytes=target.nbytes, detail="mixed with another row")
-    return replace(made, place=place, stage=stage)
+    exchange = Exchange(
+        source=source, target=target, action="copy", nbytes=target.nbytes, detail="mixed with another row"
+    )
+    return replace(exchange, place=place, stage=stage)

@@ -179,15 +179,15 @@ class Reverberate(_WithSignals):
         if 0 in x.shape:
             return self.untouched(x)
         xp: Any = np if isinstance(x, np.ndarray) else loaded("torch")
-        made = xp.stack([self._convolved(row, int(number)) for row, number in zip(x, draws[0], strict=True)])
+        convolved = xp.stack([self._convolved(row, int(number)) for row, number in zip(x, draws[0], strict=True)])
         if (draws[1] != 1).any():
             wet = like_values(draws[1], x)
-            made = x * (1 - wet) + made * wet
+            convolved = x * (1 - wet) + convolved * wet
         if self.keep_power:
-            before, after = (spread(power(over_sample(one))[..., 0], x) for one in (x, made))
+            before, after = (spread(power(over_sample(one))[..., 0], x) for one in (x, convolved))
             ratio = before / (after + (after == 0))
-            made = made * xp.sqrt(ratio + (ratio == 0)) * (ratio > 0)
-        return made
+            convolved = convolved * xp.sqrt(ratio + (ratio == 0)) * (ratio > 0)
+        return convolved
 
     def _convolved(self, x: Any, number: int) -> Any:
         response = self._response(number)

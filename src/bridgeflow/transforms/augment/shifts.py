@@ -53,10 +53,10 @@ class TimeReverse(Augmentation):
 
     def augment_some(self, rows: Array, chosen: list[int], *draws: Array) -> Array:
         """Row by row, in one direction or the other."""
-        made, reversed_rows = empty(rows.shape, rows.dtype), set(chosen)
+        result, reversed_rows = empty(rows.shape, rows.dtype), set(chosen)
         for number, row in enumerate(rows):
-            made[number] = row[..., ::-1] if number in reversed_rows else row
-        return made
+            result[number] = row[..., ::-1] if number in reversed_rows else row
+        return result
 
 
 @register
@@ -114,17 +114,17 @@ class TimeShift(Augmentation):
     def _shifted(self, x: Array, shifts: Array) -> Array:
         """Rows moved as wholes, which costs less than sample by sample."""
         samples = x.shape[-1]
-        made = empty(x.shape, x.dtype)
+        shifted = empty(x.shape, x.dtype)
         for row, shift in enumerate(shifts.tolist()):
             first = shift % samples if self.mode == "roll" else min(max(shift, -samples), samples)
             last = samples - abs(first)
             if first >= 0:
-                made[row, ..., first:] = x[row, ..., :last]
-                made[row, ..., :first] = x[row, ..., last:] if self.mode == "roll" else 0
+                shifted[row, ..., first:] = x[row, ..., :last]
+                shifted[row, ..., :first] = x[row, ..., last:] if self.mode == "roll" else 0
             else:
-                made[row, ..., :last] = x[row, ..., -first:]
-                made[row, ..., last:] = 0
-        return made
+                shifted[row, ..., :last] = x[row, ..., -first:]
+                shifted[row, ..., last:] = 0
+        return shifted
 
 
 @register

@@ -103,14 +103,14 @@ def kept(x: Any, keep: Array) -> Any:
     """
     keep = _on_device(spread(keep, x), x)
     if isinstance(x, np.ndarray):
-        made = empty(x.shape, x.dtype)
+        result = empty(x.shape, x.dtype)
         if x.itemsize in (1, 2, 4, 8):  # zero has no bits in any type; a mask of bits costs less than one of booleans
             bits = f"i{x.itemsize}"
-            np.bitwise_and(x.view(bits), -keep.astype(bits), out=made.view(bits))
-            return made
-        made[...] = 0
-        np.copyto(made, x, where=keep)
-        return made
+            np.bitwise_and(x.view(bits), -keep.astype(bits), out=result.view(bits))
+            return result
+        result[...] = 0
+        np.copyto(result, x, where=keep)
+        return result
     return loaded("torch").where(keep, x, x.new_zeros(()))  # type: ignore[union-attr]
 
 

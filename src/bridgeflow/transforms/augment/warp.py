@@ -79,10 +79,10 @@ class TimeWarp(Augmentation):
         if x.shape[-1] < 2:
             return self.untouched(x)
         first = np.minimum(np.floor(draws[0]), x.shape[-1] - 2).astype(np.int64)
-        made: Any = 0
+        warped: Any = 0
         for offset, weights in zip((-1, 0, 1, 2), _cubic(draws[0] - first, first, x.shape[-1]), strict=True):
-            made = made + gathered(x, (first + offset).clip(0, x.shape[-1] - 1)) * like_values(weights, x)
-        return made
+            warped = warped + gathered(x, (first + offset).clip(0, x.shape[-1] - 1)) * like_values(weights, x)
+        return warped
 
 
 def _cubic(part: Array, first: Array, samples: int) -> list[Array]:
