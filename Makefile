@@ -6,6 +6,7 @@
 #   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests and fuzzers
 #   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
 #   make docs       print the tables of docs/crossings.md anew, and draw the picture of the augmentations
+#   make site       the documentation as pages in build/site, the reference from the docstrings; strict
 #   make clean
 
 PYTHON ?= python3
@@ -17,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench docs sanitize clean
+.PHONY: help demo test test-all lint format bench docs site sanitize clean
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -26,7 +27,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "BridgeFlow needs Python 3.10 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-# Three stamps, each holding what it names: the library with plots, the development tools on top, the benchmarks' peers on top.
+# Stamps, each holding what it names: the library with plots, the development tools on top, the benchmarks' peers on top;
+# and the tools of the documentation site.
 $(VENV)/.installed: $(INPUTS) | $(BIN)/python
 	$(PIP_INSTALL) -e '.[plot]'
 	@touch $@
@@ -37,6 +39,10 @@ $(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(PIP_INSTALL) -e '.[bench,dev,plot]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(INPUTS) | $(BIN)/python
+	$(PIP_INSTALL) -e '.[docs]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -65,6 +71,9 @@ bench: $(VENV)/.installed-bench
 docs: $(VENV)/.installed
 	$(BIN)/python docs/generate.py
 	$(BIN)/python docs/augmentation_pictures.py
+
+site: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # Python itself knows nothing of the sanitizers, so their runtimes come first; what Python never frees is no leak of ours.
 sanitize: $(VENV)/.installed-dev

@@ -209,7 +209,7 @@ def stream(filter: Any, *, mode: Mode = "causal", axis: int | None = None, **cho
         mode: for a design: `"causal"`, or `"zero_phase"` (IIR designs then want `tolerance`).
         axis: of time in the chunks; `None` for the last, or the one that a transform has.
         **choices: for a design: those of `CausalFilter` or `ZeroPhaseFilter` (`initial`, `nonfinite`, `tolerance`,
-        ...).
+            ...).
 
     Raises:
         CannotStream: the filter needs the whole recording; says why.

@@ -147,9 +147,7 @@ class Stft(_ShortTime, SlicesLast):
 class Spectrogram(Stft):
     """The squared magnitude of the short-time Fourier transform, whole or live, by `scipy.signal.ShortTimeFFT`.
 
-    Args:
-        fs, hop, win, nperseg, fft_mode, mfft, scale_to, phase_shift, padding, detr, keys, axis, nonfinite, max_gap,
-            keep_gaps: as for `Stft`.
+    The fields are those of `Stft`.
 
     Arrays [..., time] become real [..., frequency, slices]: float32 for data of at most single precision, else float64.
 
