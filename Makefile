@@ -4,6 +4,8 @@
 #   make test       the test suite            make test-all   with the slow ones, and more random examples
 #   make lint       format, lint, types, layers, doctests
 #   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests and fuzzers
+#   make coverage   the test suite once more, and how much of src it runs
+#   make wheel      build the wheel for this Python and processor into dist/
 #   make bench      against the bare calls and the peers; writes benchmarks/RESULTS.md
 #   make docs       print the tables of docs/crossings.md anew, and draw the picture of the augmentations
 #   make site       the documentation as pages in build/site, the reference from the docstrings; strict
@@ -13,12 +15,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What an installation depends on. Changed Python files are seen without installing again; changed C++ is not.
-INPUTS := pyproject.toml constraints.txt $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
+INPUTS := pyproject.toml src/bridgeflow/_version.py constraints.txt $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all lint format bench docs site sanitize clean
+.PHONY: help demo test test-all coverage wheel lint format bench docs site sanitize clean
 
 help:
 	@sed -n '/^#   /s/^#   //p' Makefile
@@ -54,6 +56,19 @@ test: $(VENV)/.installed-dev
 test-all: $(VENV)/.installed-dev
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n auto -m "slow or not slow" $(PYTEST_ARGS)
 
+# Apart from `make test`, which it would slow down. Lines that only worker processes run count as not covered.
+coverage: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -n auto --cov --cov-report= $(PYTEST_ARGS)
+	$(BIN)/coverage report --skip-covered --skip-empty --sort=cover
+	@echo "covered: $$($(BIN)/coverage report --format=total --precision=1) % of lines and branches"
+
+# `pip install` may do without the engines where there is no compiler; a wheel for others may not.
+wheel: | $(BIN)/python
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check -c constraints.txt --no-deps --wheel-dir dist .
+	@! ls dist | grep -- '-none-any\.whl' || { echo "the engines did not compile: pip wheel --verbose . says why" >&2; exit 1; }
+	@ls dist
+
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -86,5 +101,5 @@ sanitize: $(VENV)/.installed-dev
 			tests/fuzz/test_native_entrances.py $(PYTEST_ARGS)
 
 clean:
-	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
+from importlib import metadata
 
 import pytest
+import yaml
 
 import bridgeflow
 from tests.workplace import ROOT
@@ -32,7 +34,26 @@ def test_dependency_is_explained_and_pinned(package):
 
 
 def test_version_is_said_once():
-    assert bridgeflow.__version__ == PROJECT["version"]
+    assert PROJECT["dynamic"] == ["version"]
+    assert metadata.version("bridgeflow") == bridgeflow.__version__
+    assert "version:" not in re.sub("cff-version:", "", (ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_forms_and_workflows_are_whole():
+    for path in sorted([*(ROOT / ".github").rglob("*.yml"), ROOT / "CITATION.cff", ROOT / ".pre-commit-config.yaml"]):
+        assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict), path
+    for form in ("bug", "feature"):
+        asked = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{form}.yml").read_text(encoding="utf-8"))
+        assert asked.keys() >= {"name", "description", "body"}
+        assert all(part["type"] in {"markdown", "textarea", "dropdown"} for part in asked["body"])
+
+
+def test_the_compiler_is_told_no_processor_of_its_own():
+    """A wheel runs on every processor of its architecture: wider instructions only in the kernels that ask first."""
+    rules = (ROOT / "src" / "bridgeflow" / "signal" / "CMakeLists.txt").read_text(encoding="utf-8")
+    assert not re.search(r"-(march|mtune|mcpu)", rules)
+    wide = [line for line in rules.splitlines() if " -mavx" in line]
+    assert all(line.strip().startswith("add_kernel(${folder} avx") for line in wide)
 
 
 def test_every_room_has_its_floor_in_the_architecture():
