@@ -11,7 +11,7 @@ from bridgeflow._version import __version__
 from bridgeflow.cli.console import echo, echo_json
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
-from bridgeflow.cli.options import Debug, Json
+from bridgeflow.cli.options import Debug, Json, Quiet, Silent, example
 from bridgeflow.cli.output import (
     number_of,
     run_facts,
@@ -39,6 +39,7 @@ app = typer.Typer(
     "3 the system refused (disk full, package missing); 130 interrupted; 143 terminated.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich takes longer to import than all the rest
 )
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (YAML).", show_default=False)]
@@ -97,11 +98,18 @@ Threads = Annotated[
 ]
 
 
-plot = typer.Typer(help="Draw pictures.", no_args_is_help=True)
+plot = typer.Typer(
+    help="Draw pictures.",
+    epilog=example("bridgeflow plot recording night.edf --png night.png"),
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(plot, name="plot")
-app.command()(info)
-app.command()(convert)
-plot.command("recording")(plot_recording)
+app.command(epilog=example("bridgeflow info night.edf", "bridgeflow info data/*.csv --fs 360 --json"))(info)
+app.command(epilog=example("bridgeflow convert data/*.edf converted --to parquet"))(convert)
+plot.command("recording", epilog=example("bridgeflow plot recording night.edf --seconds 60,90 --png night.png"))(
+    plot_recording
+)
 
 
 def _print_version(asked: bool) -> None:
@@ -124,7 +132,7 @@ def main() -> None:
     run_to_exit(app)
 
 
-@app.command()
+@app.command(epilog=example("bridgeflow run job.yaml", "bridgeflow run job.yaml source.fs=250 --overwrite"))
 def run(
     file: File,
     overrides: Overrides = None,
@@ -134,6 +142,7 @@ def run(
     threads: Threads = None,
     plugins: Plugins = None,
     as_json: Json = False,
+    quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
     """Run a job; show progress, then what was done. A folder of shards continues where it was stopped."""
@@ -144,14 +153,14 @@ def run(
         if isinstance(job, WindowsJob) or job.sink.shards:
             from bridgeflow.engines.shards import run_shards
 
-            with show_progress(quiet=as_json) as progress:
+            with show_progress(quiet=quiet or as_json) as progress:
                 shards = run_shards(job, overwrite=overwrite, progress=progress)
             say(as_json, shards_facts(job, shards), shards_lines(job, shards))
             return
         from bridgeflow.engines.local import run_job
 
         _require_picture(job)
-        with show_steps(quiet=as_json) as on_step:
+        with show_steps(quiet=quiet or as_json) as on_step:
             drawn: list[bytes] = []
             result = run_job(
                 job,
@@ -183,7 +192,7 @@ def _load(
     return job if threads is None else replace(job, threads=threads)
 
 
-@app.command()
+@app.command(epilog=example("bridgeflow check job.yaml", "bridgeflow check train.yaml loader.batch_size=8"))
 def check(
     file: File,
     overrides: Overrides = None,
@@ -192,18 +201,36 @@ def check(
     output_root: OutputRoots = None,
     plugins: Plugins = None,
     as_json: Json = False,
+    quiet: Silent = False,
     debug: Debug = False,
 ) -> None:
-    """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs."""
+    """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs.
+
+    Of a pipeline file, which bridgeflow.load_pipeline reads: its sources, parts, transforms and loaders.
+    """
     with reporting_errors(as_json, debug):
-        job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
-        from bridgeflow.cli.checks import check_job
+        from bridgeflow.config import is_pipeline, load_pipeline
 
-        _require_picture(job)
-        say(as_json, *check_job(job, overwrite=overwrite))
+        if is_pipeline(file, overrides or ()):
+            from bridgeflow.cli.checks import check_pipeline
+            from bridgeflow.errors import ConfigError
+
+            if overwrite or output_root:
+                option = "--overwrite" if overwrite else "--output-root"
+                raise ConfigError(f"{option} is for a job, and {shown_path(file)} is a pipeline, which writes nothing")
+            pipeline = load_pipeline(file, roots=root, overrides=overrides or (), plugins=plugins or ())
+            facts, lines = check_pipeline(pipeline)
+        else:
+            from bridgeflow.cli.checks import check_job
+
+            job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
+            _require_picture(job)
+            facts, lines = check_job(job, overwrite=overwrite)
+        if as_json or not quiet:
+            say(as_json, facts, lines)
 
 
-@app.command()
+@app.command(epilog=example("bridgeflow explain job.yaml"))
 def explain(
     file: File,
     overrides: Overrides = None,
@@ -225,10 +252,11 @@ def explain(
             echo("\n".join(lines))
 
 
-@app.command()
+@app.command(epilog=example("bridgeflow verify shards/"))
 def verify(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.", show_default=False)],
     as_json: Json = False,
+    quiet: Silent = False,
     debug: Debug = False,
 ) -> None:
     """Read a folder of shards again, and verify every byte against the hashes in its manifest."""
@@ -241,14 +269,18 @@ def verify(
             ("read", f"{shown_path(folder)}: {number_of(len(shards), 'shard')}, {rows:,} rows, {nbytes:,} bytes"),
             ("", "all as written"),
         ]
-        say(as_json, {"ok": True, "shards": len(shards), "rows": rows, "nbytes": nbytes}, lines)
+        if as_json or not quiet:
+            say(as_json, {"ok": True, "shards": len(shards), "rows": rows, "nbytes": nbytes}, lines)
 
 
 @plot.command(
     "filter",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     options_metavar="[FILE [--stage N] | --FIELD VALUE ...] --png PATH",
-    epilog="bridgeflow plot filter --design butter --btype bandpass --cutoff 0.5,40 --order 2 --fs 360 --png out.png",
+    epilog=example(
+        "bridgeflow plot filter --design butter --btype bandpass --cutoff 0.5,40 --order 2 --fs 360 --png out.png",
+        "bridgeflow plot filter job.yaml --stage 2 --png out.png",
+    ),
 )
 def plot_filter(
     context: typer.Context,
@@ -298,7 +330,7 @@ def plot_filter(
         say(as_json, facts, lines)
 
 
-@app.command("list")
+@app.command("list", epilog=example("bridgeflow list", "bridgeflow list SignalFilter"))
 def list_(
     name: Annotated[
         Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
@@ -332,7 +364,7 @@ def list_(
         say(as_json, {"transforms": transforms, "formats": files}, lines)
 
 
-@app.command()
+@app.command(epilog=example("bridgeflow schema > job.schema.json", "bridgeflow schema --transform SignalFilter"))
 def schema(
     pipeline: Annotated[
         bool, typer.Option("--pipeline", help="Of a pipeline file, which bridgeflow.load_pipeline reads.")
@@ -356,7 +388,7 @@ def schema(
         echo_json(transform_schema(transform) if transform else pipeline_schema() if pipeline else config_schema())
 
 
-@app.command()
+@app.command(epilog=example("bridgeflow doctor"))
 def doctor(as_json: Json = False, debug: Debug = False) -> None:
     """Say which versions and limits this machine has, and what may hurt; exit with 3 where something is bad."""
     with reporting_errors(as_json, debug):

@@ -10,10 +10,11 @@ from bridgeflow.errors import listed
 if TYPE_CHECKING:
     from bridgeflow.io import Source
     from bridgeflow.pipeline.job import Job
+    from bridgeflow.pipeline.training import TrainingPipeline
     from bridgeflow.pipeline.windows_job import WindowsJob
     from bridgeflow.transforms import Plan
 
-__all__ = ["check_job", "explain_job"]
+__all__ = ["check_job", "check_pipeline", "explain_job"]
 
 Lines = list[tuple[str, str]]
 
@@ -42,6 +43,29 @@ def check_job(job: Job | WindowsJob, *, overwrite: bool) -> tuple[dict[str, Any]
         *empty_lines(facts["without_rows"]),
     ]
     return {"ok": True, **facts}, [*lines, ("", "all fine")]
+
+
+def check_pipeline(pipeline: TrainingPipeline) -> tuple[dict[str, Any], Lines]:
+    """Facts and lines about a pipeline whose parts could be read.
+
+    Raises:
+        BridgeflowError: what a training script would be refused at its start.
+    """
+    pipeline = pipeline.without_rejection()
+    parts, lines = {}, []
+    for part in pipeline.parts:
+        plan = pipeline.check(part)
+        dataset, loader = pipeline.datasets[part], pipeline.loaders[part]
+        what = "row" if plan is None else "window"
+        facts: dict[str, Any] = {f"{what}s": len(dataset), "batches": len(loader)}
+        if plan is not None:
+            facts["recordings"] = len(pipeline.recordings[part])
+        parts[part] = facts
+        many = "" if plan is None else f"{number_of(facts['recordings'], 'recording')}, "
+        batches = f"{len(loader):,} batch" + ("" if len(loader) == 1 else "es")
+        lines.append((part, f"{many}{number_of(len(dataset), what)}, {batches}"))
+    stages = len(pipeline.transform.stages)
+    return {"ok": True, "stages": stages, "parts": parts}, [*lines, ("stages", f"{stages}"), ("", "all fine")]
 
 
 def _facts(job: Job | WindowsJob, columns: list[str], lengths: list[int], empty: int, how: str) -> dict[str, Any]:

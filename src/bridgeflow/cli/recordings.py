@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from bridgeflow.cli.exits import reporting_errors, terminable
-from bridgeflow.cli.options import Debug, Json
+from bridgeflow.cli.options import Debug, Json, Quiet
 from bridgeflow.cli.output import duration, number_of, say, shown_path
 from bridgeflow.cli.progress import show_counts
 from bridgeflow.errors import ConfigError, listed
@@ -60,7 +60,6 @@ Channels = Annotated[
     ),
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
 def info(

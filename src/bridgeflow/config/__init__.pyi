@@ -1,3 +1,4 @@
+from .load import is_pipeline as is_pipeline
 from .load import load_job as load_job
 from .load import parse_job as parse_job
 from .pipeline_file import load_pipeline as load_pipeline
@@ -8,6 +9,7 @@ from .schema import transform_schema as transform_schema
 
 __all__ = [
     "config_schema",
+    "is_pipeline",
     "load_job",
     "load_pipeline",
     "parse_job",

@@ -7,7 +7,7 @@ They are taken as they are written: nothing is expanded, and what they lead to m
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from bridgeflow.pipeline.windows_job import WindowsJob
 from bridgeflow.pipeline.yaml_stages import StageReader
 from bridgeflow.transforms.plugins import load_plugins
 
-__all__ = ["load_job", "parse_job"]
+__all__ = ["is_pipeline", "load_job", "parse_job"]
 
 _SECTIONS = ("version", "source", "transforms", "sink", "report", "threads")
 _OF_PIPELINES = ("sources", "split", "reject", "dataset", "loader", "sampler")
@@ -78,6 +78,22 @@ def load_job(
     )
 
 
+def is_pipeline(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> bool:
+    """Whether a file is for `load_pipeline`: without a sink, and with a section that only a pipeline has.
+
+    Raises:
+        ConfigError: it is not YAML, or an override does not fit it.
+        DataError: it cannot be opened.
+    """
+    top = overridden(read_document(read_bytes(path), shown_path(path)), overrides).root.value
+    return isinstance(top, dict) and _pipeline_key(top) is not None
+
+
+def _pipeline_key(top: Mapping[str, Any]) -> str | None:
+    """The first section that only a pipeline has, in a file that is not a job."""
+    return None if "sink" in top else next((key for key in top if key in _OF_PIPELINES), None)
+
+
 def _absolute(folders: Sequence[str | os.PathLike[str]]) -> tuple[Path, ...]:
     return tuple(Path(os.path.abspath(folder)) for folder in folders)
 
@@ -119,7 +135,7 @@ class _JobReader(SectionReader):
 
     def job(self) -> Job | WindowsJob:
         top = self.map([], "a map that begins with `version: 1`")
-        if "sink" not in top and (only := next((key for key in top if key in _OF_PIPELINES), None)):
+        if (only := _pipeline_key(top)) is not None:
             problem = "makes this a pipeline, which bridgeflow.load_pipeline reads; a job has a sink"
             raise self.document.error([only], problem, at_key=True)
         self.top(_SECTIONS, ("version", "source", "sink"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
@@ -16,10 +16,13 @@ from bridgeflow.pipeline.config_places import Steps, locate, locate_recordings, 
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.pipeline.epoch_plans import Sampler
 from bridgeflow.pipeline.job_parts import JobSource
+from bridgeflow.pipeline.lazy import RecordingWindows
 from bridgeflow.pipeline.loader import Loader
 from bridgeflow.pipeline.recordings_source import RecordingsSource
 from bridgeflow.pipeline.training_parts import DatasetOptions, LoaderOptions, RejectOptions, SplitOptions
+from bridgeflow.pipeline.window_plan import numeric_labels, plan_windows
 from bridgeflow.recordings import Recordings
+from bridgeflow.transforms import Plan
 
 __all__ = ["TRAIN", "TrainingPipeline"]
 
@@ -101,6 +104,38 @@ class TrainingPipeline:
     def loaders(self) -> Mapping[str, Loader]:
         """The loader of each part; errors as for `datasets`."""
         return _Lazy(self.parts, lambda part: Loader(self.datasets[part], **self.loader_options(part)))
+
+    def check(self, part: str = TRAIN) -> Plan | None:
+        """Work out whether the stages can handle a part and batches can be drawn from it, before any epoch.
+
+        Of recordings only headers are read, and the plan is the answer; of files of rows the first row goes through
+        the stages, and the answer is `None`. Rules of `reject` read every window; see `without_rejection`.
+
+        Raises:
+            BridgeflowError: what reading the data or iterating over the loader would raise at its start.
+        """
+        dataset, plan = self.datasets[part], None
+        try:
+            if isinstance(dataset.source, RecordingWindows):
+                recordings: Any = dataset.source.recordings
+                labels = numeric_labels(recordings)
+                if len(recordings):
+                    plan = plan_windows(recordings[0], self.transform_of(part), len(dataset), dataset.source, labels)
+            elif len(dataset):
+                dataset[0]
+        except BridgeflowError as error:
+            self._locate_stage(error)
+            raise
+        try:
+            len(self.loaders[part])
+        except BridgeflowError as error:
+            locate(error, self.places, ("sampler",) if self.sampler is not None and part == TRAIN else ("loader",))
+            raise
+        return plan
+
+    def without_rejection(self) -> TrainingPipeline:
+        """The same, with all windows: the rules of `reject` would read every one of them."""
+        return self if self.reject is None else replace(self, reject=None)
 
     def transform_of(self, part: str) -> Compose:
         """The transform of a part: without augmentations in all but `train`."""

@@ -22,7 +22,7 @@ from bridgeflow.transforms.recording_windows import EventLabels
 from bridgeflow.transforms.runner import locate
 from bridgeflow.tree import compile_recipe, place
 
-__all__ = ["plan_windows", "rates_after", "recording_specs"]
+__all__ = ["numeric_labels", "plan_windows", "rates_after", "recording_specs"]
 
 
 def recording_specs(recording: Any) -> dict[str, ArraySpec]:
@@ -33,6 +33,17 @@ def recording_specs(recording: Any) -> dict[str, ArraySpec]:
         ).fresh()
         for name, column in recording.columns.items()
     }
+
+
+def numeric_labels(recordings: Any) -> dict[str, np.dtype]:
+    """The dtype of each label that is a number in all recordings, by its name."""
+    names = dict.fromkeys(name for one in recordings for name in one.labels)
+    dtypes: dict[str, np.dtype] = {}
+    for name in names:
+        values = [one.labels.get(name) for one in recordings]
+        if all(isinstance(value, (bool, int, float, np.number)) for value in values):
+            dtypes[name] = np.result_type(*(np.asarray(value).dtype for value in values))
+    return dtypes
 
 
 def plan_windows(
