@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import partial, wraps
-from inspect import signature
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "printable",
     "quoted",
     "readable",
-    "refuse_arguments",
 ]
 
 
@@ -421,22 +419,6 @@ def nearest(word: str, words: Iterable[str], *, count: int = 3) -> str:
         return "there are none"
     shown = ", ".join(map(quoted, candidates[:12]))
     return f"known: {shown}" + (f" and {len(candidates) - 12} more" if len(candidates) > 12 else "")
-
-
-def refuse_arguments(unknown: Iterable[str], cls: type) -> None:
-    """Refuse keyword arguments that a class lacks.
-
-    Raises:
-        TypeError: there is one; names the argument of that name in PyTorch, or the nearest.
-    """
-    for name in unknown:
-        arguments = [one for one in signature(cls).parameters if one != "unknown"]
-        longer = [one for one in arguments if name in one.split("_")]
-        if name == "pin_memory":
-            hint = "device= a GPU stages batches in pinned memory"
-        else:
-            hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, arguments)
-        raise TypeError(f"{cls.__name__}: no argument is called {quoted(name)}; {hint}")
 
 
 def quoted(value: object) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from inspect import signature
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from bridgeflow.errors import ConfigError
+from bridgeflow.errors import ConfigError, nearest, quoted
 
 __all__ = [
     "Across",
@@ -23,6 +25,7 @@ __all__ = [
     "parse_flag",
     "parse_integer",
     "parse_word",
+    "refuse_arguments",
     "words",
 ]
 
@@ -132,6 +135,22 @@ def parse_copy(value: object) -> Copy:
     except KeyError:
         pass
     raise _refused("copy", f"one of {', '.join(map(repr, words(Copy)))} (or None, False, True)", value)
+
+
+def refuse_arguments(unknown: Iterable[str], cls: type) -> None:
+    """Refuse keyword arguments that a class lacks.
+
+    Raises:
+        TypeError: there is one; names the argument of that name in PyTorch, or the nearest.
+    """
+    for name in unknown:
+        arguments = [one for one in signature(cls).parameters if one != "unknown"]
+        longer = [one for one in arguments if name in one.split("_")]
+        if name == "pin_memory":
+            hint = "device= a GPU stages batches in pinned memory"
+        else:
+            hint = f"did you mean {quoted(longer[0])}?" if len(longer) == 1 else nearest(name, arguments)
+        raise TypeError(f"{cls.__name__}: no argument is called {quoted(name)}; {hint}")
 
 
 def _refused(field: str, expected: str, value: object) -> ConfigError:

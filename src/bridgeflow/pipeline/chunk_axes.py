@@ -12,7 +12,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any, NamedTuple, TypeAlias
 
-from bridgeflow.errors import StageId, naming
+from bridgeflow.errors import ConfigError, StageId, at_place, naming
 from bridgeflow.signal._axes import axis_of
 from bridgeflow.spec import Exchange
 from bridgeflow.transforms.along_time import TimeTransform
@@ -20,7 +20,7 @@ from bridgeflow.transforms.base import LeafTransform, Transform
 from bridgeflow.transforms.plan import UNKNOWN, is_spec, opened_specs, select_specs
 from bridgeflow.tree import compile_recipe
 
-__all__ = ["AnyStage", "axes_after", "first_axes", "in_time", "obstacle_at", "open_specs", "timings"]
+__all__ = ["AnyStage", "axes_after", "check_time_axis", "first_axes", "in_time", "obstacle_at", "open_specs", "timings"]
 
 AnyStage: TypeAlias = Transform | Callable[[Any], Any]
 
@@ -153,3 +153,36 @@ def axes_after(stage: Transform, spec: Any, axes: Mapping[str, int], result: Any
                 (next_axes[main] for main in recipe.places if place.startswith(f"{main}_")), default=0
             )
     return {place: min(next_axes[place], max(ndim - 1, 0)) for place, ndim in lengths.items()}
+
+
+def check_time_axis(row: Iterable[tuple[StageId, AnyStage]], spec: Any) -> None:
+    """Refuse stages that look along another axis than the last, on which time steps follow each other here.
+
+    Args:
+        row: the stages of a composition with their labels.
+        spec: of the data, as for `Compose.init_state`, time last.
+
+    Raises:
+        ConfigError: there is such a stage; says which.
+    """
+    axes = first_axes(spec, -1)
+    cut: set[str] = set()
+    for label, stage in row:
+        if not isinstance(stage, Transform) or spec is UNKNOWN:
+            return
+        if isinstance(stage, TimeTransform):
+            recipe, specs = compile_recipe(spec, is_spec, stage.keys)
+            for place, one in zip(recipe.places, specs, strict=True):
+                if place not in cut and not in_time(stage, axes[place], one.ndim):
+                    lengths = ", ".join("?" if n is None else str(n) for n in one.shape)
+                    error = ConfigError(
+                        f"axis={stage.axis} is not time here: its rows are time steps, and transforms are given "
+                        f"[{lengths}], time last; leave axis out",
+                        field="axis",
+                    )
+                    error.stage = label
+                    raise at_place(error, place)
+            cut |= set(recipe.places) if stage.cuts else set()
+        result = stage.plan(spec, label).result
+        axes = axes_after(stage, spec, axes, result)
+        spec = result

@@ -367,37 +367,6 @@ class Compose(Transform):
             spec = result
         return axes
 
-    def check_time_axis(self, spec: Any) -> None:
-        """Refuse stages that look along another axis than the last, on which time steps follow each other here.
-
-        Args:
-            spec: of the data, as for `init_state`, time last.
-
-        Raises:
-            ConfigError: there is such a stage; says which.
-        """
-        axes = first_axes(spec, -1)
-        cut: set[str] = set()
-        for label, stage in self.row:
-            if not isinstance(stage, Transform) or spec is UNKNOWN:
-                return
-            if isinstance(stage, TimeTransform):
-                recipe, specs = compile_recipe(spec, is_spec, stage.keys)
-                for place, one in zip(recipe.places, specs, strict=True):
-                    if place not in cut and not in_time(stage, axes[place], one.ndim):
-                        lengths = ", ".join("?" if n is None else str(n) for n in one.shape)
-                        error = ConfigError(
-                            f"axis={stage.axis} is not time here: its rows are time steps, and transforms are given "
-                            f"[{lengths}], time last; leave axis out",
-                            field="axis",
-                        )
-                        error.stage = label
-                        raise at_place(error, place)
-                cut |= set(recipe.places) if stage.cuts else set()
-            result = stage.plan(spec, label).result
-            axes = axes_after(stage, spec, axes, result)
-            spec = result
-
     def step(self, x: Any, state: ComposeState) -> tuple[Any, ComposeState]:
         """One chunk through all stages."""
         states = []

@@ -28,8 +28,9 @@ from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
 from bridgeflow.pipeline.compose import AnyStage
 from bridgeflow.pipeline.epoch import SharedEpoch
 from bridgeflow.pipeline.foreign import BatchKey
-from bridgeflow.pipeline.lazy import RecordingWindows, is_recordings
+from bridgeflow.pipeline.lazy import RecordingWindows
 from bridgeflow.pipeline.partners import Mix, with_partners
+from bridgeflow.pipeline.recording_protocols import is_recordings
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
 from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, reject_windows, split_windows
 from bridgeflow.pipeline.window_stages import stages_of, window_stages

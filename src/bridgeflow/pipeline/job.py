@@ -16,6 +16,7 @@ from bridgeflow.io.commit import JOB_RECORD
 from bridgeflow.io.files import data_error
 from bridgeflow.io.full_scale import SCALE_REMEDY
 from bridgeflow.io.options import SourceOptions, options_of
+from bridgeflow.pipeline.chunk_axes import check_time_axis
 from bridgeflow.pipeline.chunked import Layout, different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.config_places import locate_source
 from bridgeflow.pipeline.job_base import BaseJob
@@ -160,7 +161,7 @@ class Job(BaseJob):
             self.refuse_random()
             plan = self.transform.plan(layout.specs(self.specs(source)), axis=layout.axis)
             if layout.rows == "instants":
-                self.transform.check_time_axis(layout.specs(self.specs(source)))
+                check_time_axis(self.transform.row, layout.specs(self.specs(source)))
         except BridgeflowError as error:
             self.locate_stage(error)
             raise

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from copy import copy
 from functools import cached_property
-from typing import Any, Protocol, TypeGuard
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +24,8 @@ from bridgeflow.pipeline.chains import Chains, ChainSettings, WholeRecordings, b
 from bridgeflow.pipeline.column_plans import ColumnPlan, compile_columns
 from bridgeflow.pipeline.columns import ArrayKind
 from bridgeflow.pipeline.compose import AnyStage, Compose
-from bridgeflow.pipeline.stretches import Recorded, RecordedColumn, Stretches
+from bridgeflow.pipeline.recording_protocols import RecordingLike, RecordingsLike
+from bridgeflow.pipeline.stretches import Recorded, Stretches
 from bridgeflow.pipeline.window_places import (
     Cut,
     Events,
@@ -46,44 +47,10 @@ from bridgeflow.transforms.recording_windows import EventLabels, EventWindow, Ra
 from bridgeflow.transforms.window import WindowLabels
 from bridgeflow.tree import place
 
-__all__ = ["RecordingWindows", "cut_window", "is_recordings"]
+__all__ = ["RecordingWindows", "cut_window"]
 
 
 _NO_EVENTS = Events(np.zeros(0), np.zeros(0), [])
-
-
-class RecordingLike(Protocol):
-    """A recording, as `bridgeflow.recordings` has it."""
-
-    @property
-    def id(self) -> str:
-        """Its name among the others."""
-
-    @property
-    def columns(self) -> Mapping[str, RecordedColumn]:
-        """Its signals."""
-
-    @property
-    def labels(self) -> Mapping[str, Any]:
-        """What is known of it: groups, columns of a table."""
-
-
-class RecordingsLike(Protocol):
-    """Recordings, as `bridgeflow.recordings` has them, or a list."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, number: int, /) -> RecordingLike: ...
-
-
-def is_recordings(source: object) -> TypeGuard[RecordingsLike]:
-    """Whether a dataset's source is recordings rather than rows: a sequence of them, with or without a table."""
-    if not isinstance(source, Sequence) and not (hasattr(source, "table") and hasattr(source, "__getitem__")):
-        return False
-    recordings: Any = source
-    if not len(recordings):
-        return hasattr(source, "table") and hasattr(source, "ids")
-    return hasattr(recordings[0], "columns") and hasattr(recordings[0], "id")
 
 
 class RecordingWindows:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, Type
 import numpy as np
 
 from bridgeflow._threads import compute_threads
-from bridgeflow.errors import BatchTooLarge, refuse_arguments
+from bridgeflow.errors import BatchTooLarge
 from bridgeflow.memory import require_shared_memory
 from bridgeflow.pipeline.dataset import Parts, SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
@@ -30,7 +30,7 @@ from bridgeflow.pipeline.profiling import LoaderProfile, ProfiledFetch, transfer
 from bridgeflow.pipeline.sampling import Order, Passes, Shuffle, Uneven, parse_state, state_of
 from bridgeflow.pipeline.worker_process import StartMethod
 from bridgeflow.pipeline.workers import WorkerPool
-from bridgeflow.policy import parse_integer, parse_word
+from bridgeflow.policy import parse_integer, parse_word, refuse_arguments
 from bridgeflow.randomness import parse_seed
 
 if TYPE_CHECKING:

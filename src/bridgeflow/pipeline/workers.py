@@ -18,7 +18,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, NoReturn
 
-from bridgeflow.errors import BridgeflowError, refuse_arguments
+from bridgeflow.errors import BridgeflowError
 from bridgeflow.memory import Descriptor, Packed, Ring, require_shared_memory, unpack
 from bridgeflow.pipeline.worker import Done, Failed, Ready
 from bridgeflow.pipeline.worker_process import (
@@ -31,7 +31,7 @@ from bridgeflow.pipeline.worker_process import (
     start_worker,
     worker_died,
 )
-from bridgeflow.policy import parse_integer, parse_word
+from bridgeflow.policy import parse_integer, parse_word, refuse_arguments
 
 __all__ = ["StartMethod", "WorkerPool"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError
 
-__all__ = ["axis_of", "is_in_place", "parse_axis", "permuted", "time_last", "time_where_it_was"]
+__all__ = ["axis_of", "is_in_place", "moved", "parse_axis", "permuted", "time_last", "time_where_it_was"]
 
 
 def parse_axis(axis: object) -> int:
@@ -73,3 +73,10 @@ def time_where_it_was(y: Any, axis: int) -> Any:
     if axis in (-1, y.ndim - 1):
         return y
     return np.moveaxis(y, -1, axis) if isinstance(y, np.ndarray) else y.movedim(-1, axis)
+
+
+def moved(x: Any, source: int, target: int) -> Any:
+    """An ndarray or a tensor with one axis moved to another place."""
+    if source % x.ndim == target % x.ndim:
+        return x
+    return np.moveaxis(x, source, target) if isinstance(x, np.ndarray) else x.movedim(source, target)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import DataError
-from bridgeflow.policy import parse_word
+from bridgeflow.errors import ConfigError, DataError
+from bridgeflow.policy import parse_word, words
 from bridgeflow.signal._arguments import names_arguments
 from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._typing import SameKind
 
-__all__ = ["Trend", "detrend", "detrended"]
+__all__ = ["Detrend", "Trend", "detrend", "detrended", "without_trend"]
 
 Trend: TypeAlias = Literal["linear", "constant", "l", "c"]
 """The straight line of least squares, or the mean; in SciPy's words."""
+
+Detrend: TypeAlias = Trend | Callable[[Any], Any] | None
+"""What is taken off each slice: its mean, a line, what a function takes off [..., samples], or nothing."""
 
 
 @overload
@@ -108,3 +111,20 @@ def _overwritten(data: Any, result: Any) -> Any:
         raise DataError("detrend: overwrite_data=True, but the array is read-only")
     data[...] = result
     return data
+
+
+def without_trend(slices: Any, detr: Detrend) -> Any:
+    """Slices [..., samples] of which a trend was taken off.
+
+    Raises:
+        ConfigError: a trend that is not one.
+    """
+    if detr is None:
+        return slices
+    if callable(detr):
+        return detr(slices)
+    if not isinstance(detr, str):
+        raise ConfigError(f"stft: Parameter detr={detr!r} is not a str, function or None!")
+    if detr not in words(Trend):
+        raise ConfigError(f"stft: Trend type must be 'linear' or 'constant', got {detr!r}")
+    return detrended(slices, detr)

@@ -109,7 +109,7 @@ class TimeTransform(SameKindTransform):
         return [number for number in range(len(shape)) if number != time] + [time]
 
     def result_order(self, ndim: int, result_ndim: int) -> Order:
-        """The axes of the result [rows..., core...], of `made` axes for data of `ndim`, where they belong."""
+        """The axes of the result [rows..., core...], of `result_ndim` axes for data of `ndim`, where they belong."""
         rows, core = list(range(ndim - 1)), list(range(ndim - 1, result_ndim))
         time = range(ndim)[self.axis]
         return rows[:time] + core + rows[time:]
@@ -190,7 +190,7 @@ class TimeTransform(SameKindTransform):
         return self.flush_rows(state)
 
     def _rows_before(self, result_ndim: int) -> int:
-        """How many axes data have whose result has `made`."""
+        """How many axes data have whose result has `result_ndim`."""
         return result_ndim
 
     # --- moving ---

@@ -132,7 +132,7 @@ class Transform(ABC):
 
     @classmethod
     def field_names(cls, raw: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names under which a configuration gives values to this class; `given` holds those that it gives."""
+        """The names under which a configuration gives values to this class; `raw` holds those that it gives."""
         return fields.field_names(cls)
 
     @classmethod
@@ -309,7 +309,7 @@ class LeafTransform(Transform):
         return None if core is None else frozenset(range(max(ndim - core, 0), ndim))
 
     def axis_after(self, axis: int, ndim: int, result_ndim: int) -> int:
-        """Where an axis that results do not depend on stands in a result of `made` axes, for data of `ndim` axes."""
+        """Where an axis that results do not depend on stands in a result of `result_ndim` axes, of data of `ndim`."""
         return min(axis, max(result_ndim - 1, 0))
 
     @property

@@ -105,7 +105,7 @@ class GapTransform(TimeTransform):
         Returns:
             inner: that of the transform; alone, where nothing is looked at.
             position: int64 [], samples so far.
-            gaps, kind, filled, first, made: for `"interpolate"`: of `signal.gaps.step_gaps`; kind and dtype of the
+            gaps, kind, filled, first, outputs: for `"interpolate"`: of `signal.gaps.step_gaps`; kind and dtype of the
                 chunks; bool [..., n], which samples were filled, from sample `first` on; places given so far.
         """
         inner = self.rows_state(spec)

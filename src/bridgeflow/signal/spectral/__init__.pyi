@@ -11,7 +11,6 @@ from .live import LiveStft as LiveStft
 from .segments import istft as istft
 from .segments import spectrogram as spectrogram
 from .segments import stft as stft
-from .short_time import Detrend as Detrend
 from .short_time import FftMode as FftMode
 from .short_time import Padding as Padding
 from .short_time import ScaleTo as ScaleTo
@@ -19,7 +18,6 @@ from .short_time import ShortTimeFFT as ShortTimeFFT
 
 __all__ = [
     "Average",
-    "Detrend",
     "FftMode",
     "LiveIstft",
     "LiveStft",

@@ -21,8 +21,8 @@ from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import in_precision, is_complex, like_data, squared_magnitude
 from bridgeflow.signal.spectral.live import State, spectral_spec
-from bridgeflow.signal.spectral.short_time import Detrend, ShortTimeFFT
-from bridgeflow.signal.trends import Trend
+from bridgeflow.signal.spectral.short_time import ShortTimeFFT
+from bridgeflow.signal.trends import Detrend, Trend
 from bridgeflow.spec import ArraySpec
 
 __all__ = [

@@ -13,7 +13,8 @@ from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.fourier import in_precision
 from bridgeflow.signal.padding import extend
-from bridgeflow.signal.spectral.short_time import Detrend, Padding, ShortTimeFFT, parse_padding
+from bridgeflow.signal.spectral.short_time import Padding, ShortTimeFFT, parse_padding
+from bridgeflow.signal.trends import Detrend
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["LiveIstft", "LiveStft", "State", "spectral_spec"]

@@ -13,7 +13,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._arguments import names_arguments
-from bridgeflow.signal._axes import parse_axis
+from bridgeflow.signal._axes import moved, parse_axis
 from bridgeflow.signal._input import Prepared, prepare
 from bridgeflow.signal._numbers import as_rate, as_size, undivided
 from bridgeflow.signal._windows import named_window
@@ -27,7 +27,7 @@ from bridgeflow.signal.spectral.average import (
     with_both_sides,
 )
 from bridgeflow.signal.spectral.cross import SegmentTrend
-from bridgeflow.signal.spectral.short_time import ShortTimeFFT, moved
+from bridgeflow.signal.spectral.short_time import ShortTimeFFT
 
 __all__ = ["Boundary", "SpectrogramMode", "istft", "spectrogram", "stft"]
 

@@ -7,15 +7,15 @@ to the data is done here: all slices of a recording in a few large transforms, i
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Final, Literal, TypeAlias, cast
 
 import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError, names_errors, naming
-from bridgeflow.policy import parse_word, words
+from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold
+from bridgeflow.signal._axes import moved
 from bridgeflow.signal._chunks import count_rows
 from bridgeflow.signal._input import as_ndarray, prepare
 from bridgeflow.signal._numbers import as_number
@@ -23,9 +23,9 @@ from bridgeflow.signal._windows import named_window
 from bridgeflow.signal.fourier import Fourier, in_precision, is_complex, like_data, spectral_dtype, squared_magnitude
 from bridgeflow.signal.framing import strided_windows
 from bridgeflow.signal.padding import extend, pad_zeros
-from bridgeflow.signal.trends import Trend, detrended
+from bridgeflow.signal.trends import Detrend, without_trend
 
-__all__ = ["Detrend", "FftMode", "Padding", "ScaleTo", "ShortTimeFFT", "moved"]
+__all__ = ["FftMode", "Padding", "ScaleTo", "ShortTimeFFT"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -37,9 +37,6 @@ ScaleTo: TypeAlias = Literal["magnitude", "psd"]
 
 Padding: TypeAlias = Literal["zeros", "edge", "even", "odd"]
 """How a recording goes on beyond its ends, for the slices that stick out."""
-
-Detrend: TypeAlias = Trend | Callable[[Any], Any] | None
-"""What is taken off each slice: its mean, a line, what a function takes off [..., samples], or nothing."""
 
 _EXTENSIONS: Final = {"zeros": "constant", "edge": "edge", "even": "reflect", "odd": "antireflect"}
 
@@ -339,14 +336,14 @@ class ShortTimeFFT:
             if not slices.numel():  # MKL makes an error of it
                 nothing = slices.new_zeros((*slices.shape[:-1], self.f_pts), dtype=spectral_dtype(slices))
                 return (squared_magnitude(nothing) if power else nothing).transpose(-1, -2)
-            spectra = self._fft(_off(slices, detr) * weights).transpose(-1, -2)
+            spectra = self._fft(without_trend(slices, detr) * weights).transpose(-1, -2)
             return squared_magnitude(spectra) if power else spectra
         rows = int(np.prod(slices.shape[:-2]))
         count, step = slices.shape[-2], max(1, _BLOCK // max(rows * self.m_num, 1))
         dtype = np.result_type(slices.dtype, np.complex64)
         spectra = np.empty((*slices.shape[:-1], self.f_pts), np.zeros((), dtype).real.dtype if power else dtype)
         for at in range(0, count, step):
-            piece = self._fft(_off(slices[..., at : at + step, :], detr) * weights)
+            piece = self._fft(without_trend(slices[..., at : at + step, :], detr) * weights)
             spectra[..., at : at + step, :] = squared_magnitude(piece) if power else piece
         return spectra.swapaxes(-1, -2)
 
@@ -486,25 +483,6 @@ class ShortTimeFFT:
 def parse_padding(padding: str) -> str:
     """The extension that a padding's word means."""
     return _EXTENSIONS[parse_word(padding, Padding, field="padding")]
-
-
-def _off(slices: Any, detr: Detrend) -> Any:
-    if detr is None:
-        return slices
-    if callable(detr):
-        return detr(slices)
-    if not isinstance(detr, str):
-        raise ConfigError(f"stft: Parameter detr={detr!r} is not a str, function or None!")
-    if detr not in words(Trend):
-        raise ConfigError(f"stft: Trend type must be 'linear' or 'constant', got {detr!r}")
-    return detrended(slices, detr)
-
-
-def moved(x: Any, source: int, target: int) -> Any:
-    """An ndarray or a tensor with one axis moved to another place."""
-    if source % x.ndim == target % x.ndim:
-        return x
-    return np.moveaxis(x, source, target) if isinstance(x, np.ndarray) else x.movedim(source, target)
 
 
 def _zeros(x: Any, shape: tuple[int, ...]) -> Any:
