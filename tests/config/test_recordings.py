@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow as pa
@@ -115,6 +117,30 @@ def test_a_table_gives_paths_and_labels_of_several_types(folder):
     assert [(plain(row["recording"]), float(plain(row["age"])), plain(row["class"])) for row in rows] == [
         *[("S0_night", 40.0, "a")] * 6, *[("S1_night", 41.5, "b")] * 4,
     ]  # fmt: skip
+
+
+def test_the_manifest_names_the_part_of_a_split(folder):
+    train = Recordings(f"{folder}/data/*/*.edf").split((0.6, 0.4), seed=2)[0]
+    train.save(folder / "train.arrow")
+    job = saved(folder, "Window: {length: 500}", source="index: ../train.arrow, channels: ECG")
+    result = run_shards(job)
+    manifest = json.loads((result.path / "manifest.json").read_text())
+    assert manifest["configuration"]["source"]["part"] == {
+        "name": "part 1 of 2", "split": "split((0.6, 0.4), seed=2)", "parent": train.part.parent,
+    }  # fmt: skip
+    assert run_shards(job).was_complete
+
+
+def test_a_job_over_recordings_needs_no_torch(folder):
+    saved(folder, BAND, "Window: {length: 2 s}")
+    code = f"""
+import sys
+from bridgeflow import load_job, run_shards
+folder = {str(folder)!r}
+run_shards(load_job(folder + "/configs/job.yaml", roots=[folder], output_roots=[folder]))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_saved_index(folder):

@@ -22,6 +22,7 @@ from bridgeflow import (
     Loader,
     Normalize,
     NormalizeBy,
+    Recordings,
     SignalDataset,
     SignalFilter,
     Transform,
@@ -199,6 +200,35 @@ class CountingDataset(torch.utils.data.Dataset):
     def __getitem__(self, row: int) -> Any:
         self.asked.add(row)
         return {"x": self.x[row]}
+
+
+def test_the_part_of_a_split_is_on_record(tmp_path: Path):
+    recordings = Recordings.from_arrays(rows(6), fs=100)
+    train, test = recordings.split((0.5, 0.5), seed=1)
+    stages = Compose([Window(length=50)])
+    estimator, other = FitStandardize(keys="signal"), FitStandardize(keys="signal", by="recording")
+    dataset = SignalDataset(train, stages)
+    fitted = estimator.fit(dataset)
+    assert fitted.part == str(train.part)
+    assert other.fit(dataset).part == other.fit(dataset).of_group(train.ids[0]).part == str(train.part)
+    assert estimator.fit(Loader(dataset, 4)).part == str(train.part)
+    assert estimator.fit(SignalDataset(recordings, stages)).part is None
+    save_statistics(fitted, tmp_path / "statistics.json")
+    assert json.loads((tmp_path / "statistics.json").read_text())["transform"]["Normalize"]["part"] == str(train.part)
+    assert load_statistics(tmp_path / "statistics.json").part == str(train.part)
+    windows = SignalDataset(recordings, stages).split((0.6, 0.4), by="time")[0]
+    assert estimator.fit(windows).part == str(windows.part)
+
+    each = [estimator.statistics(SignalDataset(one, stages)) for one in (test, train, test)]
+    merged = merge_statistics([each[0], each[1].state_dict(), json.loads(json.dumps(each[2].state_dict()))])
+    assert merged.split_parts == (str(train.part), str(test.part))
+    assert merged.transform().part == f"{train.part}; {test.part}"
+    damaged = {**each[0].state_dict(), "split_parts": [1]}
+    with pytest.raises(DataError, match="split_parts must be a list of text"):
+        merge_statistics([damaged])
+    with pytest.raises(ConfigError, match="Normalize: part must be text"):
+        Normalize(part=train.part)  # type: ignore[arg-type]
+    assert Normalize(part="a") == Normalize()  # the numbers are the same
 
 
 def test_of_a_subset_of_a_dataset_of_others():

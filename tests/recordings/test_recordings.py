@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from threading import get_ident
@@ -131,6 +132,28 @@ def test_saved_and_loaded(folder, tmp_path):
         Recordings.load(tmp_path / "index.arrow")
     with pytest.raises(DataError, match="r0: is in memory only"):
         many().save(tmp_path / "memory.arrow")
+
+
+def test_a_saved_part_knows_what_it_is_a_part_of(folder, tmp_path):
+    parts = Recordings(f"{folder}/**/*.edf").split((0.5, 0.5), seed=3)
+    for part in parts:
+        part.save(tmp_path / "part.arrow")
+        again = Recordings.load(tmp_path / "part.arrow")
+        assert again == part
+        assert again.part == part.part is not None
+    both = [*parts[0], *parts[1]]
+    Recordings(both).save(tmp_path / "both.arrow")
+    assert Recordings.load(tmp_path / "both.arrow").part is None
+    with pa.ipc.open_file(str(tmp_path / "part.arrow")) as reader:
+        rows = reader.read_all()
+    facts = json.loads(rows["recording"][0].as_py())
+    for part in ("part 1 of 2", {"name": "part 1 of 2"}, {**facts["part"], "name": 1}, {**facts["part"], "name": "x"}):
+        texts = [json.dumps({**facts, "part": part}), *rows["recording"].to_pylist()[1:]]
+        table = rows.set_column(2, "recording", pa.array(texts))
+        with pa.ipc.new_file(str(tmp_path / "odd.arrow"), table.schema) as writer:
+            writer.write_table(table)
+        with pytest.raises(DataError, match="names no part, or several, of a split"):
+            Recordings.load(tmp_path / "odd.arrow")
 
 
 def test_a_damaged_index(folder, tmp_path):

@@ -193,6 +193,12 @@ class SampleSet:
             self.data = stack(self._list, ragged=ragged)
         return finish(self.data)
 
+    def columns(self, ragged: RaggedRows) -> Any:
+        """As `batch`, with numbers beside the arrays as ndarrays: for files, which need no torch."""
+        if self.data is None and self._list is not None:
+            self.data = stack(self._list, ragged=ragged)
+        return finish(self.data, _as_column)
+
     def with_lengths(self, names: Sequence[str]) -> SampleSet:
         """With `<name>_length` beside each of these that is an array in the samples."""
         samples = []
@@ -263,11 +269,16 @@ def stack(samples: Sequence[Any], *, ragged: RaggedRows = "error") -> Any:
     return recipe.put(samples[0], leaves)
 
 
-def finish(data: Any) -> Any:
-    """Structure of arrays and `Values` as a batch."""
+def finish(data: Any, finished: Callable[[Values], Any] | None = None) -> Any:
+    """Structure of arrays and `Values` as a batch.
+
+    Args:
+        finished: what `Values` become; `None` for what a loader gives.
+    """
+    finished = finished or _finished
     if is_flat(data):
-        return Batch({name: _finished(leaf) if type(leaf) is Values else leaf for name, leaf in data.items()})
-    batch = map_leaves(_finished, data, lambda leaf: isinstance(leaf, Values))
+        return Batch({name: finished(leaf) if type(leaf) is Values else leaf for name, leaf in data.items()})
+    batch = map_leaves(finished, data, lambda leaf: isinstance(leaf, Values))
     return Batch(batch) if type(batch) in (dict, Sample) else batch
 
 
@@ -354,9 +365,22 @@ def _padded(row: Any, length: int) -> Any:
 
 def _finished(values: Any) -> Any:
     """Numbers as a tensor, as PyTorch's `default_collate` has it; others as a list."""
-    rows = values.rows
+    dtype = _number_type(values.rows)
+    if not dtype:
+        return list(values.rows)
+    torch = require("torch", needed_for="a batch of numbers")
+    return torch.tensor(values.rows, dtype=getattr(torch, dtype))
+
+
+def _as_column(values: Values) -> Any:
+    """Numbers as an ndarray, others as a list."""
+    dtype = _number_type(values.rows)
+    return np.array(values.rows, dtype) if dtype else list(values.rows)
+
+
+def _number_type(rows: Sequence[Any]) -> str:
+    """The type of a batch of plain numbers; empty for what is none."""
     for plain, dtype in ((bool, "bool"), (int, "int64"), (float, "float64")):
         if all(type(row) is plain or (plain is float and type(row) is int) for row in rows):
-            torch = require("torch", needed_for="a batch of numbers")
-            return torch.tensor(rows, dtype=getattr(torch, dtype))
-    return list(rows)
+            return dtype
+    return ""

@@ -36,7 +36,8 @@ from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, re
 from bridgeflow.pipeline.window_stages import stages_of, window_stages
 from bridgeflow.policy import Nulls, parse_word, words
 from bridgeflow.randomness import Generators, parse_seed
-from bridgeflow.recordings.splits import SplitPart, call_text, fold_names, part_names
+from bridgeflow.recordings.split_part import SplitPart
+from bridgeflow.recordings.splits import call_text, fold_names, part_names
 
 __all__ = ["ArrayKind", "SignalDataset"]
 

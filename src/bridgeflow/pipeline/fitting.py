@@ -16,6 +16,7 @@ from bridgeflow.errors import BridgeflowError, ConfigError, DataError, at_place
 from bridgeflow.pipeline.batches import Batch
 from bridgeflow.pipeline.dataset import SignalDataset
 from bridgeflow.policy import parse_integer, parse_word
+from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.signal._axes import axis_of, parse_axis
 from bridgeflow.transforms.base import Transform
 from bridgeflow.transforms.normalize import Normalize, NormalizeBy, Unseen, group_label, group_labels, plain_label
@@ -70,7 +71,7 @@ class FitStandardize:
             raise ConfigError(f"FitStandardize: axis must count from the end, got {self.axis}")
 
     def fit(self, data: Any, *, batch_size: int = 256, threads: int | None = None) -> Normalize | NormalizeBy:
-        """The transform with the statistics of these samples, and of no others.
+        """The transform with the statistics of these samples, and of no others; it names the part of a split they are.
 
         Args:
             data: a `SignalDataset`, also a part of one (`split`), of recordings or of a folder of shards; a path of
@@ -99,11 +100,11 @@ class FitStandardize:
                 "FitStandardize: the dataset's transform is random; fit on one without augmentations, "
                 "transform.eval() gives it"
             )
-        part = Part(self.method, self.per)
+        part, split_parts = Part(self.method, self.per), _split_parts(data)
         if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")) or isinstance(data, (list, tuple)):
             for batch in _batches_of(data, size):
                 self._add(part, batch)
-            return FittedStatistics(self, part)
+            return FittedStatistics(self, part, split_parts)
         if isinstance(data, Mapping):
             data = SignalDataset(data, kind="numpy")
         count = len(data)
@@ -118,11 +119,11 @@ class FitStandardize:
             return own
 
         if workers == 1:
-            return FittedStatistics(self, each(0))
+            return FittedStatistics(self, each(0), split_parts)
         with ThreadPoolExecutor(workers) as pool:
             for own in pool.map(each, range(workers)):
                 part.merge(own)
-        return FittedStatistics(self, part)
+        return FittedStatistics(self, part, split_parts)
 
     # --- samples ---
 
@@ -172,11 +173,13 @@ class FittedStatistics:
 
     Attributes:
         estimator: whose they are.
+        split_parts: the parts of splits that the samples come from, as text, sorted; empty where they are of none.
         counts: how many finite numbers there were, by group; under `None` where there are no groups.
     """
 
-    def __init__(self, estimator: FitStandardize, part: Part) -> None:
+    def __init__(self, estimator: FitStandardize, part: Part, split_parts: Iterable[str] = ()) -> None:
         self.estimator = estimator
+        self.split_parts = tuple(sorted(set(split_parts)))
         self._part = part
 
     @property
@@ -198,8 +201,9 @@ class FittedStatistics:
         for moments in groups.values():
             together.merge(moments)
         center, scale = (_nested(values, shape) for values in together.level_and_scale())
+        origin = "; ".join(self.split_parts) or None
         if one.by is None:
-            return Normalize(center=center, scale=scale, keys=one.keys, axis=one.axis)
+            return Normalize(center=center, scale=scale, part=origin, keys=one.keys, axis=one.axis)
         labels = sorted(groups, key=lambda label: (isinstance(label, str), label))
         pairs = []
         for label in labels:
@@ -215,6 +219,7 @@ class FittedStatistics:
             unseen=one.unseen,
             center=center,
             scale=scale,
+            part=origin,
             keys=one.keys,
             axis=one.axis,
         )
@@ -225,7 +230,13 @@ class FittedStatistics:
         groups = [{"label": label, **moments.to_plain()} for label, moments in part.groups.items()]
         fields = {name: getattr(self.estimator, name) for name in self.estimator.__dataclass_fields__}
         shape = None if part.shape is None else list(part.shape)
-        return {"version": _VERSION, "estimator": fields, "shape": shape, "groups": groups}
+        return {
+            "version": _VERSION,
+            "estimator": fields,
+            "split_parts": list(self.split_parts),
+            "shape": shape,
+            "groups": groups,
+        }
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, Any]) -> FittedStatistics:
@@ -242,11 +253,14 @@ class FittedStatistics:
             part.shape = None if state["shape"] is None else tuple(state["shape"])
             for one in state["groups"]:
                 part.groups[one["label"]] = Moments.from_plain(estimator.method, one)
+            split_parts = state.get("split_parts", [])
+            if not isinstance(split_parts, list) or not all(isinstance(one, str) for one in split_parts):
+                raise TypeError(f"split_parts must be a list of text, got {split_parts!r}")
         except BridgeflowError:
             raise
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"expected what FittedStatistics.state_dict() gave: {error!r}") from error
-        return cls(estimator, part)
+        return cls(estimator, part, split_parts)
 
 
 def merge_statistics(parts: Iterable[FittedStatistics | Mapping[str, Any]]) -> FittedStatistics:
@@ -272,7 +286,13 @@ def merge_statistics(parts: Iterable[FittedStatistics | Mapping[str, Any]]) -> F
     together = Part(estimator.method, estimator.per)
     for one in each:
         together.merge(one._part)
-    return FittedStatistics(estimator, together)
+    return FittedStatistics(estimator, together, [name for one in each for name in one.split_parts])
+
+
+def _split_parts(data: Any) -> list[str]:
+    """The part of a split that a dataset, or that of a loader, is."""
+    parts = (getattr(one, "part", None) for one in (data, getattr(data, "dataset", None)))
+    return [str(part) for part in parts if isinstance(part, SplitPart)]
 
 
 def _rows_of(data: Any, rows: range) -> Iterator[Batch | list[Any]]:

@@ -38,7 +38,7 @@ from bridgeflow.pipeline.window_places import (
     places_in,
 )
 from bridgeflow.policy import parse_integer, parse_word
-from bridgeflow.recordings.splits import SplitPart
+from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.signal._memory import empty
 from bridgeflow.signal.framing import Framing, labels_of_frames
 from bridgeflow.spec import ArraySpec

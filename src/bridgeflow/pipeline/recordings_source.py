@@ -144,7 +144,7 @@ class RecordingsSource:
             raise ConfigError(problem or field, field=field if problem else None) from error
         index = index if self.units == "raw" else index.with_units(self.units)
         mixed = _mixed(index)
-        return Recordings([_with_plain_labels(one, mixed) for one in index]) if mixed else index
+        return index._each(lambda one: _with_plain_labels(one, mixed)) if mixed else index
 
     def _read(self, roots: Roots, progress: Any, cache: Any) -> Recordings:
         options: dict[str, Any] = {

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -80,9 +80,10 @@ class WindowsJob(BaseJob):
         return {**named, **{one.name: path for one in self.recordings() for path in self.files(one)}}
 
     def source_identity(self) -> dict[str, Any]:
-        """Its options other than paths and budgets of memory."""
+        """Its options other than paths and budgets of memory, and which part of a split the recordings are."""
         without = (*RecordingsSource.where, "path", "id", "state_nbytes", "cache_nbytes")
-        return {"recordings": True, **chosen_options(self.source, without=without)}
+        part = {} if self.opened.part is None else {"part": asdict(self.opened.part)}
+        return {"recordings": True, **chosen_options(self.source, without=without), **part}
 
     @cached_property
     def opened(self) -> Recordings:
@@ -277,7 +278,8 @@ class WindowsJob(BaseJob):
 
     def columns(self, rows: range) -> dict[str, Any]:
         """The windows of these rows as columns: arrays, and Arrow arrays of what is not numbers."""
-        batch = self.dataset.batch(rows)
+        dataset = self.dataset
+        batch = dataset._finish(dataset._begin(dataset._rows(rows))).columns(dataset.ragged)
         require_columns({name: value for name, value in batch.items() if not isinstance(value, list)}, _is_array)
         types = self._text_types(batch)
         pa = require("pyarrow", needed_for="Arrow columns")

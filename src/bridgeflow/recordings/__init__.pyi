@@ -3,7 +3,7 @@ from .column import Units as Units
 from .index import Recordings as Recordings
 from .recording import Recording as Recording
 from .regrid import Regrid as Regrid
-from .splits import SplitPart as SplitPart
+from .split_part import SplitPart as SplitPart
 
 __all__ = [
     "Column",

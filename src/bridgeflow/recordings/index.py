@@ -21,8 +21,8 @@ from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
 from bridgeflow.recordings.scan import ShowProgress, matching_files, opened, read_table
+from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.recordings.splits import (
-    SplitPart,
     Splitter,
     as_fold_table,
     call_text,
@@ -200,17 +200,17 @@ class Recordings(Sequence[Recording]):
         """
         from bridgeflow.recordings.saved import load_index
 
-        return cls._of(load_index(path))
+        return cls._of(*load_index(path))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the index to a file, so that it need not be built again; what was there is replaced.
+        """Write the index and its `part` to a file, so that it need not be built again; what was there is replaced.
 
         Raises:
             DataError: a recording is in memory only.
         """
         from bridgeflow.recordings.saved import save_index
 
-        save_index(path, self._recordings)
+        save_index(path, self._recordings, self.part)
 
     @classmethod
     def _of(cls, recordings: Sequence[Recording], part: SplitPart | None = None) -> Recordings:

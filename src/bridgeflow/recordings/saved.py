@@ -21,6 +21,7 @@ from bridgeflow.io.opening import open_source
 from bridgeflow.io.recording_file import Channel, Grid, ReadOptions, Segment, Track
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Recording
+from bridgeflow.recordings.split_part import SplitPart
 
 __all__ = ["cached_recordings", "keep_recordings", "load_index", "save_index"]
 
@@ -29,9 +30,9 @@ _KIND = "index"
 _COLUMNS = ["version", "id", "recording"]
 
 
-def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording]) -> None:
+def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording], part: SplitPart | None = None) -> None:
     """Write an Arrow file with one row per recording; see `Recordings.save`."""
-    table = _table(recordings)
+    table = _table(recordings, part)
     temporary = Path(f"{os.fspath(path)}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with pa.OSFile(os.fspath(temporary), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -41,14 +42,15 @@ def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording]) ->
         temporary.unlink(missing_ok=True)
 
 
-def load_index(path: str | os.PathLike[str]) -> list[Recording]:
-    """The recordings of a saved index, whose files are as they were; see `Recordings.load`."""
+def load_index(path: str | os.PathLike[str]) -> tuple[list[Recording], SplitPart | None]:
+    """The recordings of a saved index, whose files are as they were, and their part; see `Recordings.load`."""
     with open_source(path, format="arrow", columns=_COLUMNS) as source:
-        recordings = _recordings(pa.table(source.read()), path)
+        rows = pa.table(source.read())
+    recordings, part = _recordings(rows, path), _part(rows, path)
     for recording in recordings:
         if isinstance(recording.source, FileSource):
             recording.source.require_unchanged()
-    return recordings
+    return recordings, part
 
 
 def cached_recordings(cache: DiskCache, identity: Mapping[str, Any]) -> dict[str, Recording]:
@@ -72,9 +74,10 @@ def keep_recordings(cache: DiskCache, identity: Mapping[str, Any], recordings: S
     cache.put(_KIND, {"index": _VERSION, **identity}, sink.getvalue().to_pybytes())
 
 
-def _table(recordings: Sequence[Recording]) -> pa.Table:
-    """One row per recording."""
-    texts = [json.dumps(_facts(recording), ensure_ascii=False) for recording in recordings]
+def _table(recordings: Sequence[Recording], part: SplitPart | None = None) -> pa.Table:
+    """One row per recording, each of which names the part of a split that they are."""
+    named = {} if part is None else {"part": asdict(part)}
+    texts = [json.dumps({**_facts(recording), **named}, ensure_ascii=False) for recording in recordings]
     return pa.table(
         {
             "version": pa.array([_VERSION] * len(texts), pa.int32()),
@@ -100,6 +103,22 @@ def _recordings(rows: pa.Table, path: str | os.PathLike[str]) -> list[Recording]
             raise data_error(path, f"row {quoted(id)} holds no recording ({error})", "build it again") from error
         recordings.append(recording)
     return recordings
+
+
+def _part(rows: pa.Table, path: str | os.PathLike[str]) -> SplitPart | None:
+    """The part of a split that all rows name, which hold recordings.
+
+    Raises:
+        DataError: they name several, or something else.
+    """
+    named = [json.loads(text).get("part") for text in rows.column("recording").to_pylist()]
+    if all(one is None for one in named):
+        return None
+    first, fields = named[0], SplitPart.__dataclass_fields__
+    is_part = isinstance(first, dict) and first.keys() == fields.keys()
+    if not is_part or any(one != first for one in named) or not all(isinstance(one, str) for one in first.values()):
+        raise data_error(path, "names no part, or several, of a split", "save it again")
+    return SplitPart(**first)
 
 
 def _facts(recording: Recording) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
 from math import isfinite
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,7 +15,6 @@ from bridgeflow.policy import parse_integer
 from bridgeflow.recordings.scan import read_table
 
 __all__ = [
-    "SplitPart",
     "Splitter",
     "as_fold_table",
     "call_text",
@@ -29,24 +27,6 @@ __all__ = [
 ]
 
 Indices = np.ndarray
-
-
-@dataclass(frozen=True)
-class SplitPart:
-    """Which part of a split recordings or windows are; loaders name it in their states.
-
-    Attributes:
-        name: which one: `"part 1 of 3"`, or `"training part of fold 2 of 5"`.
-        split: the call that made it.
-        parent: digest of what was split.
-    """
-
-    name: str
-    split: str
-    parent: str
-
-    def __str__(self) -> str:
-        return f"{self.name} of {self.split} of {self.parent[:8]}"
 
 
 def part_names(count: int) -> list[str]:

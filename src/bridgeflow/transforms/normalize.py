@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -62,10 +62,13 @@ class _Normalizing(TimeTransform):
 
     center: Level = 0.0
     scale: Level = 1.0
+    part: str | None = field(default=None, compare=False, repr=False)
 
     def check_shared_fields(self) -> None:
         """`keys`, `axis`, and levels that fit each other."""
         super().check_shared_fields()
+        if not isinstance(self.part, (str, type(None))):
+            raise ConfigError(f"{type(self).__name__}: part must be text, got {self.part!r}", field="part")
         for name in ("center", "scale"):
             object.__setattr__(self, name, _parse_level(getattr(self, name), f"{type(self).__name__}: {name}", name))
 
@@ -124,6 +127,7 @@ class Normalize(_Normalizing):
     Args:
         center: the level that is taken off: one number, or one for each channel.
         scale: what divides; 0 stands for a constant, and divides by 1.
+        part: which part of a split the numbers come from, as `FitStandardize` found it; a note, which changes nothing.
         keys: which arrays; `None` for the only one.
         axis: of time.
 
@@ -180,6 +184,7 @@ class NormalizeBy(_Normalizing):
         scales: for each group, what `scale` is to `Normalize`.
         unseen: what happens to other groups: `"error"`, or `"overall"`: `center` and `scale` are taken.
         center, scale: those of all groups together.
+        part: as for `Normalize`.
         keys: which arrays; `None` for the only one.
         axis: of time.
 
@@ -252,7 +257,7 @@ class NormalizeBy(_Normalizing):
                 "unseen='overall'"
             )
         center, scale = (self.center, self.scale) if number is None else (self.centers[number], self.scales[number])
-        return Normalize(center=center, scale=scale, keys=self.keys, axis=self.axis)
+        return Normalize(center=center, scale=scale, part=self.part, keys=self.keys, axis=self.axis)
 
     def in_recording(self, facts: RecordingFacts) -> LeafTransform:
         """The transform for the group of a recording."""

@@ -54,6 +54,26 @@ def test_values_equal_those_of_wfdb(tmp_path, form):
     assert np.allclose(column.read(0, 301, units="physical"), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("form", ["16", "212", "516"])
+def test_the_header_is_parsed_once(tmp_path, form, monkeypatch):
+    recording = Recording.open(write(tmp_path, form=form, note=False))
+    column, calls = recording.columns["signal"], []
+    column.read(0, 1)
+    parse = wfdb.io.record.rdheader
+    monkeypatch.setattr(
+        wfdb.io.record, "rdheader", lambda *args, **options: calls.append(args) or parse(*args, **options)
+    )
+    monkeypatch.setattr(wfdb, "rdheader", wfdb.io.record.rdheader)
+    draw = np.random.default_rng(1)
+    for start, stop in np.sort(draw.integers(0, 302, (20, 2)), axis=1).tolist():
+        if start < stop:
+            assert np.array_equal(column.read(start, stop), X.T[:, start:stop])
+            assert np.array_equal(recording.pick("II").columns["signal"].read(start, stop), X.T[1:, start:stop])
+    assert not calls
+    wfdb.rdrecord(str(tmp_path / "rec"))
+    assert calls
+
+
 @pytest.mark.parametrize("form", ["310", "311", "8", "160"])
 def test_formats_that_wfdb_reads_and_does_not_write(tmp_path, form):
     path = write(tmp_path, note=False)

@@ -66,7 +66,9 @@ _QUIET = ForkLock()
 
 
 class WfdbReader(RecordingReader):
-    """Reads stretches of frames through wfdb, which parses the header each time."""
+    """Reads stretches of frames through wfdb. The header of a record of one segment is parsed once, as it takes longer
+    than most stretches; records of several segments are put together by wfdb, which parses their headers each time.
+    """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         os.close(open_regular(path))
@@ -85,7 +87,8 @@ class WfdbReader(RecordingReader):
         """A record of one segment: counts, unless missing samples are to be NaN."""
         if not head.n_sig:
             raise data_error(self._path, "has no signals", "choose another record")
-        length = self._require_files(self._path, head)
+        length = head.sig_len = self._require_files(self._path, head)
+        self._head = head
         self._per_frame = [int(one) for one in head.samps_per_frame]
         self._codes = [None if form not in _MISSING else -(2 ** _MISSING[form]) for form in head.fmt]
         self._physical = False
@@ -194,16 +197,7 @@ class WfdbReader(RecordingReader):
         if start == stop:
             return result
         distinct = list(dict.fromkeys(channels))
-        record = self._wfdb.rdrecord(
-            self._record,
-            sampfrom=first,
-            sampto=last,
-            channels=distinct,
-            physical=self._physical,
-            smooth_frames=False,
-            return_res=64,
-        )
-        signals = record.e_p_signal if self._physical else record.e_d_signal
+        signals = self._signals(distinct, first, last)
         for row, number in enumerate(channels):
             values = np.asarray(signals[distinct.index(number)])[start - first * each :][: stop - start]
             code = self._codes[number]
@@ -217,6 +211,44 @@ class WfdbReader(RecordingReader):
                 problem = f"sample {start + int(missing.argmax()):,} is missing"
                 raise data_error(self._path, problem, 'pass nulls="nan" or nulls="gap"', column=name)
         return result
+
+    def _signals(self, channels: list[int], first: int, last: int) -> list[np.ndarray]:
+        """Frames `first` to `last` of channels, as `wfdb.rdrecord` reads them."""
+        if self._physical:
+            record = self._wfdb.rdrecord(
+                self._record,
+                sampfrom=first,
+                sampto=last,
+                channels=channels,
+                physical=True,
+                smooth_frames=False,
+                return_res=64,
+            )
+            return list(record.e_p_signal)
+        head = self._head
+        if not 0 <= first < last <= head.sig_len:
+            raise ValueError(f"frames {first:,} to {last:,} of {head.sig_len:,}")
+        read: Any = self._wfdb.io._signal._rd_segment
+        signals: list[np.ndarray] = read(
+            file_name=head.file_name,
+            dir_name=str(self._path.parent),
+            pn_dir=None,
+            fmt=head.fmt,
+            n_sig=head.n_sig,
+            sig_len=head.sig_len,
+            byte_offset=head.byte_offset,
+            samps_per_frame=head.samps_per_frame,
+            skew=head.skew,
+            init_value=head.init_value,
+            sampfrom=first,
+            sampto=last,
+            channels=channels,
+            ignore_skew=False,
+            no_file=False,
+            sig_data=None,
+            return_res=64,
+        )
+        return signals
 
     def events(self) -> pa.Table:
         """The annotations: the symbol, followed by the text beside it; of notes the text alone."""
