@@ -57,11 +57,18 @@ def _numpy_view(cls: type) -> _View:
     return _no_view
 
 
-def _tensor_view(cls: type) -> _View:
+def _numpy_view_first(cls: type, library: str, needed_for: str) -> _View:
+    """The view as an ndarray, from which that of another library goes on; where there is one, with that library."""
     look = NUMPY_VIEWS[cls]
+    if look is not _no_view:
+        require(library, needed_for=needed_for)
+    return look
+
+
+def _tensor_view(cls: type) -> _View:
+    look = _numpy_view_first(cls, "torch", "to_tensor")
     if look is _no_view:
         return _no_view
-    require("torch", needed_for="to_tensor")
     from bridgeflow.bridge.torch_views import PLAIN, tensor_itself, tensor_of_array, tensor_through
 
     if cls in PLAIN:
@@ -70,10 +77,9 @@ def _tensor_view(cls: type) -> _View:
 
 
 def _arrow_view(cls: type) -> _View:
-    look = NUMPY_VIEWS[cls]
+    look = _numpy_view_first(cls, "pyarrow", "to_arrow")
     if look is _no_view:
         return _no_view
-    require("pyarrow", needed_for="to_arrow")
     from bridgeflow.bridge.arrow_numpy import VIEWS, WIDEST, from_numpy
 
     if cls in VIEWS:

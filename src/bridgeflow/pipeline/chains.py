@@ -13,7 +13,7 @@ from bridgeflow._forks import renew_in_children
 from bridgeflow.bridge import has_numpy_dtype
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, StageId, at_place
 from bridgeflow.io.disk_cache import DiskCache
-from bridgeflow.pipeline.grid_states import Carried, Returning
+from bridgeflow.pipeline.grid_states import Carried, Returning, StateStorage
 from bridgeflow.pipeline.saved_states import SavedStates, saved_states
 from bridgeflow.pipeline.stretches import (
     Across,
@@ -122,6 +122,7 @@ def add_stage(
     if core is not None and ndim - 1 not in core:
         return Nearby(source, stage, spec) if stage.pointwise else Across(source, stage, spec)
     along_last = -ndim <= stage.time_axis < ndim and range(ndim)[stage.time_axis] == ndim - 1
+    storage = StateStorage(settings.cache, settings.state_nbytes, saved)
     on_cpu = source.spec.kind in {"numpy", "torch"} and source.spec.device == "cpu"
     if along_last and on_cpu:
         if stage.summarizes:
@@ -133,7 +134,7 @@ def add_stage(
             passes = TwoPasses(filter, np.dtype(source.spec.dtype))
             if not passes.obstacle:
                 back_rate = source.spec.fresh(dtype=spec.dtype)
-                done = Returning(source, passes, back_rate, settings.cache, settings.state_nbytes, saved)
+                done = Returning(source, passes, back_rate, storage)
                 return done if step == 1 else EveryNth(done, step)
         if stage.bank_passes and source.spec.kind == "numpy" and has_numpy_dtype(source.spec.dtype):
             bank = [TwoPasses(filter, np.dtype(source.spec.dtype)) for filter in stage.bank_passes]
@@ -142,12 +143,12 @@ def add_stage(
                 kept = [None if saved is None else saved.part(number) for number in range(len(bank))]
                 budget = settings.state_nbytes // len(bank)
                 each = [
-                    Returning(source, passes, one, settings.cache, budget, own)
+                    Returning(source, passes, one, StateStorage(settings.cache, budget, own))
                     for passes, own in zip(bank, kept, strict=True)
                 ]
                 return Stacked(each, spec)
         if stage.streams_exactly and stage.stream_axis in {-1, spec.ndim - 1}:
-            return Carried(source, stage, spec, settings.cache, settings.state_nbytes, saved)
+            return Carried(source, stage, spec, storage)
     if settings.whole == "refuse":
         reason = stage.stream_obstacle or "its chunks have not the bits of the whole"
         raise CannotStream(

@@ -11,7 +11,7 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from bridgeflow.signal.two_passes import TwoPasses
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.base import LeafTransform
 
-__all__ = ["Carried", "Returning", "grid_step"]
+__all__ = ["Carried", "Returning", "StateStorage", "grid_step"]
 
 FINEST: Final = 1024
 """Samples between states at most where the budget allows: about the length of a window."""
@@ -58,37 +58,53 @@ def grid_step(length: int, state_nbytes: int, budget: int, rows: int = 1) -> int
     return step
 
 
-class Carried(Stretches):
+class StateStorage(NamedTuple):
+    """Where blocks and states are kept.
+
+    Args:
+        cache: for blocks.
+        budget: bytes of states.
+        saved: for states between programs.
+    """
+
+    cache: StretchCache
+    budget: int
+    saved: SavedStates | None = None
+
+
+class _OnGrid(Stretches):
+    """A signal whose states are kept on a grid."""
+
+    def __init__(self, source: Stretches, spec: ArraySpec, storage: StateStorage) -> None:
+        self.spec = spec
+        self._source = source
+        self._cache = storage.cache
+        self._saved = storage.saved
+        self.begin_in_child()
+        renew_in_children(self)
+
+    def begin_in_child(self) -> None:
+        """With a lock that is free."""
+        self._lock = threading.RLock()
+
+
+class Carried(_OnGrid):
     """A stage that carries a state forward (`step`), whatever its latency and its rate.
 
     Args:
         source: the data.
         stage: the stage, whose chunks have the bits of the whole.
         spec: what it makes of the whole.
-        cache: for blocks.
-        budget: bytes of states.
-        saved: where states are kept between programs.
+        storage: where blocks and states are kept.
     """
 
-    def __init__(
-        self,
-        source: Stretches,
-        stage: LeafTransform,
-        spec: ArraySpec,
-        cache: StretchCache,
-        budget: int,
-        saved: SavedStates | None = None,
-    ) -> None:
-        self.spec = spec
-        self._source = source
+    def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec, storage: StateStorage) -> None:
+        super().__init__(source, spec, storage)
         self._stage = stage
-        self._cache = cache
-        self._saved = saved
-        self.begin_in_child()
-        renew_in_children(self)
+        saved, rows = storage.saved, _rows(source) // 2  # a step costs more than a pass
         first = stage.init_state(source.spec.with_time(None))
         size = _state_nbytes(first)
-        self._grid = grid_step(source.length, size, budget, _rows(source) // 2)  # a step costs more than a pass
+        self._grid = grid_step(source.length, size, storage.budget, rows)
         self._blocks = max(-(-source.length // self._grid), 1)
         self.state_nbytes = size * self._blocks
         self._states = [first]
@@ -98,7 +114,7 @@ class Carried(Stretches):
 
     def begin_in_child(self) -> None:
         """With a lock that is free, and as many places as states."""
-        self._lock = threading.RLock()
+        super().begin_in_child()
         if hasattr(self, "_places"):
             del self._places[len(self._states) :]
 
@@ -213,45 +229,26 @@ class Carried(Stretches):
         return parts
 
 
-class Returning(Stretches):
+class Returning(_OnGrid):
     """A zero-phase filter: forwards, and backwards over what comes of it, with the states of both passes on the grid.
 
     Args:
         source: the data, ndarrays.
         passes: the filter.
         spec: what it makes of the whole.
-        cache: for blocks.
-        budget: bytes of states.
-        saved: where states are kept between programs.
+        storage: where blocks and states are kept.
     """
 
-    def __init__(
-        self,
-        source: Stretches,
-        passes: TwoPasses,
-        spec: ArraySpec,
-        cache: StretchCache,
-        budget: int,
-        saved: SavedStates | None = None,
-    ) -> None:
-        self.spec = spec
-        self._source = source
+    def __init__(self, source: Stretches, passes: TwoPasses, spec: ArraySpec, storage: StateStorage) -> None:
+        super().__init__(source, spec, storage)
         self._passes = passes
-        self._cache = cache
-        self._saved = saved
-        self.begin_in_child()
-        renew_in_children(self)
         rows = tuple(n or 0 for n in source.spec.shape[:-1])
         self._shape = passes.state_shape(rows)
         size = 2 * int(np.prod(self._shape)) * passes.work.itemsize
-        self._grid = grid_step(source.length, size, budget, _rows(source))
+        self._grid = grid_step(source.length, size, storage.budget, _rows(source))
         self._blocks = -(-source.length // self._grid)
         self.state_nbytes = size * self._blocks
         self._states: tuple[Any, Any] | None = None
-
-    def begin_in_child(self) -> None:
-        """With a lock that is free."""
-        self._lock = threading.Lock()
 
     def read(self, start: int, stop: int) -> Any:
         """The stretch, out of the blocks that hold it; start < stop."""

@@ -31,6 +31,7 @@ __all__ = [
     "Recorded",
     "RecordedColumn",
     "Stacked",
+    "StageStretches",
     "StretchCache",
     "Stretches",
     "Summarized",
@@ -174,13 +175,23 @@ class Recorded(Stretches):
         return x
 
 
-class Nearby(Stretches):
-    """A stage whose result depends on the samples around it alone."""
+class StageStretches(Stretches):
+    """A stage over a signal.
+
+    Args:
+        source: the signal.
+        stage: the stage.
+        spec: what it makes of the whole.
+    """
 
     def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec) -> None:
         self.spec = spec
         self._source = source
         self._stage = stage
+
+
+class Nearby(StageStretches):
+    """A stage whose result depends on the samples around it alone."""
 
     def read(self, start: int, stop: int) -> Any:
         """The stretch, from the samples that the stage needs for it."""
@@ -188,26 +199,19 @@ class Nearby(Stretches):
         return self._stage.stretch(self._source.read(begin, end), begin, start, stop)
 
 
-class Across(Stretches):
+class Across(StageStretches):
     """A stage that treats every time step alone, whatever it does across channels."""
-
-    def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec) -> None:
-        self.spec = spec
-        self._source = source
-        self._stage = stage
 
     def read(self, start: int, stop: int) -> Any:
         """The stage over the same samples."""
         return self._stage.apply(self._source.read(start, stop))
 
 
-class Summarized(Stretches):
+class Summarized(StageStretches):
     """A stage that treats every sample alone, by statistics of the whole, which are computed once."""
 
     def __init__(self, source: Stretches, stage: LeafTransform, spec: ArraySpec) -> None:
-        self.spec = spec
-        self._source = source
-        self._stage = stage
+        super().__init__(source, stage, spec)
         self._settled: Callable[[Any], Any] | None = None
         self.begin_in_child()
         renew_in_children(self)

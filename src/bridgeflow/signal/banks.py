@@ -17,7 +17,7 @@ from bridgeflow.policy import Nonfinite
 from bridgeflow.signal._chunks import as_kind, rows_shape
 from bridgeflow.signal._input import Prepared, read_array
 from bridgeflow.signal._specs import filtered_spec
-from bridgeflow.signal.causal import CausalFilter, Initial, State
+from bridgeflow.signal.causal import CausalFilter, Initial, State, WithoutLatency
 from bridgeflow.signal.design import IirFilter, Sos
 from bridgeflow.signal.design.base import Array
 from bridgeflow.signal.iir import same_sections, sosfiltfilt_bank
@@ -75,7 +75,7 @@ class _Bank:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CausalBank(_Bank):
+class CausalBank(WithoutLatency, _Bank):
     """Filters that go forward through a recording side by side: [..., time] to [..., filters, time].
 
     Args:
@@ -98,16 +98,6 @@ class CausalBank(_Bank):
         """The filters one by one, with equally many sections."""
         options = {**self._settings(), "initial": self.initial}
         return tuple(CausalFilter(design=Sos(sections=sos), **options) for sos in self.sections.tolist())
-
-    @property
-    def stream_obstacle(self) -> str:
-        """None."""
-        return ""
-
-    @property
-    def latency(self) -> int:
-        """By how many samples the output of a stream lags behind its input: by none."""
-        return 0
 
     @cached_property
     def _pass(self) -> Pass | None:

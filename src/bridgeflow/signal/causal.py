@@ -27,7 +27,7 @@ from bridgeflow.signal.iir.engine import EngineName, Parallel, Pass, Precision
 from bridgeflow.signal.iir.passes import Passed, as_state, fast_pass, one_way, prepare_for_engine, steady_states
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["CausalFilter", "Initial", "State", "design_name"]
+__all__ = ["CausalFilter", "Initial", "State", "WithoutLatency", "design_name"]
 
 Initial: TypeAlias = Literal["zero", "steady"]
 """Start from silence, or as if the first sample had been there forever (no jump at the start)."""
@@ -41,8 +41,22 @@ def design_name(filter: Any) -> str:
     return str(filter.design.name)
 
 
+class WithoutLatency:
+    """A filter that gives a sample for each sample as it comes."""
+
+    @property
+    def stream_obstacle(self) -> str:
+        """Why it cannot run chunk by chunk: it always can."""
+        return ""
+
+    @property
+    def latency(self) -> int:
+        """By how many samples the output of a stream lags behind its input: by none."""
+        return 0
+
+
 @dataclass(frozen=True, kw_only=True)
-class CausalFilter:
+class CausalFilter(WithoutLatency):
     """A design at work, forward in time, on arrays [..., time].
 
     Args:
@@ -100,16 +114,6 @@ class CausalFilter:
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
         return filtered_spec(spec, fs=self.design.fs)
-
-    @property
-    def stream_obstacle(self) -> str:
-        """Why this cannot be done chunk by chunk: it always can."""
-        return ""
-
-    @property
-    def latency(self) -> int:
-        """By how many samples the output of a stream lags behind its input: by none."""
-        return 0
 
     def init_state(self, spec: ArraySpec) -> State:
         """The state before the first chunk.

@@ -12,12 +12,13 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import DataError
-from bridgeflow.policy import parse_word
+from bridgeflow.policy import parse_word, words
 from bridgeflow.signal._input import is_tracing
 from bridgeflow.signal._typing import SameKind
 
 __all__ = [
     "BACKGROUNDS",
+    "EndExtension",
     "Extension",
     "Padtype",
     "default_padlen",
@@ -33,26 +34,20 @@ __all__ = [
 Padtype: TypeAlias = Literal["odd", "even", "constant"]
 """Turned about its end point, mirrored, or held; `None`, where it may stand, is no padding."""
 
-Extension: TypeAlias = Literal[
-    "constant",
-    "line",
-    "mean",
-    "median",
-    "maximum",
-    "minimum",
-    "symmetric",
-    "reflect",
-    "edge",
-    "wrap",
-    "smooth",
-    "antisymmetric",
-    "antireflect",
+EndExtension: TypeAlias = Literal[
+    "constant", "line", "symmetric", "reflect", "edge", "wrap", "smooth", "antisymmetric", "antireflect"
 ]
-"""`cval` (or zero); a line through both ends; a level that is taken off and put back; mirrored at the edge or about the
-last sample; held; periodic; a line through the last two samples; and the mirrored ones upside down."""
+"""`cval` (or zero); a line through both ends; mirrored at the edge or about the last sample; held; periodic; a line
+through the last two samples; and the mirrored ones upside down."""
 
-BACKGROUNDS: Final = ("mean", "median", "maximum", "minimum")
-"""Extensions that are a level, one for each row."""
+Background: TypeAlias = Literal["mean", "median", "maximum", "minimum"]
+"""Extensions that are a level, one for each row, which is taken off and put back."""
+
+Extension: TypeAlias = Literal[EndExtension, Background]
+"""All of them."""
+
+BACKGROUNDS: Final = words(Background)
+"""The words of `Background`."""
 
 
 def parse_padding(padtype: object, padlen: int | None, default: int, samples: int) -> int:

@@ -14,7 +14,7 @@ from bridgeflow.errors import ConfigError, DataError, naming
 from bridgeflow.ranges import hold, longest_window, number_text, power_is_beyond
 from bridgeflow.signal._windows import refuse_parameters
 
-__all__ = ["refuse_together", "refuse_with"]
+__all__ = ["MORPHOLOGY", "refuse_together", "refuse_with"]
 
 Options: TypeAlias = Mapping[str, Any]
 
@@ -72,6 +72,17 @@ def _before_the_last(time: int) -> int:
     return time - 1
 
 
+MORPHOLOGY: Final = (
+    "black_tophat",
+    "grey_closing",
+    "grey_dilation",
+    "grey_erosion",
+    "grey_opening",
+    "morphological_gradient",
+    "white_tophat",
+)
+"""Functions of `scipy.ndimage` that have the `size` of a neighbourhood."""
+
 _WITHIN: Final[Mapping[str, Mapping[str, Callable[[int], int]]]] = {
     "signal.detrend": {"bp": _samples},
     "signal.filtfilt": {"padlen": _before_the_last},
@@ -82,19 +93,13 @@ _WITHIN: Final[Mapping[str, Mapping[str, Callable[[int], int]]]] = {
     **{
         f"ndimage.{name}": {"size": longest_window}
         for name in (
-            "black_tophat",
-            "grey_closing",
-            "grey_dilation",
-            "grey_erosion",
-            "grey_opening",
+            *MORPHOLOGY,
             "maximum_filter1d",
             "median_filter",
             "minimum_filter1d",
-            "morphological_gradient",
             "percentile_filter",
             "rank_filter",
             "uniform_filter1d",
-            "white_tophat",
         )
     },
     "ndimage.gaussian_filter1d": {"radius": longest_window},

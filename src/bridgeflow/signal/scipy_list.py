@@ -15,6 +15,8 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from bridgeflow.ranges import Count, Finite, Length, Natural, NonNegative, Position, Positive, Range, Rate
 from bridgeflow.signal._scipy_fixes import FIXED
+from bridgeflow.signal.padding import EndExtension
+from bridgeflow.signal.scipy_limits import MORPHOLOGY
 from bridgeflow.signal.scipy_options import Option
 
 __all__ = ["FUNCTIONS", "AxisBy", "Dtypes", "ScipyFunction"]
@@ -231,19 +233,7 @@ _SIGNAL: Final = (
             "h": Option(Weights, required=True),
             "up": Option(Count),
             "down": Option(Count),
-            "mode": Option(
-                Literal[
-                    "constant",
-                    "symmetric",
-                    "reflect",
-                    "edge",
-                    "wrap",
-                    "smooth",
-                    "antisymmetric",
-                    "antireflect",
-                    "line",
-                ]
-            ),
+            "mode": Option(EndExtension),
             "cval": Option(Finite),
         },
         length=_per_sample(_upfirdn),
@@ -315,15 +305,7 @@ _NDIMAGE: Final = (
     ),
     *(
         ScipyFunction(name=f"ndimage.{name}", options=_SHAPED, dtype="kept", by="size", size="size")
-        for name in (
-            "black_tophat",
-            "grey_closing",
-            "grey_dilation",
-            "grey_erosion",
-            "grey_opening",
-            "morphological_gradient",
-            "white_tophat",
-        )
+        for name in MORPHOLOGY
     ),
     ScipyFunction(
         name="ndimage.shift",

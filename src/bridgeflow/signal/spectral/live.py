@@ -17,12 +17,29 @@ from bridgeflow.signal.spectral.short_time import Padding, ShortTimeFFT, parse_p
 from bridgeflow.signal.trends import Detrend
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["LiveIstft", "LiveStft", "State", "spectral_spec"]
+__all__ = ["LiveIstft", "LiveStft", "State", "no_slices", "spectral_spec"]
 
 State: TypeAlias = dict[str, Any]
 """What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _SINGLE = {"float16", "bfloat16", "float32", "complex64"}
+
+
+def no_slices(spec: ArraySpec, dtype: Any = np.float64) -> State:
+    """The state of a stream of slices before its first chunk.
+
+    Returns:
+        samples: int64 [], how many have come.
+        slices: int64 [], how many have gone out.
+        tail: [..., samples], what the following slices still need.
+        kind: text [], kind and dtype of the chunks.
+    """
+    return {
+        "samples": np.zeros((), np.int64),
+        "slices": np.zeros((), np.int64),
+        "tail": np.zeros((*rows_shape(spec), 0), dtype),
+        "kind": kind_mark(spec),
+    }
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,23 +91,11 @@ class LiveStft:
 
     @names_errors("stft")
     def init_state(self, spec: ArraySpec) -> State:
-        """The state before the first chunk.
-
-        Returns:
-            samples: int64 [], how many have come.
-            slices: int64 [], how many have gone out.
-            tail: [..., samples], what the following slices still need.
-            kind: text [], kind and dtype of the chunks.
-        """
+        """The state before the first chunk, of `no_slices`."""
         if self.stream_obstacle:
             raise CannotStream(f"stft: {self.stream_obstacle}")
         self.out_spec(spec.with_time(None))
-        return {
-            "samples": np.zeros((), np.int64),
-            "slices": np.zeros((), np.int64),
-            "tail": np.zeros((*rows_shape(spec), 0)),
-            "kind": kind_mark(spec),
-        }
+        return no_slices(spec)
 
     @names_errors("stft")
     def step(self, x: Any, state: State) -> tuple[Any, State]:

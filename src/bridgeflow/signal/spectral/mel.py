@@ -8,12 +8,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from bridgeflow.errors import DataError
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
+from bridgeflow.signal._chunks import as_marked, join, own, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import hold_spec
 from bridgeflow.signal.fourier import in_precision, like_data
 from bridgeflow.signal.padding import extend
-from bridgeflow.signal.spectral.live import State, spectral_spec
+from bridgeflow.signal.spectral.live import State, no_slices, spectral_spec
 from bridgeflow.signal.spectral.short_time import ShortTimeFFT
 from bridgeflow.spec import ArraySpec
 
@@ -146,21 +146,8 @@ class LiveMel:
         return int(self.sft.m_num) - int(self.sft.m_num) // 2 - 1
 
     def init_state(self, spec: ArraySpec) -> State:
-        """The state before the first chunk.
-
-        Returns:
-            samples: int64 [], how many have come.
-            slices: int64 [], how many have gone out.
-            tail: [..., samples], what the following slices still need.
-            kind: text [], kind and dtype of the chunks.
-        """
-        result, rows = self.out_spec(spec.with_time(None)), rows_shape(spec)
-        return {
-            "samples": np.zeros((), np.int64),
-            "slices": np.zeros((), np.int64),
-            "tail": np.zeros((*rows, 0), result.dtype),
-            "kind": kind_mark(spec),
-        }
+        """The state before the first chunk, of `spectral.live.no_slices`."""
+        return no_slices(spec, self.out_spec(spec.with_time(None)).dtype)
 
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: the slices that lie before its end, bit for bit those of the whole."""

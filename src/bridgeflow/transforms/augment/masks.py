@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 
@@ -32,9 +32,33 @@ def _outside_stretches(rng: np.random.Generator, samples: int, lengths: Any, cou
     return keep
 
 
+@dataclass(frozen=True, kw_only=True)
+class _StretchMask(Augmentation):
+    """Random stretches of an axis set to zero, as long as a field of the subclass says."""
+
+    keeps_values = True
+
+    length_field: ClassVar[str]
+
+    count: Masks = 1
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        parse_span(getattr(self, self.length_field), what=name, field=self.length_field, integer=True)
+        check_count(self.count, what=name, field="count")
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
+        """Which places along the axis stay."""
+        return (_outside_stretches(rng, shape[-1], getattr(self, self.length_field), self.count),)
+
+    def augment(self, x: Any, *draws: Array) -> Any:
+        """The data outside of the stretches."""
+        return kept(x, draws[0])
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
-class TimeMask(Augmentation):
+class TimeMask(_StretchMask):
     """Set random stretches of time to zero, the same in all channels.
 
     Args:
@@ -56,27 +80,14 @@ class TimeMask(Augmentation):
     6
     """
 
-    keeps_values = True
+    length_field = "length"
 
     length: WholeSpan
-    count: Masks = 1
-
-    def __post_init__(self) -> None:
-        parse_span(self.length, what="TimeMask", field="length", integer=True)
-        check_count(self.count, what="TimeMask", field="count")
-
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
-        """Which time steps stay."""
-        return (_outside_stretches(rng, shape[-1], self.length, self.count),)
-
-    def augment(self, x: Any, *draws: Array) -> Any:
-        """The signal outside of the stretches."""
-        return kept(x, draws[0])
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class FrequencyMask(Augmentation):
+class FrequencyMask(_StretchMask):
     """Set random bands of spectrograms to zero.
 
     Args:
@@ -98,23 +109,10 @@ class FrequencyMask(Augmentation):
     18
     """
 
-    keeps_values = True
+    length_field = "width"
 
     width: WholeSpan
-    count: Masks = 1
     axis: Axis = -2
-
-    def __post_init__(self) -> None:
-        parse_span(self.width, what="FrequencyMask", field="width", integer=True)
-        check_count(self.count, what="FrequencyMask", field="count")
-
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> tuple[Any, ...]:
-        """Which bins stay."""
-        return (_outside_stretches(rng, shape[-1], self.width, self.count),)
-
-    def augment(self, x: Any, *draws: Array) -> Any:
-        """The spectrogram outside of the bands."""
-        return kept(x, draws[0])
 
 
 Lost: TypeAlias = Literal["zero", "hold"]
