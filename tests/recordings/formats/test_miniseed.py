@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 import numpy as np
 import pytest
 
 from bridgeflow import DataError, Recording
+from bridgeflow.io.formats import miniseed
 from tests.recordings.formats.damage import flips, prefixes, require_refused_or_read
 
 with warnings.catch_warnings():
@@ -48,6 +50,37 @@ def test_values_and_gaps(tmp_path):
     )
     assert np.array_equal(column.read(0, 500), X)
     assert np.array_equal(recording.pick("*Z").columns["signal"].read(190, 210), X[1:, 190:210])
+
+
+def test_files_are_decoded_once_while_there_is_room(tmp_path, monkeypatch):
+    recordings = [Recording.open(write(tmp_path / f"{name}.mseed")) for name in "abc"]
+    decoded = []
+    decode = miniseed.MiniseedReader._decoded
+    monkeypatch.setattr(
+        miniseed.MiniseedReader, "_decoded", lambda self: decoded.append(self._path.stem) or decode(self)
+    )
+    columns = [one.columns["signal"] for one in recordings]
+
+    starts = range(0, 400, 50)
+
+    def read_all():
+        for column in columns:
+            with ThreadPoolExecutor(4) as pool:
+                stretches = list(pool.map(column.read, starts, [start + 99 for start in starts]))
+            for start, x in zip(starts, stretches, strict=True):
+                assert np.array_equal(x, X[:, start : start + 99])
+
+    read_all()
+    read_all()
+    assert decoded == ["a", "b", "c"]
+    monkeypatch.setattr(miniseed, "_KEPT_NBYTES", 2 * X.nbytes)
+    recordings.append(Recording.open(write(tmp_path / "d.mseed")))
+    columns.append(recordings[-1].columns["signal"])
+    columns[3].read(0, 5)
+    columns[2].read(0, 5)
+    assert decoded == ["a", "b", "c", "d"]
+    columns[0].read(0, 5)
+    assert decoded == ["a", "b", "c", "d", "a"]
 
 
 @pytest.mark.parametrize("damage", [prefixes, flips], ids=["prefix", "flip"])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import timezone
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
@@ -20,15 +21,23 @@ __all__ = ["open_recording"]
 
 _LOCK = ForkLock()
 
+_KEPT_NBYTES = 256 << 20
+"""Bytes of decoded samples that the readers of a process keep together, unless those of one file are more."""
+
+_KEEPING = ForkLock()
+
 
 class MiniseedReader(RecordingReader):
-    """Reads the traces of a file; it is decoded whole when samples are first read."""
+    """Reads the traces of a file, which is decoded whole when samples are read; they stay until those of others need
+    the room.
+    """
 
     def __init__(self, path: Path) -> None:
         os.close(open_regular(path))
         self._path = path
         self._obspy = require("obspy", needed_for="reading MiniSEED")
         self._samples: list[np.ndarray] | None = None
+        self._decoding = ForkLock()
         traces = self._traces(headonly=True)
         self._shape = [(name, len(parts), sum(one.stats.npts for one in parts)) for name, parts in traces.items()]
         start = min(one.stats.starttime for parts in traces.values() for one in parts)
@@ -60,13 +69,48 @@ class MiniseedReader(RecordingReader):
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Samples of the channels, whose traces follow each other without the gaps."""
-        if self._samples is None:
-            traces = self._traces(headonly=False)
-            shape = [(name, len(parts), sum(len(one.data) for one in parts)) for name, parts in traces.items()]
-            if shape != self._shape:
-                raise data_error(self._path, "its records hold other samples than they say", "it is damaged")
-            self._samples = [np.concatenate([one.data for one in parts]) for parts in traces.values()]
-        return np.stack([self._samples[number][start:stop] for number in channels])
+        samples = self._samples
+        if samples is None:
+            with self._decoding:
+                samples = self._samples
+                if samples is None:
+                    samples = self._samples = self._decoded()
+                    _make_room(self)
+        return np.stack([samples[number][start:stop] for number in channels])
+
+    def _decoded(self) -> list[np.ndarray]:
+        """All samples of each channel."""
+        traces = self._traces(headonly=False)
+        shape = [(name, len(parts), sum(len(one.data) for one in parts)) for name, parts in traces.items()]
+        if shape != self._shape:
+            raise data_error(self._path, "its records hold other samples than they say", "it is damaged")
+        return [np.concatenate([one.data for one in parts]) for parts in traces.values()]
+
+    @property
+    def kept_nbytes(self) -> int:
+        """Bytes of the samples that are kept."""
+        return sum(one.nbytes for one in self._samples or ())
+
+    def drop(self) -> None:
+        """Keep no samples; a thread that reads them has them to its end."""
+        self._samples = None
+
+
+_DECODED: list[ref[MiniseedReader]] = []
+"""The readers that have decoded their file, the latest last."""
+
+
+def _make_room(latest: MiniseedReader) -> None:
+    """Drop the samples that were decoded first until the others fit."""
+    with _KEEPING:
+        readers = [one for one in (place() for place in _DECODED) if one is not None and one is not latest]
+        readers = [one for one in readers if one.kept_nbytes] + [latest]
+        total = sum(one.kept_nbytes for one in readers)
+        while total > _KEPT_NBYTES and len(readers) > 1:
+            oldest = readers.pop(0)
+            total -= oldest.kept_nbytes
+            oldest.drop()
+        _DECODED[:] = [ref(one) for one in readers]
 
 
 def open_recording(path: Path, options: ReadOptions) -> MiniseedReader:
