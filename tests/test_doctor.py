@@ -82,3 +82,36 @@ def test_the_native_engine_is_there_or_its_absence_has_a_reason():
 def test_more_threads_than_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4096)
     assert finding_on("cores").verdict == "note"
+
+
+def test_a_version_older_than_the_tested_ones(monkeypatch):
+    monkeypatch.setattr(metadata, "requires", lambda name: ["scipy>=99.1", "numpy>=2.0", "ml_dtypes>=99; extra == 'x'"])
+    assert (doctor._package("scipy", None).verdict, doctor._package("scipy", None).remedy) == (
+        "bad",
+        "pip install 'scipy>=99.1'",
+    )
+    assert doctor._package("numpy", None).verdict == "ok"
+    assert doctor._release("2.13.0+cu130") == doctor._release("2.13") < doctor._release("2.13.1")
+
+
+def test_little_memory(monkeypatch, tmp_path):
+    limit = (1 << 30, resource.RLIM_INFINITY)
+    monkeypatch.setattr(doctor, "_GROUP_LIMITS", ())
+    monkeypatch.setattr(resource, "getrlimit", lambda which: limit)
+    finding = doctor._memory_limit()
+    assert (finding.value, finding.verdict, "ulimit -v" in finding.remedy) == ("address space 1.0 GiB", "note", True)
+    limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+    assert doctor._memory_limit() == doctor.Finding("memory limit", "none")
+    (tmp_path / "memory.max").write_text(f"{512 << 20}\n")
+    monkeypatch.setattr(doctor, "_GROUP_LIMITS", (str(tmp_path / "memory.max"),))
+    assert "control group 0.5 GiB" in doctor._memory_limit().value
+    (tmp_path / "memory.max").write_text("max\n")
+    assert doctor._memory_limit().value == "none"
+
+
+def test_forked_processes_and_cuda(monkeypatch):
+    monkeypatch.setattr(doctor.multiprocessing, "get_start_method", lambda allow_none: "fork")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert (doctor._start_method().verdict, "forkserver" in doctor._start_method().remedy) == ("note", True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert doctor._start_method() == doctor.Finding("start method", "fork")

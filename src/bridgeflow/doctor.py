@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import platform
+import re
 import resource
 import shutil
 import signal
@@ -55,6 +57,10 @@ _LONGEST_IMPORT = 120.0
 
 _FEW_FILES = 1024
 _SMALL_SHM = 64 << 20
+_LITTLE_MEMORY = 4 << 30
+"""Bytes below which a limit is reported: torch maps some two of them when it is imported."""
+
+_GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,9 @@ def examine() -> list[Finding]:
         native.result(),
         *([] if failures[_REQUIRED["PyYAML"]] is not None else [_yaml_parser()]),
         _cores() if has_torch else Finding("cores", f"{usable_cores()} usable"),
-        *([_accelerator()] if has_torch else []),
+        *([_accelerator(), _start_method()] if has_torch else []),
         _memory(),
+        _memory_limit(),
         _open_files(),
         _shared_memory(),
     ]
@@ -142,10 +149,40 @@ def _ourselves() -> Finding:
     return Finding("bridgeflow", version)
 
 
+def _too_old(name: str, version: str | None) -> Finding | None:
+    """A package older than the range that the tests ran with, which the installation's own metadata say."""
+    try:
+        lines = metadata.requires("bridgeflow") or []
+    except metadata.PackageNotFoundError:
+        return None
+    key = _normal(name)
+    for line in lines:
+        match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*([0-9.]+)", line)
+        if match is not None and version is not None and _normal(match[1]) == key:
+            if _release(version) < _release(match[2]):
+                value = f"{version}, older than the oldest that was tested, {match[2]}"
+                return Finding(name, value, "bad", f"pip install '{name}>={match[2]}'")
+            return None
+    return None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """The numbers of a release, without zeros at the end: 2.13 and 2.13.0 are one."""
+    match = re.match(r"\d+(\.\d+)*", version)
+    numbers = [] if match is None else [int(number) for number in match[0].split(".")]
+    while numbers and not numbers[-1]:
+        numbers.pop()
+    return tuple(numbers)
+
+
 def _package(name: str, failure: str | None) -> Finding:
     version = _version(name)
     if failure is None:
-        return Finding(name, version or "of unknown version")
+        return _too_old(name, version) or Finding(name, version or "of unknown version")
     if version is None and failure.startswith("ModuleNotFoundError"):
         return Finding(name, "missing", "bad", f"pip install {name}")
     remedy = f"pip install --force-reinstall {name}"
@@ -157,7 +194,7 @@ def _package(name: str, failure: str | None) -> Finding:
 def _optional(name: str, failure: str | None, use: str) -> Finding:
     version = _version(name)
     if failure is None:
-        return Finding(name, version or "of unknown version")
+        return _too_old(name, version) or Finding(name, version or "of unknown version")
     if version is None and failure.startswith("ModuleNotFoundError"):
         return Finding(name, "not installed", "note", use)
     remedy = f"pip install --force-reinstall {name}"
@@ -191,6 +228,38 @@ def _accelerator() -> Finding:
     if not torch.cuda.is_available():
         return Finding("accelerator", "none that torch can use")
     return Finding("accelerator", f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(0)}")
+
+
+def _start_method() -> Finding:
+    """How this Python starts processes, which matters where CUDA is in use."""
+    import torch
+
+    method = multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    if method == "fork" and torch.cuda.is_available():
+        remedy = "a forked process cannot use CUDA: give DataLoader and Loader multiprocessing_context='forkserver'"
+        return Finding("start method", method, "note", remedy)
+    return Finding("start method", method)
+
+
+def _memory_limit() -> Finding:
+    """What this process may use of the memory: its own limit, and that of its control group."""
+    limits = []
+    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if soft != resource.RLIM_INFINITY:
+        limits.append(("address space", soft, "ulimit -v unlimited; mapped files count too"))
+    for path in _GROUP_LIMITS:
+        try:
+            with open(path) as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit() and int(text) < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+            limits.append(("control group", int(text), "the kernel ends what uses more (docker: --memory)"))
+    if not limits:
+        return Finding("memory limit", "none")
+    value = ", ".join(f"{what} {_gib(size)}" for what, size, _ in limits)
+    _, least, remedy = min(limits, key=lambda limit: limit[1])
+    return Finding("memory limit", value, "note", remedy) if least < _LITTLE_MEMORY else Finding("memory limit", value)
 
 
 def _memory() -> Finding:

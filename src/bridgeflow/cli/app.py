@@ -388,20 +388,38 @@ def schema(
         echo_json(transform_schema(transform) if transform else pipeline_schema() if pipeline else config_schema())
 
 
-@app.command(epilog=example("bridgeflow doctor"))
-def doctor(as_json: Json = False, debug: Debug = False) -> None:
-    """Say which versions and limits this machine has, and what may hurt; exit with 3 where something is bad."""
+@app.command(epilog=example("bridgeflow doctor", "bridgeflow doctor train.yaml"))
+def doctor(
+    file: Annotated[
+        Optional[Path],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Argument(metavar="[FILE]", help="Configuration (YAML) of a job or a pipeline.", show_default=False),
+    ] = None,
+    overrides: Overrides = None,
+    root: Roots = None,
+    plugins: Plugins = None,
+    as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what may hurt.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Say which versions and limits this machine has, and what may hurt; exit with 3 where something is bad.
+
+    Given a configuration, say too what does not fit in it: filters that ring longer than the windows they see, or do
+    not bear float32, stages that lose their state when rows are shuffled, workers that the machine has no cores for.
+    """
     with reporting_errors(as_json, debug):
         from dataclasses import asdict
 
+        from bridgeflow.cli.job_findings import examine_file
         from bridgeflow.doctor import examine
 
-        findings = examine()
+        of_file = [] if file is None else examine_file(file, overrides or (), root, plugins or ())
+        findings = [one for one in (*examine(), *of_file) if not quiet or one.verdict != "ok"]
         marks = {"ok": "", "note": "note: ", "bad": "BAD: "}
         lines = [
             (one.what, one.value + (f"; {marks[one.verdict]}{one.remedy}" if one.remedy else "")) for one in findings
         ]
-        say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
+        if as_json or findings:
+            say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
     if any(one.verdict == "bad" for one in findings):
         raise typer.Exit(SYSTEM)
 
