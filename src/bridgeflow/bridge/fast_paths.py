@@ -42,6 +42,24 @@ class _Views(dict[type, _View]):
         return view
 
 
+def _through_numpy(view_of: Callable[[type, _View], _View], library: str, function: str) -> Callable[[type], _View]:
+    """The view of a class from its view as an ndarray; none where there is no such view.
+
+    Args:
+        view_of: the view of a class, whose view as an ndarray is the second argument.
+        library: which must be there; `function` names what needs it.
+    """
+
+    def view_of_class(cls: type) -> _View:
+        numpy_view = NUMPY_VIEWS[cls]
+        if numpy_view is _no_view:
+            return _no_view
+        require(library, needed_for=function)
+        return view_of(cls, numpy_view)
+
+    return view_of_class
+
+
 def _numpy_view(cls: type) -> _View:
     if cls is np.ndarray:
         return _itself
@@ -57,36 +75,22 @@ def _numpy_view(cls: type) -> _View:
     return _no_view
 
 
-def _numpy_view_first(cls: type, library: str, needed_for: str) -> _View:
-    """The view as an ndarray, from which that of another library goes on; where there is one, with that library."""
-    look = NUMPY_VIEWS[cls]
-    if look is not _no_view:
-        require(library, needed_for=needed_for)
-    return look
-
-
-def _tensor_view(cls: type) -> _View:
-    look = _numpy_view_first(cls, "torch", "to_tensor")
-    if look is _no_view:
-        return _no_view
+def _tensor_view(cls: type, numpy_view: _View) -> _View:
     from bridgeflow.bridge.torch_views import PLAIN, tensor_itself, tensor_of_array, tensor_through
 
     if cls in PLAIN:
         return tensor_itself
-    return tensor_of_array if cls is np.ndarray else tensor_through(look)
+    return tensor_of_array if cls is np.ndarray else tensor_through(numpy_view)
 
 
-def _arrow_view(cls: type) -> _View:
-    look = _numpy_view_first(cls, "pyarrow", "to_arrow")
-    if look is _no_view:
-        return _no_view
+def _arrow_view(cls: type, numpy_view: _View) -> _View:
     from bridgeflow.bridge.arrow_numpy import VIEWS, WIDEST, from_numpy
 
     if cls in VIEWS:
         return _no_view
 
     def view(x: Any) -> Any:
-        array = look(x)
+        array = numpy_view(x)
         if array is None or not (array.ndim and 0 < array.size <= WIDEST and array.flags.c_contiguous):
             return None
         dtype = _SHARED_NUMPY.get(array.dtype)
@@ -98,8 +102,8 @@ def _arrow_view(cls: type) -> _View:
 NUMPY_VIEWS: Final = _Views(_numpy_view)
 """From a value to an ndarray over its memory."""
 
-TENSOR_VIEWS: Final = _Views(_tensor_view)
+TENSOR_VIEWS: Final = _Views(_through_numpy(_tensor_view, "torch", "to_tensor"))
 """From a value, and `writable`, to a tensor over its memory."""
 
-ARROW_VIEWS: Final = _Views(_arrow_view)
+ARROW_VIEWS: Final = _Views(_through_numpy(_arrow_view, "pyarrow", "to_arrow"))
 """From a value to an Arrow array over its memory."""

@@ -109,9 +109,11 @@ class CausalBank(WithoutLatency, _Bank):
         """A whole recording [..., T], from a fresh start."""
         if self._pass is not None:
             propagate = self.nonfinite == "propagate"
-            done = fast_pass(self.sections, x, None, self._pass, state=not propagate)
-            if done is not None and (propagate or done[2]):
-                return done[0]
+            passed = fast_pass(self.sections, x, None, self._pass, state=not propagate)
+            if passed is not None:
+                y, _, is_clean = passed
+                if propagate or is_clean:
+                    return y
         return self._run(x, None)[0]
 
     def init_state(self, spec: ArraySpec) -> State:
@@ -130,9 +132,11 @@ class CausalBank(WithoutLatency, _Bank):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: output [..., filters, t] and next state. Chunks give the whole, bit for bit."""
         if self._pass is not None:
-            done = fast_pass(self.sections, x, state["zi"], self._pass, state=True)
-            if done is not None and done[2]:
-                return done[0], {"zi": done[1], "position": state["position"] + x.shape[-1]}
+            passed = fast_pass(self.sections, x, state["zi"], self._pass, state=True)
+            if passed is not None:
+                y, zf, is_clean = passed
+                if is_clean:
+                    return y, {"zi": zf, "position": state["position"] + x.shape[-1]}
         return self._run(x, state)
 
     def flush(self, state: State) -> None:

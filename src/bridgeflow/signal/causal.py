@@ -105,9 +105,11 @@ class CausalFilter(WithoutLatency):
         """A whole recording [..., T] through the filter, from a fresh start."""
         if self._may_be_fast:
             propagate = self.nonfinite == "propagate"
-            done = fast_pass(solved(self.design), x, None, self._settings, state=not propagate)
-            if done is not None and (propagate or done[2]):
-                return done[0]
+            passed = fast_pass(solved(self.design), x, None, self._settings, state=not propagate)
+            if passed is not None:
+                y, _, is_clean = passed
+                if propagate or is_clean:
+                    return y
         return self._run(x, None)[0]
 
     @names_errors(design_name)
@@ -146,9 +148,11 @@ class CausalFilter(WithoutLatency):
     def step(self, x: Any, state: State) -> tuple[Any, State]:
         """One chunk [..., t], t >= 0: output and next state. Chunk by chunk gives the whole, bit for bit."""
         if self._may_be_fast:
-            done = fast_pass(solved(self.design), x, state["zi"], self._settings, state=True)
-            if done is not None and done[2]:
-                return done[0], {"zi": done[1], "position": state["position"] + x.shape[-1]}
+            passed = fast_pass(solved(self.design), x, state["zi"], self._settings, state=True)
+            if passed is not None:
+                y, zf, is_clean = passed
+                if is_clean:
+                    return y, {"zi": zf, "position": state["position"] + x.shape[-1]}
         return self._run(x, state)
 
     def flush(self, state: State) -> None:

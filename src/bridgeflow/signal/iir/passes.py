@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -39,8 +39,10 @@ __all__ = [
     "steady_states",
 ]
 
-_BUILT = native.is_built()
-_READ = "fdhiBH"
+_IS_BUILT: Final = native.is_built()
+
+_READABLE: Final = "fdhiBH"
+"""Element types that the native engine reads without a conversion, as `dtype.char` has them."""
 
 
 # --- the fast path ----------------------------------------------------------------------------------------------------
@@ -70,17 +72,17 @@ def fast_pass(
     values = None if may_trace and is_tracing() else _plain_values(x)
     if values is None or type(sections) is not np.ndarray:
         return None
-    begun = None
+    initial_state = None
     if zi is not None:
-        begun = zi if type(zi) is np.ndarray else _plain_values(zi)
+        initial_state = zi if type(zi) is np.ndarray else _plain_values(zi)
         if (
-            begun is None
-            or begun.dtype != settings.work_dtype(values.dtype)
-            or begun.shape
+            initial_state is None
+            or initial_state.dtype != settings.work_dtype(values.dtype)
+            or initial_state.shape
             != ((len(sections), *values.shape[:-1], 2) if sections.ndim == 2 else native.state_shape(sections, values))
         ):
             return None
-    y, zf, clean = native.plain_pass(sections, values, begun, settings, state=state)
+    y, zf, clean = native.plain_pass(sections, values, initial_state, settings, state=state)
     return (y if values is x else _from_numpy()(y)), zf, clean
 
 
@@ -104,7 +106,7 @@ def _plain_values(x: Any) -> Array | None:
             values = x.numpy()
         except (RuntimeError, TypeError):  # under autograd, on a device, sparse, negated, of a type of torch's own
             return None
-    if not _BUILT or values.dtype.char not in _READ or not values.dtype.isnative or not values.ndim:
+    if not _IS_BUILT or values.dtype.char not in _READABLE or not values.dtype.isnative or not values.ndim:
         return None
     return values
 
