@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 import sys
@@ -62,3 +63,26 @@ def test_links_out_of_docs_become_links_of_the_site():
     assert (
         site_pages.with_site_links("[r](RESULTS.md)", "benchmarks/README.md", "benchmarks/how.md") == "[r](results.md)"
     )
+
+
+GUARANTEES = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+SHOWN_BY = re.findall(r"\[(tests/[\w/]+\.py)::(\w+)\]\(\.\./([\w/]+\.py)\)", GUARANTEES)
+
+
+@pytest.mark.parametrize(("file", "test", "link"), SHOWN_BY, ids=[test for _, test, _ in SHOWN_BY])
+def test_a_guarantee_is_shown_by_a_test_that_exists(file, test, link):
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    assert file == link
+    assert test in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_every_guarantee_names_its_test():
+    rows = [line for line in GUARANTEES.splitlines() if line.startswith("| ") and "---" not in line]
+    assert len(SHOWN_BY) == sum(not row.startswith("| what | shown by") for row in rows) > 20
+
+
+@pytest.mark.parametrize("package", ["bridgeflow", "bridgeflow.signal", "bridgeflow.nn", "bridgeflow.recordings"])
+def test_every_exported_name_is_in_a_how_to_or_an_example(package):
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    words = set(re.findall(r"\w+", "\n".join(page.read_text(encoding="utf-8") for page in pages)))
+    assert sorted(set(site_pages.exported(package)) - words) == []
