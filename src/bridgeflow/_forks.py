@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from threading import Lock
 from typing import Protocol
 from weakref import WeakSet
 
-__all__ = ["BeginsInChild", "ForkLock", "renew_in_children"]
+__all__ = ["BeginsInChild", "ForkLock", "call_in_children", "renew_in_children"]
 
 
 class BeginsInChild(Protocol):
@@ -43,10 +44,15 @@ class ForkLock:
         self._lock.release()
 
 
+def call_in_children(call: Callable[[], object]) -> None:
+    """Call this in every child that is forked from now on; nothing on systems that cannot fork (Windows)."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=call)
+
+
 def _begin() -> None:
     for owner in list(_OWNERS):
         owner.begin_in_child()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin)
+call_in_children(_begin)

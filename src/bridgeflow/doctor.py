@@ -7,12 +7,12 @@ import multiprocessing
 import os
 import platform
 import re
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import metadata
@@ -244,9 +244,12 @@ def _start_method() -> Finding:
 def _memory_limit() -> Finding:
     """What this process may use of the memory: its own limit, and that of its control group."""
     limits = []
-    soft, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if soft != resource.RLIM_INFINITY:
-        limits.append(("address space", soft, "ulimit -v unlimited; mapped files count too"))
+    with suppress(ImportError):  # Windows
+        import resource
+
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(("address space", soft, "ulimit -v unlimited; mapped files count too"))
     for path in _GROUP_LIMITS:
         try:
             with open(path) as file:
@@ -263,11 +266,17 @@ def _memory_limit() -> Finding:
 
 
 def _memory() -> Finding:
+    if not hasattr(os, "sysconf"):
+        return Finding("memory", "not told by this system")
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return Finding("memory", _gib(total))
 
 
 def _open_files() -> Finding:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return Finding("open files", "no limit of the process")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     value = f"{soft:,} (may be raised to {hard:,})"
     if soft < _FEW_FILES:

@@ -9,7 +9,6 @@ an fsync has failed on may be lost although the next one succeeds.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -21,6 +20,9 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 from bridgeflow.errors import DataError
 from bridgeflow.io.files import Roots, data_error, open_folder, open_regular, shown
+
+with suppress(ImportError):  # Windows, where `open_folder` refuses before anything is locked
+    import fcntl
 
 __all__ = [
     "JOB_RECORD",

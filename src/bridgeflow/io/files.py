@@ -7,10 +7,10 @@ which another process may point elsewhere in between.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from bridgeflow.errors import BridgeflowError, DataError, NotSupported, printable
+from bridgeflow.errors import BridgeflowError, DataError, NotSupported, UnsupportedSystem, printable
 from bridgeflow.io.output_roots import OutputRoots
 
 __all__ = [
@@ -37,6 +37,11 @@ __all__ = [
     "require_output",
     "shown",
 ]
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _DESCRIPTORS = "/proc/self/fd"
 
@@ -94,8 +99,10 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
         roots: folders beneath one of which the file must lie once all links are followed; `None` for anywhere.
 
     Raises:
+        UnsupportedSystem: the system cannot open a file so that what was checked is what is read (Windows).
         DataError: no such file, no permission, no regular file (a folder, a pipe, a device), outside the roots, empty.
     """
+    _require_posix(path)
     real = real_path(path)
     _require_beneath(path, real, roots)
     with plainly(path):
@@ -113,6 +120,16 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _require_posix(path: str | os.PathLike[str]) -> None:
+    """Files are opened without following links, mapped and locked: POSIX's calls, which Windows lacks."""
+    lacking = [f"os.{name}" for name in ("O_NOFOLLOW", "O_DIRECTORY", "pread") if not hasattr(os, name)]
+    if lacking:
+        raise UnsupportedSystem(
+            f"{shown(path)}: needs files as POSIX has them, and this system ({sys.platform}) lacks "
+            f"{', '.join(lacking)}; use another library and pass the arrays: SignalDataset({{name: array}})"
+        )
 
 
 def descriptor_path(descriptor: int) -> str:
@@ -138,8 +155,10 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
     Where the block fails, folders that were made are removed again, unless something lies in them by then.
 
     Raises:
+        UnsupportedSystem: the system cannot do so safely (Windows).
         DataError: the folder is outside the roots, cannot be made, or is not a folder.
     """
+    _require_posix(path)
     folder = os.path.dirname(os.path.abspath(path))
     real = real_path(folder)
     _require_beneath(path, real, roots)

@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 import numpy as np
 
+from bridgeflow._forks import call_in_children
 from bridgeflow.io.base import Columns, Part, Reader
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import Roots, data_error, shown
@@ -214,4 +215,4 @@ def _forget_in_child() -> None:
         reader._forget()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+call_in_children(_forget_in_child)

@@ -33,12 +33,14 @@ WIDEST = 1 << 30
 
 _FAILED = ctypes.c_void_p(-1).value
 
-_system = ctypes.CDLL(None, use_errno=True)
-_map = _system.mmap
-_map.restype = ctypes.c_void_p
-_map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_unmap = _system.munmap
-_unmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_unmap: Any = None
+if hasattr(mmap, "MAP_PRIVATE"):  # Windows has none of it, and `open_regular` opens no file there
+    _system = ctypes.CDLL(None, use_errno=True)
+    _map = _system.mmap
+    _map.restype = ctypes.c_void_p
+    _map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    _unmap = _system.munmap
+    _unmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 
 class Identity(NamedTuple):

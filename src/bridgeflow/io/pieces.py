@@ -6,7 +6,6 @@ that reading on from where the last reader stopped does not decode again. Reader
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from weakref import WeakSet
 import numpy as np
 import pyarrow as pa
 
+from bridgeflow._forks import call_in_children
 from bridgeflow.io.arrow_take import no_rows
 from bridgeflow.io.base import Columns, Reader
 from bridgeflow.io.columns import Nulls, column_spec
@@ -249,4 +249,4 @@ def _forget_in_child() -> None:
         reader._forget()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+call_in_children(_forget_in_child)

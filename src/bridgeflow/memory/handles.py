@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import secrets
 import selectors
 import socket
@@ -26,6 +25,7 @@ from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from typing import Any, Final, NamedTuple, Protocol
 
+from bridgeflow._forks import call_in_children
 from bridgeflow.errors import OutOfSharedMemory, StaleHandle
 from bridgeflow.memory.mapping import Descriptor
 
@@ -68,6 +68,8 @@ def hand_over(descriptor: Descriptor) -> Handle:
 
 def limit() -> int:
     """How many descriptors may wait to be fetched: a quarter of what the process may open."""
+    import resource  # which Windows lacks
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 4096 if soft == resource.RLIM_INFINITY else max(16, min(4096, soft // 4))
 
@@ -308,4 +310,4 @@ def _reset() -> None:
     _server = _DescriptorServer()
 
 
-os.register_at_fork(after_in_child=_reset)
+call_in_children(_reset)

@@ -7,13 +7,14 @@ pipeline allocates results of the same few sizes again and again, so memory with
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
 
 import numpy as np
+
+from bridgeflow._forks import call_in_children
 
 __all__ = ["KEPT_NBYTES", "LINE", "fresh", "trim"]
 
@@ -116,7 +117,7 @@ class _Kept:
 
 _kept: Final = _Kept(KEPT_NBYTES)
 
-os.register_at_fork(after_in_child=_kept.begin)
+call_in_children(_kept.begin)
 
 
 class _Lease:

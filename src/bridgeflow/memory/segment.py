@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import socket
 import sys
@@ -21,10 +20,15 @@ from bridgeflow.memory.mapping import Access, Descriptor, Mapping
 
 __all__ = ["Segment", "require_shared_memory", "segment_of"]
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 _NEEDED: Final = (
-    (os, ("memfd_create", "MFD_CLOEXEC", "MFD_ALLOW_SEALING", "posix_fallocate")),
-    (fcntl, ("F_ADD_SEALS", "F_GET_SEALS", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")),
-    (socket, ("SO_PEERCRED", "MSG_CMSG_CLOEXEC", "send_fds")),
+    ("os", os, ("memfd_create", "MFD_CLOEXEC", "MFD_ALLOW_SEALING", "posix_fallocate")),
+    ("fcntl", fcntl, ("F_ADD_SEALS", "F_GET_SEALS", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_SEAL")),
+    ("socket", socket, ("SO_PEERCRED", "MSG_CMSG_CLOEXEC", "send_fds")),
 )
 _ASKED_FIRST: Final = 1 << 20
 """From this size on the system is asked how much there is: the kernel does not refuse, it kills a process."""
@@ -134,7 +138,7 @@ def require_shared_memory(needed_for: str, remedy: str) -> None:
     Raises:
         UnsupportedSystem: the system, or the C library that Python was built with, lacks memfd_create or file seals.
     """
-    lacking = [f"{module.__name__}.{name}" for module, names in _NEEDED for name in names if not hasattr(module, name)]
+    lacking = [f"{title}.{name}" for title, module, names in _NEEDED for name in names if not hasattr(module, name)]
     if lacking:
         raise UnsupportedSystem(
             f"{needed_for}: needs memory that processes share, and this system ({sys.platform}) lacks "

@@ -8,7 +8,6 @@ time, and have their former states again afterwards.
 
 from __future__ import annotations
 
-import os
 import random
 import warnings
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from bridgeflow._forks import call_in_children
 from bridgeflow._optional import loaded
 from bridgeflow.randomness import philox
 
@@ -150,4 +150,4 @@ def _renew_turns() -> None:
     _turns = _Turns()  # the parent's may be held by a thread that this child does not have
 
 
-os.register_at_fork(after_in_child=_renew_turns)
+call_in_children(_renew_turns)

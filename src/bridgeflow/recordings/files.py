@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bridgeflow._forks import call_in_children
 from bridgeflow.errors import DataError
 from bridgeflow.io.files import data_error, plainly, reading_errors, shown
 from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader
@@ -119,8 +120,7 @@ class _OpenReaders:
 
 
 _reader = _OpenReaders()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reader.__init__)  # type: ignore[misc]
+call_in_children(_reader.__init__)  # type: ignore[misc]
 
 
 def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileSource, Header]:
