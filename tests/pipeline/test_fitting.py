@@ -1,4 +1,4 @@
-"""Fitted statistics: NumPy's over the whole, the same bits whoever reads which rows, from the training part alone."""
+"""Fitted statistics: NumPy's over the whole, the same bits in any division of rows, from the training part alone."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from bridgeflow.bridge import to_arrow, to_tensor
 from bridgeflow.errors import DataError
 from bridgeflow.spec import ArraySpec
 
-__all__ = ["as_kind", "as_marked", "count", "count_rows", "join", "kind_mark", "own", "rows_shape", "together"]
+__all__ = ["State", "as_kind", "as_marked", "count", "count_rows", "join", "kind_mark", "own", "rows_shape", "together"]
+
+State: TypeAlias = dict[str, Any]
+"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 
 def as_kind(y: np.ndarray[Any, Any], kind: str, dtype: str, device: str) -> Any:

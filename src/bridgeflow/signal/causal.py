@@ -17,6 +17,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.signal import fir
+from bridgeflow.signal._chunks import State
 from bridgeflow.signal._input import Prepared, as_ndarray
 from bridgeflow.signal._specs import filtered_spec
 from bridgeflow.signal.design import Design, FirFilter, IirFilter
@@ -31,9 +32,6 @@ __all__ = ["CausalFilter", "Initial", "State", "WithoutLatency", "design_name"]
 
 Initial: TypeAlias = Literal["zero", "steady"]
 """Start from silence, or as if the first sample had been there forever (no jump at the start)."""
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 
 def design_name(filter: Any) -> str:

@@ -18,7 +18,7 @@ from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.policy import Ragged, parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._axes import time_last, time_where_it_was
-from bridgeflow.signal._chunks import as_marked, count_rows, join, kind_mark, own, rows_shape, together
+from bridgeflow.signal._chunks import State, as_marked, count_rows, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare, require_strided
 from bridgeflow.signal._labels import is_text, labels_as_marked, labels_like, read_labels, storable
 from bridgeflow.signal._typing import SameKind
@@ -37,9 +37,6 @@ __all__ = [
 ]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 Leftover: TypeAlias = Literal["drop", "zeros", "edge", "reflect"]
 """What becomes of the samples at the end that do not fill a window: dropped; or the window is completed with zeros,

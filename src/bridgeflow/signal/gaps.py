@@ -17,7 +17,7 @@ import numpy as np
 from bridgeflow.bridge import kind_of, like, to_arrow, to_numpy, to_tensor
 from bridgeflow.errors import ConfigError, NonFinite
 from bridgeflow.policy import parse_word
-from bridgeflow.signal._chunks import join, own
+from bridgeflow.signal._chunks import State, join, own
 from bridgeflow.signal.iir.nonfinite import finite, refuse
 
 __all__ = [
@@ -32,9 +32,6 @@ __all__ = [
 ]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _REMEDIES: Final = {
     "interpolate": "nonfinite='interpolate' with max_gap= (short gaps filled)",

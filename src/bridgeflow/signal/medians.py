@@ -11,7 +11,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError, DataError, names_errors
 from bridgeflow.ranges import hold, hold_window
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
+from bridgeflow.signal._chunks import State, as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._typing import SameKind
 from bridgeflow.signal.fourier import is_complex
@@ -22,9 +22,6 @@ from bridgeflow.spec import ArraySpec
 __all__ = ["RunningMedian", "medfilt"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 
 @overload

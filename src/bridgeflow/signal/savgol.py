@@ -16,7 +16,7 @@ from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors
 from bridgeflow.policy import parse_word
 from bridgeflow.ranges import hold, hold_window, power_is_beyond, whole_number
 from bridgeflow.signal._arguments import names_arguments
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
+from bridgeflow.signal._chunks import State, as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._numbers import as_number
 from bridgeflow.signal._specs import filtered_spec
@@ -28,9 +28,6 @@ from bridgeflow.spec import ArraySpec
 __all__ = ["Ends", "SavgolSmoother", "savgol_filter"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 Ends: TypeAlias = Literal["interp", "mirror", "nearest", "constant", "wrap"]
 """What happens within half a window of the ends: read off the polynomial fitted to the last whole window; or how the

@@ -517,7 +517,7 @@ class TestParallelInTime:
 
 
 class TestDoor:
-    """native.cpp trusts nobody: a wrong argument is an error, not a write beyond an array."""
+    """native.cpp trusts no caller: a wrong argument is an error, not a write beyond an array."""
 
     @pytest.mark.parametrize(
         ("change", "error"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import CannotStream, DataError, names_errors, naming
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
-from bridgeflow.signal._chunks import as_marked, count, count_rows, join, kind_mark, own, rows_shape, together
+from bridgeflow.signal._chunks import State, as_marked, count, count_rows, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
@@ -29,9 +29,6 @@ from bridgeflow.signal.resampling.rates import hold_taps, is_quick
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["Decimator", "Resampler", "State", "places_of", "whole"]
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _STREAMED: Final = ("constant", "edge")
 """Extensions that need no more than the first and the last sample."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors
-from bridgeflow.signal._chunks import as_marked, join, kind_mark, own, rows_shape, together
+from bridgeflow.signal._chunks import State, as_marked, join, kind_mark, own, rows_shape, together
 from bridgeflow.signal._input import prepare
 from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.fourier import in_precision
@@ -18,9 +18,6 @@ from bridgeflow.signal.trends import Detrend
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["LiveIstft", "LiveStft", "State", "no_slices", "spectral_spec"]
-
-State: TypeAlias = dict[str, Any]
-"""What is carried between chunks: arrays by name. Never modified: each step gives new ones."""
 
 _SINGLE = {"float16", "bfloat16", "float32", "complex64"}
 
