@@ -230,22 +230,29 @@ def check(
             say(as_json, facts, lines)
 
 
-@app.command(epilog=example("bridgeflow explain job.yaml"))
+@app.command(epilog=example("bridgeflow explain job.yaml", "bridgeflow explain job.yaml --html plan.html"))
 def explain(
     file: File,
     overrides: Overrides = None,
     root: Roots = None,
     output_root: OutputRoots = None,
     plugins: Plugins = None,
+    html: Annotated[
+        Optional[Path],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option("--html", metavar="PATH", help="Write the plan as a page too.", show_default=False),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
     """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks."""
     with reporting_errors(as_json, debug):
         job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
-        from bridgeflow.cli.checks import explain_job
+        from bridgeflow.cli.checks import explain_job, write_page
 
         facts, lines = explain_job(job)
+        if html is not None:
+            write_page(job, facts, html, overwrite=overwrite)
         if as_json:
             echo_json(facts)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridgeflow.cli.output import empty_lines, number_of, shown_path
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from bridgeflow.pipeline.windows_job import WindowsJob
     from bridgeflow.transforms import Plan
 
-__all__ = ["check_job", "check_pipeline", "explain_job"]
+__all__ = ["check_job", "check_pipeline", "explain_job", "write_page"]
 
 Lines = list[tuple[str, str]]
 
@@ -114,6 +115,37 @@ def explain_job(job: Job | WindowsJob) -> tuple[dict[str, Any], list[str]]:
     if others:
         lines.append(f"this is {shown_path(first.path)}, the first of {1 + len(others):,} recordings")
     return {"recording": str(first.path), "recordings": 1 + len(others), **facts}, lines
+
+
+_SHOWN_ROWS = 4_096
+"""Time steps, or examples, that the page of a plan takes through the stages."""
+
+
+def write_page(job: Job | WindowsJob, facts: dict[str, Any], path: Path, *, overwrite: bool) -> None:
+    """Write the plan as a page, with the first rows of the first recording taken through the stages.
+
+    Raises:
+        ConfigError: the page is not called .html, or the job cuts recordings into windows.
+        DataError: it exists and may not be replaced.
+    """
+    from bridgeflow.cli.page import glimpses, page
+    from bridgeflow.errors import ConfigError
+    from bridgeflow.io import publish
+    from bridgeflow.pipeline.windows_job import WindowsJob
+
+    if path.suffix.lower() not in {".html", ".htm"}:
+        raise ConfigError(f"{shown_path(path)}: pages end in .html; give it another name")
+    if isinstance(job, WindowsJob):
+        raise ConfigError("--html is for jobs over files of rows; the plan of windows is printed without it")
+    with job.open(job.recordings()[0].path) as source:
+        rows = min(source.rows, _SHOWN_ROWS)
+        columns = job.layout(source).opened(source.slice(0, rows))
+    shown = list(glimpses(job.transform, columns))
+    stages = [shown_path(job.source_path), *(str(label) for label, _ in job.transform.row), shown_path(job.sink.path)]
+    about = f"The first {rows:,} of {source.rows:,} rows of {shown_path(source.path)}, by themselves."
+    text = page(f"Plan of {shown_path(job.source_path)}", facts, stages, shown, about)
+    with publish(path, overwrite=overwrite) as output:
+        output.file.write(text.encode())
 
 
 def _how(job: Job, source: Source, plan: Plan) -> str:
