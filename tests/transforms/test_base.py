@@ -98,6 +98,7 @@ class TestRegistry:
         assert json.loads(json.dumps(schema)) == schema
         assert set(schema["$defs"]) == {*registry.names(), "transform"}
         assert schema["$defs"]["Scale"]["properties"]["scale"] == {
+            "description": "units per count; finite.",
             "type": "number",
             "default": 1.0,
             "minimum": -sys.float_info.max,
@@ -118,7 +119,7 @@ class TestConfiguration:
         assert Scale.from_config(json.loads(json.dumps(config))) == scale
 
     def test_of_another_class_is_refused(self):
-        with pytest.raises(ConfigError, match="Detach is no Scale"):
+        with pytest.raises(ConfigError, match="Detach: expected a Scale"):
             Scale.from_config("Detach")
 
     @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ class TestConfiguration:
             ({"Scale": {"scale": float("nan")}}, r"^Scale: scale must be a finite number, got nan"),
             ({"Scale": {"keys": 3}}, r"^\$\.keys: Scale: .*; got 3"),
             ({"Scale": {"keys": [""]}}, r"^keys: '' is not a path"),
-            ({"Scale": {"scale": {1, 2}}}, r"^\$\.scale: Scale: .*no plain value"),
+            ({"Scale": {"scale": {1, 2}}}, r"^\$\.scale: Scale: .*not a plain value"),
             ({"Cast": {}}, r"^Cast needs the field 'dtype'"),
             ({"Cast": {"dtype": "float12"}}, r"^\$\.dtype: Cast: .*'float16'.*; got 'float12'"),
         ],

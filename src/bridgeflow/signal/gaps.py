@@ -138,9 +138,9 @@ def step_gaps(x: Any, state: State, max_gap: int) -> tuple[Filled, State]:
 
     Args:
         x: ndarray or tensor, t >= 0.
-        state: from before; `{}` for the first chunk. It holds `held` [..., h], from where the first open gap begins,
-            with the sample before it, `sent`, how many of these have been returned already, and `position`, that of
-            the next sample to come.
+        state: from before; `{}` for the first chunk. It holds `held` [..., h], the samples from before the first gap
+            that is open or was returned in part, `sent`, how many of these have been returned already, and
+            `position`, that of the next sample to come.
         max_gap: as for `fill_gaps`.
     """
     position = int(state.get("position", 0))
@@ -155,16 +155,17 @@ def step_gaps(x: Any, state: State, max_gap: int) -> tuple[Filled, State]:
     samples = int(together.shape[-1])
     bad = ~finite(together)
     ready, mask = samples, None
+    keep = max(samples - 1, 0)
     values = together
     if bad.any():
         before, after = _neighbours(bad)
         _require_short(bad, before, after, max_gap, begins, ended=False)
         ready = int((before[..., -1] + 1).min()) if bad[..., -1].any() else samples
+        keep = _first_needed(bad, before, ready)
         values, mask = _interpolated(together, bad, before, after), bad[..., sent:ready]
-    keep = max(ready - 1, 0)  # the sample before an open gap is its neighbour
     next_state: State = {
         "position": np.asarray(position + int(x.shape[-1]), np.int64),
-        "held": own(join([values[..., keep:ready], together[..., ready:]])),
+        "held": own(together[..., keep:]),
         "sent": np.asarray(ready - keep, np.int64),
     }
     return Filled(values[..., sent:ready], mask), next_state
@@ -209,6 +210,16 @@ def _with_nan(y: Any, marks: Array) -> Any:
     import torch
 
     return y.masked_fill(torch.from_numpy(np.ascontiguousarray(marks)).to(y.device), float("nan"))
+
+
+def _first_needed(bad: Array, before: Array, ready: int) -> int:
+    """The first sample that what comes from `ready` on is filled from: the one before a gap that `ready` cuts in two."""
+    if ready == 0:
+        return 0
+    if ready == bad.shape[-1]:
+        return ready - 1
+    cut = bad[..., ready - 1] & bad[..., ready]
+    return max(int(np.where(cut, before[..., ready], ready - 1).min()), 0)
 
 
 def _neighbours(bad: Array) -> tuple[Array, Array]:
