@@ -80,7 +80,6 @@ _APPLIED: Final = frozenset(
         "PickChannels",
         "Polarity",
         "Reference",
-        "RunningStandardize",
         "Scale",
         "Standardize",
         "TimeReverse",
