@@ -30,6 +30,7 @@ from bridgeflow import (
     PeakRate,
     Reference,
     Resample,
+    RunningStandardize,
     Scale,
     SignalFilter,
     Spectrogram,
@@ -263,6 +264,7 @@ def plain(sample: Any) -> Any:
     ("stage", "message"),
     [
         (PeakRate(fs=250.0), r"stage 2 \(PeakRate\): PeakRate has no module"),
+        (RunningStandardize(), r"stage 2 \(RunningStandardize\): RunningStandardize has no module"),
         (plain, r"stage 2 \(plain\): function is not a transform"),
         (Resample(from_hz=250, to_hz=100, padtype="line"), "padtype='line', which has no module"),
         (Resample(to_hz=100), "from_hz is left to the recordings"),
@@ -272,7 +274,7 @@ def plain(sample: Any) -> Any:
         (Stft(fs=250.0, nperseg=64, hop=16, detr="linear"), "detr='linear'"),
         (Window(length=100, axis=0), "axis must be -1"),
     ],
-    ids=["peaks", "function", "padtype", "rate", "reset", "duration", "reflect", "detrend", "axis"],
+    ids=["peaks", "running", "function", "padtype", "rate", "reset", "duration", "reflect", "detrend", "axis"],
 )
 def test_what_has_no_module_is_refused_by_name(stage: Any, message: str):
     with pytest.raises(CannotExport, match=message):

@@ -229,7 +229,7 @@ def test_chunks_are_the_whole(transform, data, keep, make):
 @pytest.mark.parametrize("transform", LIVE, ids=repr)
 @pytest.mark.parametrize("keep", [False, True], ids=["filled", "put back"])
 def test_a_gap_that_another_row_divides_is_filled_from_its_own_ends(transform, keep):
-    """Row 1 is open where the first chunk ends, in the middle of the gap of row 0: that one is returned in two parts."""
+    """Row 1 is open where the first chunk ends, within the gap of row 0, which is returned in two parts."""
     keep = keep and not isinstance(transform, (Welch, BandPower))
     same = replace(transform, nonfinite="interpolate", max_gap=6, keep_gaps=keep)
     x = with_gaps(noise(2, LENGTH), (0, 25, 29), (1, 28, 30), (0, 34, 39), (1, 36, 41), (0, 40, 44))

@@ -213,7 +213,7 @@ def _with_nan(y: Any, marks: Array) -> Any:
 
 
 def _first_needed(bad: Array, before: Array, ready: int) -> int:
-    """The first sample that what comes from `ready` on is filled from: the one before a gap that `ready` cuts in two."""
+    """The first sample that later results need: the one before a gap that `ready` cuts in two."""
     if ready == 0:
         return 0
     if ready == bad.shape[-1]:
