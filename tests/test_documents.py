@@ -99,6 +99,7 @@ def test_document_does_what_it_shows(document: Path, tmp_path: Path):
     run_script(script, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_readme_can_be_followed_twice(tmp_path: Path):
     script = furnish(tmp_path) / "README.md.py"
     script.write_text(SCRIPTS[ROOT / "README.md"], encoding="utf-8")

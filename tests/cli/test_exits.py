@@ -119,7 +119,9 @@ NAMES = ["a\x1b]0;owned\x07", "\u202etxt.exe", "\x9b31m", "zero\u200bwidth", "li
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, id=str(n), marks=[pytest.mark.slow] * (0 < n < 5)) for n, name in enumerate(NAMES)]
+)
 def test_names_of_columns_do_not_steer_the_terminal(folder, command, name):
     import pyarrow as pa
     import pyarrow.parquet as pq
