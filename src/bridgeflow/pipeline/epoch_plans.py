@@ -168,8 +168,24 @@ class _Drawn:
         return {**self.__dict__, "_latest": None}
 
 
+class _PlannedOrder:
+    """What orders of rows and of batches say of their options alike."""
+
+    options: OrderOptions
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether incomplete batches are left out."""
+        return self.options.drop_last
+
+    @property
+    def seed(self) -> int:
+        """With the epoch, decides the order."""
+        return self.options.seed
+
+
 @dataclass(frozen=True)
-class SampledOrder:
+class SampledOrder(_PlannedOrder):
     """Rows that a sampler draws, cut into batches; each rank gets whole units.
 
     >>> plan = RowPlan(5, lambda seed, epoch: np.arange(5), {})
@@ -189,16 +205,6 @@ class SampledOrder:
     def batch_size(self) -> int:
         """Rows in a batch; the last batch of an epoch may have fewer."""
         return self.options.require_batch_size("this order")
-
-    @property
-    def drop_last(self) -> bool:
-        """Whether a last batch that would be smaller is left out."""
-        return self.options.drop_last
-
-    @property
-    def seed(self) -> int:
-        """With the epoch, decides the order."""
-        return self.options.seed
 
     @property
     def samples(self) -> int:
@@ -246,7 +252,7 @@ class SampledOrder:
 
 
 @dataclass(frozen=True)
-class BatchedOrder:
+class BatchedOrder(_PlannedOrder):
     """Batches that a sampler draws."""
 
     plan: BatchPlan
@@ -260,16 +266,6 @@ class BatchedOrder:
     def batch_size(self) -> int | None:
         """Rows in a batch at most; `None` where that is not known before they are drawn."""
         return self.plan.batch_size
-
-    @property
-    def drop_last(self) -> bool:
-        """Whether incomplete batches are left out."""
-        return self.options.drop_last
-
-    @property
-    def seed(self) -> int:
-        """With the epoch, decides the order."""
-        return self.options.seed
 
     @property
     def rows_in_batches(self) -> int:
