@@ -1,7 +1,7 @@
 # Needs Python >= 3.10, pip and make. Everything is installed into .venv and nowhere else.
 #
 #   make demo       run the main job on the ECG and say where the results are
-#   make test       the test suite            make test-all   with the slow ones, and more random examples
+#   make test       the test suite            make test-all   the slow ones too, with the integrations, more random examples
 #   make lint       format, lint, types, layers, doctests
 #   make sanitize   the compiled kernels under AddressSanitizer and UBSan, over their tests and fuzzers
 #   make coverage   the test suite once more, and how much of src it runs
@@ -29,8 +29,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "BridgeFlow needs Python 3.10 or newer, and $(PYTHON) is " + sys.version.split()[0] + "; say make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-# Stamps, each holding what it names: the library with plots, the development tools on top, the benchmarks' peers on top;
-# and the tools of the documentation site.
+# Stamps, each holding what it names: the library with plots, the development tools on top, then either the packages of the
+# integrations or the benchmarks' peers; and the tools of the documentation site.
 $(VENV)/.installed: $(INPUTS) | $(BIN)/python
 	$(PIP_INSTALL) -e '.[plot]'
 	@touch $@
@@ -38,6 +38,10 @@ $(VENV)/.installed: $(INPUTS) | $(BIN)/python
 $(VENV)/.installed-dev: $(INPUTS) | $(BIN)/python
 	$(PIP_INSTALL) -e '.[dev,plot]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-integrations: $(VENV)/.installed-dev
+	$(PIP_INSTALL) -e '.[integrations,dev,plot]'
+	@touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(PIP_INSTALL) -e '.[bench,dev,plot]'
@@ -53,7 +57,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
-test-all: $(VENV)/.installed-dev
+test-all: $(VENV)/.installed-integrations
 	HYPOTHESIS_PROFILE=search $(BIN)/python -m pytest -n auto -m "slow or not slow" $(PYTEST_ARGS)
 
 # Apart from `make test`, which it would slow down. Lines that only worker processes run count as not covered.
