@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 if __name__ == "__main__":
     del sys.argv[0]
-    if "torchvision" in Path(sys.argv[0]).read_text(encoding="utf-8"):
+    text = Path(sys.argv[0]).read_text(encoding="utf-8")
+    if "import obspy" in text:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # which its import of entry points causes
+            import obspy  # noqa: F401
+    if "torchvision" in text:
         from tests.torchvision_operators import make_torchvision_importable
 
         make_torchvision_importable()

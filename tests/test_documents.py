@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ DOCUMENTS = [
 ]
 LANGUAGES = {"", "console", "cpp", "json", "mermaid", "python", "text", "toml", "yaml"}
 FENCE = re.compile(r"^ {0,3}```+(?P<info>.*)$")
+NEEDS = {"mne_obspy": ("mne", "obspy")}
+"""Packages without which a document is not run."""
 FIRST_LINE = "from tests.workplace import check_job as _check_job, run_command as _run_command"  # in place of the title
 
 
@@ -94,6 +97,9 @@ SCRIPTS = {document: script_of(document.read_text(encoding="utf-8")) for documen
     "document", [document for document, script in SCRIPTS.items() if script.strip() != FIRST_LINE], ids=relative
 )
 def test_document_does_what_it_shows(document: Path, tmp_path: Path):
+    for package in NEEDS.get(document.stem, ()):
+        if not find_spec(package):
+            pytest.skip(f"{package} is not installed")
     script = furnish(tmp_path) / f"{document.stem}.md.py"
     script.write_text(SCRIPTS[document], encoding="utf-8")
     run_script(script, folder=tmp_path)

@@ -16,6 +16,7 @@ _EXTRAS = {
     "h5py": "hdf5",
     "matplotlib": "plot",
     "ml_dtypes": "ml-dtypes",
+    "mne": "mne",
     "onnx": "export",
     "onnxruntime": "export",
     "onnxscript": "export",

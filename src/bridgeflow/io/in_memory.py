@@ -15,6 +15,7 @@ from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError, NoRoute, StageId
 from bridgeflow.io.base import Columns, Reader, pick_columns
 from bridgeflow.io.columns import Nulls, column_spec
+from bridgeflow.io.epochs import EpochsReader, is_epochs
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
 from bridgeflow.io.options import OpenOptions, parse_settings
@@ -42,6 +43,8 @@ def memory_reader(x: Any, path: Path, options: OpenOptions) -> Reader:
     """
     if isinstance(x, Mapping):
         return ArraysReader(x, path, options)
+    if is_epochs(x):
+        return EpochsReader(x, path, options)
     if hasattr(x, "schema") and isinstance(x, (pa.Table, pa.RecordBatch)):
         return TableReader(x if isinstance(x, pa.Table) else pa.table(x), path, options)
     if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):

@@ -36,6 +36,8 @@ from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, re
 from bridgeflow.pipeline.window_stages import stages_of, window_stages
 from bridgeflow.policy import Nulls, parse_word, words
 from bridgeflow.randomness import Generators, parse_seed
+from bridgeflow.recordings import Recordings
+from bridgeflow.recordings.foreign import is_foreign_recording
 from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.recordings.splits import call_text, fold_names, part_names
 
@@ -66,7 +68,8 @@ class SignalDataset:
     Batch and samples have equal numbers, bit for bit on a CPU.
 
     Args:
-        source: a path, anything else that `bridgeflow.io.open_source` takes, or an open `Source`.
+        source: a path, anything else that `bridgeflow.io.open_source` takes, or an open `Source`; `Recordings`, a `Raw`
+            of MNE or a `Stream` of ObsPy.
         transform: a transform or any callable; takes a sample and returns one, of any structure.
         columns: names of the columns to read; `None` for all.
         format: of a file, by name; `None` for what its suffix says.
@@ -129,6 +132,8 @@ class SignalDataset:
         if isinstance(nulls, str) and nulls not in words(Nulls):
             parse_word(nulls, Nulls, field="nulls")
         self.source: Source | RecordingWindows
+        if is_foreign_recording(source):
+            source = Recordings(source)
         if is_recordings(source):
             if (columns, format, nulls, normalize, max_nbytes) != (None, None, "error", False, None):
                 raise ValueError(

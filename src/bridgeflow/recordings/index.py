@@ -18,6 +18,7 @@ from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import shown
 from bridgeflow.io.recording_file import GridRule, MissingSamples, read_options
 from bridgeflow.recordings.column import Units
+from bridgeflow.recordings.foreign import as_recordings, is_foreign_recording
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
 from bridgeflow.recordings.scan import ShowProgress, matching_files, opened, read_table
@@ -45,7 +46,8 @@ class Recordings(Sequence[Recording]):
 
     Args:
         paths: a file, a folder (the files in it whose suffix means a format), a pattern with `*`, `?`, `[a-z]` and `**`
-            for any number of folders, or several of these. Or recordings.
+            for any number of folders, or several of these. Or recordings, which MNE's `Raw` and ObsPy's `Stream` are
+            too.
         group: a regular expression that is searched in each path; its named groups, as in `(?P<subject>S\d+)`, become
             labels.
         format: name of the format; `None` for what the suffixes say.
@@ -101,7 +103,8 @@ class Recordings(Sequence[Recording]):
         progress: ShowProgress = False,
         cache: str | os.PathLike[str] | DiskCache | None = None,
     ) -> None:
-        inputs = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+        is_one = isinstance(paths, (str, os.PathLike)) or is_foreign_recording(paths)
+        inputs: list[Any] = as_recordings([paths] if is_one else list(paths))
         recordings = tuple(one for one in inputs if isinstance(one, Recording))
         named = [one for one in inputs if not isinstance(one, Recording)]
         if recordings and named:

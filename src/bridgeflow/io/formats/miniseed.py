@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from datetime import timezone
 from pathlib import Path
-from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -15,7 +13,8 @@ import numpy as np
 from bridgeflow._forks import ForkLock
 from bridgeflow._optional import require
 from bridgeflow.io.files import data_error, open_regular
-from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Segment, Track, exact_rate
+from bridgeflow.io.obspy_traces import Piece, by_channel, header_of
+from bridgeflow.io.recording_file import ReadOptions, RecordingReader
 
 __all__ = ["open_recording"]
 
@@ -38,34 +37,19 @@ class MiniseedReader(RecordingReader):
         self._obspy = require("obspy", needed_for="reading MiniSEED")
         self._samples: list[np.ndarray] | None = None
         self._decoding = ForkLock()
-        traces = self._traces(headonly=True)
-        self._shape = [(name, len(parts), sum(one.stats.npts for one in parts)) for name, parts in traces.items()]
-        start = min(one.stats.starttime for parts in traces.values() for one in parts)
-        channels, tracks = [], []
-        for name, parts in traces.items():
-            rates = {one.stats.sampling_rate for one in parts}
-            if len(rates) != 1:
-                raise data_error(path, f"has several rates: {sorted(rates)}", "split it", column=name)
-            rate = exact_rate(rates.pop())
-            encoding = parts[0].stats.mseed.encoding
-            dtype = {"FLOAT32": "float32", "FLOAT64": "float64"}.get(encoding, "int32")
-            channels.append(Channel(name=name, rate=rate, dtype=dtype))
-            tracks.append(_track(path, name, parts, start, float(rate)))
-        moment = start.datetime.replace(tzinfo=timezone.utc)
-        self.header = Header(channels=tuple(channels), tracks=tuple(tracks), start=moment)
+        channels = self._channels(headonly=True)
+        self._shape = [(name, len(pieces), sum(one.size for one in pieces)) for name, pieces in channels.items()]
+        self.header = header_of(path, channels)
 
-    def _traces(self, *, headonly: bool) -> dict[str, list[Any]]:
+    def _channels(self, *, headonly: bool) -> dict[str, list[Piece]]:
         """The traces of each channel, in the order of time."""
         with _LOCK, warnings.catch_warnings():
             warnings.simplefilter("error")  # obspy warns where a file is cut off or damaged
             warnings.simplefilter("ignore", DeprecationWarning)
             stream = self._obspy.read(str(self._path), format="MSEED", headonly=headonly)
-        traces: dict[str, list[Any]] = {}
-        for one in sorted(stream, key=lambda trace: (trace.id, trace.stats.starttime)):
-            traces.setdefault(one.id, []).append(one)
-        if not traces:
+        if not stream:
             raise data_error(self._path, "has no traces", "check its format")
-        return traces
+        return by_channel(stream)
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Samples of the channels, whose traces follow each other without the gaps."""
@@ -80,11 +64,11 @@ class MiniseedReader(RecordingReader):
 
     def _decoded(self) -> list[np.ndarray]:
         """All samples of each channel."""
-        traces = self._traces(headonly=False)
-        shape = [(name, len(parts), sum(len(one.data) for one in parts)) for name, parts in traces.items()]
+        channels = self._channels(headonly=False)
+        shape = [(name, len(pieces), sum(len(one.trace.data) for one in pieces)) for name, pieces in channels.items()]
         if shape != self._shape:
             raise data_error(self._path, "its records hold other samples than they say", "it is damaged")
-        return [np.concatenate([one.data for one in parts]) for parts in traces.values()]
+        return [np.concatenate([one.trace.data for one in pieces]) for pieces in channels.values()]
 
     @property
     def kept_nbytes(self) -> int:
@@ -116,24 +100,3 @@ def _make_room(latest: MiniseedReader) -> None:
 def open_recording(path: Path, options: ReadOptions) -> MiniseedReader:
     """The reader of a file."""
     return MiniseedReader(path)
-
-
-def _track(path: Path, name: str, parts: list[Any], start: Any, fs: float) -> Track:
-    """Traces as segments; those that follow each other within half a sample are one."""
-    segments: list[Segment] = []
-    position = 0
-    for one in parts:
-        onset = float(one.stats.starttime - start)
-        stop = position + int(one.stats.npts)
-        late = 1.0
-        if segments:
-            last = segments[-1]
-            late = (onset - last.onset) * fs - (last.stop - last.start)
-            if late < -0.5:
-                raise data_error(path, "has traces that overlap", "merge them", column=name)
-        if late <= 0.5:
-            segments[-1] = segments[-1]._replace(stop=stop)
-        elif stop > position:
-            segments.append(Segment(position, stop, onset))
-        position = stop
-    return Track(position, tuple(segments))
