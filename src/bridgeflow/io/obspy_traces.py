@@ -91,7 +91,8 @@ def header_of(path: Path, channels: Mapping[str, Sequence[Piece]]) -> Header:
 def _dtype(piece: Piece) -> np.dtype[Any]:
     data = piece.trace.data
     if len(data) or "mseed" not in piece.trace.stats:
-        return np.dtype(data.dtype)
+        dtype: np.dtype[Any] = np.ma.getdata(data).dtype
+        return dtype
     return np.dtype(_ENCODED.get(piece.trace.stats.mseed.encoding, "int32"))
 
 

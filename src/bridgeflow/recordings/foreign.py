@@ -42,8 +42,9 @@ def as_recording(value: Any) -> Recording:
 def as_recordings(values: Iterable[Any]) -> list[Any]:
     """Values with recordings in the place of those of other packages. Those that would be called alike are numbered."""
     results: list[Any] = []
-    ids = {one.id for one in values if isinstance(one, Recording)}
-    for value in values:
+    every = list(values)
+    ids = {one.id for one in every if isinstance(one, Recording)}
+    for value in every:
         if is_foreign_recording(value):
             one = as_recording(value)
             names = (one.id, *(f"{one.id}_{number}" for number in range(2, len(ids) + 3)))

@@ -104,7 +104,7 @@ class Recordings(Sequence[Recording]):
         cache: str | os.PathLike[str] | DiskCache | None = None,
     ) -> None:
         is_one = isinstance(paths, (str, os.PathLike)) or is_foreign_recording(paths)
-        inputs: list[Any] = as_recordings([paths] if is_one else list(paths))
+        inputs = as_recordings([paths] if is_one else paths)  # type: ignore[arg-type]
         recordings = tuple(one for one in inputs if isinstance(one, Recording))
         named = [one for one in inputs if not isinstance(one, Recording)]
         if recordings and named:
