@@ -1,8 +1,9 @@
 """Hooks of `mkdocs build`: the pages that are generated, and links out of `docs/` turned into links of the site.
 
 Pages of the repository outside `docs/` (README, CONTRIBUTING, benchmarks) and the scripts of `examples/` become pages;
-other files that a page links to are copied beside them. The reference has a page for each public package, one entry for
-each name that the package exports; the build fails where an exported name is missing from its index.
+other files that a page links to are copied beside them. The reference has a page for each public package, or, where
+that would be long, one for each family of its names, and an entry for each name that the package exports. The build
+fails where an exported name is missing from its index.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import ast
 import posixpath
 import re
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,51 @@ MODULES = (
     "testing",
     "errors",
 )
-PACKAGES = ("bridgeflow", *(f"bridgeflow.{module}" for module in MODULES))
+INTEGRATIONS = tuple(
+    f"bridgeflow.integrations.{path.stem}"
+    for path in sorted((ROOT / "src" / "bridgeflow" / "integrations").glob("[!_]*.py"))
+)
+PACKAGES = ("bridgeflow", *(f"bridgeflow.{module}" for module in MODULES), *INTEGRATIONS)
+FAMILIES: dict[str, dict[str, tuple[str, str]]] = {
+    "bridgeflow": {
+        "conversions": (
+            "Conversions and element types",
+            "bridge spec transforms.to_ transforms.cast transforms.clone transforms.detach "
+            "transforms.scale transforms.shared_view",
+        ),
+        "filters": (
+            "Filters and resampling",
+            "transforms.signal_filter transforms.filter_bank transforms.smooth "
+            "transforms.resample transforms.scipy_call",
+        ),
+        "features": (
+            "Spectra and features",
+            "transforms.spectral transforms.features transforms.analytic transforms.peak_rate ",
+        ),
+        "windows": ("Windows", "transforms.window transforms.recording_windows"),
+        "normalisation": (
+            "Normalisation",
+            "transforms.normalize transforms.standardize transforms.running_standardize pipeline.fitting",
+        ),
+        "channels": ("Channels", "transforms.channels"),
+        "augmentation": ("Augmentation and randomness", "transforms.augment randomness"),
+        "pipelines": (
+            "Pipelines",
+            "transforms pipeline.compose pipeline.training pipeline.onnx_export pipeline.streams",
+        ),
+        "recording_files": ("Recordings", "recordings io"),
+        "loading": ("Datasets and batches", "pipeline"),
+        "jobs": ("Jobs", "config engines"),
+        "top": ("Errors, version, integrations", ""),
+    },
+    "bridgeflow.signal": {
+        "designs": ("Filter designs", "design"),
+        "filtering": ("Filtering", "iir fir causal zero_phase transfer convenience streams savgol medians"),
+        "spectra": ("Spectra", "spectral analytic peaks trends"),
+        "resampling": ("Resampling, convolution, windows", ""),
+    },
+}
+"""Families of the names of large packages: page, title, and beginnings of the modules that define them; first fit."""
 PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -44,24 +90,32 @@ FENCE = re.compile(r"^ {0,3}```")
 LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
 
 
+@cache
+def tree_of(file: Path) -> ast.Module:
+    """The syntax tree of a file of `src`."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
+@cache
 def exported(package: str) -> list[str]:
     """The names that a package exports, out of `__all__` in its stub, or in the module itself."""
     place = ROOT / "src" / package.replace(".", "/")
     file = place / "__init__.pyi" if place.is_dir() else place.with_suffix(".py")
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = tree_of(file)
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "__all__":
             return list(ast.literal_eval(node.value))
     return [node.name for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
 
 
+@cache
 def origins(package: str) -> dict[str, str]:
     """Where each name that a package re-exports is defined or re-exported from, as its stub says."""
     place = ROOT / "src" / package.replace(".", "/")
     if not place.is_dir():
         return {}
     places: dict[str, str] = {}
-    for node in ast.parse((place / "__init__.pyi").read_text(encoding="utf-8")).body:
+    for node in tree_of(place / "__init__.pyi").body:
         if isinstance(node, ast.ImportFrom) and node.level:
             base = package.split(".")[: len(package.split(".")) - node.level + 1]
             module = ".".join([*base, *filter(None, [node.module])])
@@ -69,6 +123,7 @@ def origins(package: str) -> dict[str, str]:
     return places
 
 
+@cache
 def definition(package: str, name: str) -> str:
     """The module that defines an exported name, followed through the stubs of packages: `module.name`."""
     origin = origins(package).get(name)
@@ -78,23 +133,69 @@ def definition(package: str, name: str) -> str:
     return definition(module, own)
 
 
-def reference(package: str) -> str:
-    """A page of the reference. A name that `bridgeflow` exports stands on its page only; others link there."""
+def summary(package: str, name: str) -> str:
+    """The first sentence of an exported name's docstring."""
+    module, _, own = definition(package, name).rpartition(".")
+    place = ROOT / "src" / module.replace(".", "/")
+    file = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    for node in tree_of(file).body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and node.name == own:
+            first = (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ").replace("|", "\\|")
+            if first:  # the overloads of a function have none
+                return re.split(r"(?<=[.:])\s", first, maxsplit=1)[0].rstrip(".:")
+    return ""
+
+
+def family(package: str, name: str) -> str:
+    """Which page of a package with families an exported name stands on."""
+    place = definition(package, name).removeprefix(f"{package}.")
+    return next(
+        page for page, (_, begins) in FAMILIES[package].items() if place.startswith(tuple(begins.split()) or ("",))
+    )
+
+
+def page_of(package: str) -> str:
+    """The file of a package's page; integrations share one."""
+    last = "integrations" if package in INTEGRATIONS else package.rpartition(".")[2]
+    return f"reference/{last}.md"
+
+
+def reference(package: str) -> dict[str, str]:
+    """The pages of a package in the reference. A name that `bridgeflow` exports stands there; others link to it."""
     top = {definition("bridgeflow", name): name for name in exported("bridgeflow")}
-    lines = [f"# {package}", "", f"`from {package} import ...`", ""]
-    entries: list[str] = []
+    title = [f"# {package}", "", f"`from {package} import ...`", ""]
+    own: list[str] = []
     elsewhere: list[str] = []
     for name in exported(package):
         place = definition(package, name)
         if place in PACKAGES:
-            elsewhere.append(f"[`{name}`]({place.rpartition('.')[2]}.md)")
+            elsewhere.append(f"[`{name}`]({posixpath.basename(page_of(place))})")
         elif package != "bridgeflow" and place in top:
             elsewhere.append(f"[`{name}`][bridgeflow.{top[place]}]")
         else:
-            entries += [f"::: {package}.{name}", ""]
+            own.append(name)
     if elsewhere:
-        lines += ["On pages of their own, or of `bridgeflow`: " + ", ".join(elsewhere) + ".", ""]
-    return "\n".join(lines + entries)
+        title += ["On pages of their own, or of `bridgeflow`: " + ", ".join(elsewhere) + ".", ""]
+    if package not in FAMILIES:
+        return {page_of(package): "\n".join(title + [f"::: {package}.{name}\n" for name in own])}
+    pages = {}
+    stem = page_of(package).removesuffix(".md")
+    for page, (heading, _) in FAMILIES[package].items():
+        names = [name for name in own if family(package, name) == page]
+        lines = [f"# {heading}", "", f"`from {package} import ...`", ""]
+        pages[f"{stem}_{page}.md"] = "\n".join(lines + [f"::: {package}.{name}\n" for name in names])
+        title += [f"## [{heading}]({posixpath.basename(stem)}_{page}.md)", "", "| | |", "| --- | --- |"]
+        title += [f"| [`{name}`][{package}.{name}] | {summary(package, name)} |" for name in names] + [""]
+    return {page_of(package): "\n".join(title), **pages}
+
+
+def reference_pages() -> dict[str, str]:
+    """Every page of the reference; the integrations' one after the other on one page."""
+    pages: dict[str, str] = {}
+    for package in PACKAGES:
+        for page, text in reference(package).items():
+            pages[page] = f"{pages[page]}\n{text}" if page in pages else text
+    return pages
 
 
 def documented_names() -> set[str]:
@@ -175,7 +276,7 @@ def on_files(files: Any, config: Any) -> Any:
     """Add what is generated."""
     from mkdocs.structure.files import File
 
-    generated = {f"reference/{package.rpartition('.')[2]}.md": reference(package) for package in PACKAGES}
+    generated = reference_pages()
     generated["examples.md"] = examples()
     generated |= {
         page: (ROOT / source).read_text(encoding="utf-8") for source, page in PAGES.items() if source != "examples"

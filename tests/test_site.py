@@ -21,22 +21,45 @@ finally:
 NAVIGATION = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
+REFERENCE = site_pages.reference_pages()
+
+
 @pytest.mark.parametrize("package", site_pages.PACKAGES)
 def test_the_reference_has_every_exported_name(package):
-    page = site_pages.reference(package)
-    assert f"reference/{package.rpartition('.')[2]}.md" in NAVIGATION
+    text = "\n".join(site_pages.reference(package).values())
     module = importlib.import_module(package)
     names = getattr(module, "__all__", site_pages.exported(package))
     assert sorted(names) == sorted(site_pages.exported(package))
-    missing = [name for name in names if f"::: {package}.{name}\n" not in page and f"[`{name}`]" not in page]
+    missing = [name for name in names if f"::: {package}.{name}\n" not in text and f"[`{name}`]" not in text]
     assert not missing
 
 
 def test_each_exported_name_stands_once_as_an_entry_of_the_whole_reference():
-    entries = [line for package in site_pages.PACKAGES for line in site_pages.reference(package).splitlines()]
-    entries = [line.removeprefix("::: ") for line in entries if line.startswith("::: ")]
+    entries = re.findall(r"^::: (\S+)$", "\n".join(REFERENCE.values()), re.MULTILINE)
     assert len(entries) == len(set(entries))
     assert set(entries) == site_pages.documented_names()
+
+
+@pytest.mark.parametrize("page", sorted(REFERENCE))
+def test_every_page_of_the_reference_is_in_the_navigation_and_of_a_length_to_read(page):
+    assert f": {page}\n" in NAVIGATION
+    assert REFERENCE[page].count("\n::: ") <= 40
+
+
+@pytest.mark.parametrize("package", site_pages.FAMILIES)
+def test_every_family_has_names_and_each_name_its_sentence(package):
+    entries = {
+        page: re.findall(r"^::: (\S+)$", text, re.MULTILINE) for page, text in site_pages.reference(package).items()
+    }
+    assert [page for page, names in entries.items() if not names] == [site_pages.page_of(package)]
+    plain = {"__version__", "DESIGNS"}  # a string and a mapping, which have no docstring of their own
+    assert [
+        name
+        for name in site_pages.exported(package)
+        if not site_pages.summary(package, name)
+        and name not in plain
+        and f"{package}.{name}" not in site_pages.PACKAGES
+    ] == []
 
 
 def test_every_public_package_has_a_page():
@@ -81,8 +104,21 @@ def test_every_guarantee_names_its_test():
     assert len(SHOWN_BY) == sum(not row.startswith("| what | shown by") for row in rows) > 20
 
 
-@pytest.mark.parametrize("package", ["bridgeflow", "bridgeflow.signal", "bridgeflow.nn", "bridgeflow.recordings"])
+def shown_code() -> str:
+    """What the pages and the examples show as code: blocks, and words between backticks."""
+    texts = [page.read_text(encoding="utf-8") for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]]
+    pieces = [
+        piece
+        for text in texts
+        for pair in re.findall(r"```\w*\n(.*?)```|`([^`\n]+)`", text, re.DOTALL)
+        for piece in pair
+    ]
+    return "\n".join([*pieces, *(path.read_text(encoding="utf-8") for path in (ROOT / "examples").rglob("*.py"))])
+
+
+WORDS = set(re.findall(r"\w+", shown_code()))
+
+
+@pytest.mark.parametrize("package", site_pages.PACKAGES)
 def test_every_exported_name_is_in_a_how_to_or_an_example(package):
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
-    words = set(re.findall(r"\w+", "\n".join(page.read_text(encoding="utf-8") for page in pages)))
-    assert sorted(set(site_pages.exported(package)) - words) == []
+    assert sorted(set(site_pages.exported(package)) - WORDS) == []
