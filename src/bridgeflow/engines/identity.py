@@ -17,7 +17,7 @@ from bridgeflow.engines.background import CancelToken, run_interruptibly
 from bridgeflow.io import Recording, Source, format_of
 from bridgeflow.io.commit import canonical, sha256_at
 from bridgeflow.io.files import data_error, open_regular
-from bridgeflow.io.mapped import Identity
+from bridgeflow.io.opened import Identity
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS
 from bridgeflow.pipeline.job_base import BaseJob
 from bridgeflow.pipeline.job_parts import chosen_options

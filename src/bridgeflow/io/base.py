@@ -18,6 +18,7 @@ from bridgeflow.errors import nearest
 from bridgeflow.io.dtypes import SinkDtype
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
+from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import Compression, OpenOptions, Settings, WriterOptions
 from bridgeflow.policy import words
 from bridgeflow.spec import ArraySpec
@@ -119,8 +120,7 @@ class Format:
         suffixes: file name endings that mean this format.
         magic: how its files begin, in one of these ways.
         about: one line for `bridgeflow list`.
-        reader: makes the reader of an open file (its descriptor, closed by the caller afterwards; its path; how it is
-            to be opened), which checks the file and learns its schema.
+        reader: makes the reader of an open file, which checks the file, learns its schema and closes it in the end.
         writer: the class that writes.
     """
 
@@ -128,7 +128,7 @@ class Format:
     suffixes: tuple[str, ...]
     magic: tuple[bytes, ...]
     about: str
-    reader: Callable[[int, Path, OpenOptions], Reader]
+    reader: Callable[[OpenedFile, OpenOptions], Reader]
     writer: type[Writer]
 
 

@@ -14,16 +14,15 @@ import mmap
 import os
 import struct
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
-from weakref import finalize
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from bridgeflow.io.files import data_error
-from bridgeflow.memory.mapping import NORESERVE, close_own, which_file
+from bridgeflow.io.opened import Identity, LocalFile, OpenedFile
+from bridgeflow.memory.mapping import NORESERVE
 from bridgeflow.memory.reuse import fresh
 
-__all__ = ["COPIED_BELOW", "WIDEST", "FileBytes", "Held", "HeldFile", "Identity", "MappedFile", "unpack_at"]
+__all__ = ["COPIED_BELOW", "WIDEST", "FileBytes", "Held", "HeldFile", "MappedFile", "unpack_at"]
 
 COPIED_BELOW = 4 << 20
 """Bytes below which a copy costs less than a map, whose time goes into page faults: more so if it is written to."""
@@ -41,21 +40,6 @@ if hasattr(mmap, "MAP_PRIVATE"):  # Windows has none of it, and `open_regular` o
     _map.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
     _unmap = _system.munmap
     _unmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-
-
-class Identity(NamedTuple):
-    """Which file it is, and in which state."""
-
-    device: int
-    inode: int
-    nbytes: int
-    modified_ns: int
-
-    @classmethod
-    def of(cls, descriptor: int) -> Identity:
-        """The identity of an open file."""
-        status = os.fstat(descriptor)
-        return cls(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 class _Pages:
@@ -114,13 +98,12 @@ class HeldFile(Held):
     """A file kept open for reading, whatever becomes of its name.
 
     Attributes:
-        descriptor: a duplicate of the caller's.
+        opened: the file, which is closed with this.
     """
 
-    def __init__(self, descriptor: int, path: Path) -> None:
-        super().__init__(path, Identity.of(descriptor))
-        self.descriptor = os.dup(descriptor)  # child programs do not inherit it, like all that Python opens
-        self._close = finalize(self, close_own, self.descriptor, which_file(self.descriptor))
+    def __init__(self, opened: OpenedFile) -> None:
+        super().__init__(opened.path, opened.identity)
+        self.opened = opened
 
     def require_unchanged(self) -> None:
         """Refuse to read on in a file that is being written: its values are not those that were checked, and reading
@@ -129,17 +112,12 @@ class HeldFile(Held):
         Raises:
             DataError: the file is not as it was when it was opened.
         """
-        try:
-            identity = Identity.of(self.descriptor)
-        except OSError as error:
-            raise data_error(self.path, "was closed by other code, by its descriptor", "open it again") from error
-        if identity != self.identity:
-            raise data_error(self.path, "has changed since it was opened", "open it again when its writer is done")
+        self.opened.require_unchanged()
 
     def close(self) -> None:
         """Close the file; arrays over it stay valid."""
         super().close()
-        self._close()
+        self.opened.close()
 
 
 class _ReadBytes:
@@ -155,7 +133,7 @@ class _ReadBytes:
     def __getitem__(self, piece: slice) -> memoryview:
         start, stop, _ = piece.indices(len(self))
         block = self._memory[start : max(start, stop)]
-        self._file._fill(block, start)
+        self._file.opened.read_into(memoryview(block.data), start)
         return memoryview(block)
 
 
@@ -180,14 +158,15 @@ class MappedFile(HeldFile):
             shorter ends this process when it is looked at, maybe long after. The methods raise `DataError` instead.
     """
 
-    def __init__(self, descriptor: int, path: Path, *, mapped: bool = True) -> None:
-        super().__init__(descriptor, path)
-        self.reads = not mapped
-        pages = _Pages(self.descriptor if mapped else -1, 0, self.identity.nbytes, private=self.reads)
+    def __init__(self, opened: OpenedFile, *, mapped: bool = True) -> None:
+        super().__init__(opened)
+        self._descriptor = opened.descriptor if mapped and isinstance(opened, LocalFile) else -1
+        self.reads = self._descriptor < 0
+        pages = _Pages(self._descriptor, 0, opened.nbytes, private=self.reads)
         memory: Any = np.asarray(pages)
         self.data = memory.view()
         self.data.flags.writeable = False
-        self.bytes: FileBytes = memoryview(self.data) if mapped else _ReadBytes(self, memory)
+        self.bytes: FileBytes = _ReadBytes(self, memory) if self.reads else memoryview(self.data)
 
     def view(self, start: int, stop: int) -> Any:
         """The bytes `start` to `stop`, `[stop - start]` uint8, for looking at: those of the map, which all share."""
@@ -197,7 +176,7 @@ class MappedFile(HeldFile):
         """The same in new memory."""
         block = fresh(stop - start)
         if self.reads:
-            self._fill(block, start)
+            self.opened.read_into(memoryview(block.data), start)
         else:
             np.copyto(block, self.data[start:stop])
         return block
@@ -207,7 +186,7 @@ class MappedFile(HeldFile):
         if self.reads or stop - start < COPIED_BELOW:
             return self.copy(start, stop)
         first = start - start % mmap.ALLOCATIONGRANULARITY
-        return np.asarray(_Pages(self.descriptor, first, stop - first, private=True))[start - first :]
+        return np.asarray(_Pages(self._descriptor, first, stop - first, private=True))[start - first :]
 
     def gather(self, width: int, offsets: Any) -> Any:
         """The `width` bytes that begin at each offset, `[len(offsets)]` of `V<width>`, in new memory."""
@@ -217,18 +196,5 @@ class MappedFile(HeldFile):
         cuts = np.flatnonzero(np.diff(offsets) != width) + 1
         for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(offsets)], strict=True):
             if begin < end:
-                self._fill(block[begin * width : end * width], int(offsets[begin]))
+                self.opened.read_into(memoryview(block[begin * width : end * width].data), int(offsets[begin]))
         return np.ndarray((len(offsets),), f"V{width}", block)
-
-    def _fill(self, block: Any, start: int) -> None:
-        """Fill the block with the bytes from byte `start` on.
-
-        Raises:
-            DataError: the file ends before that.
-        """
-        view, done = memoryview(block.data), 0
-        while done < len(view):
-            count = os.preadv(self.descriptor, [view[done:]], start + done)
-            if not count:
-                raise data_error(self.path, "has become shorter since it was opened", "let no job write its inputs")
-            done += count

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from bridgeflow.io.base import Format
-from bridgeflow.io.files import Roots, data_error, not_supported, open_regular
+from bridgeflow.io.files import Roots, data_error, not_supported
 from bridgeflow.io.folders import FolderReader, listed
 from bridgeflow.io.formats.registry import all_formats, format_of
 from bridgeflow.io.in_memory import memory_reader
 from bridgeflow.io.listing import has_pattern
+from bridgeflow.io.opened import OpenedFile, open_file
 from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.io.source import Source
 
@@ -88,12 +89,13 @@ def open_source(
     form = format_of(path, format)
     if normalize and not form.writer.has_full_scale:
         raise data_error(path, f"a {form.name} file has no full scale", "leave out `normalize`")
-    descriptor = open_regular(path, roots=roots)
+    opened = open_file(path, roots=roots)
     try:
-        _require_magic(path, form, descriptor)
-        return Source(absolute, path, form, options, lambda: form.reader(descriptor, path, options), reopen)
-    finally:
-        os.close(descriptor)
+        _require_magic(opened, form)
+        return Source(absolute, path, form, options, lambda: form.reader(opened, options), reopen)
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _check(options: OpenOptions) -> None:
@@ -151,9 +153,9 @@ _OTHERS = {
 """How files of formats begin that are not read here, but have the suffixes of those that are."""
 
 
-def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) -> None:
+def _require_magic(opened: OpenedFile, form: Format) -> None:
     """Tell a file of another format apart from a damaged one: the remedy differs."""
-    head = os.pread(descriptor, 16, 0)
+    path, head = opened.path, opened.read_at(16, 0)
     if head.startswith(form.magic):
         return
     other = next((each for each in all_formats().values() if head.startswith(each.magic)), None)
@@ -163,7 +165,7 @@ def _require_magic(path: str | os.PathLike[str], form: Format, descriptor: int) 
     if foreign is not None:
         problem = f"is not a file of {form.name} that is read here: it begins like {foreign}"
         raise not_supported(path, problem, f"{foreign} is not supported: convert it")
-    if form.name == "arrow_stream" and _begins_with_a_size(head, os.fstat(descriptor).st_size):
+    if form.name == "arrow_stream" and _begins_with_a_size(head, opened.nbytes):
         problem = "is not a file of arrow_stream that is read here: its messages are those of Arrow before version 0.15"
         raise not_supported(path, problem, "this is not supported: write it again without use_legacy_format")
     raise data_error(

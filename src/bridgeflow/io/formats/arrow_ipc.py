@@ -11,12 +11,14 @@ from typing import Any, BinaryIO, ClassVar
 import pyarrow as pa
 from pyarrow import ipc
 
+from bridgeflow.io.arrow_file import arrow_file
 from bridgeflow.io.arrow_take import referenced_nbytes
 from bridgeflow.io.base import Columns, Format, Writer, pick_columns
 from bridgeflow.io.columns import Nulls, Regroup, group_rows, to_batch
-from bridgeflow.io.files import descriptor_path, not_supported
+from bridgeflow.io.files import not_supported
 from bridgeflow.io.formats.ipc_messages import END_MARK, FILE_MAGIC, Message, file_messages, stream_messages
 from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import Compression, OpenOptions, WriterOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 
@@ -92,8 +94,8 @@ class _IpcReader(PieceReader):
     file: MappedFile
     _kind: ClassVar[type[_FileBatches | _StreamBatches]]
 
-    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
-        mapped = MappedFile(descriptor, path, mapped=options.mapped)
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        path, mapped = opened.path, MappedFile(opened, mapped=options.mapped)
         messages = list(self._kind.messages(mapped.bytes))
         schema = self._kind.open(pa.py_buffer(mapped.data)).schema  # of bytes that the walk over messages has read
         names = pick_columns(path, options.columns, schema.names)
@@ -123,7 +125,7 @@ class _IpcReader(PieceReader):
         """Record batch `number` with these columns, from the map or read into memory."""
         key = read, len(names)
         if key not in self._batches:
-            data = pa.OSFile(descriptor_path(self.file.descriptor)) if read else pa.py_buffer(self.file.data)
+            data = arrow_file(self.file.opened) if read else pa.py_buffer(self.file.data)
             # Leaving out columns spares decompression; of an uncompressed map pyarrow would copy what is left.
             fields = [self._fields[name] for name in names] if read or not self.random_access else []
             self._batches[key] = self._kind(data, fields, keeps=self.random_access and not read)
@@ -182,8 +184,8 @@ class StreamReader(_IpcReader):
 
     _kind = _StreamBatches
 
-    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
-        super().__init__(descriptor, path, options)
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        super().__init__(opened, options)
         self.seekable = self.random_access
 
 

@@ -17,6 +17,7 @@ from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.io.base import Columns, Format, Reader, Writer
 from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import Compression, OpenOptions, WriterOptions
 
 __all__ = ["FORMATS", "MAX_HEADER", "ArrayBytes", "NpyWriter", "npy_header", "require_rows"]
@@ -161,12 +162,12 @@ class NpyReader(Reader):
     file: MappedFile
     random_access = True
 
-    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
-        columns = options.columns
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        path, columns = opened.path, options.columns
         if columns is not None and len(columns) != 1:
             raise data_error(path, f"holds one array, got {len(columns)} names for it", "give it one name")
         self._name = NAME if columns is None else columns[0]
-        self.file = MappedFile(descriptor, path, mapped=options.mapped)
+        self.file = MappedFile(opened, mapped=options.mapped)
         self._bytes = ArrayBytes(self.file.data, path, file=self.file)
         require_rows(path, self._bytes.array.shape)
         options.require_small(path, self._bytes.array.nbytes, len(self.file.data))

@@ -19,6 +19,7 @@ from bridgeflow.io.files import data_error
 from bridgeflow.io.formats.npy import MAX_HEADER, ArrayBytes, NpyWriter, npy_header, require_rows
 from bridgeflow.io.formats.zip_entries import STORED, Entry, directory, entries, local_header
 from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import OpenOptions, WriterOptions
 from bridgeflow.memory.reuse import fresh
 
@@ -43,9 +44,9 @@ class NpzReader(Reader):
 
     file: MappedFile
 
-    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
-        columns = options.columns
-        self.file = MappedFile(descriptor, path, mapped=options.mapped)
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        path, columns = opened.path, options.columns
+        self.file = MappedFile(opened, mapped=options.mapped)
         by_name = {entry.name: entry for entry in entries(self.file.bytes)}
         for name in by_name:
             if not name.endswith(_SUFFIX) or name == _SUFFIX:

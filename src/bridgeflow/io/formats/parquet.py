@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,11 @@ import pyarrow.parquet as pq
 from pyarrow import compute
 
 from bridgeflow.errors import DataError
+from bridgeflow.io.arrow_file import arrow_file
 from bridgeflow.io.arrow_take import referenced_nbytes
 from bridgeflow.io.base import Columns, Format, Writer, pick_columns
 from bridgeflow.io.columns import Nulls, Regroup, between, cut, group_rows, require_same, single, to_batch
-from bridgeflow.io.files import descriptor_path, not_supported
+from bridgeflow.io.files import not_supported
 from bridgeflow.io.formats.parquet_footer import (
     check_pages,
     decoded_nbytes,
@@ -29,6 +29,7 @@ from bridgeflow.io.formats.parquet_footer import (
     value_counts,
 )
 from bridgeflow.io.mapped import HeldFile
+from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import Compression, OpenOptions, WriterOptions, parse_settings
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.io.plain import gather, join, own
@@ -54,13 +55,13 @@ class ParquetReader(PieceReader):
 
     file: HeldFile
 
-    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
-        file = HeldFile(descriptor, path)
-        self._described = groups_of(require_intact(_from(descriptor), file.identity.nbytes))
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        path, file = opened.path, HeldFile(opened)
+        self._described = groups_of(require_intact(_from(opened), opened.nbytes))
         self._checked: set[int] = set()
         self._metadata: Any = None
-        opened = self._open(file)
-        self._metadata, schema = opened.metadata, opened.schema_arrow
+        with self._open(file) as parquet:
+            self._metadata, schema = parquet.metadata, parquet.schema_arrow
         _require_values(path, schema)
         fields = [schema.field(name) for name in pick_columns(path, options.columns, schema.names)]
         groups = [self._metadata.row_group(number) for number in range(self._metadata.num_row_groups)]
@@ -81,7 +82,7 @@ class ParquetReader(PieceReader):
     def _open(self, file: HeldFile, read_dictionary: Sequence[str] | None = None) -> pq.ParquetFile:
         """pyarrow's reader, for one thread; the footer is read once."""
         return pq.ParquetFile(
-            pa.OSFile(descriptor_path(file.descriptor)),
+            arrow_file(file.opened),
             metadata=self._metadata,
             read_dictionary=read_dictionary,
             page_checksum_verification=True,
@@ -94,7 +95,7 @@ class ParquetReader(PieceReader):
     def _check(self, number: int) -> None:
         """Hold what the pages of a row group declare against the file, the first time. Twice at once does no harm."""
         if number not in self._checked and self._described is not None:
-            repeated = check_pages(_from(self.file.descriptor), self._described[number])
+            repeated = check_pages(_from(self.file.opened), self._described[number])
             for name, most in repeated.items():
                 if name in self._types and self._is_large(most):
                     self._check_texts(number, name)
@@ -199,13 +200,13 @@ def _storable(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
-def _from(descriptor: int) -> Callable[[int, int], bytes]:
+def _from(opened: OpenedFile) -> Callable[[int, int], bytes]:
     """A function that reads a number of bytes from a position on."""
 
     def read(count: int, position: int) -> bytes:
         if count < 0 or position < 0:
             raise ValueError(f"it refers to {count:,} bytes at byte {position:,}")
-        return os.pread(descriptor, count, position)
+        return opened.read_at(count, position)
 
     return read
 

@@ -17,6 +17,7 @@ from bridgeflow.io.formats import wav_chunks
 from bridgeflow.io.formats.wav_chunks import ENCODINGS, Samples
 from bridgeflow.io.full_scale import to_unit, unit_dtype
 from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import OpenOptions, WriterOptions
 
 __all__ = ["FORMATS"]
@@ -36,9 +37,9 @@ class WavReader(Reader):
     file: MappedFile
     random_access = True
 
-    def __init__(self, descriptor: int, path: Path, options: OpenOptions) -> None:
-        columns = options.columns
-        self.file = MappedFile(descriptor, path, mapped=options.mapped)
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        path, columns = opened.path, options.columns
+        self.file = MappedFile(opened, mapped=options.mapped)
         self._samples = samples = wav_chunks.parse(self.file.bytes)
         self._names = tuple(columns or (NAME,))
         if len(self._names) not in (1, samples.channels) or len(set(self._names)) < len(self._names):
