@@ -1,6 +1,7 @@
 """`bridgeflow doctor`: each thing that hurts is found, with its remedy."""
 
 import json
+import re
 import resource
 import shutil
 import sys
@@ -13,23 +14,34 @@ import torch
 from bridgeflow import doctor
 from bridgeflow.doctor import examine
 from bridgeflow.signal.iir import native
+from tests.workplace import ROOT
+
+PINNED = dict(re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
 
 
-def finding_on(what):
-    return next(finding for finding in examine() if finding.what == what)
+def test_every_thing_that_hurts_is_looked_at():
+    """The one test that imports all packages, in another process."""
+    findings = {finding.what: finding for finding in examine()}
+    assert set(findings) == {
+        "bridgeflow", "native engine", "YAML parser", "cores", "accelerator", "start method", "memory", "memory limit",
+        "open files", "/dev/shm", *doctor._NEWEST,
+    }  # fmt: skip
+    native_engine = findings["native engine"]
+    assert native_engine.value.startswith("built, runs with " if native.is_built() else "missing: ")
 
 
 def test_few_open_files(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 4096))
-    assert (finding_on("open files").verdict, finding_on("open files").remedy[-14:]) == ("bad", "ulimit -n 4096")
+    finding = doctor._open_files()
+    assert (finding.verdict, finding.remedy[-14:]) == ("bad", "ulimit -n 4096")
 
 
 def test_small_or_missing_shared_memory(monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(1 << 20, 0, 1 << 20))
-    assert finding_on("/dev/shm").verdict == "bad"
+    assert doctor._shared_memory().verdict == "bad"
     monkeypatch.setattr(shutil, "disk_usage", lambda path: (_ for _ in ()).throw(FileNotFoundError(path)))
-    assert finding_on("/dev/shm").verdict == "note"
+    assert doctor._shared_memory().verdict == "note"
 
 
 def test_missing_packages(monkeypatch):
@@ -37,9 +49,14 @@ def test_missing_packages(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "version", version)
-    monkeypatch.setattr(doctor, "_why_not_imported", lambda module, path: "ModuleNotFoundError: No module")
-    assert (finding_on("scipy").verdict, finding_on("scipy").remedy) == ("bad", "pip install scipy")
-    assert (finding_on("matplotlib").verdict, finding_on("bridgeflow").verdict) == ("note", "note")
+    monkeypatch.setattr(doctor.util, "find_spec", lambda name: None)
+    failures = doctor._failures(["scipy.signal", "matplotlib.figure"], "[]")
+    required, optional = (
+        doctor._package("scipy", failures["scipy.signal"]),
+        doctor._optional("matplotlib", failures["matplotlib.figure"], "pictures"),
+    )
+    assert (required.verdict, required.remedy) == ("bad", "pip install scipy")
+    assert (optional.verdict, optional.remedy, doctor._ourselves().verdict) == ("note", "pictures", "note")
 
 
 BROKEN = {
@@ -58,10 +75,8 @@ def test_a_package_that_cannot_be_imported_is_found_out(monkeypatch, tmp_path, n
     (tmp_path / name).mkdir()
     (tmp_path / name / "__init__.py").write_text(code + "\n")
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    monkeypatch.setattr(doctor, "_REQUIRED", {"torch": "json", "PyYAML": "yaml", "torchvision": "torchvision"})
-    monkeypatch.setattr(doctor, "_OPTIONAL", {"matplotlib": ("matplotlib", "pictures")})
-    monkeypatch.setattr(doctor, "_native", lambda path: doctor.Finding("native engine", "built"))
-    finding = finding_on(name)
+    failure = doctor._failures(["json", name], json.dumps(sys.path))[name]
+    finding = doctor._package(name, failure) if name == "torchvision" else doctor._optional(name, failure, "pictures")
     assert (finding.verdict, said in finding.value) == ("bad", True), finding
     assert finding.remedy.startswith(f"pip install --force-reinstall {name}")
 
@@ -73,15 +88,15 @@ def test_an_import_that_hangs_is_found_out(monkeypatch, tmp_path):
     assert doctor._why_not_imported("slow", path) == "its import has not ended after 0 s"
 
 
-def test_the_native_engine_is_there_or_its_absence_has_a_reason():
-    finding = finding_on("native engine")
-    assert finding.value.startswith("built, runs with " if native.is_built() else "missing: ")
-    assert native.is_built() or finding.remedy
+def test_a_missing_engine_has_a_reason_and_a_remedy(monkeypatch):
+    monkeypatch.setattr(doctor, "_child", lambda *arguments: (0, "no compiler"))
+    finding = doctor._native("[]")
+    assert (finding.value, finding.verdict, "GCC or Clang" in finding.remedy) == ("missing: no compiler", "note", True)
 
 
 def test_more_threads_than_cores(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 4096)
-    assert finding_on("cores").verdict == "note"
+    assert doctor._cores().verdict == "note"
 
 
 def test_a_version_older_than_the_tested_ones(monkeypatch):
@@ -92,6 +107,49 @@ def test_a_version_older_than_the_tested_ones(monkeypatch):
     )
     assert doctor._package("numpy", None).verdict == "ok"
     assert doctor._release("2.13.0+cu130") == doctor._release("2.13") < doctor._release("2.13.1")
+
+
+NEWER = {"too new": ("99.2.1", "note"), "a repair of the newest": ("{newest}.99", "ok"), "tested": ("{pinned}", "ok")}
+
+
+@pytest.mark.parametrize("kind", NEWER)
+@pytest.mark.parametrize("name", [name for name in doctor._NEWEST if name != "python"])
+def test_a_version_newer_than_the_tested_ones(monkeypatch, name, kind):
+    text, verdict = NEWER[kind]
+    monkeypatch.setattr(metadata, "version", lambda _: text.format(newest=doctor._NEWEST[name], pinned=PINNED[name]))
+    finding = doctor._package(name, None) if name in doctor._REQUIRED else doctor._optional(name, None, "")
+    assert finding.verdict == verdict
+    assert verdict == "ok" or finding.remedy == (
+        f"where something fails, pip install '{name}=={doctor._NEWEST[name]}.*'"
+    )
+
+
+def test_a_python_newer_than_the_tested_ones(monkeypatch):
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.99.1")
+    assert (doctor._python().verdict, doctor._NEWEST["python"] in doctor._python().remedy) == ("note", True)
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: f"{doctor._NEWEST['python']}.7")
+    assert doctor._python().verdict == "ok"
+
+
+def test_the_newest_tested_versions_are_those_of_the_constraints():
+    for name, newest in doctor._NEWEST.items():
+        if name != "python":
+            assert doctor._series(PINNED[name]) == doctor._series(newest), name
+    builds = re.search(r"^build = \[(.*)\]", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    built = [int(minor) for minor in re.findall(r"cp3(\d+)-", builds[1])]
+    assert doctor._series(doctor._NEWEST["python"]) == (3, max(built))
+    assert set(doctor._NEWEST) == {"python", *doctor._REQUIRED, *doctor._OPTIONAL}
+
+
+def test_what_is_not_fine_has_a_remedy():
+    with pytest.raises(ValueError, match="needs a remedy"):
+        doctor.Finding("cores", "none", "bad")
+
+
+def test_what_is_not_installed_starts_no_process(monkeypatch):
+    monkeypatch.setattr(doctor, "_child", lambda *arguments: pytest.fail("a process"))
+    (failure,) = doctor._failures(["no_such_package.part"], "[]").values()
+    assert failure.startswith("ModuleNotFoundError")
 
 
 def test_little_memory(monkeypatch, tmp_path):

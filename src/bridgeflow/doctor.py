@@ -11,11 +11,12 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import metadata
+from importlib import metadata, util
 from typing import Literal, TypeAlias
 
 from bridgeflow._threads import usable_cores
@@ -39,12 +40,45 @@ _REQUIRED = {
 """The packages that are always needed, and the module of each that is imported to see whether it works."""
 
 _OPTIONAL = {
+    "h5py": ("h5py", "HDF5: pip install 'bridgeflow[hdf5]'"),
     "matplotlib": ("matplotlib.backends.backend_agg", "pictures: pip install 'bridgeflow[plot]'"),
     "ml_dtypes": ("ml_dtypes", "bfloat16 in NumPy: pip install 'bridgeflow[ml-dtypes]'"),
+    "obspy": ("obspy", "miniSEED: pip install 'bridgeflow[miniseed]'"),
+    "onnx": ("onnx", "export to ONNX: pip install 'bridgeflow[export]'"),
+    "onnxruntime": ("onnxruntime", "export to ONNX: pip install 'bridgeflow[export]'"),
     "pillow": ("PIL.Image", "images: pip install 'bridgeflow[images]'"),
+    "soundfile": ("soundfile", "FLAC and Ogg: pip install 'bridgeflow[audio]'"),
+    "wfdb": ("wfdb", "WFDB: pip install 'bridgeflow[wfdb]'"),
+    "zarr": ("zarr", "Zarr: pip install 'bridgeflow[zarr]'"),
 }
 
-_IMPORT = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); __import__(sys.argv[2])"
+_NEWEST = {
+    "python": "3.14",
+    "torch": "2.13",
+    "torchvision": "0.28",
+    "numpy": "2.4",
+    "scipy": "1.17",
+    "pyarrow": "26.0",
+    "pydantic": "2.14",
+    "PyYAML": "6.0",
+    "typer": "0.29",
+    "rich": "15.0",
+    "h5py": "3.16",
+    "matplotlib": "3.11",
+    "ml_dtypes": "0.6",
+    "obspy": "1.5",
+    "onnx": "1.23",
+    "onnxruntime": "1.32",
+    "pillow": "13.0",
+    "soundfile": "0.14",
+    "wfdb": "4.3",
+    "zarr": "3.1",
+}
+"""The newest series of each that the tests ran with, as constraints.txt has them, and the newest Python of our wheels.
+The oldest are in the installation's own metadata.
+"""
+
+_IMPORT = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); [*map(__import__, sys.argv[2:])]"
 _NATIVE = """
 import sys, json, warnings
 sys.path[:] = json.loads(sys.argv[1])
@@ -65,29 +99,33 @@ _GROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limi
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of `bridgeflow doctor`: what, its value, and whether it is fine."""
+    """One line of `bridgeflow doctor`: what, its value, and whether it is fine; what is not has a remedy."""
 
     what: str
     value: str
     verdict: Verdict = "ok"
     remedy: str = ""
 
+    def __post_init__(self) -> None:
+        if self.verdict != "ok" and not self.remedy:
+            raise ValueError(f"a finding that is not fine needs a remedy: {self.what}: {self.value}")
+
 
 def examine() -> list[Finding]:
-    """Look at the installation and the machine. Every package is imported, each in a process of its own.
+    """Look at the installation and the machine. Every package is imported, in processes of their own.
 
     >>> {finding.what for finding in examine()} >= {"python", "torch", "cores", "memory", "open files"}
     True
     """
     path = json.dumps(sys.path)
-    modules = [*_REQUIRED.values(), *(module for module, _ in _OPTIONAL.values())]
-    with ThreadPoolExecutor(4) as pool:
+    modules = (*_REQUIRED.values(), *(module for module, _ in _OPTIONAL.values()))
+    with ThreadPoolExecutor(1) as pool:
         native = pool.submit(_native, path)
-        failures = dict(zip(modules, pool.map(lambda module: _why_not_imported(module, path), modules), strict=True))
+        failures = _failures(modules, path)
     packages = [_package(name, failures[module]) for name, module in _REQUIRED.items()]
     has_torch = failures[_REQUIRED["torch"]] is None
     return [
-        Finding("python", f"{platform.python_version()} ({sys.executable})"),
+        _python(),
         _ourselves(),
         *packages,
         *(_optional(name, failures[module], use) for name, (module, use) in _OPTIONAL.items()),
@@ -100,6 +138,30 @@ def examine() -> list[Finding]:
         _open_files(),
         _shared_memory(),
     ]
+
+
+def _failures(modules: Sequence[str], path: str) -> dict[str, str | None]:
+    """Why each module cannot be imported; `None` where it can."""
+    missing = {module: _why_missing(module) for module in modules}
+    installed = tuple(module for module in modules if missing[module] is None)
+    if not installed or _are_imported_together(installed, path):
+        return missing
+    with ThreadPoolExecutor(4) as pool:
+        return {
+            **missing,
+            **dict(zip(installed, pool.map(lambda module: _why_not_imported(module, path), installed), strict=True)),
+        }
+
+
+def _why_missing(module: str) -> str | None:
+    root = module.partition(".")[0]
+    return None if util.find_spec(root) is not None else f"ModuleNotFoundError: No module named {root!r}"
+
+
+@lru_cache(maxsize=4)
+def _are_imported_together(modules: tuple[str, ...], path: str) -> bool:
+    """Whether one process can import all of them, which takes a fraction of a process for each."""
+    return _child(_IMPORT, path, *modules)[0] == 0
 
 
 @lru_cache(maxsize=64)
@@ -149,7 +211,32 @@ def _ourselves() -> Finding:
     return Finding("bridgeflow", version)
 
 
-def _too_old(name: str, version: str | None) -> Finding | None:
+def _python() -> Finding:
+    version, newest = platform.python_version(), _NEWEST["python"]
+    value = f"{version} ({sys.executable})"
+    if _series(version) > _series(newest):
+        remedy = f"where something fails, use Python {newest}, the newest that was tested"
+        return Finding("python", f"{value}, newer than the newest that was tested", "note", remedy)
+    return Finding("python", value)
+
+
+def _untested(name: str, version: str | None) -> Finding | None:
+    """A package older or newer than those that the tests ran with."""
+    if version is None:
+        return None
+    newest = _NEWEST[name]
+    if _series(version) > _series(newest):
+        value = f"{version}, newer than the newest that was tested, {newest}"
+        return Finding(name, value, "note", f"where something fails, pip install '{name}=={newest}.*'")
+    return _too_old(name, version)
+
+
+def _series(version: str) -> tuple[int, ...]:
+    """The first two numbers of a release: what follows repairs it."""
+    return (*_release(version), 0, 0)[:2]
+
+
+def _too_old(name: str, version: str) -> Finding | None:
     """A package older than the range that the tests ran with, which the installation's own metadata say."""
     try:
         lines = metadata.requires("bridgeflow") or []
@@ -158,7 +245,7 @@ def _too_old(name: str, version: str | None) -> Finding | None:
     key = _normal(name)
     for line in lines:
         match = re.match(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*>=\s*([0-9.]+)", line)
-        if match is not None and version is not None and _normal(match[1]) == key:
+        if match is not None and _normal(match[1]) == key:
             if _release(version) < _release(match[2]):
                 value = f"{version}, older than the oldest that was tested, {match[2]}"
                 return Finding(name, value, "bad", f"pip install '{name}>={match[2]}'")
@@ -182,7 +269,7 @@ def _release(version: str) -> tuple[int, ...]:
 def _package(name: str, failure: str | None) -> Finding:
     version = _version(name)
     if failure is None:
-        return _too_old(name, version) or Finding(name, version or "of unknown version")
+        return _untested(name, version) or Finding(name, version or "of unknown version")
     if version is None and failure.startswith("ModuleNotFoundError"):
         return Finding(name, "missing", "bad", f"pip install {name}")
     remedy = f"pip install --force-reinstall {name}"
@@ -194,7 +281,7 @@ def _package(name: str, failure: str | None) -> Finding:
 def _optional(name: str, failure: str | None, use: str) -> Finding:
     version = _version(name)
     if failure is None:
-        return _too_old(name, version) or Finding(name, version or "of unknown version")
+        return _untested(name, version) or Finding(name, version or "of unknown version")
     if version is None and failure.startswith("ModuleNotFoundError"):
         return Finding(name, "not installed", "note", use)
     remedy = f"pip install --force-reinstall {name}"

@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from bridgeflow.cli.app import app
+from bridgeflow.doctor import Finding
 from bridgeflow.io import open_sink
 
 
@@ -50,16 +51,86 @@ def test_the_help_ends_with_examples_whose_options_exist(words):
         assert words == ("plot", "filter") or used <= known
 
 
-@pytest.mark.parametrize("words", [one for one in ALL if one not in {("plot",), ("schema",)}], ids=" ".join)
-def test_every_command_speaks_to_machines(words):
-    assert "--json" in {option for one in ALL[words].params for option in one.opts}
+WORKING = [words for words in ALL if words != ("plot",)]
+CALLS = {
+    "run": ["run", "job.yaml", "--overwrite"],
+    "check": ["check", "job.yaml", "--overwrite"],
+    "explain": ["explain", "job.yaml"],
+    "plot filter": ["plot", "filter", "job.yaml", "--png", "filter.png", "--overwrite"],
+    "plot recording": ["plot", "recording", "S0.npy", "--fs", "100", "--png", "night.png", "--overwrite"],
+    "info": ["info", "S0.npy", "--fs", "100"],
+    "convert": ["convert", "S0.npy", "S0.parquet", "--fs", "100", "--overwrite"],
+    "list": ["list"],
+    "schema": ["schema"],
+    "verify": ["verify", "shards"],
+    "doctor": ["doctor"],
+}
+SILENT = {"check", "explain", "plot filter", "schema", "verify"}
+"""Commands that print nothing at all when they are quiet and all is fine."""
+FIRST_KEY = {
+    "run": "ok", "check": "ok", "explain": "recording", "plot filter": "ok", "plot recording": "ok",
+    "info": "recordings", "convert": "ok", "list": "transforms", "schema": "$schema", "verify": "ok",
+    "doctor": "findings",
+}  # fmt: skip
+JOB = """\
+version: 1
+source: {parquet: rows.parquet}
+transforms: [SignalFilter: {keys: [ecg], design: butter, cutoff: 20, order: 2}]
+sink: {parquet: %s}
+"""
 
 
-def test_every_command_that_works_can_be_quiet():
-    quiet = {
-        words for words, one in ALL.items() if "--quiet" in {option for each in one.params for option in each.opts}
-    }
-    assert quiet >= {("run",), ("check",), ("verify",), ("info",), ("convert",), ("plot", "recording")}
+@pytest.mark.parametrize("words", WORKING, ids=" ".join)
+@pytest.mark.parametrize("option", ["--json", "--quiet", "--debug"])
+def test_every_command_takes_the_common_options(words, option):
+    assert option in {one for each in ALL[words].params for one in each.opts}
+
+
+@pytest.fixture
+def calls(folder, monkeypatch):
+    """A folder in which every call works."""
+    monkeypatch.setattr("bridgeflow.doctor.examine", lambda: [Finding("python", "3"), Finding("x", "1", "note", "do")])
+    (folder / "job.yaml").write_text(JOB % "out.parquet")
+    (folder / "shards.yaml").write_text(JOB % "shards/")
+    assert bridgeflow("run", "shards.yaml", "--quiet").exit_code == 0
+    return folder
+
+
+def test_every_command_has_its_call():
+    assert {tuple(name.split()) for name in CALLS} == set(WORKING)
+
+
+@pytest.mark.parametrize("command", FIRST_KEY)
+def test_quiet_and_json_do_what_they_say(calls, command):
+    """With `--quiet` no progress, and where a command only says that all is fine, nothing; `--json` is one object."""
+    quiet = bridgeflow(*CALLS[command], "--quiet")
+    assert (quiet.exit_code, quiet.stderr) == (0, ""), quiet.stderr
+    assert (quiet.stdout == "") == (command in SILENT)
+    for more in ([], ["--quiet"]):
+        machine = bridgeflow(*CALLS[command], "--json", *more)
+        assert (machine.exit_code, machine.stderr) == (0, ""), machine.stderr
+        assert next(iter(json.loads(machine.stdout))) == FIRST_KEY[command]
+
+
+def test_what_quiet_leaves():
+    names = bridgeflow("list", "--quiet").stdout.split()
+    assert {"Scale", "parquet"} <= set(names)
+    assert bridgeflow("list", "Scale", "--quiet").stdout.split()[:2] == ["keys", "scale"]
+
+
+def test_quiet_doctor_names_only_what_may_hurt(calls):
+    assert bridgeflow("doctor", "--quiet").stdout == "x  1; note: do\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["run", "none.yaml"], ["explain", "none.yaml"], ["schema", "--transform", "Scael"], ["info", "none.edf"]],
+    ids=" ".join,
+)
+def test_mistakes_are_said_however_quiet(calls, words):
+    quiet, machine = bridgeflow(*words, "--quiet"), bridgeflow(*words, "--json")
+    assert (quiet.exit_code, quiet.stdout, len(quiet.stderr.splitlines())) == (2, "", 1)
+    assert (machine.exit_code, machine.stderr, json.loads(machine.stdout)["ok"]) == (2, "", False)
 
 
 # --- completion ---

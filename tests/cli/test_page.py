@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from html.parser import HTMLParser
@@ -10,11 +11,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from bridgeflow import Recording, SignalDataset, load_pipeline
 from bridgeflow.cli.app import app
-from bridgeflow.cli.page import glimpses
+from bridgeflow.cli.glimpses import glimpses_of_first_row, glimpses_of_first_window, glimpses_of_rows
 from bridgeflow.io import open_sink
 from bridgeflow.pipeline import Compose
-from bridgeflow.transforms import Scale
+from bridgeflow.transforms import EventWindow, RandomWindow, Scale, WholeRecording, Window
 
 JOB = """\
 version: 1
@@ -57,8 +59,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def explain(*arguments):
-    return CliRunner().invoke(app, ["explain", "job.yaml", "--html", *arguments])
+def explain(*arguments, file="job.yaml"):
+    return CliRunner().invoke(app, ["explain", file, "--html", *arguments])
 
 
 def test_the_page_is_whole_by_itself_and_escaped(folder):
@@ -86,21 +88,137 @@ def test_what_it_refuses(folder):
 
 def test_glimpses_are_what_the_stages_make():
     x = np.arange(8.0)
-    first, second = glimpses(Compose([Scale(scale=2.0), Scale(scale=5.0)]), {"a": x})
+    first, second = glimpses_of_rows(Compose([Scale(scale=2.0), Scale(scale=5.0)]), {"a": x})
     np.testing.assert_array_equal(first.before, x)
     np.testing.assert_array_equal(first.after, second.before)
     np.testing.assert_array_equal(second.after, 10 * x)
 
 
+# --- recordings, windows, pipelines ---
+
+STAGES = """\
+transforms:
+  - Scale: {scale: 0.5}
+  - Resample: {to_hz: 50}
+  - SignalFilter: {design: butter, cutoff: 10, order: 2, mode: zero_phase}
+  - Window: {length: 2 s, hop: 1 s}
+  - Standardize: {keys: [signal]}
+"""
+FILES = {
+    "windows.yaml": "version: 1\nsource: {recordings: S*.npy, fs: 100}\n" + STAGES + "sink: {parquet: out/}\n",
+    "train.yaml": "version: 1\nsource: {recordings: S*.npy, fs: 100}\nsplit: {fractions: {train: 0.5, val: 0.5}}\n"
+    + STAGES
+    + "  - Gain: {keys: [signal], db: [-6, 6]}\nloader: {batch_size: 4}\n",
+    "rows.yaml": "version: 1\nsources: {train: {parquet: rows.parquet}}\n"
+    "transforms: [Gain: {keys: [ecg], db: [-6, 6]}, Standardize: {keys: [ecg]}]\n",
+}
+CURVES = {"windows.yaml": 5, "train.yaml": 6, "rows.yaml": 2}
+
+
+@pytest.fixture
+def recordings(folder):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        with open_sink(f"S{number}.npy") as sink:
+            sink.write({"signal": 3 + rng.standard_normal(1000)})
+    with open_sink("rows.parquet", settings={"fs": 100}) as sink:
+        sink.write({"ecg": rng.standard_normal((20, 3, 100)), "label": np.arange(20)})
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_the_page_of_recordings_and_of_pipelines(recordings, file):
+    done = explain("plan.html", file=file)
+    assert done.exit_code == 0, done.output
+    seen = Seen((recordings / "plan.html").read_text())
+    assert (seen.open, seen.addresses) == ([], [])
+    assert seen.tags.count("figure") == seen.tags.count("svg") == 2 * CURVES[file]
+    words = " ".join(seen.text)
+    facts = json.loads(CliRunner().invoke(app, ["explain", file, "--json"]).stdout)
+    for step in facts["steps"]:
+        assert {step["stage"], step["from"], step["to"], step["bytes"], step["action"]} <= set(seen.text)
+    assert f"Runs {facts['runs']}." in words
+
+
+def test_glimpses_of_a_window_are_what_a_dataset_gives(recordings):
+    pipeline = load_pipeline("train.yaml")
+    dataset = pipeline.datasets["train"]
+    words, shown = glimpses_of_first_window(dataset)
+    *_, standardized, last = shown
+    assert words.startswith("The first window, 0 to 2 s of S")
+    np.testing.assert_array_equal(last.after, dataset[0]["signal"].numpy().ravel())  # hop and filter see 0 to 4 s alike
+    np.testing.assert_array_equal(last.before, standardized.after)
+
+
+def test_glimpses_of_a_row_are_what_a_dataset_gives(recordings):
+    pipeline = load_pipeline("rows.yaml")
+    *_, last = glimpses_of_first_row(pipeline, "train")
+    np.testing.assert_array_equal(last.after, pipeline.datasets["train"][0]["ecg"][0].numpy())
+    assert last.channels == 3
+
+
+WINDOWS = {
+    "at an event": (EventWindow(event="b*", start=-0.5, stop=1.0), "The first window, 6.5 to 8 s of night"),
+    "the whole": (WholeRecording(), "The first window, 0 to 10 s of night"),
+    "by chance": (RandomWindow(length=100), "The first window"),
+    "in the second segment": (Window(length=450), "The first window, 5.5 to 10 s of night"),
+}
+
+
+@pytest.mark.parametrize("where", WINDOWS)
+def test_the_stretch_around_the_first_window(where):
+    cut, words = WINDOWS[where]
+    x = np.arange(1000.0).reshape(1, -1)
+    segments = [(0, 400), (550, 1000)] if "segment" in where else None
+    events = [(2.0, 0.0, "a"), (7.0, 0.0, "bang")]
+    night = Recording.from_arrays(x, fs=100, id="night", events=events, segments=segments)
+    dataset = SignalDataset([night], Compose([Scale(scale=2.0), cut]), kind="numpy")
+    said, shown = glimpses_of_first_window(dataset)
+    first, second = shown
+    assert said.startswith(words)
+    np.testing.assert_array_equal(first.after, 2 * first.before)
+    if cut == WholeRecording():
+        assert second.note == "changes no array of numbers"
+    elif where != "by chance":
+        np.testing.assert_array_equal(second.after, dataset[0]["signal"][0])
+
+
+def test_recordings_without_a_window():
+    dataset = SignalDataset([Recording.from_arrays(np.zeros((1, 10)), fs=10)], Compose([Window(length=100)]))
+    words, shown = glimpses_of_first_window(dataset)
+    assert ("nothing to show" in words, list(shown)) == (True, [])
+
+
+def test_parts_of_a_pipeline(recordings):
+    def said(*arguments):
+        done = CliRunner().invoke(app, ["explain", *arguments])
+        return done.exit_code, done.stdout, done.stderr
+
+    code, text, _ = said("train.yaml")
+    assert (code, "this is part train; there is val too" in text, "(Gain): in train alone" in text) == (0, True, True)
+    code, text, _ = said("train.yaml", "--part", "val")
+    assert (code, "stage 6 (Gain) " in text) == (0, False)
+    assert "did you mean 'val'?" in said("train.yaml", "--part", "vol")[2]
+    assert "--part is for a pipeline" in said("windows.yaml", "--part", "val")[2]
+    assert "which writes nothing" in said("train.yaml", "--output-root", ".")[2]
+    assert said("train.yaml", "--quiet")[:2] == (0, "")
+
+
+# --- in a browser ---
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_browser_draws_it_light_and_dark(folder, dark):
-    image = pytest.importorskip("PIL.Image")
-    explain("plan.html")
+@pytest.mark.parametrize("file", ["job.yaml", "train.yaml"])
+def test_a_browser_draws_it_light_and_dark(recordings, file, dark):
+    image, folder = pytest.importorskip("PIL.Image"), recordings
+    explain("plan.html", file=file)
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else ["--blink-settings=preferredColorScheme=1"]
     line = [
         CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        f"--user-data-dir={folder}/chromium", *scheme, "--window-size=1100,1100",
+        f"--user-data-dir={folder}/chromium", *scheme, "--window-size=1100,1500",
         f"--screenshot={folder / 'plan.png'}", (folder / "plan.html").as_uri(),
     ]  # fmt: skip
     subprocess.run(line, check=True, capture_output=True, timeout=120)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -23,11 +23,10 @@ from bridgeflow.cli.output import (
 )
 from bridgeflow.cli.progress import show_progress, show_steps
 from bridgeflow.cli.recordings import convert, info, plot_recording
+from bridgeflow.cli.report_picture import drawn_picture, publish_report_picture, require_picture
 
 if TYPE_CHECKING:
-    from bridgeflow.engines.local import Interference, Pair
     from bridgeflow.pipeline.job import Job
-    from bridgeflow.pipeline.job_base import BaseJob
     from bridgeflow.pipeline.windows_job import WindowsJob
 
 __all__ = ["app", "main"]
@@ -159,16 +158,16 @@ def run(
             return
         from bridgeflow.engines.local import run_job
 
-        _require_picture(job)
+        require_picture(job)
         with show_steps(quiet=quiet or as_json) as on_step:
             drawn: list[bytes] = []
             result = run_job(
                 job,
                 overwrite=overwrite,
                 progress=on_step,
-                picture=lambda pair, hum: drawn.extend(_drawn(job, pair, hum)),
+                picture=lambda pair, hum: drawn.extend(drawn_picture(job, pair, hum)),
             )
-        picture = _publish_picture(job, drawn, overwrite=overwrite)
+        picture = publish_report_picture(job, drawn, overwrite=overwrite)
         say(as_json, run_facts(job, result, picture), run_lines(job, result, picture))
 
 
@@ -213,18 +212,15 @@ def check(
 
         if is_pipeline(file, overrides or ()):
             from bridgeflow.cli.checks import check_pipeline
-            from bridgeflow.errors import ConfigError
 
-            if overwrite or output_root:
-                option = "--overwrite" if overwrite else "--output-root"
-                raise ConfigError(f"{option} is for a job, and {shown_path(file)} is a pipeline, which writes nothing")
+            _refuse_options_of_jobs(file, **{"--overwrite": overwrite, "--output-root": output_root})
             pipeline = load_pipeline(file, roots=root, overrides=overrides or (), plugins=plugins or ())
             facts, lines = check_pipeline(pipeline)
         else:
             from bridgeflow.cli.checks import check_job
 
             job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
-            _require_picture(job)
+            require_picture(job)
             facts, lines = check_job(job, overwrite=overwrite)
         if as_json or not quiet:
             say(as_json, facts, lines)
@@ -241,22 +237,39 @@ def explain(
         Optional[Path],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
         typer.Option("--html", metavar="PATH", help="Write the plan as a page too.", show_default=False),
     ] = None,
+    part: Annotated[
+        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+        typer.Option("--part", metavar="NAME", help="Of a pipeline: which part; train by default.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
     as_json: Json = False,
+    quiet: Silent = False,
     debug: Debug = False,
 ) -> None:
-    """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks."""
-    with reporting_errors(as_json, debug):
-        job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
-        from bridgeflow.cli.checks import explain_job, write_page
+    """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks.
 
-        facts, lines = explain_job(job)
-        if html is not None:
-            write_page(job, facts, html, overwrite=overwrite)
-        if as_json:
-            echo_json(facts)
+    Of a pipeline file, what becomes of a window of recordings, or of a row of a file, on its way into a batch.
+    """
+    with reporting_errors(as_json, debug):
+        from bridgeflow.cli.checks import explain_job, explain_pipeline, write_page
+        from bridgeflow.config import is_pipeline, load_pipeline
+        from bridgeflow.errors import ConfigError
+
+        if is_pipeline(file, overrides or ()):
+            _refuse_options_of_jobs(file, **{"--output-root": output_root})
+            pipeline = load_pipeline(file, roots=root, overrides=overrides or (), plugins=plugins or ())
+            explained = explain_pipeline(pipeline, part, shown_path(file))
         else:
-            echo("\n".join(lines))
+            if part is not None:
+                raise ConfigError(f"--part is for a pipeline, and {shown_path(file)} is a job; leave it out")
+            job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
+            explained = explain_job(job, shown_path(file))
+        if html is not None:
+            write_page(explained, html, overwrite=overwrite)
+        if as_json:
+            echo_json(explained.facts)
+        elif not quiet:
+            echo("\n".join(explained.lines))
 
 
 @app.command(epilog=example("bridgeflow verify shards/"))
@@ -307,6 +320,7 @@ def plot_filter(
     output_root: OutputRoots = None,
     plugins: Plugins = None,
     as_json: Json = False,
+    quiet: Silent = False,
     debug: Debug = False,
 ) -> None:
     """Draw a filter: magnitude, phase, group delay, zeros and poles, impulse response.
@@ -334,7 +348,8 @@ def plot_filter(
             "half_power": list(curves.half_power),
             "picture": str(png),
         }
-        say(as_json, facts, lines)
+        if as_json or not quiet:
+            say(as_json, facts, lines)
 
 
 @app.command("list", epilog=example("bridgeflow list", "bridgeflow list SignalFilter"))
@@ -349,6 +364,7 @@ def list_(
     ] = None,
     plugins: Plugins = None,
     as_json: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print names alone, one on a line.")] = False,
     debug: Debug = False,
 ) -> None:
     """List what a configuration may name, transforms and formats; or what one of them takes."""
@@ -360,7 +376,7 @@ def list_(
             from bridgeflow.cli.catalog import describe, entry_lines
 
             entry = describe(name)
-            say(as_json, entry, entry_lines(entry))
+            _say_names(as_json, quiet, entry, entry_lines(entry), [field["name"] for field in entry["fields"]])
             return
         from bridgeflow.io import all_formats
         from bridgeflow.transforms import registry
@@ -368,7 +384,16 @@ def list_(
         transforms = {name: registry.lookup(name).field_schema()["description"] for name in registry.names()}
         files = {name: f"{form.about} ({' '.join(form.suffixes)})" for name, form in all_formats().items()}
         lines = [("transforms", ""), *transforms.items(), ("", ""), ("formats", ""), *files.items()]
-        say(as_json, {"transforms": transforms, "formats": files}, lines)
+        _say_names(as_json, quiet, {"transforms": transforms, "formats": files}, lines, [*transforms, *files])
+
+
+def _say_names(
+    as_json: bool, quiet: bool, facts: dict[str, Any], lines: list[tuple[str, str]], names: list[str]
+) -> None:
+    if as_json or not quiet:
+        say(as_json, facts, lines)
+    else:
+        echo("\n".join(names))
 
 
 @app.command(epilog=example("bridgeflow schema > job.schema.json", "bridgeflow schema --transform SignalFilter"))
@@ -381,10 +406,12 @@ def schema(
         typer.Option("--transform", metavar="NAME", help="Of one transform's fields.", show_default=False),
     ] = None,
     plugins: Plugins = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print errors as JSON too; a schema always is.")] = False,
+    quiet: Silent = False,
     debug: Debug = False,
 ) -> None:
     """Print the JSON Schema of a configuration, for editors that complete and check."""
-    with reporting_errors(True, debug):
+    with reporting_errors(as_json, debug):
         from bridgeflow.config import config_schema, pipeline_schema, transform_schema
         from bridgeflow.errors import ConfigError
         from bridgeflow.transforms.plugins import load_plugins
@@ -392,7 +419,9 @@ def schema(
         load_plugins(plugins or ())
         if transform is not None and pipeline:
             raise ConfigError("--pipeline and --transform are schemas of different things; give one of them")
-        echo_json(transform_schema(transform) if transform else pipeline_schema() if pipeline else config_schema())
+        said = transform_schema(transform) if transform else pipeline_schema() if pipeline else config_schema()
+        if as_json or not quiet:
+            echo_json(said)
 
 
 @app.command(epilog=example("bridgeflow doctor", "bridgeflow doctor train.yaml"))
@@ -434,40 +463,9 @@ def doctor(
 # --- jobs ---
 
 
-def _require_picture(job: BaseJob) -> None:
-    """Refuse before the work what could not be drawn after it."""
-    if job.report and job.report.png:
-        from bridgeflow.plots import require_matplotlib
+def _refuse_options_of_jobs(file: Path, **options: object) -> None:
+    """Refuse options about outputs for a pipeline."""
+    from bridgeflow.errors import ConfigError
 
-        require_matplotlib()
-
-
-def _drawn(job: Job, pair: Pair, hum: Interference | None) -> list[bytes]:
-    """The picture of the report, where it wants one."""
-    report = job.report
-    if report is None or report.png is None:
-        return []
-    from bridgeflow.plots import BeforeAfter, before_after_png
-
-    what = BeforeAfter(
-        before=pair.before,
-        after=pair.after,
-        fs=pair.fs,
-        before_fs=pair.before_fs,
-        title=job.source_path.stem,
-        name=pair.name,
-        unit=report.unit or "",
-        one_unit=pair.one_unit,
-        hum=None if hum is None else (hum.frequency, hum.before_db, hum.after_db),
-        seconds=report.seconds,
-    )
-    return [before_after_png(what)]
-
-
-def _publish_picture(job: Job, drawn: list[bytes], *, overwrite: bool) -> Path | None:
-    if not drawn or job.report is None or job.report.png is None:
-        return None
-    from bridgeflow.plots import publish_picture
-
-    publish_picture(drawn[0], job.report.png, overwrite=overwrite, roots=job.output_roots)
-    return job.report.png
+    if (option := next((name for name, value in options.items() if value), None)) is not None:
+        raise ConfigError(f"{option} is for a job, and {shown_path(file)} is a pipeline, which writes nothing")

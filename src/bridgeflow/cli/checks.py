@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bridgeflow.cli.output import empty_lines, number_of, shown_path
 from bridgeflow.errors import listed
 
 if TYPE_CHECKING:
+    from bridgeflow.cli.glimpses import Glimpse
     from bridgeflow.io import Source
+    from bridgeflow.pipeline.compose import Compose
+    from bridgeflow.pipeline.dataset import SignalDataset
     from bridgeflow.pipeline.job import Job
     from bridgeflow.pipeline.training import TrainingPipeline
     from bridgeflow.pipeline.windows_job import WindowsJob
     from bridgeflow.transforms import Plan
 
-__all__ = ["check_job", "check_pipeline", "explain_job", "write_page"]
+__all__ = ["Explained", "check_job", "check_pipeline", "explain_job", "explain_pipeline", "write_page"]
 
 Lines = list[tuple[str, str]]
 
@@ -96,54 +102,149 @@ def _checked_windows(job: WindowsJob) -> tuple[dict[str, Any], Plan, str]:
     return facts, checked.plan, "windows"
 
 
-def explain_job(job: Job | WindowsJob) -> tuple[dict[str, Any], list[str]]:
-    """The plan of a job as facts and as lines, for the first of its recordings."""
+class Explained(NamedTuple):
+    """What `explain` says.
+
+    Attributes:
+        facts, lines: the plan, for machines and for people.
+        subject: what is explained: the path of the configuration.
+        stages: their names, what they read and what they make at the ends.
+        notes: how it runs, sentence by sentence.
+        show: what each stage does to data, and which data these are; reads them.
+    """
+
+    facts: dict[str, Any]
+    lines: list[str]
+    subject: str
+    stages: list[str]
+    notes: list[str]
+    show: Callable[[], tuple[str, Iterable[Glimpse]]]
+
+
+def explain_job(job: Job | WindowsJob, name: str) -> Explained:
+    """The plan of a job, for the first of its recordings.
+
+    Args:
+        name: the path of the configuration.
+    """
     from bridgeflow.pipeline.windows_job import WindowsJob
 
     first, *others = job.recordings()
     if isinstance(job, WindowsJob):
-        plan = job.plan()
-        how = _how_windows(job, plan)
+        plan, show = job.plan(), partial(_first_window, job.dataset)
+        how, notes = _how_windows(job, plan), []
     else:
         with job.open(first.path) as source:
-            plan = job.plan(source)
+            plan, show = job.plan(source), partial(_first_rows, job, first.path)
             how = _how(job, source, plan)
-    names = ("stage", "place", "from", "to", "action", "bytes", "why")
-    steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
-    facts = {"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles), "runs": how}
+        obstacles = "; ".join(dict.fromkeys(plan.obstacles))
+        notes = [f"It does not stream: {obstacles}." if obstacles else "It streams."]
     lines = [str(plan), f"runs {how}"]
     if others:
         lines.append(f"this is {shown_path(first.path)}, the first of {1 + len(others):,} recordings")
-    return {"recording": str(first.path), "recordings": 1 + len(others), **facts}, lines
+        notes.append(f"The plan is that of {shown_path(first.path)}, the first of {1 + len(others):,} recordings.")
+    facts = {"recording": str(first.path), "recordings": 1 + len(others), **_plan_facts(plan), "runs": how}
+    stages = _named_stages(shown_path(job.source_path), job.transform, shown_path(job.sink.path))
+    return Explained(facts, lines, name, stages, [f"Runs {how}.", *notes], show)
+
+
+def explain_pipeline(pipeline: TrainingPipeline, part: str | None, name: str) -> Explained:
+    """The plan of one part of a pipeline, for its first window or row.
+
+    Args:
+        part: `None` for `train`, or the first where there is none of that name.
+        name: the path of the file.
+    """
+    from bridgeflow.pipeline.lazy import RecordingWindows
+
+    pipeline = pipeline.without_rejection()
+    part = part or next((one for one in pipeline.parts if one == "train"), pipeline.parts[0])
+    dataset = pipeline.datasets[part]
+    transform = pipeline.transform_of(part)
+    plan = pipeline.check(part)
+    what = "window" if isinstance(dataset.source, RecordingWindows) else "row"
+    if plan is None:
+        plan = _plan_of_first_row(pipeline, part)
+    loader = pipeline.loaders[part]
+    batches = f"{len(loader):,} batch" + ("" if len(loader) == 1 else "es")
+    how = f"{what} by {what}, as batches ask for them: {number_of(len(dataset), what)} in {batches}"
+    others = [one for one in pipeline.parts if one != part]
+    left_out = [str(label) for label, stage in pipeline.transform.row if getattr(stage, "random", False)]
+    notes = [f"this is part {part}; there {'is' if len(others) == 1 else 'are'} {listed(others)} too"] if others else []
+    if left_out:
+        notes.append(f"{', '.join(left_out)}: in train alone")
+    facts = {"part": part, "parts": list(pipeline.parts), **_plan_facts(plan), "runs": how}
+    source: Any = pipeline.sources["train" if pipeline.split is not None else part]
+    read = shown_path(source.path if what == "row" else source.named)
+    size = getattr(loader, "batch_size", None)
+    stages = _named_stages(read, transform, "batches" if size is None else f"batches of {size}")
+    sentences = [f"Runs {how}.", *(f"{note[0].upper()}{note[1:]}." for note in notes)]
+    show = partial(_first_window, dataset) if what == "window" else partial(_first_row, pipeline, part)
+    return Explained(facts, [str(plan), f"runs {how}", *notes], name, stages, sentences, show)
+
+
+def _plan_of_first_row(pipeline: TrainingPipeline, part: str) -> Plan:
+    from bridgeflow.pipeline.compose import Compose
+
+    row = replace(pipeline, transform=Compose()).datasets[part][0]
+    return pipeline.transform_of(part).explain(row)
+
+
+def _plan_facts(plan: Plan) -> dict[str, Any]:
+    names = ("stage", "place", "from", "to", "action", "bytes", "why")
+    steps = [dict(zip(names, row, strict=True)) for row in plan.rows()]
+    return {"steps": steps, "bytes": plan.total_bytes, "obstacles": list(plan.obstacles)}
+
+
+def _named_stages(source: str, transform: Compose, sink: str) -> list[str]:
+    return [source, *(str(label) for label, _ in transform.row), sink]
 
 
 _SHOWN_ROWS = 4_096
 """Time steps, or examples, that the page of a plan takes through the stages."""
 
 
-def write_page(job: Job | WindowsJob, facts: dict[str, Any], path: Path, *, overwrite: bool) -> None:
-    """Write the plan as a page, with the first rows of the first recording taken through the stages.
+def _first_rows(job: Job, path: Path) -> tuple[str, Iterable[Glimpse]]:
+    from bridgeflow.cli.glimpses import glimpses_of_rows
+
+    with job.open(path) as source:
+        rows = min(source.rows, _SHOWN_ROWS)
+        columns = job.layout(source).opened(source.slice(0, rows))
+        words = f"The first {rows:,} of {source.rows:,} rows of {shown_path(source.path)}, by themselves."
+    return words, glimpses_of_rows(job.transform, columns)
+
+
+def _first_row(pipeline: TrainingPipeline, part: str) -> tuple[str, Iterable[Glimpse]]:
+    from bridgeflow.cli.glimpses import glimpses_of_first_row
+
+    source = pipeline.datasets[part].source
+    words = f"The first of {source.rows:,} rows of {source.name}, with the random numbers of its first epoch."
+    return words, glimpses_of_first_row(pipeline, part)
+
+
+def _first_window(dataset: SignalDataset) -> tuple[str, Iterable[Glimpse]]:
+    from bridgeflow.cli.glimpses import glimpses_of_first_window
+
+    return glimpses_of_first_window(dataset)
+
+
+def write_page(explained: Explained, path: Path, *, overwrite: bool) -> None:
+    """Write the plan as a page, with real data taken through the stages.
 
     Raises:
-        ConfigError: the page is not called .html, or the job cuts recordings into windows.
-        DataError: it exists and may not be replaced.
+        ConfigError: the page is not called .html.
+        DataError: it exists and may not be replaced; the data cannot be read.
     """
-    from bridgeflow.cli.page import glimpses, page
+    from bridgeflow.cli.page import page
     from bridgeflow.errors import ConfigError
-    from bridgeflow.io import publish
-    from bridgeflow.pipeline.windows_job import WindowsJob
+    from bridgeflow.io import publish, refuse_existing
 
     if path.suffix.lower() not in {".html", ".htm"}:
         raise ConfigError(f"{shown_path(path)}: pages end in .html; give it another name")
-    if isinstance(job, WindowsJob):
-        raise ConfigError("--html is for jobs over files of rows; the plan of windows is printed without it")
-    with job.open(job.recordings()[0].path) as source:
-        rows = min(source.rows, _SHOWN_ROWS)
-        columns = job.layout(source).opened(source.slice(0, rows))
-    shown = list(glimpses(job.transform, columns))
-    stages = [shown_path(job.source_path), *(str(label) for label, _ in job.transform.row), shown_path(job.sink.path)]
-    about = f"The first {rows:,} of {source.rows:,} rows of {shown_path(source.path)}, by themselves."
-    text = page(f"Plan of {shown_path(job.source_path)}", facts, stages, shown, about)
+    refuse_existing(path, overwrite=overwrite)
+    about, shown = explained.show()
+    title = f"Plan of {explained.subject}"
+    text = page(title, explained.facts, explained.stages, explained.notes, list(shown), about)
     with publish(path, overwrite=overwrite) as output:
         output.file.write(text.encode())
 

@@ -6,18 +6,16 @@ they are light or dark as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from bridgeflow.cli.glimpses import Glimpse
 from bridgeflow.errors import printable
 
-if TYPE_CHECKING:
-    from bridgeflow.pipeline.compose import Compose
-
-__all__ = ["Glimpse", "glimpses", "page"]
+__all__ = ["page"]
 
 _POINTS = 300
 """Places along a thumbnail; of what is longer, the least and the greatest value of each place are drawn."""
@@ -28,9 +26,9 @@ _STYLE = """
 @media (prefers-color-scheme: dark) { :root { --ground: #16181b; --text: #e4e4df; --faint: #a3a39c; --line: #3a3e44;
   --before: #9a9a94; --after: #6cb6f5; --view: #6fcf97; --copy: #f0b35a; --move: #f28b76; } }
 body { background: var(--ground); color: var(--text); font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto;
-  max-width: 70rem; padding: 0 1.5rem; overflow-wrap: anywhere; }
+  max-width: 70rem; padding: 0 1.5rem; overflow-wrap: break-word; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; } p, figcaption { color: var(--faint); }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+.scrolls { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .7rem .3rem 0; border-bottom: 1px solid var(--line); }
 th:nth-child(6), td.bytes { text-align: right; font-variant-numeric: tabular-nums; }
 .view { color: var(--view); } .copy { color: var(--copy); } .move { color: var(--move); } td b { font-weight: 600; }
@@ -45,62 +43,16 @@ polyline { fill: none; stroke-width: 1.3; vector-effect: non-scaling-stroke; }
 """
 
 
-class Glimpse(NamedTuple):
-    """One array before and after a stage, or why there is none to show."""
-
-    stage: str
-    place: str
-    before: np.ndarray | None
-    after: np.ndarray | None
-    note: str = ""
-
-
-def glimpses(transform: Compose, columns: Mapping[str, Any]) -> Iterator[Glimpse]:
-    """The first array that each stage changes, before and after it.
-
-    Args:
-        columns: arrays by name, of which every stage is given what the one before it made.
-    """
-    data: Any = dict(columns)
-    for label, stage in transform.row:
-        result = stage(data)
-        place, before, after = _changed(data, result)
-        note = "" if after is not None else "changes no array of numbers"
-        yield Glimpse(str(label), place, before, after, note)
-        data = result
-
-
-def _changed(before: Any, after: Any) -> tuple[str, np.ndarray | None, np.ndarray | None]:
-    if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
-        return "", None, _numbers(after)
-    for name, value in after.items():
-        if value is not before.get(name) and (numbers := _numbers(value)) is not None:
-            return str(name), _numbers(before.get(name)), numbers
-    return "", None, None
-
-
-def _numbers(value: Any) -> np.ndarray | None:
-    """The first row of an array of real numbers, [time]; of complex ones their magnitude."""
-    from bridgeflow.bridge import to_numpy
-    from bridgeflow.errors import BridgeflowError
-
-    try:
-        array = np.asarray(to_numpy(value, nulls="nan"))
-    except (BridgeflowError, TypeError, ValueError):
-        return None
-    if array.dtype.kind not in "biufc" or not array.size:
-        return None
-    row = array.reshape(-1, array.shape[-1])[0] if array.ndim else array.reshape(1)
-    return np.asarray(np.abs(row) if array.dtype.kind == "c" else row, np.float64)
-
-
-def page(title: str, facts: Mapping[str, Any], stages: list[str], shown: list[Glimpse], about: str) -> str:
+def page(
+    title: str, facts: Mapping[str, Any], stages: Sequence[str], notes: Sequence[str], shown: list[Glimpse], about: str
+) -> str:
     """The whole page.
 
     Args:
         title: what is explained.
         facts: the plan, as `explain --json` prints it.
-        stages: names of the stages, source and sink at the ends.
+        stages: names of the stages, what they read and what they make at the ends.
+        notes: how it runs, sentence by sentence.
         shown: what each stage does to data.
         about: which data these are.
     """
@@ -111,15 +63,15 @@ def page(title: str, facts: Mapping[str, Any], stages: list[str], shown: list[Gl
     )
     rows = "".join(_row(step) for step in facts["steps"])
     total = "not known beforehand" if facts["bytes"] is None else f"{facts['bytes']:,}"
-    obstacles = "; ".join(dict.fromkeys(facts["obstacles"]))
-    streams = "It streams." if not obstacles else f"It does not stream: {obstacles}."
+    said = "".join(f"<p>{_text(note)}</p>\n" for note in notes)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{_text(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n<h1>{_text(title)}</h1>\n"
-        f'<h2>Pipeline</h2>\n<ol class="flow">{flow}</ol>\n<p>Runs {_text(facts["runs"])}.</p>\n'
-        f"<h2>Plan</h2>\n<table><thead><tr>{header}</tr></thead>\n<tbody>{rows}</tbody></table>\n"
-        f"<p>Bytes to be written: {_text(total)}. {_text(streams)}</p>\n"
+        f'<h2>Pipeline</h2>\n<ol class="flow">{flow}</ol>\n{said}'
+        f'<h2>Plan</h2>\n<div class="scrolls"><table><thead><tr>{header}</tr></thead>\n'
+        f"<tbody>{rows}</tbody></table></div>\n"
+        f"<p>Bytes to be written: {_text(total)}.</p>\n"
         f"<h2>Stages on data</h2>\n<p>{_text(about)}</p>\n{pairs}\n</body></html>\n"
     )
 
@@ -134,7 +86,8 @@ def _row(step: Mapping[str, str]) -> str:
 
 
 def _pair(one: Glimpse) -> str:
-    head = f"<h3>{_text(one.stage)}{': ' + _text(one.place) if one.place else ''}</h3>"
+    rows = f", the first of {one.channels:,} rows" if one.channels > 1 else ""
+    head = f"<h3>{_text(one.stage)}{': ' + _text(one.place) + rows if one.place else ''}</h3>"
     if one.after is None:
         return f"{head}<p>{_text(one.note)}</p>\n"
     before = "<p>there was no array of this name</p>" if one.before is None else _thumbnail(one.before, "before")
