@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -23,9 +25,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is marked `cuda` on a machine without a GPU."""
-    if torch.cuda.is_available():
-        return
+    """Skip what is marked `cuda` on a machine without a GPU, and examples of integrations without their package."""
     for item in items:
-        if item.get_closest_marker("cuda"):
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU"))
+        if isinstance(item, pytest.DoctestItem) and item.name.startswith("bridgeflow.integrations."):
+            source = "".join(example.source for example in item.dtest.examples)
+            for name in re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE):
+                if find_spec(name) is None:
+                    item.add_marker(pytest.mark.skip(reason=f"needs {name}"))

@@ -13,7 +13,9 @@ __all__ = ["being_imported", "installed_versions", "loaded", "require"]
 
 _EXTRAS = {
     "PIL": "images",
+    "datasets": "huggingface",
     "h5py": "hdf5",
+    "lightning": "lightning",
     "matplotlib": "plot",
     "ml_dtypes": "ml-dtypes",
     "mne": "mne",
@@ -21,7 +23,9 @@ _EXTRAS = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "obspy": "miniseed",
+    "sklearn": "sklearn",
     "soundfile": "audio",
+    "tensordict": "tensordict",
     "wfdb": "wfdb",
     "zarr": "zarr",
 }

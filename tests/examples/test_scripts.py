@@ -9,8 +9,8 @@ import pytest
 from tests.workplace import ROOT, furnish, run_script
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-NEEDS = {"ecg_beats": "wfdb", "audio_folder": "soundfile", "bearing_vibration": "h5py"}
-FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "imu_activity")
+NEEDS = {"ecg_beats": "wfdb", "audio_folder": "soundfile", "bearing_vibration": "h5py", "huggingface": "datasets"}
+FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "huggingface", "imu_activity")
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # what wfdb asks of pandas

@@ -70,6 +70,10 @@ class ColumnFetcher:
 
     def _lists(self, column: Any, rows: Any, writable: bool) -> Any:
         """A column of lists: an array where they have one length here, else `Values`."""
+        if isinstance(column, np.ndarray):  # of arrays, one for each row
+            each = [self._arrays(row, "error", writable) for row in column]
+            is_one = len(each) > 0 and len({row.shape for row in each}) == 1
+            return self._arrays(np.stack(list(column)), "error", writable) if is_one else Values(each)
         if column.null_count:
             first = rows[column.is_null().to_pylist().index(True)]
             what = f"row {first} is null, and a list that is missing would look like an empty one"
@@ -101,6 +105,8 @@ class ColumnFetcher:
         return {name: self._conversion(column) for name, column in self.source.slice(0, 0).items()}
 
     def _conversion(self, column: Any) -> Conversion:
+        if isinstance(column, np.ndarray) and column.dtype == object:
+            return "lists"
         try:
             self._arrays(column, "error", True)
         except NoRoute:

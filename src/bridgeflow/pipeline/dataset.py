@@ -18,20 +18,21 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from bridgeflow._optional import loaded
 from bridgeflow.errors import DataError
-from bridgeflow.io import Source, open_source
+from bridgeflow.io import Source
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.pipeline.batches import RaggedRows, Samples, SampleSet, register_with_torch
 from bridgeflow.pipeline.chains import WholeRecordings
 from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
 from bridgeflow.pipeline.compose import AnyStage
-from bridgeflow.pipeline.epoch import SharedEpoch
+from bridgeflow.pipeline.epoch import SharedEpoch, in_torchs_worker
 from bridgeflow.pipeline.foreign import BatchKey
+from bridgeflow.pipeline.hub_rows import HubStream, open_rows
 from bridgeflow.pipeline.lazy import RecordingWindows
 from bridgeflow.pipeline.partners import Mix, with_partners
 from bridgeflow.pipeline.recording_protocols import is_recordings
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
+from bridgeflow.pipeline.streamed import StreamedRows, TableFetcher
 from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, reject_windows, split_windows
 from bridgeflow.pipeline.window_stages import stages_of, window_stages
 from bridgeflow.policy import Nulls, parse_word, words
@@ -69,7 +70,7 @@ class SignalDataset:
 
     Args:
         source: a path, anything else that `bridgeflow.io.open_source` takes, or an open `Source`; `Recordings`, a `Raw`
-            of MNE or a `Stream` of ObsPy.
+            of MNE or a `Stream` of ObsPy; a `Dataset` or `IterableDataset` of Hugging Face's datasets.
         transform: a transform or any callable; takes a sample and returns one, of any structure.
         columns: names of the columns to read; `None` for all.
         format: of a file, by name; `None` for what its suffix says.
@@ -131,7 +132,7 @@ class SignalDataset:
         parse_word(ragged, RaggedRows, field="ragged")
         if isinstance(nulls, str) and nulls not in words(Nulls):
             parse_word(nulls, Nulls, field="nulls")
-        self.source: Source | RecordingWindows
+        self.source: Source | RecordingWindows | HubStream
         if is_foreign_recording(source):
             source = Recordings(source)
         if is_recordings(source):
@@ -150,14 +151,9 @@ class SignalDataset:
             )
         elif cache is not None:
             raise ValueError("cache keeps filter states of recordings, and this dataset is of rows; leave it out")
-        elif isinstance(source, Source):
-            if (columns, format, normalize, max_nbytes) != (None, None, False, None):
-                options = "columns, format, normalize and max_nbytes"
-                raise ValueError(f"{options} are chosen where a source is opened; pass the path instead")
-            self.source = source
         else:
             keep: Literal["error", "keep"] = "error" if nulls == "error" else "keep"
-            self.source = open_source(
+            self.source = open_rows(
                 source, columns=columns, format=format, nulls=keep, normalize=normalize, max_nbytes=max_nbytes
             )
         self.transform = transform
@@ -204,7 +200,7 @@ class SignalDataset:
         register_with_torch()
         batch = self._begin(np.array([number]), as_samples=True)
         sample = self._samples(self._finish(batch))[0]
-        if batch.generators.used and _in_torchs_worker():
+        if batch.generators.used and in_torchs_worker():
             self._note_drawn(batch)
         return sample
 
@@ -377,7 +373,7 @@ class SignalDataset:
 
     def digest(self) -> str:
         """What tells this dataset's rows from another's: name, number of rows, columns; not the transform."""
-        if isinstance(self.source, RecordingWindows):
+        if not isinstance(self.source, Source):
             return self.source.digest()
         columns = {name: [spec.dtype, list(spec.shape[1:])] for name, spec in self.source.specs.items()}
         identity = {"name": os.path.basename(self.source.name), "rows": len(self), "columns": columns}
@@ -389,7 +385,7 @@ class SignalDataset:
         return f"SignalDataset({self.source!r}{part}{rejected}, transform={self.transform!r})"
 
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_fetcher", "_segmented", "_replaced")
+        derived = ("_fetcher", "_tables", "_segmented", "_replaced")
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # --- rows ---
@@ -434,9 +430,13 @@ class SignalDataset:
 
     @cached_property
     def _fetcher(self) -> ColumnFetcher | RecordingWindows:
-        if isinstance(self.source, RecordingWindows):
-            return self.source
-        return ColumnFetcher(self.source, self.kind, self.nulls)
+        source: Any = self.source
+        return source if isinstance(source, RecordingWindows) else ColumnFetcher(source, self.kind, self.nulls)
+
+    @cached_property
+    def _tables(self) -> TableFetcher:  # of a stream
+        source: Any = self.source
+        return TableFetcher(source.features, source.name, source.columns, self.kind, self.nulls, self._segmented)
 
     @cached_property
     def _segmented(self) -> SegmentedTransform:
@@ -447,8 +447,7 @@ class SignalDataset:
 
     @cached_property
     def _replaced(self) -> frozenset[str]:
-        """The columns that the transform is sure to replace by new arrays."""
-        try:
+        try:  # the columns that the transform is sure to replace by new arrays
             columns = {name: self._fetcher.describe(name) for name in self._fetcher.conversions}
         except DataError:
             return frozenset()
@@ -477,6 +476,8 @@ class SignalDataset:
             first: the number that row 0 has among the rows that random numbers belong to.
         """
         key = self.seed if seed is None else seed, self.epoch if epoch is None else epoch
+        if isinstance(rows, StreamedRows):
+            return self._tables.begin(rows, key, as_samples)
         mixes: list[Mix] = []
         if self._segmented.mixing:
             rows, mixes = with_partners(self._segmented.mixing, rows, key, len(self), first=first)
@@ -489,12 +490,9 @@ class SignalDataset:
         Args:
             key: what to seed the global generators with, for callables of others; `None` to leave them alone.
         """
+        if isinstance(self.source, HubStream):
+            return self._tables.finish(batch, key, padded=self.ragged == "pad")
         samples = self._segmented.run_rest(batch, key)
         conversions = self._fetcher.conversions if self.ragged == "pad" else {}
         lists = [name for name, conversion in conversions.items() if conversion == "lists"]
         return samples.with_lengths(lists) if lists else samples
-
-
-def _in_torchs_worker() -> bool:
-    worker = loaded("torch.utils.data._utils.worker")
-    return worker is not None and worker.get_worker_info() is not None

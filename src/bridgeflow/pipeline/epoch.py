@@ -9,7 +9,9 @@ from multiprocessing.context import get_spawning_popen
 from multiprocessing.sharedctypes import RawArray
 from typing import Any, Final
 
-__all__ = ["SharedEpoch"]
+from bridgeflow._optional import loaded
+
+__all__ = ["SharedEpoch", "in_torchs_worker"]
 
 _EPOCH: Final = 0
 _ROW: Final = 1  # the first row drawn in the epoch, plus one
@@ -76,3 +78,9 @@ def _shared_cells() -> Any:
     with suppress(OSError):  # multiprocessing's memory is a file; where none can be made, forks share pages without one
         return RawArray(ctypes.c_uint64, _CELLS)
     return memoryview(mmap.mmap(-1, mmap.PAGESIZE)).cast("Q")
+
+
+def in_torchs_worker() -> bool:
+    """Whether this is a worker process of torch's `DataLoader`."""
+    worker = loaded("torch.utils.data._utils.worker")
+    return worker is not None and worker.get_worker_info() is not None

@@ -21,13 +21,14 @@ from bridgeflow.errors import BatchTooLarge
 from bridgeflow.memory import require_shared_memory
 from bridgeflow.pipeline.dataset import Parts, SignalDataset
 from bridgeflow.pipeline.device import Transfer, transfer_to
-from bridgeflow.pipeline.epoch_plans import OrderOptions, RowOrder, Sampler, order_of
+from bridgeflow.pipeline.epoch_plans import OrderOptions
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
-from bridgeflow.pipeline.iterable_sampler import IterableSampler
+from bridgeflow.pipeline.loader_order import loader_order, row_nbytes
 from bridgeflow.pipeline.mixture import Mixture
 from bridgeflow.pipeline.prefetch import Prefetcher
 from bridgeflow.pipeline.profiling import LoaderProfile, ProfiledFetch, transferred
-from bridgeflow.pipeline.sampling import Order, Passes, Shuffle, Uneven, parse_state, state_of
+from bridgeflow.pipeline.sampling import Passes, Uneven, parse_state, state_of
+from bridgeflow.pipeline.streamed import ENDLESS, StreamOrder
 from bridgeflow.pipeline.worker_process import StartMethod
 from bridgeflow.pipeline.workers import WorkerPool
 from bridgeflow.policy import parse_integer, parse_word, refuse_arguments
@@ -41,8 +42,6 @@ __all__ = ["Loader"]
 Task: TypeAlias = tuple[int, int, "np.ndarray[Any, np.dtype[np.int64]]"]
 """Epoch, number of the batch, rows."""
 
-_BLOCK_NBYTES: Final = 8 << 20
-_WINDOW_BLOCKS: Final = 8
 _LEAST_SLOT: Final = 1 << 20
 _COLLATE: Final = 1 << 32
 """The part of a batch's random numbers that is the collation's; smaller ones are stages."""
@@ -59,7 +58,8 @@ class Loader:
     chooses one. An iterator may be shared by threads: each batch goes to one of them.
 
     Args:
-        dataset: where the rows come from, and the transform; or a `Mixture` of datasets.
+        dataset: where the rows come from, and the transform; or a `Mixture` of datasets. One of an `IterableDataset`
+            has no length, comes in its own order, and is resumed as exactly as its `state_dict` says.
         batch_size: rows in a batch; `None` where the sampler gives whole batches.
         sampler: which rows an epoch has and in which order: `Balanced`, `Weighted`, `PerGroup`, `Bucketed`; or one of
             PyTorch's, or any iterable of row numbers or of lists of them that has a length. Not with `shuffle`.
@@ -82,7 +82,8 @@ class Loader:
             for `"drop"` where a sampler promises that no row comes twice, else `"pad"`.
 
     Raises:
-        ValueError, TypeError: a number out of its range, an unknown word, something of another type.
+        ValueError, TypeError: a number out of its range, an unknown word, something of another type; an order for rows
+            that have their own.
         NoRoute: a device that this machine lacks.
         UnsupportedSystem: `num_workers`, on a system without memory that processes share.
 
@@ -129,43 +130,21 @@ class Loader:
         prefetch_factor = parse_integer(prefetch_factor, field="prefetch_factor", least=1)
         if num_workers:
             require_shared_memory(f"Loader: num_workers={num_workers}", "threads do without: num_workers=0")
-        width = _row_nbytes(dataset)
+        ahead = max(1, threads, num_workers) * prefetch_factor
+        options = OrderOptions(
+            batch_size=batch_size, seed=seed, drop_last=drop_last, rank=rank, world_size=world_size, uneven=uneven
+        )
         self.dataset = dataset
-        self.order: RowOrder
-        if isinstance(dataset, Mixture) or sampler is not None:
-            options = OrderOptions(
-                batch_size=batch_size,
-                seed=seed,
-                drop_last=drop_last,
-                rank=rank,
-                world_size=world_size,
-                uneven=uneven,
-            )
-            self.order = _sampled(dataset, sampler, options, shuffled=shuffle is not False or window is not None)
-        else:
-            if batch_size is None:
-                raise ValueError("batch_size: expected a number of rows; None is for samplers that give whole batches")
-            block = 1 << max(1, _BLOCK_NBYTES // width).bit_length() - 1
-            self.order = Order(
-                rows=len(dataset),
-                batch_size=batch_size,
-                shuffle=_shuffle(shuffle, dataset),
-                seed=seed,
-                drop_last=drop_last,
-                block=block,
-                window=_WINDOW_BLOCKS * block if window is None else window,
-                rank=rank,
-                world_size=world_size,
-                uneven="pad" if uneven is None else uneven,
-            )
-        self._passes = Passes(len(self.order))
+        self.order = loader_order(dataset, sampler, shuffle, window, options, ahead=ahead)
+        self._streamed = self.order if isinstance(self.order, StreamOrder) else None
+        self._passes = Passes(len(self.order) if self._streamed is None else 0)
         self._samplers: weakref.WeakSet[BatchSampler | RowSampler] = weakref.WeakSet()
         self._fetch = _Fetch(dataset, collate_fn, self.order.seed)
         self._num_workers, self._threads, self._prefetch_factor = num_workers, threads, prefetch_factor
         self._context = cast(StartMethod, method)
-        self._transfer = transfer_to(device, max(1, threads, num_workers) * prefetch_factor + 1)
+        self._transfer = transfer_to(device, ahead + 1)
         largest = self.order.batch_size or self.order.rows_in_batches // max(1, len(self.order))
-        self._slot_nbytes = max(_LEAST_SLOT, 2 * width * largest)
+        self._slot_nbytes = max(_LEAST_SLOT, 2 * row_nbytes(dataset) * largest)
         self._profile: LoaderProfile | None = None
         self._idle: list[WorkerPool] = []
         self._busy: list[WorkerPool] = []
@@ -249,7 +228,8 @@ class Loader:
         Batches that were made ahead and not handed out do not count. After the last batch of a pass it is the beginning
         of the next epoch; after a pass that was left early, the place where it was left.
         """
-        return state_of(self._passes, self._identity())
+        state = state_of(self._passes, self._identity())
+        return state if self._streamed is None else self._streamed.with_state(state)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Let the next pass go on where the state was taken. Workers, threads and device may be others than then.
@@ -257,7 +237,9 @@ class Loader:
         Raises:
             DataError: the state is of another dataset or order, or is not a state.
         """
-        self._passes.set(*parse_state(state, self._identity(), len(self)))
+        self._passes.set(*parse_state(state, self._identity(), len(self) if self._streamed is None else ENDLESS))
+        if self._streamed is not None:
+            self._streamed.restore(state)
 
     def _identity(self) -> dict[str, Any]:
         part = self.dataset.part if isinstance(self.dataset, SignalDataset) else None
@@ -460,35 +442,3 @@ class _Sending:
 
     def __call__(self, task: Task) -> Any:
         return self._transfer.send(self._fetch(task))
-
-
-def _shuffle(shuffle: object, dataset: SignalDataset) -> Shuffle:
-    if shuffle is True:
-        return "exact" if dataset.source.random_access else "windowed"
-    if shuffle is False:
-        return "none"
-    if shuffle in ("exact", "windowed"):
-        return shuffle
-    raise ValueError(f"shuffle must be True, False, 'exact' or 'windowed', got {shuffle!r}")
-
-
-def _sampled(dataset: SignalDataset | Mixture, sampler: Any, options: OrderOptions, *, shuffled: bool) -> RowOrder:
-    """The order that a sampler draws."""
-    if shuffled:
-        raise ValueError("shuffle, window: the sampler decides the order of rows; leave them out")
-    if isinstance(dataset, Mixture):
-        if sampler is not None:
-            raise ValueError("sampler: a Mixture draws rows by its weights; leave the sampler out")
-        return order_of(dataset, dataset.datasets[0], options)
-    if isinstance(sampler, Mixture):
-        raise ValueError("sampler: a Mixture stands in the place of the dataset; pass Loader(mixture, batch_size)")
-    return order_of(sampler if isinstance(sampler, Sampler) else IterableSampler(sampler), dataset, options)
-
-
-def _row_nbytes(dataset: SignalDataset | Mixture) -> int:
-    """Bytes of a row of all columns; a guess for text and lists."""
-    if isinstance(dataset, Mixture):
-        return max(map(_row_nbytes, dataset.datasets))
-    sizes = [spec.expected_nbytes() for spec in dataset.source.specs.values()]
-    rows = max(1, len(dataset))
-    return max(1, sum(64 if size is None else -(-size // rows) for size in sizes))
