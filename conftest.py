@@ -14,6 +14,8 @@ from tests.torchvision_operators import make_torchvision_importable
 
 make_torchvision_importable()
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process of a test compiles all our modules again
+
 settings.register_profile(
     "default",
     deadline=None,  # a slow moment of a shared machine is not a failure

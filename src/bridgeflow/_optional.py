@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from importlib import import_module, metadata
+from importlib import import_module, metadata, util
 from types import ModuleType
 
 from bridgeflow.errors import MissingDependency
 
-__all__ = ["being_imported", "installed_versions", "loaded", "require"]
+__all__ = ["being_imported", "installed_versions", "loaded", "require", "require_installed"]
 
 _EXTRAS = {
     "PIL": "images",
@@ -71,6 +71,16 @@ def require(name: str, *, needed_for: str) -> ModuleType:
         remedy = f"pip install 'bridgeflow[{_EXTRAS[root]}]'" if root in _EXTRAS else f"pip install {root}"
         problem = "is not installed" if isinstance(error, ModuleNotFoundError) else f"fails to import ({error})"
         raise MissingDependency(f"{needed_for} needs {name}, which {problem}; {remedy}", name=name) from error
+
+
+def require_installed(name: str, *, needed_for: str) -> None:
+    """Refuse where a package is not installed; whether it can be imported is not tried, which may take a second."""
+    try:
+        found = name in sys.modules or util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        found = False
+    if not found or sys.modules.get(name, sys) is None:
+        require(name, needed_for=needed_for)
 
 
 def installed_versions(*names: str) -> dict[str, str]:

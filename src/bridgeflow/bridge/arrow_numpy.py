@@ -84,7 +84,7 @@ def _tensor_view(x: pa.Array) -> Any:
 _DTYPES = {name: np.dtype(name) for name in ARROW_TYPES}
 
 VIEWS: dict[type, Callable[[pa.Array], Any]] = {
-    **{type(pa.array([], kind)): _plain_view for kind in ARROW_TYPES.values()},
+    **{type(pa.nulls(0, kind)): _plain_view for kind in ARROW_TYPES.values()},
     pa.FixedShapeTensorArray: _tensor_view,
 }
 """The view of an array of a class, without the table of routes; `None` where nulls or the order of axes need it."""

@@ -220,7 +220,7 @@ def check(
             from bridgeflow.cli.checks import check_job
 
             job = _load(file, root, output_root, overrides=overrides, plugins=plugins)
-            require_picture(job)
+            require_picture(job, imported=False)
             facts, lines = check_job(job, overwrite=overwrite)
         if as_json or not quiet:
             say(as_json, facts, lines)

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["drawn_picture", "publish_report_picture", "require_picture"]
 
 
-def require_picture(job: BaseJob) -> None:
-    """Refuse before the work what could not be drawn after it."""
+def require_picture(job: BaseJob, *, imported: bool = True) -> None:
+    """Refuse before the work what could not be drawn after it; `imported` as for `require_matplotlib`."""
     if job.report and job.report.png:
         from bridgeflow.plots import require_matplotlib
 
-        require_matplotlib()
+        require_matplotlib(imported=imported)
 
 
 def drawn_picture(job: Job, pair: Pair, hum: Interference | None) -> list[bytes]:

@@ -34,15 +34,24 @@ def spectrum(x: Any, fs: float) -> tuple[np.ndarray, np.ndarray]:
 
     Source: P. D. Welch, IEEE Trans. Audio Electroacoust. AU-15(2):70-73, 1967, as `scipy.signal.welch` has it.
     """
-    from scipy import signal
-
     x = np.asarray(x, dtype=np.float64)
     length = _segment(fs, x.shape[-1])
-    if not np.isfinite(x).all():
-        x = _whole_segments(x, length)
+    rows = x.reshape(-1, x.shape[-1])
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length) if length > 1 else np.ones(1)
+    power, count = np.zeros(length // 2 + 1), 0
     with np.errstate(over="ignore", invalid="ignore"):  # a power too large for float64 is infinite
-        frequency, power = signal.welch(x, fs, nperseg=length)
-    return frequency, power.reshape(-1, power.shape[-1]).mean(axis=0)
+        for row in rows:
+            frames = _whole_segments(row, length)
+            spectra = np.fft.rfft((frames - frames.mean(axis=-1, keepdims=True)) * window)
+            power += (spectra.real**2 + spectra.imag**2).sum(axis=0)
+            count += len(frames)
+        if not count:
+            raise DataError(
+                f"report: no {length} samples in a row are without NaN or infinity; fill the gaps, or leave it out"
+            )
+        power /= count * fs * (window * window).sum()
+    power[1 : (length + 1) // 2] *= 2  # what lies at negative frequencies; half the rate has no such twin
+    return np.fft.rfftfreq(length, 1 / fs), power
 
 
 def _segment(fs: float, samples: int) -> int:
@@ -51,14 +60,9 @@ def _segment(fs: float, samples: int) -> int:
 
 
 def _whole_segments(x: np.ndarray, length: int) -> np.ndarray:
-    """The segments that hold neither NaN nor infinity, `[segments, length]`."""
-    frames = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)[..., :: max(length - length // 2, 1), :]
-    frames = frames.reshape(-1, length)
-    whole: np.ndarray = frames[np.isfinite(frames).all(axis=-1)]
-    if not len(whole):
-        raise DataError(
-            f"report: no {length} samples in a row are without NaN or infinity; fill the gaps, or leave it out"
-        )
+    """The segments of a row that hold neither NaN nor infinity, `[segments, length]`."""
+    frames = np.lib.stride_tricks.sliding_window_view(x, length)[:: max(length - length // 2, 1)]
+    whole: np.ndarray = frames if np.isfinite(x).all() else frames[np.isfinite(frames).all(axis=-1)]
     return whole
 
 

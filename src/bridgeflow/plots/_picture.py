@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from bridgeflow._optional import require
+from bridgeflow._optional import require, require_installed
 from bridgeflow.io import Roots, printable, publish
 from bridgeflow.io.files import data_error
 
@@ -57,13 +57,19 @@ _DARK_STYLE = {
 }
 
 
-def require_matplotlib(needed_for: str = "the picture of a report") -> None:
+def require_matplotlib(needed_for: str = "the picture of a report", *, imported: bool = True) -> None:
     """Fail early where the picture could not be drawn at the end.
 
+    Args:
+        imported: whether to import it, too; otherwise it is enough that it is installed.
+
     Raises:
-        MissingDependency: matplotlib cannot be imported.
+        MissingDependency: matplotlib cannot be imported, or is not installed.
     """
-    require("matplotlib.figure", needed_for=needed_for)
+    if imported:
+        require("matplotlib.figure", needed_for=needed_for)
+    else:
+        require_installed("matplotlib", needed_for=needed_for)
 
 
 def publish_picture(png: bytes, path: str | os.PathLike[str], *, overwrite: bool = False, roots: Roots = None) -> None:

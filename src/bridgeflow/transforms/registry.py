@@ -66,6 +66,14 @@ def _load_ours() -> None:
         getattr(package, name)
 
 
+def _known(name: str) -> type[Any] | None:
+    """The transform of that name, for which no other is imported; `None` where there is none."""
+    package = import_module("bridgeflow.transforms")
+    if name not in _REGISTERED and name in package.__all__:
+        getattr(package, name)
+    return _REGISTERED.get(name)
+
+
 def _registered() -> dict[str, type[Any]]:
     """All that are known, ours included."""
     _load_ours()
@@ -91,18 +99,18 @@ def lookup(name: str) -> type[Any]:
     Traceback (most recent call last):
     bridgeflow.errors.ConfigError: there is no transform 'Scael'; did you mean 'Scale'?
     """
-    registered = _registered()
-    if name in registered:
-        return registered[name]
-    if is_name(name):
+    if (known := _known(name)) is not None:
+        return known
+    if name in TORCHVISION:
         return import_module("bridgeflow.transforms.torchvision_v2").named(name)  # type: ignore[no-any-return]
+    registered = _registered()
     hint = nearest(name, [*registered, *TORCHVISION] if name.startswith("torchvision") else registered)
     raise ConfigError(f"there is no transform {quoted(name)}; {hint}")
 
 
 def is_name(name: str) -> bool:
     """Whether a configuration may use the name: of a registered transform, or of one of torchvision's."""
-    return name in _registered() or name in TORCHVISION
+    return _known(name) is not None or name in TORCHVISION
 
 
 def split_config(config: object) -> tuple[str, dict[str, Any]]:

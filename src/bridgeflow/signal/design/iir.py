@@ -11,6 +11,7 @@ import numpy as np
 
 from bridgeflow.signal.design.base import Array, IirFilter
 from bridgeflow.signal.design.roots import roots
+from bridgeflow.signal.design.zpk import butter_sos, notch_or_peak, zpk2sos
 
 __all__ = ["Ba", "Bessel", "Butter", "Cheby1", "Cheby2", "Comb", "Ellip", "Notch", "Peak", "Sos", "Zpk"]
 
@@ -104,10 +105,9 @@ class Butter(_Classic):
 
     name: ClassVar[str] = "butter"
 
-    def _prototype(self) -> tuple[Any, ...]:
-        from scipy.signal import butter
-
-        return butter, self.order
+    def _solve(self) -> Array:
+        sos: Array = self._scipy(butter_sos, self.order, self.cutoff, self.btype, 2.0 if self.fs is None else self.fs)
+        return sos
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,9 +226,7 @@ class Notch(IirFilter):
         self._set(w0=self._frequency("w0"), Q=self._positive("Q"))
 
     def _solve(self) -> Array:
-        from scipy.signal import iirnotch
-
-        return np.concatenate(self._scipy(iirnotch, self.w0, self.Q, fs=self.fs))[None]
+        return notch_or_peak(self.w0, self.Q, self._rate("w0"), "notch")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -249,9 +247,7 @@ class Peak(IirFilter):
         self._set(w0=self._frequency("w0"), Q=self._positive("Q"))
 
     def _solve(self) -> Array:
-        from scipy.signal import iirpeak
-
-        return np.concatenate(self._scipy(iirpeak, self.w0, self.Q, fs=self.fs))[None]
+        return notch_or_peak(self.w0, self.Q, self._rate("w0"), "peak")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,8 +292,6 @@ class Comb(IirFilter):
             )
 
     def _solve(self) -> Array:
-        from scipy.signal import zpk2sos
-
         fs = self._rate("w0")
         teeth = round(fs / self.w0)
         beta = tan(teeth * (2 * pi * self.w0 / fs / self.Q) / 4)
@@ -381,8 +375,6 @@ class Zpk(IirFilter):
         return tuple(complex(*self._numbers(f"{field}[{i}]", part)) for i, part in enumerate(parts))
 
     def _solve(self) -> Array:
-        from scipy.signal import zpk2sos
-
         sos: Array = self._scipy(zpk2sos, self.z, self.p, self.k)
         return sos
 
@@ -421,8 +413,6 @@ class Ba(IirFilter):
             raise self._fail("b must not be all 0", field="b")
 
     def _solve(self) -> Array:
-        from scipy.signal import zpk2sos
-
         delay = next(k for k, c in enumerate(self.b) if c)
         numerator = self.b[delay:]
         zeros, poles = self._scipy(roots, numerator), self._scipy(roots, self.a)

@@ -318,7 +318,7 @@ def _same_place(x: Array, out: Array) -> bool:
 
 @lru_cache(maxsize=64)
 def _steady(sections: bytes) -> Array:
-    from bridgeflow.signal.iir.scipy import sosfilt_zi
+    from bridgeflow.signal.iir.steady import sosfilt_zi
 
     return np.ascontiguousarray(sosfilt_zi(np.frombuffer(sections).reshape(-1, 6).copy()))
 

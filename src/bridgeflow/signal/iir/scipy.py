@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 from scipy.signal import sosfilt as scipy_sosfilt
-from scipy.signal import sosfilt_zi as scipy_sosfilt_zi
 from scipy.signal import sosfiltfilt as scipy_sosfiltfilt
 
-from bridgeflow.errors import DataError
 from bridgeflow.signal.iir.engine import Array, Pass, rounded
+from bridgeflow.signal.iir.steady import sosfilt_zi
 from bridgeflow.signal.padding import Padtype
 
 __all__ = ["sosfilt", "sosfilt_zi", "sosfiltfilt", "unavailable"]
@@ -47,17 +46,6 @@ def sosfiltfilt(sos: Array, x: Array, padtype: Padtype | None, padlen: int | Non
     sosfilt_zi(sections)  # refused by name where SciPy would fail
     y: Array = scipy_sosfiltfilt(sections, settings.units(x, work), padtype=padtype, padlen=padlen)
     return rounded(y, x.dtype)
-
-
-def sosfilt_zi(sos: Array) -> Array:
-    """The state [S, 2] of sections [S, 6] that have seen ones forever."""
-    try:
-        zi: Array = scipy_sosfilt_zi(sos)
-    except np.linalg.LinAlgError as error:
-        raise DataError(
-            f"sosfilt_zi: a section with a pole at 1 has no steady state, so it cannot start from one ({error})"
-        ) from None
-    return zi
 
 
 def _coefficients(sos: Array, work: np.dtype[Any]) -> Array:

@@ -12,7 +12,6 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import ndtri
 
 __all__ = ["draw_normal"]
 
@@ -24,6 +23,8 @@ _CELLS: Final = 1 << 16
 @cache
 def _middles() -> Array:
     """The number for each cell."""
+    from scipy.special import ndtri
+
     middles: Array = ndtri((np.arange(_CELLS) + 0.5) / _CELLS).astype(np.float32)
     return middles
 
@@ -49,5 +50,7 @@ def draw_normal(rngs: Sequence[np.random.Generator], out: Array) -> None:
         in_tail = (cells + one) < 2
         if in_tail.any():
             tails = np.flatnonzero(in_tail)
+            from scipy.special import ndtri
+
             sizes = -ndtri((1 - rng.random(tails.size)) / _CELLS)
             row[tails] = np.where(cells[tails] == 0, -sizes, sizes)
