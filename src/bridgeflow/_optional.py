@@ -15,6 +15,7 @@ _EXTRAS = {
     "PIL": "images",
     "datasets": "huggingface",
     "h5py": "hdf5",
+    "jax": "jax",
     "lightning": "lightning",
     "matplotlib": "plot",
     "ml_dtypes": "ml-dtypes",

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from bridgeflow._frames import as_column, is_foreign_table
+from bridgeflow._optional import loaded
 from bridgeflow.errors import NoRoute
 
 __all__ = ["import_arrow", "import_buffer", "import_dlpack"]
@@ -109,6 +111,12 @@ def import_dlpack(x: Any) -> Any:
     return _import_into_torch(x)
 
 
+def _is_immutable(x: Any) -> bool:
+    """Whether an array on the CPU is never written to, which its capsule does not say: JAX's."""
+    jax = loaded("jax")
+    return jax is not None and isinstance(x, jax.Array) and int(x.__dlpack_device__()[0]) == _CPU
+
+
 def _import_into_torch(x: Any) -> Any:
     import torch
 
@@ -126,7 +134,8 @@ def _import_into_torch(x: Any) -> Any:
             "copy it where it is created",
         )
     try:
-        return torch.utils.dlpack.from_dlpack(capsule)
+        result = torch.utils.dlpack.from_dlpack(capsule)
+        return result.clone() if _is_immutable(x) else result  # torch cannot mark it read-only
     except (BufferError, RuntimeError) as error:
         raise NoRoute(
             "dtype", f"neither NumPy nor torch can hold the DLPack array ({error})", "convert it where it is created"
@@ -138,12 +147,12 @@ def import_arrow(x: Any) -> Any:
     memory.
 
     Raises:
-        NoRoute: the producer refuses.
+        NoRoute: the producer refuses, or is a table.
     """
-    import pyarrow as pa
-
+    if is_foreign_table(x):
+        raise NoRoute("unknown", f"a {type(x).__name__} is a table, not an array", "ToNumpy()(table), or one column")
     try:
-        return pa.array(x) if hasattr(x, "__arrow_c_array__") else pa.chunked_array(x)
+        return as_column(x)
     except Exception as error:
         raise NoRoute(
             "unknown", f"the {type(x).__name__} refuses to export itself ({error})", "convert it by its own means first"

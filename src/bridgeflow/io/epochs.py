@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from bridgeflow._forks import ForkLock
+from bridgeflow._frames import as_table
 from bridgeflow._optional import loaded
 from bridgeflow.bridge import describe
 from bridgeflow.io.base import Columns, Reader, pick_columns
@@ -91,7 +92,7 @@ def _facts(epochs: Any) -> dict[str, Any]:
         "sample": epochs.events[:, 0].astype(np.int64),
     }
     if epochs.metadata is not None:
-        table = pa.Table.from_pandas(epochs.metadata, preserve_index=False)
+        table = as_table(epochs.metadata)
         for name, column in zip(table.column_names, table.columns, strict=True):
             array = column.combine_chunks()
             array = array if isinstance(array, pa.Array) else pa.concat_arrays(array.chunks)

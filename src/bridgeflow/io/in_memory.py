@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bridgeflow._frames import as_column, as_table, is_foreign_table
 from bridgeflow.bridge import describe, kind_of, to_arrow, to_numpy
 from bridgeflow.bridge.tracing import at
 from bridgeflow.errors import BridgeflowError, NoRoute, StageId
@@ -45,11 +46,12 @@ def memory_reader(x: Any, path: Path, options: OpenOptions) -> Reader:
         return ArraysReader(x, path, options)
     if is_epochs(x):
         return EpochsReader(x, path, options)
-    if hasattr(x, "schema") and isinstance(x, (pa.Table, pa.RecordBatch)):
+    if isinstance(x, (pa.Table, pa.RecordBatch)):
         return TableReader(x if isinstance(x, pa.Table) else pa.table(x), path, options)
     if hasattr(x, "__arrow_c_stream__") or hasattr(x, "__arrow_c_array__"):
         return TableReader(_imported(x, options.columns), path, options)
     remedy = "give a path, a table, a dict of arrays, or an object with __arrow_c_stream__ or __arrow_c_array__"
+    remedy = "run its query: .collect()" if type(x).__name__ == "LazyFrame" else remedy
     raise data_error(path, f"a {type(x).__name__} has no columns", remedy)
 
 
@@ -57,11 +59,13 @@ def _imported(x: Any, columns: Sequence[str] | None) -> pa.Table:
     """What a capsule holds, as a table; a single array becomes its one column."""
     if isinstance(x, (pa.Array, pa.ChunkedArray)):
         array = x
+    elif is_foreign_table(x):
+        return as_table(x)
     elif hasattr(x, "__arrow_c_stream__"):
         try:
             return pa.RecordBatchReader.from_stream(x).read_all()
         except (pa.ArrowInvalid, pa.ArrowTypeError):  # a stream of arrays, such as a column of polars
-            array = pa.chunked_array(x)
+            array = as_column(x)
     else:
         array = pa.array(x)
         if pa.types.is_struct(array.type) and not array.null_count:

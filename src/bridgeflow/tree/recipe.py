@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bridgeflow._frames import as_table, is_foreign_table
 from bridgeflow.errors import DataError, KeyNotFound, NoRoute, nearest
-from bridgeflow.tree.containers import TensorDictNode, is_table, node_of
+from bridgeflow.tree.containers import TensorDictNode, node_of
 from bridgeflow.tree.keys import Keys, Segment, as_key, parse_key, place
 from bridgeflow.tree.nodes import Beside, Child, DictNode, IsArray, Leaf, Node, Only, RootNode
 
@@ -222,16 +223,5 @@ def open_tables(data: object) -> Any:
 
     Data without any comes back as it is. A stream that can be read once (a `RecordBatchReader`) is read here.
     """
-    recipe, tables = compile_recipe(data, _is_foreign_table)
-    if not tables:
-        return data
-    import pyarrow as pa
-
-    return recipe.put(data, [pa.table(table) for table in tables])
-
-
-def _is_foreign_table(data: object) -> bool:
-    """Whether it streams Arrow and has columns: a Series or a chunked array has none."""
-    if not hasattr(data, "__arrow_c_stream__") or is_table(data) or isinstance(data, type):
-        return False
-    return any(hasattr(data, name) for name in ("columns", "column_names", "schema"))
+    recipe, tables = compile_recipe(data, is_foreign_table)
+    return recipe.put(data, [as_table(table) for table in tables]) if tables else data
