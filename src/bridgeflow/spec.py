@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from bridgeflow._html import card, table
 from bridgeflow.errors import Reason, StageId
 from bridgeflow.policy import Action, Kind
 
@@ -118,6 +119,22 @@ class ArraySpec:
         notes += sorted(self.flags)
         notes += [f"{self.null_count} nulls"] if self.null_count else []
         return f"{self.kind} {self.dtype}[{lengths}]" + (f" ({', '.join(notes)})" if notes else "")
+
+    def _repr_html_(self) -> str:
+        lengths = " \N{MULTIPLICATION SIGN} ".join("?" if n is None else f"{n:,}" for n in self.shape)
+        rows = [
+            ("kind", self.kind),
+            ("dtype", self.dtype),
+            ("shape", lengths or "one value"),
+            ("device", self.device),
+            ("memory", "writable" if self.writable else "read-only"),
+            ("layout", "" if self.layout == "strided" else self.layout),
+            ("in the way of sharing", ", ".join(sorted(self.flags))),
+            ("nulls", "not known" if self.null_count is None else self.null_count or ""),
+            ("bytes", "not known" if self.nbytes is None else f"{self.nbytes:,}"),
+            ("rate", "" if self.fs is None else f"{self.fs:g} Hz"),
+        ]
+        return card("ArraySpec", table(("property", "value"), [(name, value) for name, value in rows if value != ""]))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,7 @@ def test_a_notebook_shows_it_as_html_with_every_cell_escaped():
     with trace() as record, at("$.<script>"):
         to_tensor(np.zeros(2)[::-1])
     html = record._repr_html_()
-    assert html.startswith("<table><thead><tr><th>place</th>")
+    assert '<th scope="col">place</th>' in html
     assert "<td>$.&lt;script&gt;</td>" in html
     assert "<script>" not in html
-    assert html.endswith("<p>1 crossings, 16 bytes copied</p>")
+    assert "<p>1 crossings, 16 bytes copied</p>" in html

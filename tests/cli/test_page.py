@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -17,6 +14,7 @@ from bridgeflow.cli.glimpses import glimpses_of_first_row, glimpses_of_first_win
 from bridgeflow.io import open_sink
 from bridgeflow.pipeline import Compose
 from bridgeflow.transforms import EventWindow, RandomWindow, Scale, WholeRecording, Window
+from tests.pages import CHROMIUM, CURVE, DARK_CURVE, DARK_GROUND, LIGHT_GROUND, Seen, drawn, near, require_harmless
 
 JOB = """\
 version: 1
@@ -26,28 +24,6 @@ transforms:
   - SignalFilter: {keys: ["<script>&"], design: notch, w0: 60, Q: 30, fs: 360, mode: zero_phase}
 sink: {parquet: out.parquet}
 """
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-class Seen(HTMLParser):
-    """Tags, addresses and text of a page."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.addresses, self.text, self.open = [], [], [], []
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attributes if name in {"src", "href", "srcset", "data", "action"}]
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text.append(data)
 
 
 @pytest.fixture
@@ -67,13 +43,8 @@ def test_the_page_is_whole_by_itself_and_escaped(folder):
     done = explain("plan.html")
     assert done.exit_code == 0, done.output
     text = (folder / "plan.html").read_text()
-    seen = Seen(text)
-    assert seen.open == []
-    assert seen.addresses == []
-    assert not {"script", "link", "img", "iframe", "b<"} & set(seen.tags)
-    assert not [word for word in ("url(", "@import", "http") if word in text]
-    assert "prefers-color-scheme: dark" in text
-    words = " ".join(seen.text)
+    seen = require_harmless(text)
+    words = seen.words
     for word in ("<script>&", "stage 1 (Scale)", "stage 2 (SignalFilter)", "copy", "57,600", "in<b>.parquet"):
         assert word in words, word
     assert seen.tags.count("svg") == 4
@@ -213,17 +184,8 @@ def test_parts_of_a_pipeline(recordings):
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("file", ["job.yaml", "train.yaml"])
 def test_a_browser_draws_it_light_and_dark(recordings, file, dark):
-    image, folder = pytest.importorskip("PIL.Image"), recordings
+    pytest.importorskip("PIL")
     explain("plan.html", file=file)
-    scheme = ["--blink-settings=preferredColorScheme=0"] if dark else ["--blink-settings=preferredColorScheme=1"]
-    line = [
-        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
-        f"--user-data-dir={folder}/chromium", *scheme, "--window-size=1100,1500",
-        f"--screenshot={folder / 'plan.png'}", (folder / "plan.html").as_uri(),
-    ]  # fmt: skip
-    subprocess.run(line, check=True, capture_output=True, timeout=120)
-    with image.open(folder / "plan.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"))
-    assert tuple(pixels[5, 5]) == ((0x16, 0x18, 0x1B) if dark else (0xFD, 0xFD, 0xFB))
-    curve = np.array([0x6C, 0xB6, 0xF5] if dark else [0x0B, 0x5F, 0xA5])
-    assert (np.abs(pixels.astype(int) - curve).max(axis=-1) < 12).sum() > 50
+    pixels = drawn(recordings / "plan.html", recordings, dark=dark, height=1500)
+    assert tuple(pixels[5, 5]) == (DARK_GROUND if dark else LIGHT_GROUND)
+    assert near(pixels, DARK_CURVE if dark else CURVE) > 50

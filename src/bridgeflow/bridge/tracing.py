@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
-from html import escape
 
+from bridgeflow._html import card, table
 from bridgeflow.errors import StageId
 from bridgeflow.spec import Exchange
 
@@ -51,7 +51,7 @@ class Trace:
 
     def _repr_html_(self) -> str:
         foot = f"<p>{len(self)} crossings, {self.total_bytes:,} bytes copied</p>"
-        return html_table(HEADER, self.rows()) + foot
+        return card("Trace", table(HEADER, self.rows()), foot)
 
 
 HEADER = ("place", "from", "to", "action", "bytes", "why")
@@ -72,13 +72,6 @@ def text_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
         for row in (header, *rows)
     ]
     return "\n".join(lines)
-
-
-def html_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """The same as an HTML table, every cell escaped."""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def record(exchange: Exchange) -> None:

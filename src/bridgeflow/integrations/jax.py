@@ -10,7 +10,7 @@ from typing import Any
 from bridgeflow._optional import require
 from bridgeflow.bridge import describe, to_tensor
 from bridgeflow.bridge.tracing import record
-from bridgeflow.errors import CopyRefused, NoRoute
+from bridgeflow.errors import CopyRefused, NoRoute, Reason
 from bridgeflow.policy import Copy, parse_copy
 from bridgeflow.spec import Exchange
 
@@ -18,6 +18,8 @@ __all__ = ["to_jax"]
 
 _ALIGNMENT = 64
 """Bytes at multiples of which memory begins that JAX shares."""
+
+_SHARED = f"JAX shares memory in C order that begins at a multiple of {_ALIGNMENT} bytes"
 
 _WIDE = {"float64": "float32", "int64": "int32", "uint64": "uint32", "complex128": "complex64"}
 """Element types that JAX keeps only where `jax_enable_x64` is set, and what it would make of them."""
@@ -54,23 +56,23 @@ def to_jax(x: Any, *, copy: Copy | bool | None = "auto") -> Any:
         )
     is_shared = tensor.is_contiguous() and tensor.data_ptr() % _ALIGNMENT == 0
     if policy == "never" and not is_shared:
-        reason = "unaligned" if tensor.is_contiguous() else "non-contiguous"
-        problem = f"JAX shares memory in C order that begins at a multiple of {_ALIGNMENT} bytes"
-        raise CopyRefused(reason, f'copy="never", but {problem}', 'pass copy="auto"')
+        reason: Reason = "unaligned" if tensor.is_contiguous() else "non-contiguous"
+        raise CopyRefused(reason, f'copy="never", but {_SHARED}', 'pass copy="auto"')
     copies = policy == "always" or not is_shared
     if copies:  # into memory of JAX's own, whatever the strides
         result = jax.numpy.array(jax.dlpack.from_dlpack(tensor.contiguous()), copy=True)
     else:
         result = jax.dlpack.from_dlpack(tensor)
-    why = ("asked", "memory of its own was asked for") if policy == "always" else ("unaligned", "JAX shares less")
+    why: Reason = "asked" if policy == "always" else "unaligned" if tensor.is_contiguous() else "non-contiguous"
+    detail = "memory of its own was asked for" if policy == "always" else _SHARED
     record(
         Exchange(
             source=describe(tensor),
             target=describe(result),
             action="copy" if copies else "view",
             nbytes=int(result.nbytes) if copies else 0,
-            reason=why[0] if copies else None,  # type: ignore[arg-type]
-            detail=why[1] if copies else "",
+            reason=why if copies else None,
+            detail=detail if copies else "",
         )
     )
     return result

@@ -110,6 +110,11 @@ class Compose(Transform):
             return opened(data, self.row[0][1], self.row[0][0])
         return data
 
+    def _repr_html_(self) -> str:
+        from bridgeflow.pipeline.notebook import compose_html
+
+        return compose_html(self.row)
+
     # --- augmentation ---
 
     @property

@@ -29,6 +29,7 @@ from bridgeflow.pipeline.epoch import SharedEpoch, in_torchs_worker
 from bridgeflow.pipeline.foreign import BatchKey
 from bridgeflow.pipeline.hub_rows import HubStream, open_rows
 from bridgeflow.pipeline.lazy import RecordingWindows
+from bridgeflow.pipeline.notebook import dataset_html
 from bridgeflow.pipeline.partners import Mix, with_partners
 from bridgeflow.pipeline.recording_protocols import is_recordings
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
@@ -383,6 +384,9 @@ class SignalDataset:
         rejected = f", rejected={self.rejected}" if self.rejected else ""
         part = f", part={str(self.part)!r}" if self.part else ""
         return f"SignalDataset({self.source!r}{part}{rejected}, transform={self.transform!r})"
+
+    def _repr_html_(self) -> str:
+        return dataset_html(self)
 
     def __getstate__(self) -> dict[str, Any]:
         derived = ("_fetcher", "_tables", "_segmented", "_replaced")

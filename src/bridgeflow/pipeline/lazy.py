@@ -372,8 +372,12 @@ class RecordingWindows:
         """
         if self._is_drawn:
             raise ValueError("windows of RandomWindow lie elsewhere in each epoch; choose among recordings instead")
-        number, places, _ = self.located(row if self._chosen is None else int(self._chosen[row]))
+        number, places, _ = self.located(self.chosen(row))
         return number, places
+
+    def chosen(self, row: int) -> int:
+        """The number that a row has before any choice."""
+        return row if self._chosen is None else int(self._chosen[row])
 
     def events(self, number: int) -> Events:
         """The events of a recording, kept for the last few."""

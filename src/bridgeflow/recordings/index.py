@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, TypeAlias, overload
 
 import numpy as np
@@ -15,13 +13,12 @@ import pyarrow as pa
 
 from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
 from bridgeflow.io.disk_cache import DiskCache
-from bridgeflow.io.files import shown
 from bridgeflow.io.recording_file import GridRule, MissingSamples, read_options
 from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.foreign import as_recordings, is_foreign_recording
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
-from bridgeflow.recordings.scan import ShowProgress, matching_files, opened, read_table
+from bridgeflow.recordings.scan import ShowProgress, groups_in, matching_files, opened, read_table
 from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.recordings.splits import (
     Splitter,
@@ -114,7 +111,7 @@ class Recordings(Sequence[Recording]):
                 format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
             )
             files = matching_files(named, format)
-            labels = [_groups(group, path) for path in files.values()]
+            labels = [groups_in(group, path) for path in files.values()]
             asked = [os.path.abspath(one) for one in named]
             disk = DiskCache.of(cache)
             recordings = opened(files, labels, options, threads=threads, progress=progress, cache=disk, asked=asked)
@@ -267,6 +264,11 @@ class Recordings(Sequence[Recording]):
         if not self._recordings:
             return "<Recordings: none>"
         return f"<Recordings: {len(self):,}, from {quoted(self[0].id)} to {quoted(self[-1].id)}>"
+
+    def _repr_html_(self) -> str:
+        from bridgeflow.recordings.notebook import recordings_html
+
+        return recordings_html(self)
 
     @property
     def ids(self) -> list[str]:
@@ -468,15 +470,6 @@ class Recordings(Sequence[Recording]):
         Errors as for `split`.
         """
         return self._pairs(leave_one_group_out(self, by), call_text("leave_one_group_out", by))
-
-
-def _groups(pattern: str | None, path: Path) -> dict[str, str]:
-    if pattern is None:
-        return {}
-    match = re.search(pattern, path.as_posix())
-    if match is None:
-        raise DataError(f"{shown(path)}: group {quoted(pattern)} matches nothing in the path; correct the expression")
-    return {name: value for name, value in match.groupdict().items() if value is not None}
 
 
 def _with(recording: Recording, columns: Columns | None, missing: Missing, units: Units) -> Recording:

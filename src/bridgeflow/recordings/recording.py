@@ -385,6 +385,11 @@ class Recording:
         count = len(self.channels)
         return f"<Recording {quoted(self.id)}: {count} channel{'s' * (count != 1)}, {self.duration:g} s>"
 
+    def _repr_html_(self) -> str:
+        from bridgeflow.recordings.notebook import recording_html
+
+        return recording_html(self)
+
 
 class _ColumnsByName(Mapping[str, Column]):
     """Columns by name, each put together when it is first asked for."""

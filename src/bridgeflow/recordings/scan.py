@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from bridgeflow._threads import usable_cores
-from bridgeflow.errors import DataError, nearest
+from bridgeflow.errors import DataError, nearest, quoted
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.files import data_error, shown
 from bridgeflow.io.listing import has_pattern
@@ -27,7 +28,7 @@ from bridgeflow.recordings.formats import format_of, recording_formats
 from bridgeflow.recordings.recording import Recording
 from bridgeflow.recordings.saved import cached_recordings, keep_recordings
 
-__all__ = ["ShowProgress", "matching_files", "opened", "read_table"]
+__all__ = ["ShowProgress", "groups_in", "matching_files", "opened", "read_table"]
 
 ShowProgress: TypeAlias = "bool | Callable[[int, int], None]"
 """`True` for a bar on a terminal, or a function of how many files are done and how many there are."""
@@ -166,3 +167,17 @@ def read_table(table: Any, root: str | os.PathLike[str] | None) -> tuple[pa.Tabl
         raise data_error(table, "no such file", nearest(Path(table).name, names)) from error
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise data_error(table, f"is not a table ({error})", "a first line names its columns") from error
+
+
+def groups_in(pattern: str | None, path: Path) -> dict[str, str]:
+    """The named groups of a regular expression that is searched in a path.
+
+    Raises:
+        DataError: it matches nothing there.
+    """
+    if pattern is None:
+        return {}
+    match = re.search(pattern, path.as_posix())
+    if match is None:
+        raise DataError(f"{shown(path)}: group {quoted(pattern)} matches nothing in the path; correct the expression")
+    return {name: value for name, value in match.groupdict().items() if value is not None}

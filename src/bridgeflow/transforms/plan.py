@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from bridgeflow._html import card, table, text
 from bridgeflow.bridge import describe, route
 from bridgeflow.bridge.array_like import is_scalar_list
-from bridgeflow.bridge.tracing import html_table, text_table
+from bridgeflow.bridge.tracing import text_table
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.spec import ArraySpec, Exchange
 from bridgeflow.transforms.runner import READ_FIRST, ArrayTransform, is_array, locate, opened, reading_copies, select
@@ -91,9 +92,7 @@ class Plan:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return html_table(_HEADER, self.rows()) + f"<p>{escape(self.summary())}</p>"
+        return card("Plan", table(_HEADER, self.rows()), f"<p>{text(self.summary())}</p>")
 
 
 def _row(step: Exchange | Opaque) -> tuple[str, ...]:
