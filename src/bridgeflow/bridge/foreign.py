@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow._frames import as_column, is_foreign_table
+from bridgeflow._frames import as_column
 from bridgeflow._optional import loaded
 from bridgeflow.errors import NoRoute
 
@@ -147,10 +147,8 @@ def import_arrow(x: Any) -> Any:
     memory.
 
     Raises:
-        NoRoute: the producer refuses, or is a table.
+        NoRoute: the producer refuses.
     """
-    if is_foreign_table(x):
-        raise NoRoute("unknown", f"a {type(x).__name__} is a table, not an array", "ToNumpy()(table), or one column")
     try:
         return as_column(x)
     except Exception as error:

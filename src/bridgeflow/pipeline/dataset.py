@@ -38,8 +38,7 @@ from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, re
 from bridgeflow.pipeline.window_stages import stages_of, window_stages
 from bridgeflow.policy import Nulls, parse_word, words
 from bridgeflow.randomness import Generators, parse_seed
-from bridgeflow.recordings import Recordings
-from bridgeflow.recordings.foreign import is_foreign_recording
+from bridgeflow.recordings.foreign import as_recordings, is_foreign_recording
 from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.recordings.splits import call_text, fold_names, part_names
 
@@ -134,8 +133,7 @@ class SignalDataset:
         if isinstance(nulls, str) and nulls not in words(Nulls):
             parse_word(nulls, Nulls, field="nulls")
         self.source: Source | RecordingWindows | HubStream
-        if is_foreign_recording(source):
-            source = Recordings(source)
+        source = as_recordings([source]) if is_foreign_recording(source) else source
         if is_recordings(source):
             if (columns, format, nulls, normalize, max_nbytes) != (None, None, "error", False, None):
                 raise ValueError(
