@@ -93,9 +93,10 @@ def relative(path: Path) -> str:
 SCRIPTS = {document: script_of(document.read_text(encoding="utf-8")) for document in DOCUMENTS}
 
 
-@pytest.mark.parametrize(
-    "document", [document for document, script in SCRIPTS.items() if script.strip() != FIRST_LINE], ids=relative
-)
+RUN = [document for document, script in SCRIPTS.items() if script.strip() != FIRST_LINE]
+
+
+@pytest.mark.parametrize("document", RUN, ids=relative)
 def test_document_does_what_it_shows(document: Path, tmp_path: Path):
     for package in NEEDS.get(document.stem, ()):
         if not find_spec(package):
@@ -106,9 +107,10 @@ def test_document_does_what_it_shows(document: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_readme_can_be_followed_twice(tmp_path: Path):
-    script = furnish(tmp_path) / "README.md.py"
-    script.write_text(SCRIPTS[ROOT / "README.md"], encoding="utf-8")
+@pytest.mark.parametrize("document", RUN, ids=relative)
+def test_document_can_be_followed_again_in_the_same_folder(document: Path, tmp_path: Path):
+    script = furnish(tmp_path) / f"{document.stem}.md.py"
+    script.write_text(SCRIPTS[document], encoding="utf-8")
     for _ in range(2):
         run_script(script, folder=tmp_path)
 

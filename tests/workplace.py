@@ -8,7 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryFile
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,12 +38,12 @@ def run_script(script: Path, *, folder: Path) -> str:
 
 def run_command(command: str, *shown: str) -> None:
     """A `bridgeflow` command succeeds, and prints every line of `shown`, where `...` stands for anything."""
-    run = bridgeflow(command)
-    assert run.returncode == 0, f"{command} ended with {run.returncode}:\n{run.stdout}"
-    printed = " ".join(run.stdout.split())
+    code, output = bridgeflow(command)
+    assert code == 0, f"{command} ended with {code}:\n{output}"
+    printed = " ".join(output.split())
     for line in filter(str.strip, shown):
         pattern = r".*?".join(re.escape(" ".join(part.split())) for part in line.split("..."))
-        assert re.search(pattern, printed), f"{command} does not print {line!r}, but:\n{run.stdout}"
+        assert re.search(pattern, printed), f"{command} does not print {line!r}, but:\n{output}"
 
 
 def check_job(text: str) -> None:
@@ -56,8 +60,20 @@ def check_job(text: str) -> None:
         load_pipeline(file)
 
 
-def bridgeflow(command: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line; its output and errors come together, as a terminal shows them."""
-    program = [sys.executable, "-c", "from bridgeflow.cli import main; main()"]
-    pipe, merge = subprocess.PIPE, subprocess.STDOUT
-    return subprocess.run([*program, *shlex.split(command)[1:]], stdout=pipe, stderr=merge, text=True)
+def bridgeflow(command: str) -> tuple[int, str]:
+    """Exit code of a command line, and its output and errors, which come together as a terminal shows them.
+
+    It runs in this process, where torch and the library are imported already; tests/test_cli.py starts processes.
+    """
+    from bridgeflow.cli import main
+
+    before = sys.argv
+    sys.argv = shlex.split(command)
+    try:
+        with TemporaryFile("w+", encoding="utf-8") as output:
+            with redirect_stdout(output), redirect_stderr(output), pytest.raises(SystemExit) as ended:
+                main()
+            output.seek(0)
+            return ended.value.code, output.read()
+    finally:
+        sys.argv = before
