@@ -9,8 +9,16 @@ import pytest
 from tests.workplace import ROOT, furnish, run_script
 
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
-NEEDS = {"ecg_beats": "wfdb", "audio_folder": "soundfile", "bearing_vibration": "h5py", "huggingface": "datasets"}
+NEEDS = {
+    "ecg_beats": "wfdb",
+    "audio_folder": "soundfile",
+    "bearing_vibration": "h5py",
+    "huggingface": "datasets",
+    "lightning_resume": "lightning",
+    "sklearn_search": "sklearn",
+}
 FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "huggingface", "imu_activity")
+IN_FRAMEWORKS = ("lightning_resume", "train_ddp")
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # what wfdb asks of pandas
@@ -22,6 +30,6 @@ def test_example_runs(example: Path, tmp_path: Path):
     assert run_script(folder / "examples" / example.name, folder=folder).strip()
 
 
-@pytest.mark.parametrize("name", FROM_FILES_TO_MODEL)
+@pytest.mark.parametrize("name", FROM_FILES_TO_MODEL + IN_FRAMEWORKS)
 def test_from_files_to_a_model_in_less_than_40_lines(name: str):
     assert len((ROOT / "examples" / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 40

@@ -248,8 +248,14 @@ class Passes:
             self._next = self._position = self._normal(epoch, number)
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next pass be of this epoch: at its beginning, or where a position that waits in it was set."""
+        """Let the next pass be of this epoch: at its beginning, or where a position that waits in it was set.
+
+        A position also waits in a pass that was made and has given nothing yet: frameworks call `iter` first.
+        """
         with self._lock:
+            latest = None if self._latest is None else self._latest()
+            if self._next is None and latest is not None and not latest.started:
+                self._next = latest.epoch, latest.number
             if self._next is None or self._next[0] != epoch:
                 self.set(epoch)
 
@@ -278,15 +284,17 @@ class Passes:
 
 
 class PassPosition:
-    """One pass over an order: its epoch, and the number of the item that comes next."""
+    """One pass over an order: its epoch, the number of the item that comes next, and whether one was asked for."""
 
     def __init__(self, passes: Passes, epoch: int, number: int) -> None:
         self._passes = passes
         self.epoch, self.number = epoch, number
+        self.started = False
 
     def start(self) -> tuple[int, int]:
         """Where the pass begins, decided when its first item is asked for."""
         passes = self._passes
+        self.started = True
         with passes._lock:
             if self._is_latest() and passes._next is not None:
                 self.epoch, self.number = passes._claim()
