@@ -152,6 +152,45 @@ class TestBitsOfScipy:
             same_bits(state, zf)
 
 
+class TestWholeLines:
+    """Rows along time go by whole cache lines, 8 or 16 samples, which end anywhere in a row."""
+
+    @isas
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7])
+    def test_any_length_place_and_direction(self, isa, dtype, count):
+        sos = sections(count, zeros=ZEROS[count % len(ZEROS)])
+        zi = data((count, 37, 2), seed=2)
+        for samples in (7, 8, 15, 16, 17, 49, 160):
+            for rows in (3, 8, 37):
+                for offset in (0, 1):
+                    memory = np.zeros((rows, samples + 3 + offset), dtype)
+                    x = memory[:, offset : offset + samples]
+                    x[:] = data((rows, samples), dtype)
+                    for step in (1, -1):
+                        y, zf = scipy.signal.sosfilt(sos, x[:, ::step].astype(np.float64), zi=zi[:, :rows])
+                        out = np.zeros((rows, samples + 5), dtype)[:, 2:-3][:, ::step]
+                        mine, state = native.sosfilt(sos, x[:, ::step], zi[:, :rows], FULL, out, instruction_set=isa)
+                        np.testing.assert_array_equal(mine, y.astype(dtype))
+                        same_bits(state, zf)
+                        in_place = x.copy()[:, ::step]
+                        native.sosfilt(sos, in_place, zi[:, :rows], FULL, in_place, instruction_set=isa)
+                        np.testing.assert_array_equal(in_place, mine)
+
+    @isas
+    @pytest.mark.parametrize("settings", [FULL, SINGLE], ids=["float64", "float32"])
+    def test_banks_of_filters_with_different_zeros(self, isa, settings):
+        bank = np.stack([sections(2, seed, zeros) for seed, zeros in enumerate([*ZEROS, "gain first"])])
+        x = data((33, 300), "float32")
+        y = np.empty((33, len(bank), 300), np.float32)
+        zf = np.empty((2, 33, len(bank), 2), settings.precision)
+        _native.run(bank, x, y, None, zf, settings.precision == "float32", 1.0, 0.0, 1, isa, 0, 0, None)
+        for number, sos in enumerate(bank):
+            alone, state = native.sosfilt(sos, x, None, settings, instruction_set="baseline")
+            same_bits(y[:, number], alone)
+            same_bits(zf[:, :, number], state)
+
+
 class TestBitsOfTheRowAlone:
     @isas
     @pytest.mark.parametrize("settings", [FULL, SINGLE], ids=["float64", "float32"])

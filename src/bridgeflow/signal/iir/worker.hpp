@@ -1,7 +1,7 @@
 // One thread's share of a job.
 #pragma once
 
-#include "cascade.hpp"
+#include "lines.hpp"
 
 #include <new>
 
@@ -29,6 +29,7 @@ index size_of(Scalar type) {
 template <class C>
 class Worker {
     static constexpr int W = lanes<C>;
+    static constexpr bool by_lines = BRIDGEFLOW_VECTOR_BYTES == 64;
 
     const Job& job;
     const index x_size, y_size;
@@ -36,6 +37,7 @@ class Worker {
     C *coefficients, *state, *tile, *edge;
     C* results;     // the tile of results: where several filters read a tile, another one
     double* units;  // a tile before it is converted to C, where there is a scale
+    char* buffer;   // of lines()
 
     // A group goes through one set of coefficients after the other. A set is one filter, the same in all lanes, which are
     // rows; or, where several filters work on one or two rows, a vector of filters, whose lanes all read one row.
@@ -108,7 +110,7 @@ public:
 
 private:
     int groups_for(index left) const {
-        const int most = job.sections == 1 ? 4 : 2;
+        const int most = job.sections == 1 && W < 16 ? 4 : 2;  // more than 32 rows compete for their places in the caches
         int enough = 1;
         while (enough < most && enough * W < left) enough *= 2;
         return enough;
@@ -124,6 +126,7 @@ private:
             index(sizeof(double)) * (job.affine ? tile_samples : 0) * r,
             index(sizeof(C)) * (job.filters > 1 ? length : 0) * r,
             index(sizeof(Zeros)) * sets,
+            by_lines ? lines_buffer(sets > 1) : 0,
         };
         constexpr int pieces = sizeof sizes / sizeof sizes[0];
         index total = 0;
@@ -137,6 +140,7 @@ private:
         units = reinterpret_cast<double*>(piece[4]);
         results = job.filters > 1 ? reinterpret_cast<C*>(piece[5]) : tile;
         zeros = reinterpret_cast<Zeros*>(piece[6]);
+        buffer = piece[7];
         for (index at = 0; at < sets; ++at) take_coefficients(at);
         return true;
     }
@@ -265,18 +269,20 @@ private:
         }
     }
 
-    template <Zeros Where>
-    Cascade<C>* cascade_among(index sections) const {
-        return narrow ? narrow_cascades<C, Where>[sections - 1][groups / 2] : cascades<C, Where>[sections - 1][groups / 2];
+    template <class F>
+    static auto with_zeros(Zeros where, F&& f) {
+        switch (where) {
+            case Zeros::anywhere: return f(std::integral_constant<Zeros, Zeros::anywhere>());
+            case Zeros::on_circle: return f(std::integral_constant<Zeros, Zeros::on_circle>());
+            case Zeros::gain_first: return f(std::integral_constant<Zeros, Zeros::gain_first>());
+            default: return f(std::integral_constant<Zeros, Zeros::gain_last>());
+        }
     }
 
     Cascade<C>* cascade_of(index sections) const {
-        switch (zeros[set]) {
-            case Zeros::anywhere: return cascade_among<Zeros::anywhere>(sections);
-            case Zeros::on_circle: return cascade_among<Zeros::on_circle>(sections);
-            case Zeros::gain_first: return cascade_among<Zeros::gain_first>(sections);
-            default: return cascade_among<Zeros::gain_last>(sections);
-        }
+        return with_zeros(zeros[set], [&](auto where) {
+            return narrow ? narrow_cascades<C, where()>[sections - 1][groups / 2] : cascades<C, where()>[sections - 1][groups / 2];
+        });
     }
 
     // All sections over a stretch of time, as many at once as there is code for.
@@ -333,6 +339,7 @@ private:
         const Scalar element = narrow || sizeof(C) == 4 ? Scalar::f32 : Scalar::f64;
         const bool from_x = job.x_type == element && !job.affine && as_in_tile(x);
         const index tile_step = in_tile * rows;
+        if constexpr (by_lines) begin = forward_by_lines(begin, end);
         for (index time = begin; time < end; time += length) {
             const index samples = smaller(length, end - time);
             if (!from_x && narrow) {
@@ -355,6 +362,46 @@ private:
                 }
             }
         }
+    }
+
+    // As much as there is of whole cache lines; returns where that ends.
+    index forward_by_lines(index begin, index end) {
+        const bool same = job.x_type == job.y_type && x_layout == Layout::along_time && y_layout == Layout::along_time &&
+                          (job.x_step < 0) == (job.y_step < 0);
+        if (groups == 0 || across || job.y == nullptr || job.affine || !same) return begin;
+        if (job.x_type == Scalar::f32) return lines_of_type<float>(begin, end);
+        if constexpr (sizeof(C) == 8) {
+            if (job.x_type == Scalar::f64) return lines_of_type<double>(begin, end);
+        }
+        return begin;
+    }
+
+    template <class E>
+    index lines_of_type(index begin, index end) {
+        const index n = smaller(lanes<E>, rows), blocks = (end - begin) / n, before = job.x_step < 0 ? begin + n - 1 : begin;
+        if (blocks == 0) return begin;
+        const Stretch<C> stretch{
+            .x = x,
+            .y = y_row,
+            .x_start = before * job.x_step,
+            .y_start = before * job.y_step,
+            .blocks = blocks,
+            .backwards = job.x_step < 0,
+            .ahead = job.rows * job.samples * index(sizeof(E)) < far || sets > 1 ? 2 : 4,
+            .buffer = buffer,
+            .coefficients = coefficients,
+            .state = state,
+            .sections = job.sections,
+            .filters = sets,
+            .y_filter = job.y_filter,
+        };
+        // Filters of a bank may have their zeros in different places.
+        Zeros common = zeros[0];
+        for (index at = 1; at < sets; ++at) common = zeros[at] == common ? common : Zeros::anywhere;
+        const index kind = job.sections > max_unrolled ? 0 : job.sections;
+        Lines<C>* const run = with_zeros(common, [&](auto where) { return lines_of<C, where(), E>[kind][groups / 2]; });
+        run(stretch);
+        return begin + blocks * n;
     }
 
     // Forwards over the padded rows into a tile that holds them whole, and backwards in place.

@@ -59,9 +59,15 @@ INLINE void store_one(char* to, T value) {
 
 template <class To, class From>
 INLINE To convert(From value) {
-#if defined(__AVX__)  // GCC 12 splits this one into halves that travel through memory
+    // GCC 12 splits these into halves, which travel through memory or cost two more shuffles.
+#if defined(__AVX__)
     if constexpr (sizeof(From) == 16 && sizeof(To) == 32 && std::is_same_v<decltype(value[0] + 0), float>) {
         return reinterpret_cast<To>(_mm256_cvtps_pd(reinterpret_cast<__m128>(value)));
+    }
+#endif
+#if defined(__AVX512F__)
+    if constexpr (sizeof(From) == 32 && sizeof(To) == 64 && std::is_same_v<decltype(value[0] + 0), float>) {
+        return reinterpret_cast<To>(_mm512_maskz_cvtps_pd(__mmask8(-1), reinterpret_cast<__m256>(value)));
     }
 #endif
     return __builtin_convertvector(value, To);
