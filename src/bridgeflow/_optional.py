@@ -24,6 +24,7 @@ _EXTRAS = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "obspy": "miniseed",
+    "ray": "ray",
     "sklearn": "sklearn",
     "soundfile": "audio",
     "tensordict": "tensordict",

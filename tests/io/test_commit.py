@@ -14,7 +14,7 @@ import pytest
 
 from bridgeflow.errors import DataError
 from bridgeflow.io import publish
-from bridgeflow.io.commit import owned, remove_leftovers, seal, unseal
+from bridgeflow.io.commit import BeingWritten, owned, remove_leftovers, seal, unseal
 
 
 def put(path, content, **options):
@@ -185,6 +185,17 @@ def test_leftovers_of_a_killed_run_go(tmp_path):
         remove_leftovers(tmp_path)
         assert sorted(entry.name for entry in tmp_path.iterdir()) == [".lock", "a"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_a_process_is_writing_is_not_left_over(tmp_path):
+    with publish(tmp_path / "a") as output:
+        output.file.write(b"slow")
+        (tmp_path / ".b.part").symlink_to("a")
+        remove_leftovers(tmp_path)
+        assert [entry.name for entry in tmp_path.iterdir()] == [".a.part"]
+        with pytest.raises(BeingWritten, match="a: is being written by another run"):
+            publish(tmp_path / "a").__enter__()
+    assert (tmp_path / "a").read_bytes() == b"slow"
 
 
 def test_owners_come_and_go_one_at_a_time(tmp_path):

@@ -9,6 +9,7 @@ import typer
 
 from bridgeflow._version import __version__
 from bridgeflow.cli.console import echo, echo_json
+from bridgeflow.cli.engines import Address, Engine, chosen_engine
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
 from bridgeflow.cli.options import Debug, Json, Quiet, Silent, example
@@ -139,6 +140,8 @@ def run(
     root: Roots = None,
     output_root: OutputRoots = None,
     threads: Threads = None,
+    engine: Engine = "local",
+    address: Address = None,
     plugins: Plugins = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -148,12 +151,11 @@ def run(
     with reporting_errors(as_json, debug), terminable():
         from bridgeflow.pipeline.windows_job import WindowsJob
 
+        run_folder = chosen_engine(engine, address)
         job = _load(file, root, output_root, threads, overrides=overrides, plugins=plugins)
-        if isinstance(job, WindowsJob) or job.sink.shards:
-            from bridgeflow.engines.shards import run_shards
-
+        if isinstance(job, WindowsJob) or job.sink.shards or engine != "local":
             with show_progress(quiet=quiet or as_json) as progress:
-                shards = run_shards(job, overwrite=overwrite, progress=progress)
+                shards = run_folder(job, overwrite=overwrite, progress=progress)
             say(as_json, shards_facts(job, shards), shards_lines(job, shards))
             return
         from bridgeflow.engines.local import run_job

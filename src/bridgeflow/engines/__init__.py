@@ -1,1 +1,1 @@
-"""Engines: what runs a job. `local` runs it in this process."""
+"""Engines: what runs a job. `local` and `shards` run it in this process, `ray` on a cluster."""

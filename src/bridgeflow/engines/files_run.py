@@ -11,6 +11,7 @@ from bridgeflow.engines.identity import require_hashed
 from bridgeflow.engines.ledger import RecordingLog
 from bridgeflow.errors import BridgeflowError
 from bridgeflow.io import Recording, Source, shown
+from bridgeflow.io.base import Columns
 from bridgeflow.io.files import data_error
 from bridgeflow.pipeline.chunked import ChunkedRun
 from bridgeflow.pipeline.job import Job
@@ -35,11 +36,11 @@ class FilesRun(FolderRun[Job]):
         return row_types
 
     def _recording(self, number: int) -> None:
-        recording, log, job = self._recordings[number], self._logs[number], self._job
+        recording, log, job = self.recordings[number], self.logs[number], self.job
         if log.last:
             return
         with job.open(recording.path) as source:
-            require_hashed(job, recording, self._ledger.identity.stamps[number], source)
+            require_hashed(job, recording, self.ledger.identity.stamps[number], source)
             plan, _ = job.plan_alike(source, self._row_types)
             settings = job.settings(plan, source=recording.name)
             if job.whole(plan):
@@ -73,21 +74,40 @@ class FilesRun(FolderRun[Job]):
 
     def _pieces(self, number: int, source: Source, chunked: ChunkedRun, start: int, end: int) -> Iterator[Any]:
         """The results of a stretch, chunk by chunk."""
-        rows = self._job.chunk_rows(source)
+        rows = self.job.chunk_rows(source)
         chunks = source.chunks(rows, start=start, stop=end)
         for position in range(start, end, rows):
             self._cancel.check()
             upto = min(position + rows, end)
-            with self._job.reading():
+            with self.job.reading():
                 columns = next(chunks)
             with self._locating(source):
                 columns = chunked.push(columns, last=upto == source.rows)
             yield columns
-            self._advance(number, upto, False, rows=source.rows)
+            self.advance(number, upto, False, rows=source.rows)
+
+    def rows_through(
+        self, chunked: ChunkedRun, source: Source, columns: Columns, stretch: Stretch
+    ) -> Iterator[Columns]:
+        """The results of a stretch whose rows are there, of transforms that carry nothing, chunk by chunk.
+
+        Args:
+            chunked: new.
+            columns: as the source gives them.
+        """
+        rows = self.job.chunk_rows(source)
+        chunked.begin(source.slice(0, 0))
+        chunked.skip(stretch.start)
+        for position in range(stretch.start, stretch.end, rows):
+            self._cancel.check()
+            upto = min(position + rows, stretch.end)
+            chunk = {name: one[position - stretch.start : upto - stretch.start] for name, one in columns.items()}
+            with self._locating(source):
+                yield chunked.push(chunk, last=upto == stretch.rows)
 
     def _whole(self, source: Source) -> Iterator[Any]:
         """What the transforms make of a recording that they need whole."""
-        job, layout = self._job, self._job.layout(source)
+        job, layout = self.job, self.job.layout(source)
         with job.reading():
             read = source.read()
         with self._locating(source):
@@ -103,7 +123,7 @@ class FilesRun(FolderRun[Job]):
             yield
         except BridgeflowError as error:
             error.recording = shown(source.path)
-            self._job.locate_stage(error)
+            self.job.locate_stage(error)
             raise
 
 

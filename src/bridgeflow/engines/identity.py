@@ -9,11 +9,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from bridgeflow._optional import installed_versions
 from bridgeflow._version import __version__
 from bridgeflow.engines.background import CancelToken, run_interruptibly
+from bridgeflow.errors import DataError
 from bridgeflow.io import Recording, Source, format_of
 from bridgeflow.io.commit import canonical, sha256_at
 from bridgeflow.io.files import data_error, open_regular
@@ -23,7 +24,19 @@ from bridgeflow.pipeline.job_base import BaseJob
 from bridgeflow.pipeline.job_parts import chosen_options
 from bridgeflow.signal.iir.engine import why_unavailable
 
-__all__ = ["JobIdentity", "differences", "identify", "identity_parts", "require_hashed"]
+__all__ = [
+    "Hashed",
+    "JobIdentity",
+    "Stamps",
+    "differences",
+    "hash_recording",
+    "identify",
+    "identity_of",
+    "identity_parts",
+    "require_hashed",
+    "stamps_here",
+    "versions",
+]
 
 _PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
 """Whose arithmetic or encoding the bytes depend on."""
@@ -32,17 +45,22 @@ Stamps: TypeAlias = tuple["tuple[int, ...]", ...]
 """Of each file of a recording: device, inode, bytes, and when its bytes, and anything about it, changed."""
 
 
+class Hashed(NamedTuple):
+    """The SHA-256 of a recording, in hexadecimal, and the state in which its files were hashed."""
+
+    sha256: str
+    stamps: Stamps
+
+
 @dataclass(frozen=True)
 class JobIdentity:
-    """What the results depend on, part by part, and its SHA-256; and the state in which each input was hashed."""
+    """What the results depend on, part by part, and the SHA-256 of that in hexadecimal; and in which state each input,
+    by its number, was hashed.
+    """
 
     parts: dict[str, Any]
-    stamps: tuple[Stamps, ...] = ()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the parts, in hexadecimal."""
-        return hashlib.sha256(canonical(self.parts)).hexdigest()
+    digest: str
+    stamps: Mapping[int, Stamps]
 
 
 def identify(job: BaseJob, recordings: Sequence[Recording], threads: int) -> JobIdentity:
@@ -51,7 +69,7 @@ def identify(job: BaseJob, recordings: Sequence[Recording], threads: int) -> Job
     Raises:
         DataError: an input cannot be read, or was written to while it was hashed.
     """
-    hashes: dict[int, tuple[str, Stamps]] = {}
+    hashes: dict[int, Hashed] = {}
     waiting = iter(range(len(recordings)))
     cancel, lock = CancelToken(), Lock()
 
@@ -62,14 +80,22 @@ def identify(job: BaseJob, recordings: Sequence[Recording], threads: int) -> Job
                 number = next(waiting, None)
             if number is None:
                 return
-            hashes[number] = _hash(job, recordings[number])
+            hashes[number] = hash_recording(job, recordings[number])
 
     with job.reading():
         run_interruptibly([hash_some] * min(threads, len(recordings)), cancel)
+    return identity_of(job, recordings, hashes)
+
+
+def identity_of(job: BaseJob, recordings: Sequence[Recording], hashes: Mapping[int, Hashed]) -> JobIdentity:
+    """The identity of a job whose inputs, by their number, have these hashes."""
     inputs = [
-        {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number][0]} for number, one in enumerate(recordings)
+        {"name": one.name, "nbytes": one.nbytes, "sha256": hashes[number].sha256}
+        for number, one in enumerate(recordings)
     ]
-    return JobIdentity(identity_parts(job, inputs), tuple(hashes[number][1] for number in range(len(recordings))))
+    parts = identity_parts(job, inputs)
+    digest = hashlib.sha256(canonical(parts)).hexdigest()
+    return JobIdentity(parts, digest, {number: one.stamps for number, one in hashes.items()})
 
 
 def identity_parts(job: BaseJob, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -85,13 +111,15 @@ def identity_parts(job: BaseJob, inputs: list[dict[str, Any]]) -> dict[str, Any]
             },
             "grid": {"chunk_nbytes": CHUNK_NBYTES, "shard_chunks": SHARD_CHUNKS},
         },
-        "versions": {
-            "bridgeflow": __version__,
-            "native": why_unavailable("native") is None,
-            **installed_versions(*_PACKAGES),
-        },
+        "versions": versions(),
         "inputs": inputs,
     }
+
+
+def versions() -> dict[str, Any]:
+    """The versions on which bytes depend."""
+    native = why_unavailable("native") is None
+    return {"bridgeflow": __version__, "native": native, **installed_versions(*_PACKAGES)}
 
 
 def differences(record: Mapping[str, Any], parts: Mapping[str, Any]) -> str:
@@ -124,13 +152,37 @@ def require_hashed(job: BaseJob, recording: Recording, stamps: Stamps, source: S
         read = sorted(tuple(one) for one in ([opened] if isinstance(opened, Identity) else opened))
     now = tuple(_stamp(os.stat(path)) for path in job.files(recording))
     if now != stamps or read != sorted(stamp[:4] for stamp in stamps):
-        remedy = "let no job write its inputs, and run it again"
-        raise data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
+        raise _changed(recording)
 
 
-def _hash(job: BaseJob, recording: Recording) -> tuple[str, Stamps]:
+def _changed(recording: Recording) -> DataError:
+    remedy = "let no job write its inputs, and run it again"
+    return data_error(recording.path, "has changed since it was hashed for the manifest", remedy)
+
+
+def stamps_here(job: BaseJob, recording: Recording, hashed: Hashed) -> Stamps:
+    """The state of a recording that another process hashed, maybe on another machine, as this one sees it.
+
+    Device numbers are each machine's own; where more differs, the recording is hashed again.
+
+    Raises:
+        DataError: it is missing here, or was written to since it was hashed.
+    """
+    here = tuple(_stamp(os.stat(path)) for path in job.files(recording))
+    if [one[1:] for one in here] == [one[1:] for one in hashed.stamps]:
+        return here
+    again = hash_recording(job, recording)
+    if again.sha256 != hashed.sha256:
+        raise _changed(recording)
+    return again.stamps
+
+
+def hash_recording(job: BaseJob, recording: Recording) -> Hashed:
     """The SHA-256 of a recording's file, of several, that of theirs, and of what else is known of it; and the state in
     which they were hashed.
+
+    Raises:
+        DataError: it cannot be read, or was written to meanwhile.
     """
     hashes, stamps = [], []
     for path in job.files(recording):
@@ -146,7 +198,7 @@ def _hash(job: BaseJob, recording: Recording) -> tuple[str, Stamps]:
             os.close(duplicate)
     hashes += job.described(recording)
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return digest, tuple(stamps)
+    return Hashed(digest, tuple(stamps))
 
 
 def _stamp(status: os.stat_result) -> tuple[int, ...]:

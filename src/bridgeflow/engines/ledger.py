@@ -45,7 +45,7 @@ from bridgeflow.io.records import (
 from bridgeflow.io.shard_folder import job_record, remove_shards
 from bridgeflow.pipeline.job_base import BaseJob
 
-__all__ = ["Ledger", "RecordingLog", "check_folder", "verify_shards"]
+__all__ = ["Ledger", "RecordingLog", "check_folder", "require_there", "verify_shards"]
 
 _LOG: Final = "log"
 _JOB: Final = Path(JOB_RECORD).name
@@ -141,7 +141,7 @@ class Ledger:
         manifest = read_manifest(self.folder, roots=self._roots)
         self._require_same(manifest)
         for shard in manifest.shards:
-            _require_there(self.folder, shard)
+            require_there(self.folder, shard)
         return manifest
 
     def write_manifest(self, shards: Sequence[Shard], rows: dict[str, int]) -> None:
@@ -217,7 +217,7 @@ class Ledger:
             if log.last or not self._continues(log, step, recording):
                 raise data_error(path, "does not go with the records before it", "delete the folder and run again")
             if step.shard is not None:
-                _require_there(self.folder, step.shard)
+                require_there(self.folder, step.shard)
                 log.shards.append(step.shard)
             log.records += 1
             log.end, log.rows, log.last, log.state = step.end, step.rows, step.last, step.state
@@ -275,7 +275,7 @@ def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tup
     path = Path(folder)
     shards = read_manifest(path, roots=roots).shards
     for shard in shards:
-        _require_there(path, shard)
+        require_there(path, shard)
         sha256 = sha256_at(open_shard(path, shard, roots=roots))
         if sha256 != shard.sha256:
             problem = f"has the SHA-256 {sha256[:12]}, and the manifest says {shard.sha256[:12]}"
@@ -288,7 +288,7 @@ def _other_job(folder: Path, problem: str) -> DataError:
     return data_error(folder, f"holds the results of another job ({problem})", remedy)
 
 
-def _require_there(folder: Path, shard: Shard) -> None:
+def require_there(folder: Path, shard: Shard) -> None:
     """What is committed must be there, whole; its hash is for its readers to check."""
     path = folder / shard.name
     if path.is_symlink():

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from bridgeflow.engines.files_run import FilesRun
 from bridgeflow.engines.folder_run import FolderRun, OnProgress, Progress, threads_of
-from bridgeflow.engines.identity import identify
+from bridgeflow.engines.identity import JobIdentity, identify
 from bridgeflow.engines.ledger import Ledger
 from bridgeflow.engines.windows_run import WindowsRun
 from bridgeflow.io import Recording, format_of
@@ -23,7 +23,7 @@ from bridgeflow.io.records import Shard
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.windows_job import WindowsJob
 
-__all__ = ["OnProgress", "Progress", "ShardsResult", "run_shards"]
+__all__ = ["Committed", "Engine", "OnProgress", "Progress", "ShardsResult", "new_run", "run_shards", "shard_suffix"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +77,64 @@ class ShardsResult:
         return sum(shard.beyond for shard in self.shards)
 
 
-def run_shards(job: Job | WindowsJob, *, overwrite: bool = False, progress: OnProgress | None = None) -> ShardsResult:
+class Committed(NamedTuple):
+    """All shards in order, the rows of each recording that they come from, and how many shards this run wrote."""
+
+    shards: tuple[Shard, ...]
+    rows: dict[str, int]
+    written: int
+
+
+class Engine(Protocol):
+    """Who reads the inputs and writes the shards of a job; the folder and its manifest are `run_shards`'s own."""
+
+    def identify(self, job: Job | WindowsJob, recordings: Sequence[Recording]) -> JobIdentity:
+        """The identity of the job, for which all inputs are hashed."""
+
+    def commit_all(
+        self,
+        job: Job | WindowsJob,
+        recordings: Sequence[Recording],
+        row_types: dict[str, str],
+        ledger: Ledger,
+        progress: OnProgress | None,
+    ) -> Committed:
+        """Commit all shards of all recordings, those left out that earlier runs have committed."""
+
+
+class LocalEngine:
+    """Threads of this process."""
+
+    def identify(self, job: Job | WindowsJob, recordings: Sequence[Recording]) -> JobIdentity:
+        """The identity of the job, for which all inputs are hashed."""
+        return identify(job, recordings, threads_of(job))
+
+    def commit_all(
+        self,
+        job: Job | WindowsJob,
+        recordings: Sequence[Recording],
+        row_types: dict[str, str],
+        ledger: Ledger,
+        progress: OnProgress | None,
+    ) -> Committed:
+        """Commit all shards of all recordings."""
+        run = new_run(job, recordings, row_types, ledger, progress)
+        run.all()
+        return Committed(*run.committed(), run.written)
+
+
+def run_shards(
+    job: Job | WindowsJob,
+    *,
+    overwrite: bool = False,
+    progress: OnProgress | None = None,
+    engine: Engine | None = None,
+) -> ShardsResult:
     """Run a job whose sink is a folder of shards, or continue it where an earlier run was stopped.
 
     Args:
+        engine: who does the work; `None` for threads of this process. `bridgeflow.engines.ray.run_on_ray` gives one
+            that has it done by a cluster. Results have the same bytes, and what one has begun another may continue.
         overwrite: whether a finished folder of this job, or one of another job, may be replaced: its shards, log and
             manifest are removed, and only they; a folder that holds anything else is refused. What this job has begun
             is continued all the same.
@@ -98,9 +152,10 @@ def run_shards(job: Job | WindowsJob, *, overwrite: bool = False, progress: OnPr
     row_types = WindowsRun.row_types(job) if isinstance(job, WindowsJob) else FilesRun.row_types(job, recordings)
     folder = job.sink.path
 
+    worker = engine or LocalEngine()
+
     def ledger() -> Ledger:
-        suffix = format_of(folder, job.sink.format).suffixes[0]
-        return Ledger(folder, identify(job, recordings, threads_of(job)), suffix, job.output_roots)
+        return Ledger(folder, worker.identify(job, recordings), shard_suffix(job), job.output_roots)
 
     if (folder / MANIFEST).exists() and not overwrite:
         with job.locating(*job.sink_steps):
@@ -116,28 +171,41 @@ def run_shards(job: Job | WindowsJob, *, overwrite: bool = False, progress: OnPr
             return _complete(records, recordings, began)
         records.claim(opened)
         try:
-            run: FolderRun[Any] = (
-                WindowsRun(job, recordings, row_types, records, progress)
-                if isinstance(job, WindowsJob)
-                else FilesRun(job, recordings, row_types, records, progress)
-            )
-            run.all()
+            shards, rows, written = worker.commit_all(job, recordings, row_types, records, progress)
         except Exception:
             records.unclaim()
             raise
-        shards, rows = run.committed()
         records.write_manifest(shards, rows)
     return ShardsResult(
         path=folder,
         shards=shards,
         recordings=len(recordings),
         rows_in=sum(rows.values()),
-        written=run.written,
-        kept=len(shards) - run.written,
+        written=written,
+        kept=len(shards) - written,
         took=monotonic() - began,
         digest=records.identity.digest,
         was_complete=False,
     )
+
+
+def shard_suffix(job: Job | WindowsJob) -> str:
+    """How the names of a job's shards end."""
+    return format_of(job.sink.path, job.sink.format).suffixes[0]
+
+
+def new_run(
+    job: Job | WindowsJob,
+    recordings: Sequence[Recording],
+    row_types: dict[str, str],
+    ledger: Ledger,
+    progress: OnProgress | None = None,
+    numbers: Sequence[int] | None = None,
+) -> FolderRun[Any]:
+    """A run of a job in a folder that this process or its driver owns; args as for `FolderRun`."""
+    if isinstance(job, WindowsJob):
+        return WindowsRun(job, recordings, row_types, ledger, progress, numbers)
+    return FilesRun(job, recordings, row_types, ledger, progress, numbers)
 
 
 def _complete(ledger: Ledger, recordings: Sequence[Recording], began: float) -> ShardsResult:

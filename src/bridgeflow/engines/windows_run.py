@@ -22,12 +22,12 @@ class WindowsRun(FolderRun[WindowsJob]):
         return job.checked().row_types
 
     def _recording(self, number: int) -> None:
-        recording, log, job = self._recordings[number], self._logs[number], self._job
+        recording, log, job = self.recordings[number], self.logs[number], self.job
         windows = job.windows(number)
         if log.last:
             return
         if not len(windows):
-            self._advance(number, 0, True, rows=0)
+            self.advance(number, 0, True, rows=0)
             return
         if log.path is not None and log.rows != len(windows):
             problem = f"says {log.rows:,} windows, and there are {len(windows):,}"
@@ -45,11 +45,11 @@ class WindowsRun(FolderRun[WindowsJob]):
             self._cancel.check()
             part = windows[position : position + rows]
             try:
-                columns = self._job.columns(part)
+                columns = self.job.columns(part)
             except BridgeflowError as error:
-                error.recording = error.recording or self._recordings[number].name
-                self._job.locate_stage(error)
-                with self._job.reading():
+                error.recording = error.recording or self.recordings[number].name
+                self.job.locate_stage(error)
+                with self.job.reading():
                     raise
             yield columns
-            self._advance(number, start + position + len(part), False, rows=len(self._job.windows(number)))
+            self.advance(number, start + position + len(part), False, rows=len(self.job.windows(number)))

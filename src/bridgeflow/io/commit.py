@@ -27,6 +27,7 @@ with suppress(ImportError):  # Windows, where `open_folder` refuses before anyth
 __all__ = [
     "JOB_RECORD",
     "MANIFEST",
+    "BeingWritten",
     "Overwrite",
     "Receipt",
     "abandon",
@@ -69,6 +70,10 @@ _LARGEST_RECORD = 1 << 28
 
 _OPEN: set[Path] = set()
 """Hidden neighbours that this process is writing."""
+
+
+class BeingWritten(DataError):
+    """Another process is writing the file at this moment."""
 
 
 class Publication:
@@ -164,9 +169,8 @@ def _open_part(target: Path, part: str, folder: int) -> BinaryIO:
             pass
         except BlockingIOError as error:
             os.close(descriptor)
-            raise data_error(
-                target, "is being written by another run", "wait for it, or write to another path"
-            ) from error
+            busy = data_error(target, "is being written by another run", "wait for it, or write to another path")
+            raise BeingWritten(*busy.args) from error
         os.close(descriptor)
 
 
@@ -299,10 +303,29 @@ def _lock(folder: Path, opened: int) -> int:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed runs were writing in a folder of shards, which is for its owner to do."""
+    """Remove what killed runs were writing in a folder of shards, which is for its owner to do.
+
+    What a worker of a killed run is still writing stays: were it removed, the worker could give its name to what
+    another process writes in its place.
+    """
     for name in os.listdir(folder):
         if name.startswith(".") and name.endswith(".part"):
-            os.unlink(folder / name)
+            with suppress(FileNotFoundError):
+                _remove_leftover(folder / name)
+
+
+def _remove_leftover(part: Path) -> None:
+    if part.is_symlink():
+        part.unlink()
+        return
+    descriptor = os.open(part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
+    except BlockingIOError:
+        pass
+    finally:
+        os.close(descriptor)
 
 
 # --- records ---

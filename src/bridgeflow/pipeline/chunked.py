@@ -129,6 +129,15 @@ class ChunkedRun:
         self._held = {name: _own(part[ready:]) for name, part in together.items() if lengths[name] > ready}
         return {name: part[:ready] for name, part in together.items()}
 
+    def begin(self, empty: Columns) -> bool:
+        """Begin with columns without rows; whether anything but the position is carried from there to later rows."""
+        self.push(empty)
+        return self._streams.carries(self._name)
+
+    def skip(self, to: int) -> None:
+        """Go on at a later row, after `begin` has said that nothing is carried."""
+        self._streams.skip(self._name, to)
+
     def state_dict(self) -> dict[str, Any]:
         """How far the run has got, as plain values that JSON can hold."""
         return {"streams": self._streams.state_dict(), "held": pack_state(self._held)}

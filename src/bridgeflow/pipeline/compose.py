@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
@@ -21,7 +21,7 @@ from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, select_specs
 from bridgeflow.transforms.registry import register
 from bridgeflow.transforms.runner import Runner, Stage, locate, opened, parts_of, put_back, select
-from bridgeflow.tree import compile_recipe
+from bridgeflow.tree import compile_recipe, map_leaves
 
 if TYPE_CHECKING:
     from bridgeflow.pipeline.live_model import LiveModel
@@ -355,7 +355,9 @@ class Compose(Transform):
             result = stage.plan(spec, label).result
             axes.append(axes_after(stage, spec, axes[-1], result))
             spec = result
-        return ComposeState(tuple(states), tuple(axes), spec)
+        # Of nulls a stream knows nothing beforehand: its state must not depend on those of its first chunk.
+        described = map_leaves(lambda one: replace(one, null_count=None), spec, is_spec)
+        return ComposeState(tuple(states), tuple(axes), described)
 
     def out_axes(self, spec: Any, *, axis: int = -1) -> dict[str, int]:
         """On which axis, counted from the front, chunks of each array follow each other after the last stage.

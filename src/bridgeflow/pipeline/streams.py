@@ -113,6 +113,22 @@ class Streams:
         """Where the next chunk of a stream must begin."""
         return self._streams.get(stream, StreamState()).position
 
+    def carries(self, stream: str = "") -> bool:
+        """Whether anything but its position is carried from the chunks so far to the next chunk of a stream."""
+        state = self._streams.get(stream, StreamState()).state
+        return state is not None and any(one is not None for stage in state.stages for one in stage.values())
+
+    def skip(self, stream: str, to: int) -> None:
+        """Go on at a later position of a stream that carries nothing; what lies between goes through elsewhere.
+
+        Raises:
+            DataError: it carries a state, has ended, or has not begun.
+        """
+        one = self._streams.get(stream)
+        if one is None or one.ended or self.carries(stream):
+            raise DataError(f"stream {stream!r}: only a stream that has begun and carries nothing can skip")
+        self._streams[stream] = StreamState(to, one.state, False)
+
     def forget(self, stream: str = "") -> None:
         """Forget a stream: the next chunk of this name begins a new one, at position 0."""
         self._streams.pop(stream, None)

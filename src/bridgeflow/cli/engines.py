@@ -1,0 +1,60 @@
+"""Which engine runs a job, by its name on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal, Optional, TypeAlias
+
+import typer
+
+if TYPE_CHECKING:
+    from bridgeflow.engines.shards import ShardsResult
+
+__all__ = ["Address", "Engine", "EngineName", "chosen_engine"]
+
+EngineName: TypeAlias = Literal["local", "ray"]
+"""Who may do the work."""
+
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="local|ray",
+        help="Who does the work: this process, or a Ray cluster, on which recordings go one task each.",
+    ),
+]
+Address = Annotated[
+    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT|auto",
+        help="With --engine ray: the cluster. By default processes of this machine, which end with the job.",
+        show_default=False,
+    ),
+]
+
+
+def chosen_engine(name: str, address: str | None) -> Callable[..., ShardsResult]:
+    """What runs a job that writes shards: a function of the job, `overwrite` and `progress`.
+
+    Args:
+        name: an `EngineName`.
+        address: of the cluster; `None` for none.
+
+    Raises:
+        ConfigError: an unknown name, or an address for the local engine.
+    """
+    from bridgeflow.errors import ConfigError
+    from bridgeflow.policy import parse_word
+
+    parse_word(name, EngineName, field="--engine")
+    if name == "ray":
+        from bridgeflow.engines.ray import run_on_ray
+
+        return partial(run_on_ray, address=address)
+    if address is not None:
+        raise ConfigError("--address is of a Ray cluster, and the engine is local; add --engine ray")
+    from bridgeflow.engines.shards import run_shards
+
+    return run_shards
