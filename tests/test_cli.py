@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import bridgeflow as package
-from bridgeflow import io
+from bridgeflow import doctor, io
 from bridgeflow.cli.app import app
 from bridgeflow.io import open_sink, open_source
+from bridgeflow.signal.iir import native
 
 SOURCES = str(Path(package.__file__).parents[1])
 FS = 360
@@ -378,7 +379,12 @@ def test_doctor_tells_versions_and_limits():
     done = bridgeflow("doctor", "--json")
     findings = {one["what"]: one for one in json.loads(done.stdout)["findings"]}
     assert findings["numpy"]["value"] == np.__version__
-    assert {"open files", "/dev/shm", "memory", "cores"} <= set(findings)
+    assert set(findings) == {
+        "bridgeflow", "native engine", "YAML parser", "cores", "accelerator", "start method", "memory", "memory limit",
+        "open files", "/dev/shm", *doctor._NEWEST,
+    }  # fmt: skip
+    engine = findings["native engine"]["value"]
+    assert engine.startswith("built, runs with " if native.is_built() else "missing: ")
     assert done.exit_code == (3 if any(one["verdict"] == "bad" for one in findings.values()) else 0)
 
 

@@ -31,7 +31,7 @@ for module, names in LACKING.items():
 WINDOWS = """
 import ctypes, mmap, os, select, signal, socket, sys
 # Others have ways of their own for Windows:
-import multiprocessing.reduction, pydantic, scipy.signal, torch.utils.data, typer, yaml
+import multiprocessing.reduction, pydantic, scipy.signal, torch.utils.data, click, yaml
 import pyarrow.parquet
 LACKING = {
     os: ("fork", "register_at_fork", "memfd_create", "pidfd_open", "sched_getaffinity", "eventfd", "posix_fallocate",

@@ -34,7 +34,7 @@ _REQUIRED = {
     "pyarrow": "pyarrow.parquet",
     "pydantic": "pydantic",
     "PyYAML": "yaml",
-    "typer": "typer",
+    "click": "click",
     "rich": "rich.progress",
 }
 """The packages that are always needed, and the module of each that is imported to see whether it works."""
@@ -61,7 +61,7 @@ _NEWEST = {
     "pyarrow": "26.0",
     "pydantic": "2.14",
     "PyYAML": "6.0",
-    "typer": "0.29",
+    "click": "8.5",
     "rich": "15.0",
     "h5py": "3.16",
     "matplotlib": "3.11",

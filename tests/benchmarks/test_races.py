@@ -17,7 +17,13 @@ def races() -> list[Any]:
             each.module.endswith("bench_grid") and "threads" in each.title and "2 sections, 1 thr" not in each.title
         )
         left_out |= each.title.startswith(
-            ("the first pass over 10 hours", "headers of 2,000", "a saved index of 2,000")
+            (
+                "the first pass over 10 hours",
+                "headers of 2,000",
+                "a saved index of 2,000",
+                "bridgeflow ",
+                "opening a folder",
+            )
         )
         marks = [pytest.mark.slow] if left_out else []
         chosen.append(pytest.param(each, id=f"{each.module}: {each.title}", marks=marks))

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow import __version__
 from bridgeflow.cli.app import app
@@ -63,8 +63,8 @@ def test_version():
 
 def test_completion_knows_the_commands():
     environment = {
-        **os.environ, "_BRIDGEFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "bridgeflow ch", "COMP_CWORD": "1",
+        **os.environ, "_BRIDGEFLOW_COMPLETE": "bash_complete", "COMP_WORDS": "bridgeflow ch", "COMP_CWORD": "1",
     }  # fmt: skip
     line = [sys.executable, "-c", "from bridgeflow.cli import main; main()"]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["check"]
+    assert done.stdout.split() == ["plain,check"]

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow.cli.app import app
 from bridgeflow.doctor import Finding
@@ -27,7 +26,7 @@ def commands(group, names=()):
         yield from commands(command, (*names, name))
 
 
-ALL = dict(commands(typer.main.get_command(app)))
+ALL = dict(commands(app))
 
 
 def bridgeflow(*arguments):
@@ -154,7 +153,7 @@ def shell(tmp_path):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_installs_and_completes(shell, tmp_path):
-    shell("_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION=1 bridgeflow --install-completion bash")
+    shell("bridgeflow --install-completion bash")
     installed = tmp_path / ".bash_completions" / "bridgeflow.sh"
     assert str(installed) in (tmp_path / ".bashrc").read_text()
     press_tab = f"""
@@ -166,6 +165,32 @@ def test_completion_installs_and_completes(shell, tmp_path):
     assert shell(press_tab % "bridgeflow ch").split() == ["check"]
     assert shell(press_tab % "bridgeflow plot rec").split() == ["recording"]
     assert shell(press_tab % "bridgeflow check --ov").split() == ["--overwrite"]
+
+
+@pytest.mark.parametrize(
+    ("shell_name", "file"),
+    [("bash", ".bash_completions/bridgeflow.sh"), ("zsh", ".zfunc/bridgeflow.zsh"),
+     ("fish", ".config/fish/completions/bridgeflow.fish")],
+)  # fmt: skip
+def test_completion_of_every_shell(tmp_path, monkeypatch, shell_name, file):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    shown = bridgeflow("--show-completion", shell_name).stdout
+    assert "_BRIDGEFLOW_COMPLETE" in shown
+    for _ in range(2):  # a second time changes nothing
+        assert str(tmp_path / file) in bridgeflow("--install-completion", shell_name).stdout
+    assert (tmp_path / file).read_text() == shown
+    settings = [path for path in tmp_path.iterdir() if path.name.endswith("rc")]
+    assert [path.read_text() for path in settings] == (
+        [] if shell_name == "fish" else [f"source '{tmp_path / file}'\n"]
+    )
+
+
+def test_completion_of_the_shell_in_use(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHELL", "/usr/bin/fish")
+    assert "fish" in bridgeflow("--show-completion").stdout
+    monkeypatch.setenv("SHELL", "/usr/bin/tcsh")
+    done = bridgeflow("--show-completion")
+    assert (done.exit_code, "no completion for the shell 'tcsh'" in done.output) == (2, True)
 
 
 # --- pipelines ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow import Compose, RunningStandardize, SignalFilter, Window, doctor
 from bridgeflow.cli import job_findings

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow import Recording, SignalDataset, load_pipeline
 from bridgeflow.cli.app import app

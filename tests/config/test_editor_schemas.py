@@ -7,7 +7,7 @@ import json
 
 import jsonschema
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow._document import read_document
 from bridgeflow.cli.app import app

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow import Compose, EventLabels, EventWindow, Recordings, Scale, SignalDataset, SignalFilter, Window
 from bridgeflow.cli.app import app

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from bridgeflow.bridge import to_arrow, to_numpy
 from bridgeflow.cli.app import app

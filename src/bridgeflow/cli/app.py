@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 from bridgeflow._version import __version__
+from bridgeflow.cli import options
+from bridgeflow.cli.completion import completion_options
 from bridgeflow.cli.console import echo, echo_json
-from bridgeflow.cli.engines import Address, Engine, chosen_engine
+from bridgeflow.cli.engines import address_option, chosen_engine, engine_option
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
-from bridgeflow.cli.options import Debug, Json, Quiet, Silent, example
+from bridgeflow.cli.options import PATH, example
 from bridgeflow.cli.output import (
     number_of,
     run_facts,
@@ -32,99 +34,42 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(
-    name="bridgeflow",
-    help="Carry signal data from a file through transforms into a file, as a YAML configuration says.",
+
+def _print_version(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if asked:
+        echo(f"bridgeflow {__version__}")
+        context.exit()
+
+
+@click.group(
     epilog="Exit codes: 0 done; 1 a bug in BridgeFlow; 2 bad input, configuration or arguments; "
     "3 the system refused (disk full, package missing); 130 interrupted; 143 terminated.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help: rich takes longer to import than all the rest
 )
-
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration (YAML).", show_default=False)]
-Overrides = Annotated[
-    Optional[list[str]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Argument(
-        metavar="[KEY=VALUE]...",
-        help="Values that take the place of those in FILE: source.fs=250, transforms[1].SignalFilter.order=4.",
-        show_default=False,
-    ),
-]
-Plugins = Annotated[
-    Optional[list[str]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        "--plugins",
-        metavar="NAME",
-        help="Installed plugin whose transforms the configuration may name; may be repeated.",
-        show_default=False,
-    ),
-]
-Roots = Annotated[
-    Optional[list[Path]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        "--root",
-        metavar="DIR",
-        help="Folder beneath which the job may read; may be repeated. "
-        "By default the current folder and the configuration's own.",
-        show_default=False,
-    ),
-]
-OutputRoots = Annotated[
-    Optional[list[Path]],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        "--output-root",
-        metavar="DIR",
-        help="Folder beneath which the job may write, hidden folders and site-packages left out; may be repeated. "
-        "By default the current folder and the configuration's own.",
-        show_default=False,
-    ),
-]
-Overwrite = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace existing outputs: files, and folders of shards of a job."),
-]
-Threads = Annotated[
-    Optional[int],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        "--threads",
-        min=1,
-        max=256,
-        metavar="N",
-        help="Recordings to work on at a time, for a folder of shards; by default what the configuration says, or as "
-        "many as there are processors, at most 8.",
-        show_default=False,
-    ),
-]
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and exit.",
+)
+@completion_options
+def app() -> None:
+    """Carry signal data from a file through transforms into a file, as a YAML configuration says."""
 
 
-plot = typer.Typer(
-    help="Draw pictures.",
+@app.group(
     epilog=example("bridgeflow plot recording night.edf --png night.png"),
     no_args_is_help=True,
-    rich_markup_mode=None,
 )
-app.add_typer(plot, name="plot")
-app.command(epilog=example("bridgeflow info night.edf", "bridgeflow info data/*.csv --fs 360 --json"))(info)
-app.command(epilog=example("bridgeflow convert data/*.edf converted --to parquet"))(convert)
-plot.command("recording", epilog=example("bridgeflow plot recording night.edf --seconds 60,90 --png night.png"))(
-    plot_recording
-)
+def plot() -> None:
+    """Draw pictures."""
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        echo(f"bridgeflow {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    pass
+app.add_command(info)
+app.add_command(convert)
+plot.add_command(plot_recording)
 
 
 def main() -> None:
@@ -133,19 +78,31 @@ def main() -> None:
 
 
 @app.command(epilog=example("bridgeflow run job.yaml", "bridgeflow run job.yaml source.fs=250 --overwrite"))
+@options.configuration
+@options.overrides
+@options.overwrite("Replace existing outputs: files, and folders of shards of a job.")
+@options.roots
+@options.output_roots
+@options.threads
+@engine_option
+@address_option
+@options.plugins
+@options.as_json
+@options.quiet
+@options.debug
 def run(
-    file: File,
-    overrides: Overrides = None,
-    overwrite: Overwrite = False,
-    root: Roots = None,
-    output_root: OutputRoots = None,
-    threads: Threads = None,
-    engine: Engine = "local",
-    address: Address = None,
-    plugins: Plugins = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    file: Path,
+    overrides: list[str] | None,
+    overwrite: bool,
+    root: list[Path] | None,
+    output_root: list[Path] | None,
+    threads: int | None,
+    engine: str,
+    address: str | None,
+    plugins: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Run a job; show progress, then what was done. A folder of shards continues where it was stopped."""
     with reporting_errors(as_json, debug), terminable():
@@ -194,16 +151,25 @@ def _load(
 
 
 @app.command(epilog=example("bridgeflow check job.yaml", "bridgeflow check train.yaml loader.batch_size=8"))
+@options.configuration
+@options.overrides
+@options.overwrite("Replace existing outputs: files, and folders of shards of a job.")
+@options.roots
+@options.output_roots
+@options.plugins
+@options.as_json
+@options.silent
+@options.debug
 def check(
-    file: File,
-    overrides: Overrides = None,
-    overwrite: Overwrite = False,
-    root: Roots = None,
-    output_root: OutputRoots = None,
-    plugins: Plugins = None,
-    as_json: Json = False,
-    quiet: Silent = False,
-    debug: Debug = False,
+    file: Path,
+    overrides: list[str] | None,
+    overwrite: bool,
+    root: list[Path] | None,
+    output_root: list[Path] | None,
+    plugins: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Validate a job without running it: the configuration, the source's schema, the transforms on it, the outputs.
 
@@ -229,24 +195,29 @@ def check(
 
 
 @app.command(epilog=example("bridgeflow explain job.yaml", "bridgeflow explain job.yaml --html plan.html"))
+@options.configuration
+@options.overrides
+@options.roots
+@options.output_roots
+@options.plugins
+@options.html
+@click.option("--part", metavar="NAME", help="Of a pipeline: which part; train by default.")
+@options.overwrite("Replace an existing page.")
+@options.as_json
+@options.silent
+@options.debug
 def explain(
-    file: File,
-    overrides: Overrides = None,
-    root: Roots = None,
-    output_root: OutputRoots = None,
-    plugins: Plugins = None,
-    html: Annotated[
-        Optional[Path],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option("--html", metavar="PATH", help="Write the plan as a page too.", show_default=False),
-    ] = None,
-    part: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option("--part", metavar="NAME", help="Of a pipeline: which part; train by default.", show_default=False),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing page.")] = False,
-    as_json: Json = False,
-    quiet: Silent = False,
-    debug: Debug = False,
+    file: Path,
+    overrides: list[str] | None,
+    root: list[Path] | None,
+    output_root: list[Path] | None,
+    plugins: list[str] | None,
+    html: Path | None,
+    part: str | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Print the plan: stage by stage what will be a view, a copy or a move, and why; and whether it runs in chunks.
 
@@ -275,11 +246,15 @@ def explain(
 
 
 @app.command(epilog=example("bridgeflow verify shards/"))
+@click.argument("folder", type=PATH, metavar="DIR", help="A folder of shards.")
+@options.as_json
+@options.silent
+@options.debug
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of shards.", show_default=False)],
-    as_json: Json = False,
-    quiet: Silent = False,
-    debug: Debug = False,
+    folder: Path,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Read a folder of shards again, and verify every byte against the hashes in its manifest."""
     with reporting_errors(as_json, debug), terminable():
@@ -304,26 +279,32 @@ def verify(
         "bridgeflow plot filter job.yaml --stage 2 --png out.png",
     ),
 )
+@click.pass_context
+@click.option("--png", type=PATH, metavar="PATH", required=True, help="The picture to write.")
+@click.option(
+    "--stage",
+    metavar="N",
+    help="Which stage of FILE, counted as `explain` does (2; 3.1 in a composition). "
+    "May be left out where there is only one filter.",
+)
+@options.overwrite("Replace an existing picture.")
+@options.roots
+@options.output_roots
+@options.plugins
+@options.as_json
+@options.silent
+@options.debug
 def plot_filter(
-    context: typer.Context,
-    png: Annotated[Path, typer.Option("--png", metavar="PATH", help="The picture to write.", show_default=False)],
-    stage: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option(
-            "--stage",
-            metavar="N",
-            help="Which stage of FILE, counted as `explain` does (2; 3.1 in a composition). "
-            "May be left out where there is only one filter.",
-            show_default=False,
-        ),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing picture.")] = False,
-    root: Roots = None,
-    output_root: OutputRoots = None,
-    plugins: Plugins = None,
-    as_json: Json = False,
-    quiet: Silent = False,
-    debug: Debug = False,
+    context: click.Context,
+    png: Path,
+    stage: str | None,
+    overwrite: bool,
+    root: list[Path] | None,
+    output_root: list[Path] | None,
+    plugins: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Draw a filter: magnitude, phase, group delay, zeros and poles, impulse response.
 
@@ -355,19 +336,22 @@ def plot_filter(
 
 
 @app.command("list", epilog=example("bridgeflow list", "bridgeflow list SignalFilter"))
+@click.argument(
+    "name",
+    required=False,
+    metavar="[NAME]",
+    help="A transform, a format, or a function for Scipy: its fields, their types, defaults and meanings.",
+)
+@options.plugins
+@options.as_json
+@click.option("--quiet", is_flag=True, help="Print names alone, one on a line.")
+@options.debug
 def list_(
-    name: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Argument(
-            metavar="NAME",
-            help="A transform, a format, or a function for Scipy: its fields, their types, defaults and meanings.",
-            show_default=False,
-        ),
-    ] = None,
-    plugins: Plugins = None,
-    as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print names alone, one on a line.")] = False,
-    debug: Debug = False,
+    name: str | None,
+    plugins: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """List what a configuration may name, transforms and formats; or what one of them takes."""
     with reporting_errors(as_json, debug):
@@ -399,18 +383,19 @@ def _say_names(
 
 
 @app.command(epilog=example("bridgeflow schema > job.schema.json", "bridgeflow schema --transform SignalFilter"))
+@click.option("--pipeline", is_flag=True, help="Of a pipeline file, which bridgeflow.load_pipeline reads.")
+@click.option("--transform", metavar="NAME", help="Of one transform's fields.")
+@options.plugins
+@click.option("--json", "as_json", is_flag=True, help="Print errors as JSON too; a schema always is.")
+@options.silent
+@options.debug
 def schema(
-    pipeline: Annotated[
-        bool, typer.Option("--pipeline", help="Of a pipeline file, which bridgeflow.load_pipeline reads.")
-    ] = False,
-    transform: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option("--transform", metavar="NAME", help="Of one transform's fields.", show_default=False),
-    ] = None,
-    plugins: Plugins = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print errors as JSON too; a schema always is.")] = False,
-    quiet: Silent = False,
-    debug: Debug = False,
+    pipeline: bool,
+    transform: str | None,
+    plugins: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Print the JSON Schema of a configuration, for editors that complete and check."""
     with reporting_errors(as_json, debug):
@@ -427,17 +412,27 @@ def schema(
 
 
 @app.command(epilog=example("bridgeflow doctor", "bridgeflow doctor train.yaml"))
+@click.argument(
+    "file",
+    type=PATH,
+    required=False,
+    metavar="[FILE]",
+    help="Configuration (YAML) of a job or a pipeline.",
+)
+@options.overrides
+@options.roots
+@options.plugins
+@options.as_json
+@click.option("--quiet", is_flag=True, help="Print only what may hurt.")
+@options.debug
 def doctor(
-    file: Annotated[
-        Optional[Path],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Argument(metavar="[FILE]", help="Configuration (YAML) of a job or a pipeline.", show_default=False),
-    ] = None,
-    overrides: Overrides = None,
-    root: Roots = None,
-    plugins: Plugins = None,
-    as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print only what may hurt.")] = False,
-    debug: Debug = False,
+    file: Path | None,
+    overrides: list[str] | None,
+    root: list[Path] | None,
+    plugins: list[str] | None,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
 ) -> None:
     """Say which versions and limits this machine has, and what may hurt; exit with 3 where something is bad.
 
@@ -459,7 +454,7 @@ def doctor(
         if as_json or findings:
             say(as_json, {"findings": [asdict(one) for one in findings]}, lines)
     if any(one.verdict == "bad" for one in findings):
-        raise typer.Exit(SYSTEM)
+        click.get_current_context().exit(SYSTEM)
 
 
 # --- jobs ---

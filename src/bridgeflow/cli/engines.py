@@ -4,35 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal, Optional, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from bridgeflow.engines.shards import ShardsResult
 
-__all__ = ["Address", "Engine", "EngineName", "chosen_engine"]
+__all__ = ["EngineName", "address_option", "chosen_engine", "engine_option"]
 
 EngineName: TypeAlias = Literal["local", "ray"]
 """Who may do the work."""
 
-Engine = Annotated[
-    str,
-    typer.Option(
-        "--engine",
-        metavar="local|ray",
-        help="Who does the work: this process, or a Ray cluster, on which recordings go one task each.",
-    ),
-]
-Address = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        "--address",
-        metavar="HOST:PORT|auto",
-        help="With --engine ray: the cluster. By default processes of this machine, which end with the job.",
-        show_default=False,
-    ),
-]
+engine_option = click.option(
+    "--engine",
+    metavar="local|ray",
+    default="local",
+    show_default=True,
+    help="Who does the work: this process, or a Ray cluster, on which recordings go one task each.",
+)
+address_option = click.option(
+    "--address",
+    metavar="HOST:PORT|auto",
+    help="With --engine ray: the cluster. By default processes of this machine, which end with the job.",
+)
 
 
 def chosen_engine(name: str, address: str | None) -> Callable[..., ShardsResult]:

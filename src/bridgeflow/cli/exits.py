@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-import typer
+import click
 
 from bridgeflow.cli.console import echo, echo_json, flush_streams, open_missing_streams, release_stream, was_lost
 from bridgeflow.errors import BridgeflowError, MissingDependency, printable
@@ -56,31 +56,31 @@ def reporting_errors(as_json: bool, debug: bool) -> Iterator[None]:
         _report(as_json, debug, message, error)
         if code in {INTERRUPTED, TERMINATED}:
             _end_if_busy(error, code)
-        raise typer.Exit(code) from None
+        raise click.exceptions.Exit(code) from None
 
 
-def run_to_exit(app: typer.Typer) -> None:
+def run_to_exit(app: click.Command) -> None:
     """Run the command line to its exit code, whatever becomes of standard output and standard error."""
     open_missing_streams()
     try:
         code = app(prog_name="bridgeflow", standalone_mode=False)
         code = code if isinstance(code, int) else 0
-    except (typer.Abort, KeyboardInterrupt) as error:
+    except (click.Abort, KeyboardInterrupt) as error:
         code = INTERRUPTED
         _report(False, False, "interrupted", error)
     except SystemExit as exit:
-        code = SYSTEM if exit.code == 1 else int(exit.code or 0)  # rich ends with 1 where its help cannot be written
+        code = SYSTEM if exit.code == 1 else int(exit.code or 0)  # click ends with 1 where the reader closed the pipe
     except OSError as error:  # of help and usage: commands see to their own
         code = SYSTEM
         _report(False, False, _refusal(error), error)
-    except Exception as error:
-        if not hasattr(error, "format_message"):  # of typer's own, by whichever module it has them from
-            raise
-        code = getattr(error, "exit_code", BAD_INPUT)
+    except click.exceptions.NoArgsIsHelpError as error:
+        code = BAD_INPUT
+        echo(error.format_message(), err=True)
+    except click.ClickException as error:
+        code = error.exit_code
         context = getattr(error, "ctx", None)
         where = "bridgeflow" if context is None else context.command_path
-        if message := error.format_message().rstrip("."):  # none where the help was shown instead
-            _report(False, False, f"{message}; see {where} --help", error)
+        _report(False, False, f"{error.format_message().rstrip('.')}; see {where} --help", error)
     if flush_streams() is not None and code == 0:
         code = SYSTEM
     sys.exit(code)
@@ -110,7 +110,7 @@ def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:
             return SYSTEM, _refusal(error)
         case MemoryError():
             return SYSTEM, f"the system refused: memory is used up ({error})"
-        case typer.Exit() | SystemExit() | GeneratorExit():
+        case click.exceptions.Exit() | SystemExit() | GeneratorExit():
             return None
         case _:
             hint = "" if debug else "; run it again with --debug and report the traceback"

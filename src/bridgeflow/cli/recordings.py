@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
+from bridgeflow.cli import options
 from bridgeflow.cli.exits import reporting_errors, terminable
-from bridgeflow.cli.options import Debug, Json, Quiet
+from bridgeflow.cli.options import PATH, example
 from bridgeflow.cli.output import duration, number_of, say, shown_path
 from bridgeflow.cli.progress import show_counts
 from bridgeflow.errors import ConfigError, listed
@@ -19,112 +20,76 @@ if TYPE_CHECKING:
 
 __all__ = ["convert", "info", "plot_recording"]
 
-Format = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(help="Name of the format that is read; by default what the suffix says.", show_default=False),
-]
-Fs = Annotated[
-    Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(help="Sampling rate in Hz, for files that do not say it.", show_default=False),
-]
-Inside = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(help="Path of the array inside HDF5 and Zarr files.", show_default=False),
-]
-TimeAxis = Annotated[int, typer.Option(help="The axis of time in arrays of HDF5 and Zarr files.")]
-Nulls = Annotated[
-    str, typer.Option(help="What samples that a file marks as missing become: error, nan, or gap between segments.")
-]
-Time = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(metavar="COLUMN", help="The column of times in files of rows; needs --to-hz.", show_default=False),
-]
-ToHz = Annotated[
-    Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        metavar="HZ", help="Rate of the grid onto which samples at those times are brought.", show_default=False
-    ),
-]
-MaxGap = Annotated[
-    Optional[float],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(metavar="SECONDS", help="Between samples that are further apart there is a gap.", show_default=False),
-]
-TimeUnit = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(metavar="UNIT", help="What times that are integers count: s, ms, us, ns.", show_default=False),
-]
-Channels = Annotated[
-    Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-    typer.Option(
-        metavar="NAME,...", help="Channels, by name or by pattern with * and ?; all where left out.", show_default=False
-    ),
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+_channels = click.option(
+    "--channels", metavar="NAME,...", help="Channels, by name or by pattern with * and ?; all where left out."
+)
 
 
+@click.command(epilog=example("bridgeflow info night.edf", "bridgeflow info data/*.csv --fs 360 --json"))
+@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...", help="Files of recordings.")
+@options.opening(nulls="error")
+@options.as_json
+@options.quiet
+@options.debug
 def info(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files of recordings.", show_default=False)],
-    format: Format = None,
-    fs: Fs = None,
-    inside: Inside = None,
-    time_axis: TimeAxis = 0,
-    nulls: Nulls = "error",
-    time: Time = None,
-    to_hz: ToHz = None,
-    max_gap: MaxGap = None,
-    time_unit: TimeUnit = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    files: tuple[Path, ...],
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **opening: Any,
 ) -> None:
     """Say what recordings hold, one line each: channels, rates, units, length, events, gaps."""
     with reporting_errors(as_json, debug):
         from bridgeflow.recordings import Recording
 
-        options = _options(format, fs, inside, time_axis, nulls, time, to_hz, max_gap, time_unit)
+        how = _options(**opening)
         facts = []
         with show_counts(quiet=quiet or as_json) as show:
             for number, file in enumerate(files):
                 show(shown_path(file), number, len(files))
-                recording = Recording.open(file, **options)
+                recording = Recording.open(file, **how)
                 facts.append(_recording_facts(file, recording))
         say(as_json, {"recordings": facts}, [_recording_line(one) for one in facts])
 
 
+@click.command(epilog=example("bridgeflow convert data/*.edf converted --to parquet"))
+@click.argument(
+    "paths",
+    type=PATH,
+    nargs=-1,
+    required=True,
+    metavar="IN... OUT",
+    help="Files of recordings, and a file or (with --to) a folder.",
+)
+@click.option(
+    "--to",
+    metavar="FORMAT",
+    help="Format of the files in the folder OUT: parquet, arrow, hdf5, zarr, edf, bdf, wfdb, flac, wav, npz, "
+    "npy. By default what the suffix of OUT says.",
+)
+@_channels
+@click.option(
+    "--units", default="raw", show_default=True, help="raw numbers of the file with their scale, or physical values."
+)
+@click.option(
+    "--lossy", is_flag=True, help="Leave out what the format has no place for, and round what it cannot hold."
+)
+@options.overwrite("Replace existing files.")
+@options.opening(nulls="error")
+@options.as_json
+@options.quiet
+@options.debug
 def convert(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="IN... OUT", help="Files of recordings, and a file or (with --to) a folder.", show_default=False
-        ),
-    ],
-    to: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option(
-            metavar="FORMAT",
-            help="Format of the files in the folder OUT: parquet, arrow, hdf5, zarr, edf, bdf, wfdb, flac, wav, npz, "
-            "npy. By default what the suffix of OUT says.",
-            show_default=False,
-        ),
-    ] = None,
-    channels: Channels = None,
-    units: Annotated[str, typer.Option(help="raw numbers of the file with their scale, or physical values.")] = "raw",
-    lossy: Annotated[
-        bool, typer.Option("--lossy", help="Leave out what the format has no place for, and round what it cannot hold.")
-    ] = False,
-    overwrite: Overwrite = False,
-    format: Format = None,
-    fs: Fs = None,
-    inside: Inside = None,
-    time_axis: TimeAxis = 0,
-    nulls: Nulls = "error",
-    time: Time = None,
-    to_hz: ToHz = None,
-    max_gap: MaxGap = None,
-    time_unit: TimeUnit = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    paths: tuple[Path, ...],
+    to: str | None,
+    channels: str | None,
+    units: str,
+    lossy: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **opening: Any,
 ) -> None:
     """Write recordings in another format, with units, rates, events, start and gaps where it has a place for them.
 
@@ -136,11 +101,11 @@ def convert(
         if len(paths) < 2:
             raise ConfigError("convert: expected one or more files and where to write, got one path; add OUT")
         *inputs, out = paths
-        options = _options(format, fs, inside, time_axis, nulls, time, to_hz, max_gap, time_unit)
+        how = _options(**opening)
         with show_counts(quiet=quiet or as_json) as show:
             recordings = Recordings(
                 inputs,
-                **options,
+                **how,
                 units=units,  # type: ignore[arg-type]
                 progress=lambda done, total: show("headers", done, total),
             )
@@ -169,28 +134,28 @@ def convert(
         say(as_json, {"ok": True, "written": facts}, [line for one in facts for line in _written_lines(one)])
 
 
+@click.command("recording", epilog=example("bridgeflow plot recording night.edf --seconds 60,90 --png night.png"))
+@click.argument("file", type=PATH, metavar="FILE", help="A file of a recording.")
+@click.option("--png", type=PATH, metavar="PATH", required=True, help="The picture to write.")
+@_channels
+@click.option("--seconds", metavar="FROM,TO", help="Stretch of time in seconds; all where left out.")
+@click.option("--dark", is_flag=True, help="Draw light on a dark ground.")
+@options.overwrite("Replace existing files.")
+@options.opening(nulls="gap")
+@options.as_json
+@options.quiet
+@options.debug
 def plot_recording(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of a recording.", show_default=False)],
-    png: Annotated[Path, typer.Option("--png", metavar="PATH", help="The picture to write.", show_default=False)],
-    channels: Channels = None,
-    seconds: Annotated[
-        Optional[str],  # noqa: UP045  (typer reads it at run time, on Python 3.10 too)
-        typer.Option(metavar="FROM,TO", help="Stretch of time in seconds; all where left out.", show_default=False),
-    ] = None,
-    dark: Annotated[bool, typer.Option("--dark", help="Draw light on a dark ground.")] = False,
-    overwrite: Overwrite = False,
-    format: Format = None,
-    fs: Fs = None,
-    inside: Inside = None,
-    time_axis: TimeAxis = 0,
-    nulls: Nulls = "gap",
-    time: Time = None,
-    to_hz: ToHz = None,
-    max_gap: MaxGap = None,
-    time_unit: TimeUnit = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
+    file: Path,
+    png: Path,
+    channels: str | None,
+    seconds: str | None,
+    dark: bool,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
+    debug: bool,
+    **opening: Any,
 ) -> None:
     """Draw channels over time with events and gaps; long stretches as bands from least to greatest value."""
     with reporting_errors(as_json, debug), terminable():
@@ -200,8 +165,8 @@ def plot_recording(
 
         require_matplotlib("the picture of a recording")
         refuse_existing(png, overwrite=overwrite)
-        options = _options(format, fs, inside, time_axis, nulls, time, to_hz, max_gap, time_unit)
-        recording = Recording.open(file, **options)
+        how = _options(**opening)
+        recording = Recording.open(file, **how)
         if channels is not None:
             recording = recording.pick(_names(channels))
         span = None if seconds is None else _span(seconds)

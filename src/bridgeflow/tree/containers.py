@@ -193,9 +193,12 @@ def _is_tensordict(data: Any) -> bool:
 _FOREIGN = ("zarr", "h5py", "tensordict")
 """Packages whose objects may be dataclasses by an accident of how they are written: a zarr group is not a sample."""
 
+_DESCRIPTIONS = "bridgeflow.spec"
+"""The module whose dataclasses stand for arrays and hold none: a plan looks at each of a thousand columns often."""
+
 
 def _is_foreign(cls: type) -> bool:
-    return cls.__module__.partition(".")[0] in _FOREIGN
+    return cls.__module__ == _DESCRIPTIONS or cls.__module__.partition(".")[0] in _FOREIGN
 
 
 def is_container(data: object, is_array: IsArray) -> bool:
