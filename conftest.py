@@ -16,6 +16,9 @@ make_torchvision_importable()
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process of a test compiles all our modules again
 
+collect_ignore = [] if find_spec("ray") else ["src/bridgeflow/engines/ray_rows.py"]
+"""Modules whose doctests cannot be looked for without a package that is an extra."""
+
 settings.register_profile(
     "default",
     deadline=None,  # a slow moment of a shared machine is not a failure
