@@ -18,7 +18,7 @@ NEEDS = {
     "sklearn_search": "sklearn",
 }
 FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "huggingface", "imu_activity")
-IN_FRAMEWORKS = ("lightning_resume", "train_ddp")
+IN_FRAMEWORKS = ("lightning_resume", "sklearn_search", "train_ddp")
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # what wfdb asks of pandas
