@@ -118,7 +118,7 @@ class Format:
     Args:
         name: the word for it in YAML and on the command line.
         suffixes: file name endings that mean this format.
-        magic: how its files begin, in one of these ways.
+        magic: how its files begin, in one of these ways; empty where its reader says whether a file is one.
         about: one line for `bridgeflow list`.
         reader: makes the reader of an open file, which checks the file, learns its schema and closes it in the end.
         writer: the class that writes.

@@ -156,7 +156,7 @@ _OTHERS = {
 def _require_magic(opened: OpenedFile, form: Format) -> None:
     """Tell a file of another format apart from a damaged one: the remedy differs."""
     path, head = opened.path, opened.read_at(16, 0)
-    if head.startswith(form.magic):
+    if head.startswith(form.magic) or not form.magic:
         return
     other = next((each for each in all_formats().values() if head.startswith(each.magic)), None)
     if other is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -15,12 +14,13 @@ from typing import Any, ClassVar, Final, NamedTuple, NoReturn
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow._optional import loaded, require
-from bridgeflow.errors import ConfigError, DataError, listed
+from bridgeflow._optional import loaded
+from bridgeflow.errors import ConfigError, listed
 from bridgeflow.io import Source, open_source
+from bridgeflow.io.audio_bytes import as_objects, read_audio
 from bridgeflow.io.base import Columns, pick_columns
 from bridgeflow.io.columns import Nulls
-from bridgeflow.io.files import data_error, open_regular
+from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
 from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.io.pieces import PieceReader
@@ -282,7 +282,7 @@ class HubReader(PieceReader):
             if name in self._audio:
                 finished[name], finished[f"{name}_{RATE}"] = self._decoded(name, column, rows)
             elif name in self._ragged:
-                finished[name] = _objects([_row_array(self.file.path, name, value) for value in column])
+                finished[name] = as_objects([_row_array(self.file.path, name, value) for value in column])
             else:
                 finished[name] = column
         return {name: finished[name] for name in self._names}
@@ -296,7 +296,7 @@ class HubReader(PieceReader):
             samples, rate = decode_audio(value, self._audio[name], self.file.path, name, number)
             arrays.append(samples)
             rates.append(rate)
-        return _objects(arrays), np.array(rates, np.float64)
+        return as_objects(arrays), np.array(rates, np.float64)
 
 
 def decode_audio(value: Mapping[str, Any], audio: _Audio, path: Path, name: str, row: int) -> tuple[Any, float]:
@@ -305,19 +305,11 @@ def decode_audio(value: Mapping[str, Any], audio: _Audio, path: Path, name: str,
     Raises:
         DataError: the file is missing, damaged, elsewhere than on this machine, or has other channels.
     """
-    soundfile = require("soundfile", needed_for=f"decoding the audio of {name}")
     content, place = value.get("bytes"), value.get("path") or ""
     if content is None and (not place or "://" in place):
         what = f"row {row} names {place!r}" if place else f"row {row} has neither bytes nor a path"
         raise data_error(path, f"{what}, and only files of this machine are read", "download it first", column=name)
-    try:
-        file = io.BytesIO(content) if content is not None else open(open_regular(place), "rb")  # noqa: SIM115
-        with file:
-            samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, RuntimeError, DataError) as error:
-        problem = getattr(error, "error_string", None) or error
-        raise data_error(path, f"the audio of row {row} cannot be read ({problem})", column=name) from error
-    samples = np.ascontiguousarray(samples.T)
+    samples, rate = read_audio(place if content is None else content, path, name, row)
     if audio.channels == 1 and len(samples) > 1:
         samples = samples.mean(axis=0, keepdims=True, dtype=np.float32)
     if audio.channels is not None and len(samples) != audio.channels:
@@ -420,11 +412,3 @@ def _row_array(path: Path, name: str, value: Any) -> Any:
     while hasattr(lists, "offsets"):
         lists = lists.flatten()
     return np.array(lists.to_numpy(zero_copy_only=False)).reshape(len(value.values), *shape)
-
-
-def _objects(rows: Sequence[Any]) -> Any:
-    """Arrays of their own shapes as an ndarray of objects `[rows]`."""
-    array = np.empty(len(rows), object)
-    for number, row in enumerate(rows):
-        array[number] = row
-    return array
