@@ -62,6 +62,7 @@ from .transforms import Clip as Clip
 from .transforms import Clone as Clone
 from .transforms import CutMix as CutMix
 from .transforms import Decimate as Decimate
+from .transforms import DecodeImages as DecodeImages
 from .transforms import Detach as Detach
 from .transforms import Detrend as Detrend
 from .transforms import DropSamples as DropSamples
@@ -149,6 +150,7 @@ __all__ = [
     "CutMix",
     "DataError",
     "Decimate",
+    "DecodeImages",
     "Detach",
     "Detrend",
     "DiskCache",

@@ -23,6 +23,7 @@ STAGES: dict[str, list[Stage]] = {
         {"q": 3, "ftype": "fir"},
         {"q": 3, "zero_phase": False},
     ],
+    "DecodeImages": [],
     "Detach": [],
     "Detrend": [{"bp": [100, 200]}, {"axis": 0, "nonfinite": "interpolate", "max_gap": 5}],
     "Envelope": [{"bp_in": [1, 100], "n_out": 40}, {"bp_in": [None, 20], "squared": True}],

@@ -12,7 +12,7 @@ from bridgeflow.errors import CannotStream
 from bridgeflow.pipeline.window_places import Cut
 from bridgeflow.transforms import registry
 from tests.transforms.augmentations import AUGMENTATIONS, MIXES
-from tests.transforms.test_contracts import EXAMPLES, LABELLED
+from tests.transforms.test_contracts import EXAMPLES, IMAGES, LABELLED
 from tests.transforms.window_stages import WINDOW_STAGES
 
 WAYS = {
@@ -77,7 +77,7 @@ def raised_by(function):
 
 def test_the_table_names_every_transform():
     assert set(WAY_OF) == {*EXAMPLES, *LABELLED}
-    assert set(WAY_OF) | {*AUGMENTATIONS, *MIXES, *WINDOW_STAGES} == set(registry.names())
+    assert set(WAY_OF) | {*AUGMENTATIONS, *MIXES, *WINDOW_STAGES, *IMAGES} == set(registry.names())
 
 
 @pytest.mark.parametrize("name", sorted(WAY_OF))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from bridgeflow.transforms import (
     Cast,
     Clone,
     Decimate,
+    DecodeImages,
     Detach,
     Detrend,
     Envelope,
@@ -144,6 +146,19 @@ LABELLED = {
 """Those that look at a label beside the array, which an array alone has not."""
 
 
+IMAGES = {"DecodeImages": [DecodeImages(keys="image"), DecodeImages(layout="HWC", mode="L", kind="numpy")]}
+"""Those that take encoded images."""
+
+
+@pytest.mark.parametrize("name", sorted(IMAGES))
+def test_those_of_images_keep_the_contract(name: str):
+    file = io.BytesIO()
+    pytest.importorskip("PIL.Image").fromarray(np.arange(60, dtype=np.uint8).reshape(4, 5, 3)).save(file, "PNG")
+    for transform in IMAGES[name]:
+        check_transform(transform, {"image": file.getvalue(), "id": "a"})
+        check_transform(transform, {"image": {"bytes": file.getvalue(), "path": "a.png"}, "more": ["b", None]})
+
+
 @pytest.mark.parametrize("name", sorted(LABELLED))
 @pytest.mark.parametrize(
     "make", [np.asarray, torch.from_numpy, pa.FixedShapeTensorArray.from_numpy_ndarray], ids=["numpy", "torch", "arrow"]
@@ -154,7 +169,7 @@ def test_those_with_labels_keep_the_contract(name: str, make: object):
 
 
 def test_every_transform_is_here_or_an_augmentation_or_cuts_recordings():
-    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES, *WINDOW_STAGES, *LABELLED} == set(registry.names())
+    assert {*EXAMPLES, *AUGMENTATIONS, *MIXES, *WINDOW_STAGES, *LABELLED, *IMAGES} == set(registry.names())
     assert not any(one.random for examples in EXAMPLES.values() for one in examples)
 
 

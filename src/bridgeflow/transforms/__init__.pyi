@@ -34,6 +34,7 @@ from .channels import MixChannels as MixChannels
 from .channels import PickChannels as PickChannels
 from .channels import Reference as Reference
 from .clone import Clone as Clone
+from .decode_images import DecodeImages as DecodeImages
 from .detach import Detach as Detach
 from .features import BandPower as BandPower
 from .features import LogAmplitude as LogAmplitude
@@ -87,6 +88,7 @@ __all__ = [
     "Clone",
     "CutMix",
     "Decimate",
+    "DecodeImages",
     "Detach",
     "Detrend",
     "DropSamples",

@@ -163,7 +163,7 @@ def node_of(data: object, path: tuple[object, ...], is_array: IsArray) -> Node |
     """The node for a container, `None` for a leaf."""
     cls = type(data)
     if cls is dict or cls is OrderedDict or cls is defaultdict:
-        return DictNode(data, path)
+        return None if is_array(data) else DictNode(data, path)
     if cls is list or cls is tuple:
         return None if is_array(data) else ListNode(data, path) if cls is list else TupleNode(data, path)
     if is_table(data):
