@@ -29,7 +29,7 @@ DOCUMENTS = [
 ]
 LANGUAGES = {"", "console", "cpp", "json", "mermaid", "python", "text", "toml", "yaml"}
 FENCE = re.compile(r"^ {0,3}```+(?P<info>.*)$")
-NEEDS = {"mne_obspy": ("mne", "obspy")}
+NEEDS = {"data_frames": ("pandas", "polars", "PIL"), "mne_obspy": ("mne", "obspy")}
 """Packages without which a document is not run."""
 FIRST_LINE = "from tests.workplace import check_job as _check_job, run_command as _run_command"  # in place of the title
 
@@ -98,19 +98,24 @@ RUN = [document for document, script in SCRIPTS.items() if script.strip() != FIR
 
 @pytest.mark.parametrize("document", RUN, ids=relative)
 def test_document_does_what_it_shows(document: Path, tmp_path: Path):
+    script = written(document, tmp_path)
+    run_script(script, folder=tmp_path)
+
+
+def written(document: Path, tmp_path: Path) -> Path:
+    """The script of a document in a reader's folder; the test is skipped where a package is missing."""
     for package in NEEDS.get(document.stem, ()):
         if not find_spec(package):
             pytest.skip(f"{package} is not installed")
     script = furnish(tmp_path) / f"{document.stem}.md.py"
     script.write_text(SCRIPTS[document], encoding="utf-8")
-    run_script(script, folder=tmp_path)
+    return script
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("document", RUN, ids=relative)
 def test_document_can_be_followed_again_in_the_same_folder(document: Path, tmp_path: Path):
-    script = furnish(tmp_path) / f"{document.stem}.md.py"
-    script.write_text(SCRIPTS[document], encoding="utf-8")
+    script = written(document, tmp_path)
     for _ in range(2):
         run_script(script, folder=tmp_path)
 
