@@ -147,6 +147,8 @@ def transforms(rng: np.random.Generator, x: Array) -> None:
         ),
         SignalFilter(design="firwin", cutoff=20, fs=100, numtaps=31, nonfinite="propagate"),
         Resample(from_hz=100, to_hz=int(rng.integers(20, 300))),
+        Resample(from_hz=100, to_hz=int(rng.integers(20, 300)), quality="high"),
+        Resample(from_hz=100, to_hz=float(rng.uniform(20, 300)), quality="medium"),
         Decimate(q=int(rng.integers(2, 6)), ftype="fir"),
         SavgolFilter(window_length=7, polyorder=2, mode="nearest"),
     )

@@ -35,6 +35,7 @@ from bridgeflow.signal.fir import zero_phase_delay
 from bridgeflow.signal.iir.sections import sosfilt_zi
 from bridgeflow.signal.padding import default_padlen
 from bridgeflow.signal.resampling import antialias
+from bridgeflow.signal.resampling.polyphase import Polyphase
 from bridgeflow.signal.spectral.average import with_both_sides
 from bridgeflow.transforms import (
     BandPower,
@@ -330,6 +331,8 @@ def _of_resample(stage: Resample, dtype: torch.dtype) -> nn.Module:
     plan = stage.live.plan
     if plan is None:
         return nn.Identity()
+    if not isinstance(plan, Polyphase):
+        raise CannotExport(f"Resample: the ratio of {stage.from_hz!r} and {stage.to_hz!r} Hz has too many phases")
     return Resampling(plan, "steady" if stage.padtype == "edge" else "zero", stage.cval or 0.0, dtype)
 
 

@@ -1,5 +1,6 @@
 from .fourier import resample as resample
 from .polyphase import Window as Window
+from .quality import Quality as Quality
 from .rates import Rate as Rate
 from .rates import rate_ratio as rate_ratio
 from .rational import Extension as Extension
@@ -14,6 +15,7 @@ from .updown import upfirdn as upfirdn
 __all__ = [
     "Decimator",
     "Extension",
+    "Quality",
     "Rate",
     "Resampler",
     "Window",

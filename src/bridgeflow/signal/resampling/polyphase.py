@@ -6,8 +6,9 @@ All that has to be computed is
     y[i] = sum over j of x[j] * h[centre + i * down - j * up],
 
 where j runs over about `len(h) / up` samples: those taps are one phase of the filter, and there are `up` phases. The
-sum is added up from the oldest sample to the newest, each product and each sum rounded once: the order and the bits of
-`scipy.signal.upfirdn`, wherever the output stands in its recording, and so the same bits for every chunking.
+sum is added up from the oldest sample to the newest, each product and each sum rounded once (unless the filter is
+`fused`): the order and the bits of `scipy.signal.upfirdn`, wherever the output stands in its recording, and so the same
+bits for every chunking.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Polyphase:
         taps: [n], float64, the filter at the higher rate.
         centre: which tap meets sample 0 in output 0.
         gain: multiplies the taps after these have been rounded to the dtype of the data, as SciPy does it.
+        fused: a product and its sum are rounded once, as processors do it fastest, and not twice, as SciPy does it.
     """
 
     up: int
@@ -53,6 +55,7 @@ class Polyphase:
     taps: NDArray[np.float64]
     centre: int
     gain: float = 1.0
+    fused: bool = False
 
     @cached_property
     def reach(self) -> int:
@@ -74,7 +77,7 @@ class Polyphase:
     def adjoint(self) -> Polyphase:
         """The transposed map, with which gradients flow: the taps reversed, and up and down exchanged."""
         reversed_taps = np.ascontiguousarray(self.taps[::-1])
-        return Polyphase(self.down, self.up, reversed_taps, len(self.taps) - 1 - self.centre, self.gain)
+        return Polyphase(self.down, self.up, reversed_taps, len(self.taps) - 1 - self.centre, self.gain, self.fused)
 
     def outputs(self, samples: int) -> int:
         """How many outputs SciPy makes of a recording: as many as begin before its end."""
@@ -114,11 +117,16 @@ class Polyphase:
     def _run_real(self, x: Array, first_tick: int, outputs: int) -> Array:
         begin, _end = self.span(first_tick, max(outputs, 1))
         table = self.tables[x.dtype.name]
-        return cpu.run(x, table, self.up, self.down, phase=first_tick % self.up, first=begin, outputs=outputs)
+        phase = first_tick % self.up
+        return cpu.run(x, table, self.up, self.down, phase=phase, first=begin, outputs=outputs, fused=self.fused)
 
 
-def reduced(up: Any, down: Any) -> tuple[int, int]:
+def reduced(up: Any, down: Any, largest: int = LARGEST_FACTOR) -> tuple[int, int]:
     """Two factors, as integers without a common factor.
+
+    Args:
+        up, down: as a caller gave them.
+        largest: that either may be.
 
     Raises:
         DataError: a factor that is not a positive integer.
@@ -132,8 +140,8 @@ def reduced(up: Any, down: Any) -> tuple[int, int]:
             raise DataError(f"{name} must be an integer, got {value!r}")
         if value < 1:
             raise DataError(f"{name} must be at least 1, got {number_text(value)}")
-        if value > LARGEST_FACTOR:
-            raise DataError(f"{name} must be at most {LARGEST_FACTOR}, got {number_text(value)}")
+        if value > largest:
+            raise DataError(f"{name} must be at most {largest}, got {number_text(value)}")
     common = math.gcd(int(up), int(down))
     return int(up) // common, int(down) // common
 

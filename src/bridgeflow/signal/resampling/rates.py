@@ -8,13 +8,16 @@ from typing import Final, TypeAlias
 from bridgeflow import ranges
 from bridgeflow.errors import ConfigError
 
-__all__ = ["LARGEST_FACTOR", "Rate", "hold_taps", "is_quick", "parse_rate", "rate_ratio"]
+__all__ = ["LARGEST_FACTOR", "LARGEST_TICKS", "Rate", "hold_taps", "is_quick", "parse_rate", "rate_ratio"]
 
 Rate: TypeAlias = ranges.Rate | str
 """Samples a second in Hz: a number, or a fraction as text, `"1000/3"`."""
 
 LARGEST_FACTOR: Final = 1 << 20
 """The largest factor that anybody can have meant: its filter has twenty times as many taps."""
+
+LARGEST_TICKS: Final = 1 << 40
+"""The largest factor where taps are computed and not tabled: a sample in 2^80 is the error of a ratio cut to it."""
 
 _QUICK_FACTOR: Final = 200_000
 """Up to here the design takes a second or two, whatever the data; the primes near 192000 Hz are below."""
@@ -67,8 +70,12 @@ def parse_rate(rate: Rate, *, field: str) -> Fraction:
     return exact
 
 
-def rate_ratio(from_hz: Rate, to_hz: Rate) -> tuple[int, int]:
+def rate_ratio(from_hz: Rate, to_hz: Rate, *, any_ratio: bool = False) -> tuple[int, int]:
     """The factors `up, down` without a common one, exactly `to_hz / from_hz`.
+
+    Args:
+        from_hz, to_hz: the rates.
+        any_ratio: whether factors may be as large as `LARGEST_TICKS`; the nearest ratio where they are larger still.
 
     Raises:
         ConfigError: a rate that is none, or factors too large to be meant.
@@ -77,12 +84,16 @@ def rate_ratio(from_hz: Rate, to_hz: Rate) -> tuple[int, int]:
     ((160, 147), (3, 4), (3, 1))
     """
     ratio = parse_rate(to_hz, field="to_hz") / parse_rate(from_hz, field="from_hz")
+    if any_ratio:
+        ratio = ratio.limit_denominator(max(int(LARGEST_TICKS / ratio), 1) if ratio > 1 else LARGEST_TICKS)
+        return ratio.numerator, ratio.denominator
     up, down = ratio.numerator, ratio.denominator
     if max(up, down) > LARGEST_FACTOR:
         near = ratio.limit_denominator(1000)
         raise ConfigError(
             f"from {from_hz!r} to {to_hz!r} Hz is exactly {up}/{down}, a filter of {20 * max(up, down)} taps; did you "
-            f"mean {near}? Write a rate that is not a decimal number as a fraction, such as '1000/3'",
+            f"mean {near}? Write a rate that is not a decimal number as a fraction, such as '1000/3'; or take "
+            "quality='high', which resamples by any ratio",
             field="to_hz",
         )
     return up, down

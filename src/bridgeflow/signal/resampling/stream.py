@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from bridgeflow.bridge import kind_of
-from bridgeflow.errors import CannotStream, DataError, names_errors, naming
+from bridgeflow.errors import CannotStream, ConfigError, DataError, names_errors, naming
 from bridgeflow.policy import Nonfinite, parse_word
 from bridgeflow.ranges import hold
 from bridgeflow.signal._chunks import State, as_marked, count, count_rows, join, kind_mark, own, rows_shape, together
@@ -24,11 +24,18 @@ from bridgeflow.signal._specs import filtered_spec, hold_spec
 from bridgeflow.signal.causal import CausalFilter
 from bridgeflow.signal.design import Sos
 from bridgeflow.signal.padding import BACKGROUNDS, Extension, extend, without_background
+from bridgeflow.signal.resampling.between import Between
 from bridgeflow.signal.resampling.polyphase import Polyphase, Window, floating, lowpass, narrowed, reduced, widened
-from bridgeflow.signal.resampling.rates import hold_taps, is_quick
+from bridgeflow.signal.resampling.quality import Quality, polyphase_taps
+from bridgeflow.signal.resampling.rates import LARGEST_FACTOR, LARGEST_TICKS, hold_taps, is_quick
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["Decimator", "Resampler", "State", "places_of", "whole"]
+
+_SCIPYS_WINDOW: Final = ("kaiser", 5.0)
+
+_TABLED: Final = (1024, 8192)
+"""Up to which `up` and `down` the taps of a filter by quality are tabled; with more they are computed."""
 
 _STREAMED: Final = ("constant", "edge")
 """Extensions that need no more than the first and the last sample."""
@@ -45,9 +52,13 @@ class Resampler:
         padtype: how a recording goes on beyond its ends, as for `resample_poly`; `"constant"` and `"edge"` stream.
         cval: the value for `"constant"`; `None` for zero.
         zero_phase: take back the delay of the filter, which must then be symmetric; else output 0 meets tap 0.
+        quality: of the filter: `"scipy"`, with `window`; or `"medium"`, `"high"`, `"very high"` without one, for any
+            ratio of the rates. docs/resampling.md has what they keep and stop. float32 data are computed in float64 for
+            `"very high"`, and rounded once.
 
     Raises:
         DataError, ValueError: as `resample_poly`.
+        ConfigError: a window with another quality than SciPy's, or `zero_phase=False`.
 
     >>> twice = Resampler(up=2, down=1)
     >>> x = np.arange(50.0)
@@ -61,18 +72,31 @@ class Resampler:
 
     up: int
     down: int
-    window: Window | tuple[float, ...] = ("kaiser", 5.0)
+    window: Window | tuple[float, ...] = _SCIPYS_WINDOW
     padtype: Extension = "constant"
     cval: float | None = None
     zero_phase: bool = True
+    quality: Quality = "scipy"
 
     def __post_init__(self) -> None:
+        parse_word(self.quality, Quality, field="quality")
+        if self.quality != "scipy" and self.window != _SCIPYS_WINDOW:
+            raise ConfigError(
+                f"window is for quality='scipy'; quality={self.quality!r} has a filter of its own, leave window out",
+                field="window",
+            )
+        if self.quality != "scipy" and not self.zero_phase:
+            raise ConfigError("zero_phase=False is for quality='scipy'; leave it out", field="zero_phase")
         parse_word(self.padtype, Extension, field="padtype")
         if self.cval is not None and self.padtype != "constant":
             raise DataError(
                 f'cval has no effect when padtype is "{self.padtype}"; leave it out, or take padtype="constant"'
             )
-        reduced(self.up, self.down)
+        self._factors  # noqa: B018
+
+    @cached_property
+    def _factors(self) -> tuple[int, int]:
+        return reduced(self.up, self.down, LARGEST_FACTOR if self.quality == "scipy" else LARGEST_TICKS)
 
     @property
     def _window_is_taps(self) -> bool:
@@ -81,18 +105,23 @@ class Resampler:
 
     def prepare(self) -> None:
         """Design the filter, or refuse it; one that takes long to design waits for the data, and may not fit them."""
-        up, down = reduced(self.up, self.down)
-        if self._window_is_taps or is_quick(up, down):
+        up, down = self._factors
+        if self._window_is_taps or self.quality != "scipy" or is_quick(up, down):
             self.plan  # noqa: B018
         else:
             lowpass(2, 1, self.window)
 
     @cached_property
-    def plan(self) -> Polyphase | None:
+    def plan(self) -> Polyphase | Between | None:
         """The filter; `None` where the rate stays."""
-        up, down = reduced(self.up, self.down)
+        up, down = self._factors
         if up == down and not self._window_is_taps:
             return None
+        if self.quality != "scipy":
+            if up > _TABLED[0] or down > _TABLED[1]:
+                return Between(up, down, self.quality)
+            taps, centre = polyphase_taps(self.quality, up, down)
+            return Polyphase(up, down, taps, centre, float(up), fused=True)
         plan = lowpass(up, down, np.asarray(self.window, np.float64) if self._window_is_taps else self.window)
         return plan if self.zero_phase else Polyphase(up, down, plan.taps, 0, plan.gain)
 
@@ -101,13 +130,24 @@ class Resampler:
         """A whole recording [..., T] to [..., ceil(T * up / down)]."""
         rows = prepare(x, -1)
         self._hold(int(rows.values.shape[-1]))
-        return rows.restore(whole(self.plan, floating(rows.values), self.padtype, self.cval or 0.0))
+        x = floating(rows.values)
+        return rows.restore(narrowed(whole(self.plan, self._wide(x), self.padtype, self.cval or 0.0), x))
+
+    def _wide(self, x: Any) -> Any:
+        """Rows in what the quality is computed in."""
+        if self.quality != "very high":
+            return x
+        if isinstance(x, np.ndarray):
+            return x.astype(np.result_type(x.dtype, np.float64), copy=False)
+        import torch
+
+        return x.to(torch.promote_types(x.dtype, torch.float64))
 
     @names_errors("Resampler")
     def out_spec(self, spec: ArraySpec) -> ArraySpec:
         """What comes of an array described by `spec`."""
         out = filtered_spec(spec, fs=None)
-        up, down = reduced(self.up, self.down)
+        up, down = self._factors
         if spec.time is not None:
             self._hold(spec.time)
             with naming("resampling"):
@@ -116,8 +156,8 @@ class Resampler:
         return out.fresh(shape=(*out.shape[:-1], time), fs=None if spec.fs is None else spec.fs * up / down)
 
     def _hold(self, samples: int) -> None:
-        up, down = reduced(self.up, self.down)
-        if not self._window_is_taps and up != down:
+        up, down = self._factors
+        if self.quality == "scipy" and not self._window_is_taps and up != down:
             hold_taps(up, down, samples)
 
     @property
@@ -186,7 +226,7 @@ class Resampler:
         # the tick of the next output, counted from the first sample that is held
         tick = plan.centre - ahead + int(tail.shape[-1]) * plan.up
         due = max(-((tick - int(held.shape[-1]) * plan.up) // plan.down), 0)
-        y = _run(plan, held, tick, due)
+        y = narrowed(_run(plan, self._wide(held), tick, due), held)
         begin, _end = plan.span(tick + due * plan.down, 1)
         kept = held[..., min(max(begin, 0), held.shape[-1] - 1) :]
         next_state: State = {
@@ -206,7 +246,8 @@ class Resampler:
         samples = int(tail.shape[-1])
         tick = plan.centre - ahead + samples * plan.up
         missing = max(plan.span(tick, due)[1] - samples, 0)
-        y = _run(plan, extend(tail, self.padtype, self.cval or 0.0, 0, missing), tick, due)
+        held = extend(tail, self.padtype, self.cval or 0.0, 0, missing)
+        y = narrowed(_run(plan, self._wide(held), tick, due), held)
         return as_marked(y, state["kind"], same_dtype=True)
 
 
@@ -272,13 +313,14 @@ def places_of(
     >>> places_of(1, 3, 2, 1, 40)
     (array([0, 1, 1]), array([2, 2, 3]))
     """
-    ticks = np.arange(first, first + count) * down
+    before, phase = divmod(first * down, up)  # whole samples apart, so that large numbers stay small
+    ticks = phase + np.arange(count) * down
     here, since = ticks // up, (ticks - down) // up + 1
     beyond = np.minimum(-(-ticks // up), (ticks + centre) // up)
-    return np.maximum(np.minimum(here, since), 0), beyond + 1
+    return np.maximum(before + np.minimum(here, since), 0), before + beyond + 1
 
 
-def _run(plan: Polyphase, x: Any, first_tick: int, outputs: int) -> Any:
+def _run(plan: Polyphase | Between, x: Any, first_tick: int, outputs: int) -> Any:
     """`Polyphase.run_array` for ndarrays and tensors."""
     if kind_of(x) == "torch":
         from bridgeflow.signal.resampling.torch_ops import resample_tensor
@@ -287,7 +329,7 @@ def _run(plan: Polyphase, x: Any, first_tick: int, outputs: int) -> Any:
     return plan.run_array(x, first_tick, outputs)
 
 
-def whole(plan: Polyphase | None, x: Any, padtype: str, cval: float) -> Any:
+def whole(plan: Polyphase | Between | None, x: Any, padtype: str, cval: float) -> Any:
     """A whole recording [..., T], floating, through the filter; `None` for none."""
     if plan is None:
         return x + 0

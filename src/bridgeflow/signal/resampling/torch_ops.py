@@ -8,6 +8,7 @@ loaded.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,23 +20,32 @@ from bridgeflow.signal._axes import time_last, time_where_it_was
 from bridgeflow.signal._torch import float_dtype
 from bridgeflow.signal.convolution_torch import convolve
 from bridgeflow.signal.padding import extend
+from bridgeflow.signal.resampling.between import Between
+from bridgeflow.signal.resampling.cpu import run_between, weights_between
 from bridgeflow.signal.resampling.polyphase import Polyphase
 from bridgeflow.signal.transfer_torch import first_tensor, require_one_device, tensor_of
 
 __all__ = ["resample_tensor", "upfirdn_tensor"]
 
 
-def resample_tensor(x: Tensor, plan: Polyphase, first_tick: int, outputs: int) -> Tensor:
+def resample_tensor(x: Tensor, plan: Polyphase | Between, first_tick: int, outputs: int) -> Tensor:
     """`Polyphase.run_array` for tensors [..., T], floating or complex; the result has their dtype."""
+    if isinstance(plan, Between):
+        work = torch.promote_types(x.dtype, torch.float32)
+        table = torch.from_numpy(plan.tables["float64" if work.to_real() is torch.float64 else "float32"])
+        between: Tensor = _between(x.to(work), table, plan.up, plan.down, first_tick, outputs)
+        return between.to(x.dtype)
     taps = torch.from_numpy(plan.taps)
-    y: Tensor = _resample(x, taps, plan.gain, plan.up, plan.down, first_tick, outputs)
+    y: Tensor = _resample(x, taps, plan.gain, plan.up, plan.down, first_tick, outputs, plan.fused)
     return y
 
 
 @torch.library.custom_op("bridgeflow::resample", mutates_args=())
-def _resample(x: Tensor, taps: Tensor, gain: float, up: int, down: int, first_tick: int, outputs: int) -> Tensor:
+def _resample(
+    x: Tensor, taps: Tensor, gain: float, up: int, down: int, first_tick: int, outputs: int, fused: bool
+) -> Tensor:
     """y[i] = sum over j of x[j] * h[first_tick + i * down - j * up], for h = gain * taps."""
-    plan = Polyphase(up, down, taps.numpy(), 0, gain)
+    plan = Polyphase(up, down, taps.numpy(), 0, gain, fused)
     if x.device.type == "cpu":
         values = x.detach().resolve_conj().resolve_neg()
         narrow = values.dtype is torch.bfloat16
@@ -69,7 +79,7 @@ def _by_taps(x: Tensor, plan: Polyphase, first_tick: int, outputs: int) -> Tenso
 
 
 @_resample.register_fake
-def _(x: Tensor, taps: Tensor, gain: float, up: int, down: int, first_tick: int, outputs: int) -> Tensor:
+def _(x: Tensor, taps: Tensor, gain: float, up: int, down: int, first_tick: int, outputs: int, fused: bool) -> Tensor:
     return x.new_empty((*x.shape[:-1], outputs))
 
 
@@ -81,9 +91,9 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _gradient(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     (taps,) = ctx.saved_tensors
-    gain, up, down, first_tick, _outputs = ctx.numbers
+    gain, up, down, first_tick, _outputs, fused = ctx.numbers
     back = len(taps) - 1 - first_tick
-    return _resample(gy, taps.flip(0), gain, down, up, back, ctx.samples), *[None] * 6
+    return _resample(gy, taps.flip(0), gain, down, up, back, ctx.samples, fused), *[None] * 7
 
 
 _resample.register_autograd(_gradient, setup_context=_remember)
@@ -95,6 +105,108 @@ def _(info: Any, in_dims: tuple[int | None, ...], x: Tensor, *others: Any) -> tu
     assert in_dims[0] is not None
     y: Tensor = _resample(x.movedim(in_dims[0], 0), *others)
     return y, 0
+
+
+@torch.library.custom_op("bridgeflow::resample_between", mutates_args=())
+def _between(x: Tensor, table: Tensor, up: int, down: int, first_tick: int, outputs: int) -> Tensor:
+    """`Between.run_array`; x in the precision of the table, real or complex."""
+    taps = int(table.shape[2])
+    begin = first_tick // up - taps + 1
+    if x.device.type == "cpu":
+        values = x.detach().resolve_conj().resolve_neg()
+        rows = torch.view_as_real(values).movedim(-1, 0) if values.is_complex() else values
+        y = torch.from_numpy(
+            run_between(rows.numpy(), table.numpy(), up, down, phase=first_tick % up, first=begin, outputs=outputs)
+        )
+        return torch.view_as_complex(y.movedim(0, -1).contiguous()) if values.is_complex() else y
+    y = x.new_zeros((*x.shape[:-1], outputs))
+    for part, places, weights in _windows(x, table, up, down, first_tick, outputs):
+        y[..., part] = (_padded(x, taps)[..., places + taps] * weights).sum(-1)
+    return y
+
+
+@torch.library.custom_op("bridgeflow::resample_between_transposed", mutates_args=())
+def _between_transposed(gy: Tensor, table: Tensor, up: int, down: int, first_tick: int, samples: int) -> Tensor:
+    """The transpose of `_between`: what the outputs take from each sample, with which gradients flow."""
+    taps = int(table.shape[2])
+    gx = gy.new_zeros((*gy.shape[:-1], samples + 2 * taps))
+    for part, places, weights in _windows(gx[..., taps : taps + samples], table, up, down, first_tick, gy.shape[-1]):
+        gx.index_add_(-1, (places + taps).flatten(), (gy[..., part, None] * weights).flatten(-2))
+    return gx[..., taps : taps + samples].contiguous()
+
+
+def _padded(x: Tensor, taps: int) -> Tensor:
+    return torch.nn.functional.pad(x, (taps, taps))
+
+
+def _windows(
+    x: Tensor, table: Tensor, up: int, down: int, first_tick: int, outputs: int
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Some outputs at a time: which, the places of their samples [outputs, taps], and the weights of these.
+
+    Places outside of x are at most `taps` samples beyond its ends.
+    """
+    taps, samples = int(table.shape[2]), int(x.shape[-1])
+    for begin in range(0, outputs, _OUTPUTS_AT_A_TIME):
+        count = min(_OUTPUTS_AT_A_TIME, outputs - begin)
+        weights, offsets = weights_between(table.numpy(), up, down, first_tick + begin * down, count)
+        places = (offsets - taps + 1)[:, np.newaxis] + np.arange(taps)
+        yield (
+            slice(begin, begin + count),
+            torch.from_numpy(places.clip(-taps, samples + taps - 1)).to(x.device),
+            torch.from_numpy(weights).to(x.device),
+        )
+
+
+_OUTPUTS_AT_A_TIME = 512
+
+
+@_between.register_fake
+def _(x: Tensor, table: Tensor, up: int, down: int, first_tick: int, outputs: int) -> Tensor:
+    return x.new_empty((*x.shape[:-1], outputs))
+
+
+@_between_transposed.register_fake
+def _(gy: Tensor, table: Tensor, up: int, down: int, first_tick: int, samples: int) -> Tensor:
+    return gy.new_empty((*gy.shape[:-1], samples))
+
+
+def _remember_between(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, table, *ctx.numbers = inputs
+    ctx.samples = x.shape[-1]
+    ctx.save_for_backward(table)
+
+
+def _gradient_between(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+    (table,) = ctx.saved_tensors
+    up, down, first_tick, _outputs = ctx.numbers
+    return _between_transposed(gy, table, up, down, first_tick, ctx.samples), *[None] * 5
+
+
+def _gradient_transposed(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+    (table,) = ctx.saved_tensors
+    up, down, first_tick, _samples = ctx.numbers
+    return _between(g, table, up, down, first_tick, ctx.samples), *[None] * 5
+
+
+_between.register_autograd(_gradient_between, setup_context=_remember_between)
+_between_transposed.register_autograd(_gradient_transposed, setup_context=_remember_between)
+
+
+def _between_mapped(info: Any, in_dims: tuple[int | None, ...], x: Tensor, *others: Any) -> tuple[Tensor, int]:
+    assert in_dims[0] is not None
+    y: Tensor = _between(x.movedim(in_dims[0], 0), *others)
+    return y, 0
+
+
+def _transposed_mapped(info: Any, in_dims: tuple[int | None, ...], gy: Tensor, *others: Any) -> tuple[Tensor, int]:
+    assert in_dims[0] is not None
+    y: Tensor = _between_transposed(gy.movedim(in_dims[0], 0), *others)
+    return y, 0
+
+
+_between.register_vmap(_between_mapped)
+_between_transposed.register_vmap(_transposed_mapped)
 
 
 def upfirdn_tensor(h: Any, x: Any, up: int, down: int, axis: int, mode: str, cval: float) -> Tensor:
