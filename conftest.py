@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import ast
 import os
-import re
 from importlib.util import find_spec
 
 import pytest
@@ -36,6 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA GPU"))
         if isinstance(item, pytest.DoctestItem) and item.name.startswith("bridgeflow.integrations."):
             source = "".join(example.source for example in item.dtest.examples)
-            for name in re.findall(r"^(?:from|import) (\w+)", source, re.MULTILINE):
+            for name in _imported(source):
                 if find_spec(name) is None:
                     item.add_marker(pytest.mark.skip(reason=f"needs {name}"))
+
+
+def _imported(source: str) -> set[str]:
+    """The packages that code imports."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
+    return {name.partition(".")[0] for name in names}
