@@ -102,7 +102,7 @@ sanitize: $(VENV)/.installed-dev
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 BRIDGEFLOW_SANITIZED=build/sanitized \
 		$(BIN)/python -m pytest -p tests.sanitized tests/signal/iir/test_native.py tests/signal/iir/test_short.py tests/signal/resampling \
-			tests/fuzz/test_native_entrances.py $(PYTEST_ARGS)
+			tests/io/pages tests/fuzz/test_native_entrances.py $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist results .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage*

@@ -259,11 +259,12 @@ def test_compressed_pieces_are_decoded_once_and_never_handed_out(tmp_path, name,
 
 
 def test_row_groups_too_large_to_decode_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("bridgeflow.io.formats.parquet.is_built", lambda: False)
     monkeypatch.setattr("bridgeflow.io.formats.parquet._LARGE_GROUP", 0)
     monkeypatch.setattr("bridgeflow.io.formats.parquet._BATCH_ROWS", 4)
     path = several_batches(tmp_path / "a", "parquet")
     with open_source(path, format="parquet") as source:
-        monkeypatch.setattr(type(source._reader), "_load", None)
+        monkeypatch.setattr("bridgeflow.io.formats.parquet.RowGroupReader._load", None)
         for start, stop in [(0, 3), (5, 9), (6, 33), (0, ROWS), (39, 40), (4, 4)]:
             assert_rows(source.slice(start, stop), slice(start, stop))
         for indices in ([39, 0, 7, 7, 30], [8], []):

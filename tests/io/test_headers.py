@@ -23,7 +23,7 @@ from pyarrow import ipc
 from bridgeflow.errors import DataError, NotSupported
 from bridgeflow.io import open_sink, open_source
 from bridgeflow.io.formats.ipc_messages import _Table
-from bridgeflow.io.formats.parquet_footer import groups_of
+from bridgeflow.io.formats.parquet_footer import parse_footer
 
 ODD = [0, 1, -1, 2**31 - 1, 2**32 - 1, 2**62, 2**63 - 1, -(2**63)]
 ROWS = 12
@@ -328,7 +328,7 @@ def of_codec(number):
             if whole[at : at + 2] != b"\x15\x02":  # an i32 of 1: snappy
                 continue
             changed = whole[: at + 1] + bytes([2 * number]) + whole[at + 2 :]
-            if groups_of(changed[begin:-8])[0][1][0][3][4] == number:
+            if parse_footer(changed[begin:-8]).groups[0][1][0][3][4] == number:
                 path.write_bytes(changed)
                 return
         raise AssertionError("no such field")

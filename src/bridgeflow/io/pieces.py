@@ -73,6 +73,10 @@ class PieceReader(Reader):
         if isinstance(file, MappedFile) and self.random_access:
             located = {name: kind for name, kind in self._plain.items() if kind.width <= WIDEST}
         self._offsets = {name: np.full(len(piece_rows), _UNSEEN) for name in located}
+        self.register()
+
+    def register(self) -> None:
+        """Begin with nothing kept, now and in forked children."""
         self._forget()
         _LIVE.add(self)
 

@@ -19,7 +19,7 @@ from bridgeflow.bridge.arrow_layout import element_of, levels
 from bridgeflow.bridge.dtypes import SHARED_DTYPES
 from bridgeflow.io.arrow_take import take
 
-__all__ = ["Numbers", "as_array", "by_part", "gather", "gather_from", "join", "like", "numbers", "own"]
+__all__ = ["Numbers", "as_array", "as_arrow", "by_part", "gather", "gather_from", "join", "like", "numbers", "own"]
 
 _MOST_AXES = 64
 """Most axes of an ndarray."""
@@ -80,12 +80,12 @@ def as_array(column: Any, kind: Numbers) -> Any:
     return array if array.flags.aligned else array.copy()
 
 
-def _as_arrow(type: pa.DataType, rows: int, buffer: pa.Buffer) -> pa.Array:
+def as_arrow(type: pa.DataType, rows: int, buffer: pa.Buffer) -> pa.Array:
     """The column of a plain type whose bytes these are."""
     if isinstance(type, pa.BaseExtensionType):
-        return pa.ExtensionArray.from_storage(type, _as_arrow(type.storage_type, rows, buffer))
+        return pa.ExtensionArray.from_storage(type, as_arrow(type.storage_type, rows, buffer))
     if pa.types.is_fixed_size_list(type):
-        values = _as_arrow(type.value_type, rows * type.list_size, buffer)
+        values = as_arrow(type.value_type, rows * type.list_size, buffer)
         return pa.Array.from_buffers(type, rows, [None], children=[values])
     return pa.Array.from_buffers(type, rows, [None, buffer])
 
@@ -137,4 +137,4 @@ def like(arrow: pa.Array, column: Any) -> pa.Array:
     """The rows of an ndarray in the type of an Arrow column of the same numbers; Arrow columns as they are."""
     if not isinstance(column, np.ndarray):
         return column
-    return _as_arrow(arrow.type, len(column), pa.py_buffer(np.ascontiguousarray(column)))
+    return as_arrow(arrow.type, len(column), pa.py_buffer(np.ascontiguousarray(column)))

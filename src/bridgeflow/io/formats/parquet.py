@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
+from weakref import finalize
 
 import numpy as np
 import pyarrow as pa
@@ -15,24 +17,28 @@ from pyarrow import compute
 from bridgeflow.errors import DataError
 from bridgeflow.io.arrow_file import arrow_file
 from bridgeflow.io.arrow_take import referenced_nbytes
-from bridgeflow.io.base import Columns, Format, Writer, pick_columns
+from bridgeflow.io.base import Columns, Format, Reader, Writer, pick_columns
 from bridgeflow.io.columns import Nulls, Regroup, between, cut, group_rows, require_same, single, to_batch
 from bridgeflow.io.files import not_supported
 from bridgeflow.io.formats.parquet_footer import (
+    PAGE_BECOMES,
     check_pages,
     decoded_nbytes,
-    groups_of,
     null_counts,
+    parse_footer,
     protect,
     require_intact,
     require_supported,
     value_counts,
 )
-from bridgeflow.io.mapped import HeldFile
-from bridgeflow.io.opened import OpenedFile
+from bridgeflow.io.mapped import MappedFile
+from bridgeflow.io.opened import LocalFile, OpenedFile
 from bridgeflow.io.options import Compression, OpenOptions, WriterOptions, parse_settings
+from bridgeflow.io.pages.cache import KEPT, KEPT_NBYTES, PageCache
+from bridgeflow.io.pages.columns import Irregular, PageColumn, is_built
+from bridgeflow.io.pages.leaves import chunk_places, full_lists, leaves_of, number_leaf
 from bridgeflow.io.pieces import PieceReader
-from bridgeflow.io.plain import gather, join, own
+from bridgeflow.io.plain import gather, join, numbers, own
 
 __all__ = ["FORMATS"]
 
@@ -43,6 +49,12 @@ _READ_AHEAD = 1 << 20
 _LARGE_GROUP = 512 << 20
 """Decoded bytes of a row group above which it is not decoded as a whole to get at some of its rows."""
 
+_PAGE_BYTES = {"zstd": 1 << 20}
+_SMALL_PAGE_BYTES = 256 << 10
+"""Bytes of a page of ours: few, because one row costs its whole page; but each page costs a call, and Zstandard's takes
+as long as 64 KiB.
+"""
+
 _PLAIN_TEXT = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 """What categories of views are written as: polars writes them, and pyarrow has no Parquet for them."""
 
@@ -50,14 +62,18 @@ _THRIFT_LIMIT = 16 << 20
 """Largest text and longest list that a footer may declare, before pyarrow allocates them."""
 
 
-class ParquetReader(PieceReader):
-    """Reads through the descriptor, whatever becomes of the name meanwhile; pages are compared with their checksums."""
+class RowGroupReader(PieceReader):
+    """Columns that pyarrow decodes, all values of a row group at once.
 
-    file: HeldFile
+    Reads through the descriptor, whatever becomes of the name meanwhile; pages are compared with their checksums.
+    """
+
+    file: MappedFile
 
     def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
-        path, file = opened.path, HeldFile(opened)
-        self._described = groups_of(require_intact(_from(opened), opened.nbytes))
+        path, file = opened.path, MappedFile(opened, mapped=options.mapped)
+        self._footer = parse_footer(require_intact(_from(opened), opened.nbytes))
+        self._described = self._footer and self._footer.groups
         self._checked: set[int] = set()
         self._metadata: Any = None
         with self._open(file) as parquet:
@@ -79,7 +95,43 @@ class ParquetReader(PieceReader):
         self._require_small = partial(options.require_small, path, nbytes=file.identity.nbytes)
         self._require_small(sum(max(decoded.get(name, 0), nbytes) for name, nbytes in described.items()))
 
-    def _open(self, file: HeldFile, read_dictionary: Sequence[str] | None = None) -> pq.ParquetFile:
+    def only(self, names: Sequence[str]) -> RowGroupReader:
+        """A reader of some of the columns, with pieces of its own."""
+        other = copy(self)
+        other._types = {name: self._types[name] for name in names}
+        other.register()
+        return other
+
+    def page_columns(self, owner: Hashable) -> dict[str, PageColumn]:
+        """The columns of numbers, and of lists of them, that may be decoded page by page: those whose rows have one
+        shape as far as the footer tells. Their pages belong to `owner` in caches.
+        """
+        is_local = isinstance(self.file.opened, LocalFile)  # elsewhere pyarrow asks for many pages at once
+        leaves = leaves_of(self._footer.schema) if is_built() and is_local and self._footer else None
+        chunks = [group.get(1, []) for group in self._described or []]
+        if leaves is None or any(len(each) != len(leaves) for each in chunks):
+            return {}
+        names = [leaf.path[0].decode("utf-8", "replace") for leaf in leaves]
+        rows, columns = np.diff(self._bounds).tolist(), {}
+        for place, (name, leaf) in enumerate(zip(names, leaves, strict=True)):
+            if name not in self._types or names.count(name) > 1:
+                continue
+            of_name, lists = [each[place] for each in chunks], None
+            type = self._types[name]
+            if name not in self._plain:
+                lists, type = type, full_lists(type, of_name, rows)
+            kind = None if type is None else numbers(type)
+            leaf_of_numbers = None if kind is None else number_leaf(type, kind, leaf)
+            if kind is None or leaf_of_numbers is None:
+                continue
+            places = chunk_places(of_name, leaf_of_numbers, rows)
+            if places is not None:
+                columns[name] = PageColumn(
+                    self.file, kind, leaf_of_numbers, places, self._bounds, PAGE_BECOMES, owner, lists
+                )
+        return columns
+
+    def _open(self, file: MappedFile, read_dictionary: Sequence[str] | None = None) -> pq.ParquetFile:
         """pyarrow's reader, for one thread; the footer is read once."""
         return pq.ParquetFile(
             arrow_file(file.opened),
@@ -165,6 +217,74 @@ class ParquetReader(PieceReader):
             yield from opened.iter_batches(min(rows, _BATCH_ROWS), row_groups=[number], columns=list(self._types))
 
 
+class ParquetReader(Reader):
+    """Columns of numbers page by page (`io/pages/`); all others, and those whose pages are not regular, by pyarrow."""
+
+    def __init__(self, opened: OpenedFile, options: OpenOptions) -> None:
+        whole = RowGroupReader(opened, options)
+        self.file, self.rows, self.specs, self.settings = whole.file, whole.rows, whole.specs, whole.settings
+        self._whole = whole
+        owner = object()
+        self._release = finalize(self, KEPT.drop, owner)
+        self._pages = whole.page_columns(owner)
+        nbytes = sum(self.rows * column.row_nbytes for column in self._pages.values())
+        for column in self._pages.values():
+            column.keeps_all = nbytes <= KEPT_NBYTES
+        others = [name for name in whole.specs if name not in self._pages]
+        self._others = [whole.only(others)] if others else []
+
+    def slice(self, start: int, stop: int, *, writable: bool) -> Columns:
+        """Decodes the pages that hold the rows; of columns that pyarrow reads, their row groups."""
+        self.file.require_unchanged()
+        cache = PageCache(0) if stop - start == self.rows else KEPT  # all rows are not kept beside what is handed out
+        columns = self._by_pages(lambda column: column.slice(start, stop, cache, writable=writable))
+        return self._completed(columns, lambda reader: reader.slice(start, stop, writable=writable))
+
+    def take(self, indices: Any) -> Columns:
+        """Decodes the pages that hold the rows; of columns that pyarrow reads, their row groups."""
+        self.file.require_unchanged()
+        columns = self._by_pages(lambda column: column.take(indices, KEPT))
+        return self._completed(columns, lambda reader: reader.take(indices))
+
+    def batches(self, rows: int, start: int, stop: int) -> Iterator[Columns]:
+        """Keeps no more than the pages and row groups that the next rows begin in."""
+        self.file.require_unchanged()
+        cache = PageCache(0)
+        streams: dict[RowGroupReader, Iterator[Columns]] = {}
+
+        def following(reader: RowGroupReader) -> Columns:
+            if reader not in streams:
+                streams[reader] = reader.batches(rows, begin, stop)
+            return next(streams[reader])
+
+        for begin in range(start, stop, rows):
+            end = min(begin + rows, stop)
+            columns = self._by_pages(lambda column: column.slice(begin, end, cache, writable=True))  # noqa: B023
+            yield self._completed(columns, following)
+
+    def close(self) -> None:
+        """Close the file, and drop its pages."""
+        super().close()
+        self._release()
+
+    def _by_pages(self, read: Callable[[PageColumn], Any]) -> Columns:
+        """What is read of each column of numbers; one that proves not to be regular is left to pyarrow from now on."""
+        columns = {}
+        for name, column in list(self._pages.items()):
+            try:
+                columns[name] = read(column)
+            except Irregular:
+                self._others = [*self._others, self._whole.only([name])]
+                self._pages = {other: column for other, column in self._pages.items() if other != name}
+        return columns
+
+    def _completed(self, columns: Columns, read: Callable[[RowGroupReader], Columns]) -> Columns:
+        """The columns with those that pyarrow reads, in their order."""
+        for reader in self._others:
+            columns.update(read(reader))
+        return {name: columns[name] for name in self.specs}
+
+
 def _nulls(field: pa.Field, counts: Mapping[str, int]) -> Nulls:
     """The nulls of a column, where its statistics tell; those of lists of a fixed length count at any depth."""
     rows, names = counts.get(field.name), [field.name]
@@ -200,6 +320,16 @@ def _storable(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch
 
 
+def _by_dictionary(schema: pa.Schema) -> list[str]:
+    """The leaves that a dictionary may make smaller: all but those of floats, which seldom repeat."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(schema.empty_table(), sink)
+    leaves = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
+    plain = {field.name for field in schema if (kind := numbers(field.type)) is not None and kind.dtype.kind in "fc"}
+    paths = [leaves.column(number).path for number in range(len(leaves))]
+    return [path for path in paths if path.split(".list.")[0] not in plain]
+
+
 def _from(opened: OpenedFile) -> Callable[[int, int], bytes]:
     """A function that reads a number of bytes from a position on."""
 
@@ -228,6 +358,8 @@ class ParquetWriter(Writer):
             compression=options.compression,
             version="2.6",
             write_page_checksum=True,
+            use_dictionary=_by_dictionary(self._schema),
+            data_page_size=_PAGE_BYTES.get(options.compression or "", _SMALL_PAGE_BYTES),
         )
 
     def append(self, columns: Columns) -> None:

@@ -12,16 +12,18 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from bridgeflow.errors import NotSupported
 
 __all__ = [
+    "PAGE_BECOMES",
+    "Footer",
     "Groups",
     "check_pages",
     "decoded_nbytes",
-    "groups_of",
     "null_counts",
+    "parse_footer",
     "protect",
     "require_intact",
     "require_supported",
@@ -31,12 +33,20 @@ __all__ = [
 Groups: TypeAlias = list[dict[int, Any]]
 """The row groups of a footer, as structs: fields by number."""
 
+
+class Footer(NamedTuple):
+    """What a footer says: the nodes of the schema, parents before their children, and the row groups."""
+
+    schema: list[dict[int, Any]]
+    groups: Groups
+
+
 _MARK = b"bridgeflow\0\1"
 _TAG = struct.Struct("<12sI")
 _LARGEST = 4 << 20
 """Bytes of a footer above which it is not looked into: Python takes about a second for these."""
 
-_MOST, _ALWAYS = 40_000, 64 << 20
+PAGE_BECOMES = _MOST, _ALWAYS = 40_000, 64 << 20
 """How many bytes a byte of a page can become (zstd does 32,000 at best), and how many a page may become in any case:
 brotli knows no bound that would help.
 """
@@ -78,8 +88,8 @@ def require_intact(read: Callable[[int, int], bytes], nbytes: int) -> bytes:
     return footer[:-8]
 
 
-def groups_of(footer: bytes) -> Groups | None:
-    """What the footer says of the row groups; `None` for very large footers, which are not looked into.
+def parse_footer(footer: bytes) -> Footer | None:
+    """What the footer says; `None` for very large footers, which are not looked into.
 
     Raises:
         ValueError, struct.error: no footer.
@@ -89,8 +99,7 @@ def groups_of(footer: bytes) -> Groups | None:
     described = _Compact(footer).struct()
     if 8 in described or 9 in described:
         raise NotSupported("its columns are encrypted", "encryption is not supported: write it without")
-    groups: Groups = described.get(4, [])
-    return groups
+    return Footer(described.get(2, []), described.get(4, []))
 
 
 def require_supported(groups: Groups, names: set[str]) -> None:

@@ -1,0 +1,1 @@
+"""Pages of Parquet files, decoded by compiled code where they are regular."""
