@@ -24,6 +24,8 @@ _EXTRAS = {
     "onnxruntime": "export",
     "onnxscript": "export",
     "obspy": "miniseed",
+    "dask": "dask",
+    "pyspark": "spark",
     "ray": "ray",
     "sklearn": "sklearn",
     "soundfile": "audio",

@@ -13,9 +13,12 @@ NEEDS = {
     "ecg_beats": "wfdb",
     "audio_folder": "soundfile",
     "bearing_vibration": "h5py",
+    "dask_batches": "dask",
     "huggingface": "datasets",
+    "job_on_ray": "ray",
     "lightning_resume": "lightning",
     "sklearn_search": "sklearn",
+    "spark_batches": "pyspark",
 }
 FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "huggingface", "imu_activity")
 IN_FRAMEWORKS = ("lightning_resume", "sklearn_search", "train_ddp")

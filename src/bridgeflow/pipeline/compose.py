@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from bridgeflow.bridge import shape_of
-from bridgeflow.bridge.tracing import ACTIVE, at
-from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, DataError, StageId, at_place
+from bridgeflow._optional import loaded
+from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, NoRoute, StageId, at_place
 from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, first_axes, in_time, obstacle_at, open_specs, timings
-from bridgeflow.pipeline.joining import empty_result, joined, len_along
+from bridgeflow.pipeline.joining import joined
+from bridgeflow.pipeline.stage_steps import step_at
 from bridgeflow.pipeline.yaml_stages import read_stages
 from bridgeflow.pipeline.yaml_text import stages_text
+from bridgeflow.policy import Nulls
 from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, select_specs
@@ -69,7 +70,35 @@ class Compose(Transform):
 
     def __call__(self, data: Any, /, *more: Any) -> Any:
         """The sample or batch after the last stage."""
-        return self._run((data, *more) if more else data)
+        try:
+            return self._run((data, *more) if more else data)
+        except NoRoute:
+            if more or (plain := _with_plain_tensors(data)) is data:
+                raise
+        return self._run(plain)
+
+    def map_batches(self, batches: Iterable[Any], *, nulls: Nulls | float = "error") -> Iterator[Any]:
+        """Arrow record batches in, record batches out: for Spark's `mapInArrow`, bags of Dask, and any other iterator.
+
+        Rows are samples, with the numbers of `SignalDataset`. Tensors of one shape stay such; where a batch has none,
+        rows of numbers go out as lists. Columns that the pipeline replaces are read where they lie.
+
+        Args:
+            batches: record batches or tables; those without rows are left out.
+            nulls: as for `SignalDataset`.
+
+        Raises:
+            ConfigError: augmentations, which draw by row number.
+
+        >>> import pyarrow as pa
+        >>> from bridgeflow.transforms import Scale
+        >>> batch = pa.record_batch({"ecg": pa.array([[1.0, 2.0], [3.0, 4.0]]), "label": pa.array([0, 1])})
+        >>> [out["ecg"].to_pylist() for out in Compose([Scale(scale=2.0, keys="ecg")]).map_batches([batch])]
+        [[[2.0, 4.0], [6.0, 8.0]]]
+        """
+        from bridgeflow.pipeline.record_batches import mapped_batches
+
+        return mapped_batches(self, batches, nulls)
 
     @cached_property
     def row(self) -> tuple[tuple[StageId, AnyStage], ...]:
@@ -384,11 +413,11 @@ class Compose(Transform):
                 recipe, leaves = select(x, stage, label)
                 values = []
                 for place, leaf in zip(recipe.places, leaves, strict=True):
-                    value, after[place] = _step(label, place, stage, leaf, before, axes)
+                    value, after[place] = step_at(label, place, stage, leaf, before, axes)
                     values.append(value)
                 x = put_back(recipe, x, values)
             elif isinstance(stage, Transform):
-                x, after["$"] = _step(label, "$", stage, x, before, {})
+                x, after["$"] = step_at(label, "$", stage, x, before, {})
             states.append(after)
         return x, state._replace(stages=tuple(states))
 
@@ -400,7 +429,7 @@ class Compose(Transform):
             for place in states:
                 parts = []
                 if place in tails and isinstance(stage, Transform):
-                    value, after = _step(label, place, stage, tails.pop(place), states, axes)
+                    value, after = step_at(label, place, stage, tails.pop(place), states, axes)
                     parts.append(value)
                     states = {**states, place: after}
                 carries = not isinstance(stage, LeafTransform) or states[place] is not None
@@ -430,6 +459,15 @@ class ComposeState(NamedTuple):
     result: Any
 
 
+def _with_plain_tensors(data: Any) -> Any:
+    """A table whose tensors are of Ray's own types with those of Arrow; all else as it is."""
+    if loaded("ray.data") is None or not hasattr(data, "schema"):
+        return data
+    from bridgeflow.pipeline.ray_rows import with_plain_tensors
+
+    return with_plain_tensors(data)
+
+
 def as_function(label: StageId | None, stage: AnyStage) -> Callable[[Any], Any]:
     """One stage by itself, whose errors say where they come from."""
     return _fused([Stage(label, stage)]) if is_leafwise(stage) else partial(_call, label, stage)
@@ -454,26 +492,3 @@ def _call(label: StageId | None, stage: AnyStage, data: Any) -> Any:
     except Exception as error:
         locate(error, "$", label)
         raise
-
-
-def _step(
-    label: StageId, place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
-) -> tuple[Any, Any]:
-    if place not in states:
-        raise at_place(DataError(f"{label}: the first chunk had no array here; all chunks have one structure"), place)
-    try:
-        if not ACTIVE:
-            return _stepped(place, stage, x, states, axes)
-        with at(place, label):
-            return _stepped(place, stage, x, states, axes)
-    except Exception as error:
-        locate(error, place, label, stage)
-        raise
-
-
-def _stepped(
-    place: str, stage: Transform, x: Any, states: Mapping[str, Any], axes: Mapping[str, int]
-) -> tuple[Any, Any]:
-    if isinstance(stage, LeafTransform) and not in_time(stage, axes[place], len(shape_of(x))):
-        return (stage.apply(x) if len_along(x, axes[place]) else empty_result(stage, x, axes[place])), None
-    return stage.step(x, states[place])

@@ -7,8 +7,6 @@ callables, rows of unequal length, axes that a sample lacks) run sample by sampl
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,11 +25,13 @@ from bridgeflow.pipeline.columns import ArrayKind, ColumnFetcher
 from bridgeflow.pipeline.compose import AnyStage
 from bridgeflow.pipeline.epoch import SharedEpoch, in_torchs_worker
 from bridgeflow.pipeline.foreign import BatchKey
-from bridgeflow.pipeline.hub_rows import HubStream, open_rows
+from bridgeflow.pipeline.hub_rows import HubStream
 from bridgeflow.pipeline.lazy import RecordingWindows
 from bridgeflow.pipeline.notebook import dataset_html
 from bridgeflow.pipeline.partners import Mix, with_partners
+from bridgeflow.pipeline.ray_rows import is_ray_rows
 from bridgeflow.pipeline.recording_protocols import is_recordings
+from bridgeflow.pipeline.row_sources import no_row, open_rows, rows_digest
 from bridgeflow.pipeline.segments import PartialBatch, SegmentedTransform
 from bridgeflow.pipeline.streamed import StreamedRows, TableFetcher
 from bridgeflow.pipeline.window_parts import fold_windows, leave_out_windows, reject_windows, split_windows
@@ -70,7 +70,7 @@ class SignalDataset:
 
     Args:
         source: a path, anything else that `bridgeflow.io.open_source` takes, or an open `Source`; `Recordings`, a `Raw`
-            of MNE or a `Stream` of ObsPy; a `Dataset` or `IterableDataset` of Hugging Face's datasets.
+            of MNE or a `Stream` of ObsPy; a `Dataset` or `IterableDataset` of Hugging Face's datasets, or of Ray's.
         transform: a transform or any callable; takes a sample and returns one, of any structure.
         columns: names of the columns to read; `None` for all.
         format: of a file, by name; `None` for what its suffix says.
@@ -171,6 +171,17 @@ class SignalDataset:
             KeyNotFound: there is no such part.
         """
         return pipeline.datasets[part]
+
+    @classmethod
+    def from_ray(
+        cls, dataset: Any, transform: AnyStage | None = None, *, columns: Sequence[str] | None = None, **options: Any
+    ) -> SignalDataset:
+        """The rows of a `ray.data.Dataset`, or of what `ray.train.get_dataset_shard` gives, for a `Loader`: they come a
+        batch after the other, in an order that the dataset keeps from now on. Args as for `SignalDataset`.
+        """
+        if not is_ray_rows(dataset):
+            raise TypeError(f"from_ray: expected a ray.data.Dataset or DataIterator, got a {type(dataset).__name__}")
+        return cls(dataset, transform, columns=columns, **options)
 
     @property
     def epoch(self) -> int:
@@ -374,9 +385,7 @@ class SignalDataset:
         """What tells this dataset's rows from another's: name, number of rows, columns; not the transform."""
         if not isinstance(self.source, Source):
             return self.source.digest()
-        columns = {name: [spec.dtype, list(spec.shape[1:])] for name, spec in self.source.specs.items()}
-        identity = {"name": os.path.basename(self.source.name), "rows": len(self), "columns": columns}
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
+        return rows_digest(self.source, len(self))
 
     def __repr__(self) -> str:
         rejected = f", rejected={self.rejected}" if self.rejected else ""
@@ -400,20 +409,8 @@ class SignalDataset:
         except (AttributeError, TypeError):
             raise TypeError(f"a row is named by a whole number, got {index!r}") from None
         if not -len(self) <= number < len(self):
-            raise self._no_row(number)
+            raise no_row(self, number)
         return number % len(self)
-
-    def _no_row(self, number: int) -> IndexError:
-        """That there is no such row, and why where there is none at all."""
-        if len(self) or not isinstance(self.source, RecordingWindows):
-            what = "windows" if isinstance(self.source, RecordingWindows) else "rows"
-            return IndexError(f"{self.source.name} has {len(self)} {what}, there is no row {number}")
-        counts = {rule: count for rule, count in self.rejected.items() if count}
-        reason = self.source.why_none()
-        if counts:
-            rules = ", ".join(f"{rule} {count:,}" for rule, count in counts.items())
-            reason = f"all of them were rejected ({rules}); raise these limits"
-        return IndexError(f"recordings has no windows: {reason}")
 
     def _rows(self, indices: Iterable[int]) -> Any:
         rows = np.asarray(indices if isinstance(indices, np.ndarray) else list(indices))
@@ -424,7 +421,7 @@ class SignalDataset:
         lowest, highest = int(rows.min()), int(rows.max())
         if lowest < -len(self) or highest >= len(self):
             wrong = highest if highest >= len(self) else lowest
-            raise self._no_row(wrong)
+            raise no_row(self, wrong)
         rows = rows.astype(np.int64, copy=False)
         return rows if lowest >= 0 else rows % len(self)
 

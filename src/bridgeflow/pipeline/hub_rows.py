@@ -16,18 +16,25 @@ import pyarrow as pa
 
 from bridgeflow._optional import loaded
 from bridgeflow.errors import ConfigError, listed
-from bridgeflow.io import Source, open_source
+from bridgeflow.io import Source
 from bridgeflow.io.audio_bytes import as_objects, read_audio
 from bridgeflow.io.base import Columns, pick_columns
 from bridgeflow.io.columns import Nulls
 from bridgeflow.io.files import data_error
 from bridgeflow.io.mapped import Held
-from bridgeflow.io.options import ColumnNulls, OpenOptions
+from bridgeflow.io.options import OpenOptions
 from bridgeflow.io.pieces import PieceReader
 from bridgeflow.spec import ArraySpec
 from bridgeflow.transforms.resample import Resample
 
-__all__ = ["HubStream", "in_one_piece", "open_hub_dataset", "open_hub_table", "open_rows"]
+__all__ = [
+    "HubStream",
+    "in_one_piece",
+    "is_hub_dataset",
+    "is_hub_stream",
+    "open_hub_dataset",
+    "open_hub_table",
+]
 
 RATE: Final = "fs"
 """After the name of a column of audio, the name of the column of its sampling rates in Hz."""
@@ -36,13 +43,13 @@ _FORMATS: Final = (None, "python", "numpy", "torch", "arrow", "pandas", "polars"
 """Formats of a dataset that say in what its rows are handed out, and nothing of their values."""
 
 
-def _is_dataset(x: object) -> bool:
+def is_hub_dataset(x: object) -> bool:
     """Whether `x` is a `datasets.Dataset`."""
     module = loaded("datasets")
     return module is not None and isinstance(x, module.Dataset)
 
 
-def _is_stream(x: object) -> bool:
+def is_hub_stream(x: object) -> bool:
     """Whether `x` is a `datasets.IterableDataset`."""
     module = loaded("datasets")
     return module is not None and isinstance(x, module.IterableDataset)
@@ -57,9 +64,12 @@ class HubStream:
 
     Attributes:
         specs: nothing: what columns are is known when rows are read.
+        remedy, sharing: how its rows are shuffled, and shared out among processes.
     """
 
     random_access = False
+    remedy = "shuffle it with dataset.shuffle(buffer_size=...)"
+    sharing = "use datasets.distributed.split_dataset_by_node"
     specs: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, dataset: Any, columns: Sequence[str] | None) -> None:
@@ -96,26 +106,6 @@ class HubStream:
 
     def __repr__(self) -> str:
         return f"<HubStream {self.name}>"
-
-
-def open_rows(source: Any, *, columns: Sequence[str] | None, nulls: ColumnNulls, **options: Any) -> Source | HubStream:
-    """Rows of a file or in memory, of a dataset of Hugging Face's, or of a source that is open.
-
-    Args and errors as for `open_source`, and those of `open_hub_dataset`; `options` are those of files.
-    """
-    if isinstance(source, Source):
-        if columns is not None or any(options.values()):
-            what = "columns, format, normalize and max_nbytes"
-            raise ValueError(f"{what} are chosen where a source is opened; pass the path instead")
-        return source
-    if not _is_dataset(source) and not _is_stream(source):
-        return open_source(source, columns=columns, nulls=nulls, **options)
-    if any(options.values()):
-        name = type(source).__name__
-        raise ValueError(f"format, normalize and max_nbytes are of files, and this is a {name}; leave them out")
-    if _is_stream(source):
-        return HubStream(source, columns)
-    return open_hub_dataset(source, columns=columns, nulls=nulls)
 
 
 def open_hub_dataset(dataset: Any, *, columns: Sequence[str] | None, nulls: Any) -> Source:

@@ -62,14 +62,10 @@ def loader_order(
 def _streamed(stream: HubStream, sampler: Any, options: OrderOptions, *, shuffled: bool, ahead: int) -> StreamOrder:
     """The order of rows that come one after the other."""
     if sampler is not None or shuffled:
-        raise ValueError(
-            f"shuffle, sampler, window: rows of {stream.name} come in its own order; "
-            "shuffle it with dataset.shuffle(buffer_size=...)"
-        )
+        raise ValueError(f"shuffle, sampler, window: rows of {stream.name} come in its own order; {stream.remedy}")
     if options.world_size > 1:
         raise ValueError(
-            f"rank, world_size: rows of {stream.name} have no numbers to share them out by; "
-            "use datasets.distributed.split_dataset_by_node"
+            f"rank, world_size: rows of {stream.name} have no numbers to share them out by; {stream.sharing}"
         )
     return StreamOrder(
         stream, batch_size=options.batch_size, seed=options.seed, drop_last=options.drop_last, ahead=ahead

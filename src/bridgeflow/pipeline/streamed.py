@@ -73,7 +73,7 @@ class StreamOrder:
         """The rows of each batch of an epoch from batch number `first` on: where no state of that place is known, all
         before it are read and dropped.
         """
-        state = self._states.get((epoch, first))
+        state = self._states.get((epoch, first)) or None  # a stream of Ray has none
         size, begin = self.batch_size, first if state is not None else 0
         tables = self._stream.tables(epoch, size, drop_last=self.drop_last, state=state)
         for number, (table, after) in enumerate(tables, begin):
