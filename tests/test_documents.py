@@ -29,7 +29,11 @@ DOCUMENTS = [
 ]
 LANGUAGES = {"", "console", "cpp", "json", "mermaid", "python", "text", "toml", "yaml"}
 FENCE = re.compile(r"^ {0,3}```+(?P<info>.*)$")
-NEEDS = {"data_frames": ("pandas", "polars", "PIL"), "mne_obspy": ("mne", "obspy")}
+NEEDS = {
+    "data_frames": ("pandas", "polars", "PIL"),
+    "mne_obspy": ("mne", "obspy"),
+    "object_stores": ("aiohttp", "fsspec"),
+}
 """Packages without which a document is not run."""
 FIRST_LINE = "from tests.workplace import check_job as _check_job, run_command as _run_command"  # in place of the title
 

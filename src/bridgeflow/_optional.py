@@ -13,7 +13,9 @@ __all__ = ["being_imported", "installed_versions", "loaded", "require", "require
 
 _EXTRAS = {
     "PIL": "images",
+    "aiohttp": "object-stores",
     "datasets": "huggingface",
+    "fsspec": "object-stores",
     "h5py": "hdf5",
     "jax": "jax",
     "lightning": "lightning",
@@ -27,6 +29,7 @@ _EXTRAS = {
     "dask": "dask",
     "pyspark": "spark",
     "ray": "ray",
+    "s3fs": "object-stores",
     "sklearn": "sklearn",
     "soundfile": "audio",
     "tensordict": "tensordict",

@@ -33,6 +33,7 @@ __all__ = [
     "Reason",
     "StageId",
     "StaleHandle",
+    "StoreError",
     "UnstableFilter",
     "UnsupportedSystem",
     "WorkerDied",
@@ -323,6 +324,10 @@ def _out_of_shared_memory(needed: int, number: int, available: int | None, handl
 
 class StaleHandle(BridgeflowError, ConnectionError):
     """A handle of shared memory leads nowhere any more: its sender has ended or no longer keeps the memory."""
+
+
+class StoreError(BridgeflowError, OSError):
+    """An object store cannot be reached, or refuses: names the URL, the cause, and how often it was tried."""
 
 
 class UnsupportedSystem(BridgeflowError, NotImplementedError):

@@ -192,11 +192,14 @@ def test_the_rate_comes_from_the_source_or_its_file(tmp_path):
     assert load_job(path).transform.stages[0].fs == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["~/x", "$HOME/x", "${oc.env:SECRET}", "$(id)", "http://x/y", "s3://x/y", "*", "**/x", "x?"]
-)
+@pytest.mark.parametrize("path", ["~/x", "$HOME/x", "${oc.env:SECRET}", "$(id)", "*", "**/x", "x?"])
 def test_paths_are_not_expanded(path):
     assert "a path is taken as it is written" in refusal(JOB.replace("out.parquet", repr(path)))
+
+
+@pytest.mark.parametrize("path", ["http://x/y.parquet", "s3://x/y.parquet"])
+def test_urls_are_not_written_to_unless_the_caller_allows_it(path):
+    assert "is a URL that no output root allows" in refusal(JOB.replace("out.parquet", repr(path)))
 
 
 def test_paths_lie_beneath_the_roots(tmp_path):

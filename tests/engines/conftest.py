@@ -7,6 +7,9 @@ from bridgeflow.io import open_sink
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.job_parts import JobSink, JobSource
 from tests.engines.shard_jobs import FS, ROW
+from tests.store_fixtures import bucket, moto_port, proxy, quickly, s3
+
+__all__ = ["bucket", "data", "job", "moto_port", "proxy", "quickly", "s3"]
 
 
 @pytest.fixture

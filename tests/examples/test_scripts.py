@@ -17,11 +17,12 @@ NEEDS = {
     "huggingface": "datasets",
     "job_on_ray": "ray",
     "lightning_resume": "lightning",
+    "s3_in_s3_out": "moto",
     "sklearn_search": "sklearn",
     "spark_batches": "pyspark",
 }
 FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "huggingface", "imu_activity")
-IN_FRAMEWORKS = ("lightning_resume", "sklearn_search", "train_ddp")
+IN_FRAMEWORKS = ("lightning_resume", "s3_in_s3_out", "sklearn_search", "train_ddp")
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # what wfdb asks of pandas

@@ -14,7 +14,7 @@ from bridgeflow.cli.console import echo, echo_json
 from bridgeflow.cli.engines import address_option, chosen_engine, engine_option
 from bridgeflow.cli.exits import SYSTEM, reporting_errors, run_to_exit, terminable
 from bridgeflow.cli.filters import chosen_filter
-from bridgeflow.cli.options import PATH, example
+from bridgeflow.cli.options import PATH, PATH_OR_URL, example
 from bridgeflow.cli.output import (
     number_of,
     run_facts,
@@ -246,7 +246,7 @@ def explain(
 
 
 @app.command(epilog=example("bridgeflow verify shards/"))
-@click.argument("folder", type=PATH, metavar="DIR", help="A folder of shards.")
+@click.argument("folder", type=PATH_OR_URL, metavar="DIR", help="A folder of shards, or its URL.")
 @options.as_json
 @options.silent
 @options.debug

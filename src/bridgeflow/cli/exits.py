@@ -13,7 +13,7 @@ from types import FrameType
 import click
 
 from bridgeflow.cli.console import echo, echo_json, flush_streams, open_missing_streams, release_stream, was_lost
-from bridgeflow.errors import BridgeflowError, MissingDependency, printable
+from bridgeflow.errors import BridgeflowError, MissingDependency, StoreError, printable
 
 __all__ = ["BAD_INPUT", "BUG", "INTERRUPTED", "SYSTEM", "TERMINATED", "reporting_errors", "run_to_exit", "terminable"]
 
@@ -102,7 +102,7 @@ def _verdict(error: BaseException, debug: bool) -> tuple[int, str] | None:
             return INTERRUPTED, "interrupted; nothing half-written was left"
         case _Terminated():
             return TERMINATED, "terminated; nothing half-written was left"
-        case MissingDependency():
+        case MissingDependency() | StoreError():
             return SYSTEM, str(error)
         case BridgeflowError():
             return BAD_INPUT, str(error)

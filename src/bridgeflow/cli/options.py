@@ -10,6 +10,7 @@ import click
 
 __all__ = [
     "PATH",
+    "PATH_OR_URL",
     "as_json",
     "configuration",
     "debug",
@@ -31,6 +32,25 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Decorator = Callable[[_Function], _Function]
 
 PATH: click.Path = click.Path(path_type=Path)
+
+
+class _PathOrUrl(click.ParamType):  # type: ignore[type-arg]
+    """A path of this machine, or a URL of a store, which is refused without what may be secret in it."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path."""
+        from bridgeflow.errors import DataError
+        from bridgeflow.io.urls import as_path
+
+        try:
+            return as_path(value)
+        except DataError as error:
+            self.fail(str(error), param, ctx)
+
+
+PATH_OR_URL = _PathOrUrl()
 
 
 def example(*lines: str) -> str:
@@ -86,21 +106,21 @@ plugins = click.option(
 )
 roots = click.option(
     "--root",
-    type=PATH,
+    type=PATH_OR_URL,
     metavar="DIR",
     multiple=True,
     callback=_listed,
-    help="Folder beneath which the job may read; may be repeated. By default the current folder and the "
-    "configuration's own.",
+    help="Folder, or URL (s3://bucket/), beneath which the job may read; may be repeated. By default the current "
+    "folder and the configuration's own, and no URL.",
 )
 output_roots = click.option(
     "--output-root",
-    type=PATH,
+    type=PATH_OR_URL,
     metavar="DIR",
     multiple=True,
     callback=_listed,
-    help="Folder beneath which the job may write, hidden folders and site-packages left out; may be repeated. "
-    "By default the current folder and the configuration's own.",
+    help="Folder, or URL (s3://bucket/results/), beneath which the job may write, hidden folders and site-packages "
+    "left out; may be repeated. By default the current folder and the configuration's own, and no URL.",
 )
 threads = click.option(
     "--threads",

@@ -194,7 +194,7 @@ def step_name(step: StageId | str) -> str:
     return step if isinstance(step, str) else step.name
 
 
-def shown_path(path: Path) -> str:
+def shown_path(path: Path | str) -> str:
     """A path as messages show it."""
     from bridgeflow.io import shown
 

@@ -10,7 +10,7 @@ import click
 
 from bridgeflow.cli import options
 from bridgeflow.cli.exits import reporting_errors, terminable
-from bridgeflow.cli.options import PATH, example
+from bridgeflow.cli.options import PATH, PATH_OR_URL, example
 from bridgeflow.cli.output import duration, number_of, say, shown_path
 from bridgeflow.cli.progress import show_counts
 from bridgeflow.errors import ConfigError, listed
@@ -26,7 +26,9 @@ _channels = click.option(
 
 
 @click.command(epilog=example("bridgeflow info night.edf", "bridgeflow info data/*.csv --fs 360 --json"))
-@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...", help="Files of recordings.")
+@click.argument(
+    "files", type=PATH_OR_URL, nargs=-1, required=True, metavar="FILE...", help="Files of recordings, or their URLs."
+)
 @options.opening(nulls="error")
 @options.as_json
 @options.quiet
@@ -55,7 +57,7 @@ def info(
 @click.command(epilog=example("bridgeflow convert data/*.edf converted --to parquet"))
 @click.argument(
     "paths",
-    type=PATH,
+    type=PATH_OR_URL,
     nargs=-1,
     required=True,
     metavar="IN... OUT",
@@ -135,7 +137,7 @@ def convert(
 
 
 @click.command("recording", epilog=example("bridgeflow plot recording night.edf --seconds 60,90 --png night.png"))
-@click.argument("file", type=PATH, metavar="FILE", help="A file of a recording.")
+@click.argument("file", type=PATH_OR_URL, metavar="FILE", help="A file of a recording, or its URL.")
 @click.option("--png", type=PATH, metavar="PATH", required=True, help="The picture to write.")
 @_channels
 @click.option("--seconds", metavar="FROM,TO", help="Stretch of time in seconds; all where left out.")
@@ -265,7 +267,7 @@ def _recording_line(facts: dict[str, Any]) -> tuple[str, str]:
     words += [duration(facts["seconds"]), number_of(facts["events"], "event"), number_of(gaps, "gap")]
     if facts["start"] is not None:
         words.append(f"from {facts['start']}")
-    return shown_path(Path(facts["path"])), ", ".join(words)
+    return shown_path(facts["path"]), ", ".join(words)
 
 
 def _column_words(column: dict[str, Any]) -> str:
@@ -314,7 +316,7 @@ def _adder(show: Callable[[str, int, int], None], label: str, before: int, total
 
 def _written_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     words = (number_of(facts["channels"], "channel"), duration(facts["seconds"]), number_of(facts["events"], "event"))
-    lines = [("wrote", f"{shown_path(Path(facts['path']))}: {', '.join(words)}")]
+    lines = [("wrote", f"{shown_path(facts['path'])}: {', '.join(words)}")]
     return [*lines, ("left out", listed(facts["left_out"], most=8))] if facts["left_out"] else lines
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from bridgeflow._document import Document, overridden, read_document, shown
 from bridgeflow.config.files import read_bytes
 from bridgeflow.config.models import ReportSection, SinkSection, parse_section
-from bridgeflow.config.paths import PathReader
+from bridgeflow.config.paths import PathReader, declared_roots
 from bridgeflow.config.rates import Rates, RecordingRates
 from bridgeflow.config.sections import SectionReader
 from bridgeflow.errors import nearest, quoted
@@ -50,7 +50,9 @@ def load_job(
     Args:
         path: the configuration.
         roots: folders beneath one of which every file that the job reads must lie, all links followed. The caller
-            declares them, never the file. `None` means the current folder and the configuration's own.
+            declares them, never the file. `None` means the current folder and the configuration's own. A URL among
+            them (`s3://bucket/`, `https://host/data/`) allows the URLs below it; where there are URLs alone, folders
+            are those of `None`.
         output_roots: likewise for every file that it writes; hidden folders and those of installed packages below them
             are left out. `None` means the current folder and the configuration's own, unless these are such.
         overrides: values that take the place of those in the file, `key.path=value` each, as in `source.fs=250` or
@@ -71,8 +73,8 @@ def load_job(
         data,
         name=shown_path(path),
         folder=folder,
-        roots=own if roots is None else _absolute(roots),
-        output_roots=default_output_roots(own) if output_roots is None else OutputRoots(_absolute(output_roots)),
+        roots=declared_roots(roots, own),
+        output_roots=OutputRoots(declared_roots(output_roots, default_output_roots(own))),
         inputs={"configuration": Path(path)},
         overrides=overrides,
     )
@@ -92,10 +94,6 @@ def is_pipeline(path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 def _pipeline_key(top: Mapping[str, Any]) -> str | None:
     """The first section that only a pipeline has, in a file that is not a job."""
     return None if "sink" in top else next((key for key in top if key in _OF_PIPELINES), None)
-
-
-def _absolute(folders: Sequence[str | os.PathLike[str]]) -> tuple[Path, ...]:
-    return tuple(Path(os.path.abspath(folder)) for folder in folders)
 
 
 def parse_job(
@@ -180,7 +178,7 @@ class _JobReader(SectionReader):
         self.map(["sink"], "a map such as `{parquet: out.parquet}`")
         section = parse_section(self.document, ["sink"], SinkSection, list(all_formats()))
         format = self.format_of(["sink"])
-        path = self.paths.output(["sink", format])
+        path = self.paths.output(["sink", format], url=True)
         shards = self.map(["sink"])[format].plain().endswith("/")
         sink = JobSink(path=path, format=format, shards=shards, **section)
         if refused := refused_option(all_formats()[format], sink):

@@ -18,7 +18,7 @@ from bridgeflow.config.models import (
     SplitSection,
     parse_section,
 )
-from bridgeflow.config.paths import PathReader
+from bridgeflow.config.paths import PathReader, declared_roots
 from bridgeflow.config.rates import Rates, RecordingRates
 from bridgeflow.config.sections import SectionReader
 from bridgeflow.errors import nearest, quoted
@@ -54,7 +54,7 @@ def load_pipeline(
     Args:
         path: the configuration.
         roots: folders beneath one of which every file that it reads must lie, all links followed. `None` means the
-            current folder and the configuration's own.
+            current folder and the configuration's own. A URL among them allows the URLs below it, as for `load_job`.
         overrides: values that take the place of those in the file, `key.path=value` each, as in `loader.batch_size=8`.
         plugins: names of entry points of the group `bridgeflow.transforms` whose transforms the file may name.
         cache: folder in which headers and filter states of recordings are kept, see `SignalDataset`; the caller's to
@@ -66,7 +66,7 @@ def load_pipeline(
     """
     load_plugins(plugins)
     folder = Path(os.path.abspath(path)).parent
-    allowed = (Path.cwd(), folder) if roots is None else tuple(Path(os.path.abspath(one)) for one in roots)
+    allowed = declared_roots(roots, (Path.cwd(), folder))
     return parse_pipeline(
         read_bytes(path), name=shown_path(path), folder=folder, roots=allowed, overrides=overrides, cache=cache
     )

@@ -71,7 +71,7 @@ class SectionReader:
             return self._recordings(steps, content)
         section = parse_section(self.document, steps, SourceSection, list(all_formats()), near=RECORDINGS)
         format = self.format_of(steps, or_else=" (or `recordings`)")
-        path = self.paths.input([*steps, format], pattern=True)
+        path = self.paths.input([*steps, format], pattern=True, url=True)
         if section["normalize"] and not all_formats()[format].writer.has_full_scale:
             raise self.document.error([*steps, "normalize"], f"a {format} file has no full scale; leave it out")
         return JobSource(path=path, format=format, **section)
@@ -136,7 +136,7 @@ class SectionReader:
     def _patterns(self, steps: Steps) -> tuple[Path, ...]:
         node = self.document.root.at(steps)
         if not isinstance(node.value, list):
-            return (self.paths.input(steps, pattern=True),)
+            return (self.paths.input(steps, pattern=True, url=True),)
         if not node.value:
             raise self.document.error(steps, "expected a path or a list of paths, got an empty list")
-        return tuple(self.paths.input([*steps, number], pattern=True) for number in range(len(node.value)))
+        return tuple(self.paths.input([*steps, number], pattern=True, url=True) for number in range(len(node.value)))

@@ -5,7 +5,6 @@ from.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
@@ -17,8 +16,9 @@ from bridgeflow.engines.background import CancelToken, run_interruptibly
 from bridgeflow.errors import DataError
 from bridgeflow.io import Recording, Source, format_of
 from bridgeflow.io.commit import canonical, sha256_at
-from bridgeflow.io.files import data_error, open_regular
-from bridgeflow.io.opened import Identity
+from bridgeflow.io.files import data_error
+from bridgeflow.io.opened import Identity, open_file, stamp_of
+from bridgeflow.io.stores.objects import ObjectVersion
 from bridgeflow.pipeline.job import CHUNK_NBYTES, SHARD_CHUNKS
 from bridgeflow.pipeline.job_base import BaseJob
 from bridgeflow.pipeline.job_parts import chosen_options
@@ -41,8 +41,8 @@ __all__ = [
 _PACKAGES: Final = ("numpy", "scipy", "pyarrow", "torch")
 """Whose arithmetic or encoding the bytes depend on."""
 
-Stamps: TypeAlias = tuple["tuple[int, ...]", ...]
-"""Of each file of a recording: device, inode, bytes, and when its bytes, and anything about it, changed."""
+Stamps: TypeAlias = tuple["tuple[Any, ...]", ...]
+"""What tells the state of each file of a recording from others (`OpenedFile.stamp`)."""
 
 
 class Hashed(NamedTuple):
@@ -149,8 +149,8 @@ def require_hashed(job: BaseJob, recording: Recording, stamps: Stamps, source: S
     read = sorted(stamp[:4] for stamp in stamps)
     if source is not None:
         opened: Any = source.identity
-        read = sorted(tuple(one) for one in ([opened] if isinstance(opened, Identity) else opened))
-    now = tuple(_stamp(os.stat(path)) for path in job.files(recording))
+        read = sorted(tuple(one) for one in ([opened] if isinstance(opened, (Identity, ObjectVersion)) else opened))
+    now = tuple(stamp_of(path) for path in job.files(recording))
     if now != stamps or read != sorted(stamp[:4] for stamp in stamps):
         raise _changed(recording)
 
@@ -168,7 +168,7 @@ def stamps_here(job: BaseJob, recording: Recording, hashed: Hashed) -> Stamps:
     Raises:
         DataError: it is missing here, or was written to since it was hashed.
     """
-    here = tuple(_stamp(os.stat(path)) for path in job.files(recording))
+    here = tuple(stamp_of(path) for path in job.files(recording))
     if [one[1:] for one in here] == [one[1:] for one in hashed.stamps]:
         return here
     again = hash_recording(job, recording)
@@ -186,20 +186,12 @@ def hash_recording(job: BaseJob, recording: Recording) -> Hashed:
     """
     hashes, stamps = [], []
     for path in job.files(recording):
-        descriptor = open_regular(path, roots=job.roots)
-        duplicate = os.dup(descriptor)
-        try:
-            before = _stamp(os.fstat(duplicate))
-            hashes.append(sha256_at(descriptor))
-            if _stamp(os.fstat(duplicate)) != before:
-                raise data_error(path, "was written to while it was read", "let no job write its inputs")
-            stamps.append(before)
-        finally:
-            os.close(duplicate)
+        opened = open_file(path, roots=job.roots)
+        before = opened.stamp()
+        hashes.append(sha256_at(opened))
+        if stamp_of(path) != before:
+            raise data_error(path, "was written to while it was read", "let no job write its inputs")
+        stamps.append(before)
     hashes += job.described(recording)
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return Hashed(digest, tuple(stamps))
-
-
-def _stamp(status: os.stat_result) -> tuple[int, ...]:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns

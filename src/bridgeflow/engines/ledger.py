@@ -23,6 +23,7 @@ from bridgeflow.io.commit import (
     JOB_RECORD,
     LOCK,
     MANIFEST,
+    names_in,
     owned,
     publish,
     remove_leftovers,
@@ -30,7 +31,7 @@ from bridgeflow.io.commit import (
     sha256_at,
     sync_folder,
 )
-from bridgeflow.io.files import Roots, data_error
+from bridgeflow.io.files import Roots, data_error, is_folder, plainly
 from bridgeflow.io.records import (
     VERSION,
     JobRecord,
@@ -43,6 +44,7 @@ from bridgeflow.io.records import (
     read_step,
 )
 from bridgeflow.io.shard_folder import job_record, remove_shards
+from bridgeflow.io.urls import UrlPath, as_path
 from bridgeflow.pipeline.job_base import BaseJob
 
 __all__ = ["Ledger", "RecordingLog", "check_folder", "require_there", "verify_shards"]
@@ -117,18 +119,21 @@ class Ledger:
             remove_leftovers(log)
             sync_folder(log)  # a record that is there now is there to stay
             return
-        foreign = [name for name in os.listdir(folder) if name not in {LOCK, _LOG}]
-        foreign += [f"{_LOG}/{name}" for name in (os.listdir(log) if log.is_dir() else ()) if name != f".{_JOB}.part"]
+        foreign = [name for name in names_in(folder) if name not in {LOCK, _LOG}]
+        foreign += [f"{_LOG}/{name}" for name in (names_in(log) if log.is_dir() else ()) if name != f".{_JOB}.part"]
         if foreign:
             some = ", ".join(map(shown, sorted(foreign)[:3]))
             raise data_error(folder, f"holds files that no job of ours has put there ({some})", "name an empty folder")
         log.mkdir(exist_ok=True)
-        os.fsync(opened)
-        self._publish(log / _JOB, {"version": VERSION, "digest": self._digest, **self.identity.parts})
+        sync_folder(folder)
+        self._publish_job()
+
+    def _publish_job(self) -> None:
+        self._publish(self._log / _JOB, {"version": VERSION, "digest": self._digest, **self.identity.parts})
 
     def unclaim(self) -> None:
         """Leave nothing of a job that has failed before anything was committed."""
-        if set(os.listdir(self.folder)) <= {_LOG, LOCK} and os.listdir(self._log) == [_JOB]:
+        if set(names_in(self.folder)) <= {_LOG, LOCK} and names_in(self._log) == [_JOB]:
             (self._log / _JOB).unlink()
             self._log.rmdir()
 
@@ -151,6 +156,12 @@ class Ledger:
             shards: all of them, in order.
             rows: of each recording, by its name.
         """
+        if isinstance(self.folder, UrlPath):  # which no lock has kept from others
+            self._publish_job()
+            sizes = {one.name: one.nbytes for one in self.folder.entries()}
+            for shard in shards:
+                if sizes.get(shard.name) != shard.nbytes:
+                    require_there(self.folder, shard)
         manifest = {
             "version": VERSION,
             "digest": self._digest,
@@ -164,7 +175,7 @@ class Ledger:
     def tidy(self) -> None:
         """Remove what a run left that was killed between the manifest and its own end; else touch nothing."""
         places = [place for place in (self.folder, self._log) if place.is_dir()]
-        if any(name.startswith(".") for place in places for name in os.listdir(place)):
+        if any(name.startswith(".") for place in places for name in names_in(place)):
             with suppress(DataError), owned(self.folder, roots=self._roots):  # unless that run is about to do so itself
                 for place in places:
                     remove_leftovers(place)
@@ -256,7 +267,7 @@ def check_folder(job: BaseJob, recordings: Sequence[Recording], *, overwrite: bo
         DataError: the folder holds the results of another job.
     """
     folder = job.sink.path
-    record = job_record(folder, roots=job.output_roots) if folder.is_dir() else None
+    record = job_record(folder, roots=job.output_roots) if is_folder(folder) else None
     if record is None or overwrite:
         return
     parts = identity_parts(job, [{"name": one.name, "sha256": one.nbytes} for one in recordings])
@@ -272,7 +283,7 @@ def verify_shards(folder: str | os.PathLike[str], *, roots: Roots = None) -> tup
     Raises:
         DataError: there is no manifest, or it is damaged; a shard is missing or is not the one that was written.
     """
-    path = Path(folder)
+    path = as_path(folder)
     shards = read_manifest(path, roots=roots).shards
     for shard in shards:
         require_there(path, shard)
@@ -291,12 +302,14 @@ def _other_job(folder: Path, problem: str) -> DataError:
 def require_there(folder: Path, shard: Shard) -> None:
     """What is committed must be there, whole; its hash is for its readers to check."""
     path = folder / shard.name
+    with plainly(path):
+        nbytes = path.stat().st_size if path.is_file() else None
     if path.is_symlink():
         problem = "is a link"
-    elif not path.is_file():
+    elif nbytes is None:
         problem = "is missing"
-    elif path.stat().st_size != shard.nbytes:
-        problem = f"has {path.stat().st_size:,} bytes"
+    elif nbytes != shard.nbytes:
+        problem = f"has {nbytes:,} bytes"
     else:
         return
     remedy = "another program changed the folder: delete it and run the job again"

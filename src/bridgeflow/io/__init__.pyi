@@ -22,6 +22,8 @@ from .sink import Sink as Sink
 from .sink import open_sink as open_sink
 from .sink import require_writable as require_writable
 from .source import Source as Source
+from .stores.options import StoreOptions as StoreOptions
+from .stores.options import configure_stores as configure_stores
 
 __all__ = [
     "ColumnNulls",
@@ -37,7 +39,9 @@ __all__ = [
     "Sink",
     "SinkDtype",
     "Source",
+    "StoreOptions",
     "all_formats",
+    "configure_stores",
     "format_of",
     "open_sink",
     "open_source",

@@ -14,12 +14,23 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO
 
 from bridgeflow.errors import DataError
-from bridgeflow.io.files import Roots, data_error, open_folder, open_regular, shown
+from bridgeflow.io.files import Roots, data_error, is_folder, is_there, open_folder, require_output, shown
+from bridgeflow.io.object_commit import PROBE, publish_object, require_conditional_puts
+from bridgeflow.io.opened import open_file
+from bridgeflow.io.publication import (
+    Overwrite,
+    Publication,
+    Receipt,
+    already_there,
+    other_bytes,
+    receipt_of,
+    sha256_at,
+)
+from bridgeflow.io.urls import UrlPath, as_path
 
 with suppress(ImportError):  # Windows, where `open_folder` refuses before anything is locked
     import fcntl
@@ -32,6 +43,7 @@ __all__ = [
     "Receipt",
     "abandon",
     "canonical",
+    "names_in",
     "owned",
     "publish",
     "read_record",
@@ -44,9 +56,6 @@ __all__ = [
     "unseal",
 ]
 
-Overwrite: TypeAlias = bool | Literal["same"]
-"""Whether an existing file may be replaced; `"same"`: it is taken for this one if it holds the same bytes."""
-
 MANIFEST = "manifest.json"
 """The file in a folder of shards that lists them, in order, once all are there; sealed."""
 
@@ -55,15 +64,6 @@ JOB_RECORD = "log/job.json"
 
 LOCK = ".lock"
 """The file in a folder that its owner holds a lock on; removed when no process writes there."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What was published: where, how many bytes, and their SHA-256."""
-
-    path: Path
-    nbytes: int
-    sha256: str
 
 
 _LARGEST_RECORD = 1 << 28
@@ -76,15 +76,6 @@ class BeingWritten(DataError):
     """Another process is writing the file at this moment."""
 
 
-class Publication:
-    """A file being written: `file` takes the bytes, `receipt` is there once they have their name."""
-
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path = path
-        self.file = file
-        self.receipt: Receipt | None = None
-
-
 @contextmanager
 def publish(
     path: str | os.PathLike[str], *, overwrite: Overwrite = False, roots: Roots = None
@@ -92,7 +83,7 @@ def publish(
     """Write a file that appears under its name when the block ends, complete, and not at all when the block fails.
 
     Args:
-        path: the file to publish; its folder is made where it is missing.
+        path: the file to publish; its folder is made where it is missing. Or the URL of an object.
         overwrite: whether an existing file of that name may be replaced; `"same"`: only if it holds the same bytes.
         roots: folders beneath which `path` must lie, `None` for anywhere.
 
@@ -109,6 +100,11 @@ def publish(
         >>> output.receipt.nbytes, (folder / "a.txt").read_bytes()
         (5, b'whole')
     """
+    place = as_path(path)
+    if isinstance(place, UrlPath):
+        with publish_object(place, overwrite=overwrite, roots=roots) as publication:
+            yield publication
+        return
     target = Path(os.path.abspath(path))
     refuse_existing(target, overwrite=overwrite)
     with open_folder(target, roots=roots) as folder:
@@ -120,7 +116,7 @@ def publish(
                 yield publication
                 file.flush()
                 os.fsync(file.fileno())
-                receipt = _receipt(target, file)
+                receipt = receipt_of(target, file)
                 _take_name(receipt, part, folder, overwrite=overwrite)
             except BaseException:
                 _remove(part, folder)  # while the lock is held, so that it is ours
@@ -140,16 +136,10 @@ def abandon() -> None:
 
 def refuse_existing(path: str | os.PathLike[str], *, overwrite: Overwrite) -> None:
     """Refuse a path that cannot become an output: something is there and may not be replaced, or is not a file."""
-    if os.path.isdir(path):
+    if is_folder(path):
         raise data_error(path, "is a folder", "name the file to write")
-    if os.path.lexists(path) and not overwrite:
-        raise _exists(path)
-
-
-def _exists(path: str | os.PathLike[str]) -> DataError:
-    return data_error(
-        path, "exists already", "pass --overwrite (overwrite=True) to replace it, or write to another path"
-    )
+    if not overwrite and is_there(path):
+        raise already_there(path)
 
 
 def _open_part(target: Path, part: str, folder: int) -> BinaryIO:
@@ -174,33 +164,13 @@ def _open_part(target: Path, part: str, folder: int) -> BinaryIO:
         os.close(descriptor)
 
 
-def _receipt(target: Path, file: BinaryIO) -> Receipt:
-    """Size and hash of what the file holds now, read back."""
-    file.seek(0)
-    digest = _sha256(file)
-    return Receipt(path=target, nbytes=file.tell(), sha256=digest)
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while piece := file.read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
 def sha256_of(path: str | os.PathLike[str], *, roots: Roots = None) -> str:
     """The SHA-256 of a regular file, in hexadecimal.
 
     Raises:
         DataError: no such file, or one that may not be opened.
     """
-    return sha256_at(open_regular(path, roots=roots))
-
-
-def sha256_at(descriptor: int) -> str:
-    """The SHA-256 of an open file from its beginning, in hexadecimal; closes it."""
-    with os.fdopen(descriptor, "rb") as file:
-        return _sha256(file)
+    return sha256_at(open_file(as_path(path), roots=roots))
 
 
 def _take_name(receipt: Receipt, part: str, folder: int, *, overwrite: Overwrite) -> None:
@@ -213,7 +183,7 @@ def _take_name(receipt: Receipt, part: str, folder: int, *, overwrite: Overwrite
         os.link(part, target.name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
     except FileExistsError as error:
         if overwrite is False:
-            raise _exists(target) from error
+            raise already_there(target) from error
         _replace_same(receipt, part, folder)
         return
     except OSError as error:
@@ -233,8 +203,7 @@ def _replace_same(receipt: Receipt, part: str, folder: int) -> None:
     """Put the bytes just brought to the disk in the place of equal ones, which may never have been brought there."""
     digest = sha256_of(receipt.path)
     if digest != receipt.sha256:
-        problem = f"exists already and holds other bytes (SHA-256 {digest[:12]}, expected {receipt.sha256[:12]})"
-        raise data_error(receipt.path, problem, "it was changed: delete its folder and run the job again")
+        raise other_bytes(receipt, digest)
     os.replace(part, receipt.path.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
@@ -248,14 +217,21 @@ def _remove(part: str, folder: int) -> None:
 
 @contextmanager
 def owned(folder: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[int]:
-    """Own a folder while the block runs: made where it is missing, locked against other runs.
+    """Own a folder while the block runs: made where it is missing, locked against other runs. A folder on a store has
+    no lock and needs none (`io.object_commit`); whether the store has what takes its place is asked here.
 
     Yields:
-        The folder's descriptor.
+        The folder's descriptor; -1 on a store.
 
     Raises:
         DataError: another run owns it; names its process. Or it lies outside the roots.
     """
+    place = as_path(folder)
+    if isinstance(place, UrlPath):
+        require_output(place, roots=roots)
+        require_conditional_puts(place)
+        yield -1
+        return
     target = Path(os.path.abspath(folder))
     is_new = not target.exists()
     with (
@@ -276,7 +252,9 @@ def owned(folder: str | os.PathLike[str], *, roots: Roots = None) -> Iterator[in
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in a folder to the disk."""
+    """Bring the names in a folder to the disk; a store has done so when it answered."""
+    if isinstance(folder, UrlPath):
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -308,6 +286,8 @@ def remove_leftovers(folder: Path) -> None:
     What a worker of a killed run is still writing stays: were it removed, the worker could give its name to what
     another process writes in its place.
     """
+    if isinstance(folder, UrlPath):  # where nothing is half written
+        return
     for name in os.listdir(folder):
         if name.startswith(".") and name.endswith(".part"):
             with suppress(FileNotFoundError):
@@ -326,6 +306,13 @@ def _remove_leftover(part: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def names_in(folder: Path) -> list[str]:
+    """The names of what lies in a folder, in no order."""
+    if isinstance(folder, UrlPath):
+        return [one.name for one in folder.entries() if one.name != PROBE]
+    return os.listdir(folder)
 
 
 # --- records ---
@@ -352,11 +339,13 @@ def read_record(path: Path, *, roots: Roots = None) -> dict[str, Any]:
     Raises:
         DataError: no such file, or it is damaged.
     """
-    with os.fdopen(open_regular(path, roots=roots), "rb") as file:
-        content = file.read(_LARGEST_RECORD + 1)
-    if len(content) > _LARGEST_RECORD:
-        raise data_error(path, f"is longer than {_LARGEST_RECORD:,} bytes", "no job of ours wrote this record")
-    return unseal(content, shown(path))
+    opened = open_file(path, roots=roots)
+    try:
+        if opened.nbytes > _LARGEST_RECORD:
+            raise data_error(path, f"is longer than {_LARGEST_RECORD:,} bytes", "no job of ours wrote this record")
+        return unseal(opened.read_at(opened.nbytes, 0), shown(path))
+    finally:
+        opened.close()
 
 
 def unseal(data: bytes, name: str) -> dict[str, Any]:

@@ -20,12 +20,15 @@ from typing import TypeVar
 
 from bridgeflow.errors import BridgeflowError, DataError, NotSupported, UnsupportedSystem, printable
 from bridgeflow.io.output_roots import OutputRoots
+from bridgeflow.io.urls import UrlPath, as_path, is_url, redacted
 
 __all__ = [
     "data_error",
     "descriptor_path",
     "first_line",
     "is_beneath",
+    "is_folder",
+    "is_there",
     "not_supported",
     "open_folder",
     "open_regular",
@@ -34,6 +37,8 @@ __all__ = [
     "reading_errors",
     "real_path",
     "refuse_overlap",
+    "require_beneath",
+    "require_local",
     "require_output",
     "shown",
 ]
@@ -51,7 +56,11 @@ more rules for what lies below."""
 
 
 def shown(path: str | os.PathLike[str]) -> str:
-    """A path as messages show it: relative where it lies beneath the current folder, unprintable characters escaped."""
+    """A path as messages show it: relative where it lies beneath the current folder, unprintable characters escaped;
+    a URL without what may be secret in it.
+    """
+    if is_url(path):
+        return printable(redacted(path.url if isinstance(path, UrlPath) else str(path)), 1_000)
     absolute = os.path.abspath(path)
     relative = os.path.relpath(absolute)
     return printable(absolute if relative.startswith("..") else relative, 1_000)
@@ -86,9 +95,26 @@ def _placed(kind: type[_Data], path: str | os.PathLike[str], problem: str, remed
 
 
 def is_beneath(path: str | os.PathLike[str], roots: Iterable[Path]) -> bool:
-    """Whether the path lies in one of the folders, links followed on both sides."""
-    real = Path(real_path(path))
-    return any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+    """Whether the path lies in one of the folders, links followed on both sides; a URL, below one of the URLs."""
+    place = as_path(path)
+    if isinstance(place, UrlPath):
+        return any(isinstance(root, UrlPath) and place.is_relative_to(root) for root in roots)
+    real = Path(real_path(place))
+    return any(real.is_relative_to(os.path.realpath(root)) for root in roots if not isinstance(root, UrlPath))
+
+
+def is_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path leads to a folder; on a store, whether objects lie below."""
+    place = as_path(path)
+    with plainly(place):
+        return place.is_dir() if isinstance(place, UrlPath) else os.path.isdir(place)
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether there is anything of this name, if a link to nothing."""
+    place = as_path(path)
+    with plainly(place):
+        return place.exists() if isinstance(place, UrlPath) else os.path.lexists(place)
 
 
 def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
@@ -102,6 +128,7 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
         UnsupportedSystem: the system cannot open a file so that what was checked is what is read (Windows).
         DataError: no such file, no permission, no regular file (a folder, a pipe, a device), outside the roots, empty.
     """
+    require_local(path)
     _require_posix(path)
     real = real_path(path)
     _require_beneath(path, real, roots)
@@ -120,6 +147,18 @@ def open_regular(path: str | os.PathLike[str], *, roots: Roots = None) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def require_local(path: str | os.PathLike[str]) -> None:
+    """Refuse a URL, for what takes files of this machine alone.
+
+    Raises:
+        NotSupported: says how to download it.
+    """
+    if is_url(path):
+        problem = "is a URL, and what reads it takes files of this machine alone"
+        scheme = str(path).partition(":")[0]
+        raise not_supported(path, problem, f"download first: fsspec.filesystem({scheme!r}).get(url, path)")
 
 
 def _require_posix(path: str | os.PathLike[str]) -> None:
@@ -183,6 +222,11 @@ def open_folder(path: str | os.PathLike[str], *, roots: Roots = None) -> Iterato
 
 def require_output(path: str | os.PathLike[str], *, roots: Roots) -> None:
     """Refuse an output whose folder lies outside the roots, before anything is made."""
+    if isinstance(path, UrlPath):
+        require_beneath(path, roots)
+        if path.store.no_writing:
+            raise not_supported(path, f"cannot be written to: {path.store.no_writing}", "write to a folder or to S3")
+        return
     _require_beneath(path, real_path(os.path.dirname(os.path.abspath(path))), roots)
 
 
@@ -201,15 +245,25 @@ def refuse_overlap(outputs: Mapping[str, str | os.PathLike[str]], inputs: Mappin
     Args:
         outputs, inputs: what each file is for ("sink", "source") and its path.
     """
-    seen = {role: Path(real_path(path)) for role, path in inputs.items()}
+    seen = {role: _real(path) for role, path in inputs.items()}
     for role, path in outputs.items():
-        real = Path(real_path(path))
+        real = _real(path)
         for other, taken in seen.items():
-            if real == taken or (real.exists() and taken.exists() and real.samefile(taken)):
+            if isinstance(real, UrlPath) is not isinstance(taken, UrlPath):
+                continue
+            if real == taken or (
+                not isinstance(real, UrlPath) and real.exists() and taken.exists() and real.samefile(taken)
+            ):
                 raise data_error(path, f"the {role} is the same file as the {other}", "write to another path")
             if taken in real.parents and taken.is_dir():
                 raise data_error(path, f"the {role} lies inside the {other} {shown(taken)}", "write to another folder")
         seen[role] = real
+
+
+def _real(path: str | os.PathLike[str]) -> Path:
+    """The path with links followed; a URL as it is."""
+    place = as_path(path)
+    return place if isinstance(place, UrlPath) else Path(real_path(place))
 
 
 def real_path(path: str | os.PathLike[str]) -> str:
@@ -220,7 +274,21 @@ def real_path(path: str | os.PathLike[str]) -> str:
         return os.path.realpath(path)
 
 
-def _require_beneath(path: str | os.PathLike[str], real: str, roots: Roots) -> None:
+def require_beneath(path: Path, roots: Roots) -> None:
+    """Refuse a path that does not lie beneath one of the roots.
+
+    Raises:
+        DataError: it does not.
+    """
+    if isinstance(path, UrlPath) and not isinstance(roots, OutputRoots):
+        if roots is None or is_beneath(path, roots):
+            return
+        where = f"{path.scheme}://{path.parts[1]}/"
+        raise data_error(path, "is a URL that no root allows", f"name its bucket or host: --root {where}")
+    _require_beneath(path, path if isinstance(path, UrlPath) else real_path(path), roots)
+
+
+def _require_beneath(path: str | os.PathLike[str], real: str | UrlPath, roots: Roots) -> None:
     if isinstance(roots, OutputRoots):
         if problem := roots.problem(real, shown=shown):
             raise data_error(path, problem, "allow another folder with --output-root")
@@ -233,14 +301,21 @@ def _require_beneath(path: str | os.PathLike[str], real: str, roots: Roots) -> N
 
 @contextmanager
 def plainly(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what the operating system refuses into a `DataError` that names the file."""
+    """Turn what the operating system or a store refuses into a `DataError` that names the file."""
     try:
         yield
+    except BridgeflowError:
+        raise
     except FileNotFoundError as error:
+        if isinstance(path, UrlPath):
+            raise data_error(path, "no such file", "check the URL, and for whom it is there") from None
         if os.path.islink(path):
             raise data_error(path, "no such file: it is a link to nothing", "name a file that is there") from error
         raise data_error(path, "no such file", _neighbours(path)) from error
     except PermissionError as error:
+        if isinstance(path, UrlPath):
+            remedy = "credentials come from the environment or from fsspec.config.conf"
+            raise data_error(path, "permission denied by the store", remedy) from None
         raise data_error(path, "permission denied", "this user may not open it") from error
     except OSError as error:
         raise data_error(path, f"cannot be opened ({error.strerror})", "check the path") from error

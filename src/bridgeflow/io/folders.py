@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -22,8 +21,9 @@ from bridgeflow.io.listing import recordings
 from bridgeflow.io.mapped import Held
 from bridgeflow.io.options import Settings
 from bridgeflow.io.plain import by_part, gather_from, join, like
-from bridgeflow.io.records import open_shard, read_manifest
+from bridgeflow.io.records import open_shard, read_manifest, wrong_size
 from bridgeflow.io.source import Source
+from bridgeflow.io.urls import UrlPath
 from bridgeflow.spec import ArraySpec
 
 __all__ = ["FolderReader", "Listed", "listed"]
@@ -179,8 +179,12 @@ def listed(path: Path, *, format: str | None, roots: Roots) -> list[Listed]:
     if not (path / MANIFEST).exists():
         raise data_error(path, "has the results of a job that has not finished", "run the job again: it goes on")
     files = []
+    sizes = {one.name: one.nbytes for one in path.entries()} if isinstance(path, UrlPath) else {}
     for shard in read_manifest(path, roots=roots).shards:
-        os.close(open_shard(path, shard, roots=roots))
+        if shard.name not in sizes:  # of a folder of this machine, or missing
+            open_shard(path, shard, roots=roots).close()
+        elif sizes[shard.name] != shard.nbytes:
+            raise wrong_size(path, shard, sizes[shard.name])
         files.append(Listed(Path(shard.name).stem, path / shard.name, shard.rows))
     if not files:
         raise data_error(path / MANIFEST, "lists no shards", "the job that wrote it made no rows")

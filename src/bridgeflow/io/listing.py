@@ -9,13 +9,25 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import translate
 from pathlib import Path
 from typing import NamedTuple
 
-from bridgeflow.io.files import Roots, data_error, is_beneath, plainly, real_path, shown
+from bridgeflow.io.files import (
+    Roots,
+    data_error,
+    is_beneath,
+    is_folder,
+    is_there,
+    plainly,
+    real_path,
+    require_beneath,
+    shown,
+)
 from bridgeflow.io.formats.registry import all_formats, format_of
+from bridgeflow.io.stores.objects import Entry
+from bridgeflow.io.urls import UrlPath, as_path
 
 __all__ = ["MAX_ENTRIES", "MAX_FILES", "Recording", "has_pattern", "recordings"]
 
@@ -47,7 +59,10 @@ class Recording(NamedTuple):
 
 def has_pattern(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a pattern: it has one of `*?[`, and no file has that very name."""
-    return not _SIGNS.isdisjoint(os.fspath(path)) and not os.path.lexists(path)
+    place = as_path(path)
+    if isinstance(place, UrlPath):
+        return not _SIGNS.isdisjoint(str(place)) and not place.store.no_listing and not is_there(place)
+    return not _SIGNS.isdisjoint(os.fspath(place)) and not os.path.lexists(place)
 
 
 def recordings(
@@ -78,9 +93,12 @@ def recordings(
         >>> [(one.name, one.nbytes) for one in recordings(folder)]
         [('a', 5), ('b', 5)]
     """
+    path = as_path(path)
+    if isinstance(path, UrlPath):
+        require_beneath(path, roots)
     forms = all_formats().values() if format is None else [format_of(path, format)]
     suffixes = sorted(suffix for form in forms for suffix in form.suffixes)
-    base, files = _matching_files(path, suffixes, roots)
+    base, files, sizes = _matching_files(path, suffixes, roots)
     if len(files) > limit:
         raise data_error(path, f"means {len(files):,} files, more than {limit:,}", "name fewer of them")
     if not files:
@@ -88,7 +106,7 @@ def recordings(
         raise data_error(path, what, "check the path")
     result: dict[str, Recording] = {}
     for parts in sorted(files):
-        one = _recording(base, parts, roots)
+        one = _recording(base.joinpath(*parts) if parts else base, parts, roots, sizes.get(parts))
         if one.name in result:
             problem = f"and {shown(result[one.name].path)} would both be called {one.name!r}"
             raise data_error(one.path, problem, "name their format or suffix, or rename one")
@@ -97,25 +115,30 @@ def recordings(
 
 
 def _matching_files(
-    path: str | os.PathLike[str], suffixes: Sequence[str], roots: Roots
-) -> tuple[Path, list[tuple[str, ...]]]:
-    """The folder where the search begins, and the paths below it that were found, as parts."""
-    real = real_path(path)
+    path: Path, suffixes: Sequence[str], roots: Roots
+) -> tuple[Path, list[tuple[str, ...]], Mapping[tuple[str, ...], int]]:
+    """The folder where the search begins, the paths below it that were found, as parts, and their sizes where the
+    listing said them. Of a single file, which is where the search begins, the parts are empty.
+    """
+    real = path if isinstance(path, UrlPath) else Path(real_path(path))
     if has_pattern(path):
-        if len(os.fspath(path)) > MAX_PATTERN:
+        if len(str(path)) > MAX_PATTERN:
             raise data_error(path, f"is a pattern of more than {MAX_PATTERN:,} characters", "shorten it")
-        parts = Path(path).parts
+        parts = path.parts
         first = next(index for index, part in enumerate(parts) if not _SIGNS.isdisjoint(part))
-        base = Path(*parts[:first])
+        if isinstance(path, UrlPath) and first < 2:
+            raise data_error(path, "has a pattern for the name of its bucket", "name the bucket")
+        base = [path, *path.parents][len(parts) - first]
         if ".." in parts[first:]:
             raise data_error(path, "goes back up (..) after a wildcard of its pattern", "write the folder out")
         _require(path, base, roots)
-        return base, list(_Walk(base, path, parts[first:]).matches())
-    if not os.path.isdir(real):
-        return Path(path).parent, [(Path(path).name,)]
-    _require(path, Path(path), roots)
-    listed = _Walk(Path(path), path, ("*",)).matches()
-    return Path(path), [name for name in listed if Path(name[-1]).suffix.lower() in suffixes]
+        walk = _Walk(base, path, parts[first:])
+        return base, list(walk.matches()), walk.sizes
+    if not is_folder(real):
+        return path, [()], {}
+    _require(path, path, roots)
+    walk = _Walk(path, path, ("*",))
+    return path, [name for name in walk.matches() if Path(name[-1]).suffix.lower() in suffixes], walk.sizes
 
 
 def _require(path: str | os.PathLike[str], folder: Path, roots: Roots) -> None:
@@ -124,15 +147,16 @@ def _require(path: str | os.PathLike[str], folder: Path, roots: Roots) -> None:
         raise data_error(path, f"lies outside of {names}", "files must lie beneath a root: name its folder with --root")
 
 
-def _recording(base: Path, parts: tuple[str, ...], roots: Roots) -> Recording:
-    path = base.joinpath(*parts)
+def _recording(path: Path, parts: tuple[str, ...], roots: Roots, nbytes: int | None) -> Recording:
     _require(path, path, roots)
-    with plainly(path):
-        status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise data_error(path, "is not a regular file", "leave it out, or name the files")
-    name = "_".join((*parts[:-1], Path(parts[-1]).stem))
-    return Recording(name, path, status.st_size)
+    if nbytes is None:
+        with plainly(path):
+            status = path.stat() if isinstance(path, UrlPath) else os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise data_error(path, "is not a regular file", "leave it out, or name the files")
+        nbytes = status.st_size
+    name = "_".join((*parts[:-1], path.stem))
+    return Recording(name, path, nbytes)
 
 
 class _Walk:
@@ -147,6 +171,7 @@ class _Walk:
         self._one = [re.compile(translate(part)) for part in pattern]
         self._hidden = [part.startswith(".") for part in pattern]
         self._entries = 0
+        self.sizes: dict[tuple[str, ...], int] = {}
 
     def matches(self) -> Iterator[tuple[str, ...]]:
         """The files, as parts below the base, in no order."""
@@ -158,6 +183,8 @@ class _Walk:
                 if after and entry.is_dir(follow_symlinks=False):
                     folders.append(((*above, entry.name), after))
                 elif len(self._one) in after and not entry.is_dir():
+                    if isinstance(entry, Entry):
+                        self.sizes[(*above, entry.name)] = entry.nbytes
                     yield (*above, entry.name)
 
     def _reached(self, states: set[int]) -> frozenset[int]:
@@ -180,8 +207,15 @@ class _Walk:
                 after.add(state + 1)
         return after
 
-    def _list(self, parts: tuple[str, ...]) -> list[os.DirEntry[str]]:
+    def _list(self, parts: tuple[str, ...]) -> Sequence[os.DirEntry[str] | Entry]:
         folder = self._base.joinpath(*parts)
+        if isinstance(folder, UrlPath):
+            with plainly(folder):
+                listed = folder.entries(MAX_ENTRIES + 1 - self._entries)
+            self._entries += len(listed)
+            if self._entries > MAX_ENTRIES:
+                raise data_error(self._path, f"needs more than {MAX_ENTRIES:,} entries looked at", "be more exact")
+            return listed
         with plainly(folder), os.scandir(folder) as entries:
             result = []
             for entry in entries:

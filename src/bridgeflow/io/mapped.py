@@ -19,6 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from bridgeflow.io.opened import Identity, LocalFile, OpenedFile
+from bridgeflow.io.stores.objects import ObjectVersion
 from bridgeflow.memory.mapping import NORESERVE
 from bridgeflow.memory.reuse import fresh
 
@@ -83,7 +84,7 @@ class Held:
         """Bytes of the file, or of all files; `None` for what is in memory."""
         if self.identity is None:
             return None
-        several = [self.identity] if isinstance(self.identity, Identity) else self.identity
+        several = [self.identity] if isinstance(self.identity, (Identity, ObjectVersion)) else self.identity
         return sum(one.nbytes for one in several)
 
     def require_unchanged(self) -> None:
@@ -194,7 +195,9 @@ class MappedFile(HeldFile):
             return np.ndarray((len(self.data) - width + 1,), f"V{width}", self.data, strides=(1,))[offsets]
         block = fresh(width * len(offsets))
         cuts = np.flatnonzero(np.diff(offsets) != width) + 1
-        for begin, end in zip([0, *cuts.tolist()], [*cuts.tolist(), len(offsets)], strict=True):
-            if begin < end:
-                self.opened.read_into(memoryview(block[begin * width : end * width].data), int(offsets[begin]))
+        runs = zip([0, *cuts.tolist()], [*cuts.tolist(), len(offsets)], strict=True)
+        view = memoryview(block.data)
+        self.opened.read_pieces(
+            [(view[begin * width : end * width], int(offsets[begin])) for begin, end in runs if begin < end]
+        )
         return np.ndarray((len(offsets),), f"V{width}", block)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgeflow.io.base import Format
-from bridgeflow.io.files import Roots, data_error, not_supported
+from bridgeflow.io.files import Roots, data_error, is_folder, not_supported, require_beneath
 from bridgeflow.io.folders import FolderReader, listed
 from bridgeflow.io.formats.registry import all_formats, format_of
 from bridgeflow.io.in_memory import memory_reader
@@ -16,6 +16,7 @@ from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.opened import OpenedFile, open_file
 from bridgeflow.io.options import ColumnNulls, OpenOptions
 from bridgeflow.io.source import Source
+from bridgeflow.io.urls import UrlPath, as_path
 
 __all__ = ["open_source", "reopen"]
 
@@ -35,8 +36,9 @@ def open_source(
 
     Args:
         source: the path of a file; a folder or a pattern (see `recordings`), whose files must have one schema and are
-            read as one, in the order of their paths or of the folder's manifest; a table, record batch or dict of
-            arrays; or any object with `__arrow_c_stream__` or `__arrow_c_array__` (polars, DuckDB, pandas).
+            read as one, in the order of their paths or of the folder's manifest; the URL of one of these
+            (`s3://bucket/key`, `https://host/a.parquet`), read by ranges; a table, record batch or dict of arrays; or
+            any object with `__arrow_c_stream__` or `__arrow_c_array__` (polars, DuckDB, pandas).
         format: the format of the files, by name; `None` for what their suffixes say.
         columns: the columns to read, in this order; `None` for all. What has no names (npy, wav, a single array) takes
             them from here.
@@ -47,9 +49,11 @@ def open_source(
             where that is more. For files that are meant to be small and may come from anybody.
         mapped: give maps of large pieces of files where values can be used as they lie. `False` reads them, as jobs
             do: a file that another process makes shorter is then an error, and never the end of this process.
-        roots: folders beneath one of which every file must lie, all links followed; `None` for anywhere.
+        roots: folders beneath one of which every file must lie, all links followed, and URLs beneath which those must
+            lie that are URLs; `None` for anywhere.
 
     Raises:
+        StoreError: a store cannot be reached, or gives no ranges.
         DataError: a file is missing, empty, of another format, cut off, damaged, or lacks a column; files differ in
             their columns; what is in memory has no columns; a file becomes more than `max_nbytes`, or has no full
             scale to normalize by.
@@ -83,13 +87,22 @@ def open_source(
         if normalize:
             raise data_error(path, "arrays in memory have no full scale", "leave out `normalize`")
         return Source(source, path, None, options, lambda: memory_reader(source, path, options), reopen)
-    path, absolute = Path(source), os.path.abspath(source)
-    if os.path.isdir(path) or has_pattern(path):
+    path = as_path(source)
+    if isinstance(path, UrlPath):
+        require_beneath(path, roots)
+    if is_folder(path) or has_pattern(path):
+        absolute = path.url if isinstance(path, UrlPath) else os.path.abspath(path)
         return Source(absolute, path, None, options, lambda: _folder(path, options), reopen)
-    form = format_of(path, format)
-    if normalize and not form.writer.has_full_scale:
+    return _file(path, options)
+
+
+def _file(path: Path, options: OpenOptions) -> Source:
+    """The source of one file."""
+    form = format_of(path, options.format)
+    if options.normalize and not form.writer.has_full_scale:
         raise data_error(path, f"a {form.name} file has no full scale", "leave out `normalize`")
-    opened = open_file(path, roots=roots)
+    absolute = path.url if isinstance(path, UrlPath) else os.path.abspath(path)
+    opened = open_file(path, roots=options.roots)
     try:
         _require_magic(opened, form)
         return Source(absolute, path, form, options, lambda: form.reader(opened, options), reopen)
@@ -119,11 +132,8 @@ def reopen(opened: Any, options: OpenOptions, identity: Any) -> Source:
 
 def _folder(path: Path, options: OpenOptions) -> FolderReader:
     """The reader of the files of a folder or pattern."""
-
-    def opened(file: Path) -> Source:
-        return open_source(file, **vars(options))
-
-    return FolderReader(path, listed(path, format=options.format, roots=options.roots), opened)
+    files = listed(path, format=options.format, roots=options.roots)
+    return FolderReader(path, files, lambda file: _file(file, options))
 
 
 _OTHERS = {

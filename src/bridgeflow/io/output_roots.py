@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePath
 
+from bridgeflow.io.urls import UrlPath
+
 __all__ = ["OutputRoots", "default_output_roots", "reserved_part"]
 
 _PACKAGES = frozenset({"site-packages", "dist-packages", "__pycache__"})
@@ -43,16 +45,21 @@ class OutputRoots(tuple[Path, ...]):
         "lies in '.git': outputs go into no hidden folder and no folder of installed packages"
         """
         reserved = ""
+        place = real if isinstance(real, UrlPath) else Path(real)
         for root in self:
+            if isinstance(root, UrlPath) is not isinstance(place, UrlPath):
+                continue
             try:
-                below = Path(real).relative_to(os.path.realpath(root))
+                below = place.relative_to(root if isinstance(root, UrlPath) else os.path.realpath(root))
             except ValueError:
                 continue
-            reserved = reserved_part(below)
+            reserved = reserved_part(PurePath(*below.parts))
             if not reserved:
                 return ""
         if reserved:
             return f"lies in {reserved!r}: outputs go into no hidden folder and no folder of installed packages"
+        if isinstance(place, UrlPath):
+            return "is a URL that no output root allows"
         names = " and ".join(dict.fromkeys(map(shown, self))) or "every folder for outputs (hidden ones are none)"
         return f"lies outside of {names}"
 

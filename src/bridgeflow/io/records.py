@@ -6,7 +6,6 @@ is used that was not checked here.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,9 +14,21 @@ from typing import Any, Final
 
 from bridgeflow.errors import DataError
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST, read_record
-from bridgeflow.io.files import Roots, data_error, open_regular
+from bridgeflow.io.files import Roots, data_error
+from bridgeflow.io.opened import OpenedFile, open_file
 
-__all__ = ["VERSION", "JobRecord", "Manifest", "Shard", "Step", "open_shard", "read_job", "read_manifest", "read_step"]
+__all__ = [
+    "VERSION",
+    "JobRecord",
+    "Manifest",
+    "Shard",
+    "Step",
+    "open_shard",
+    "read_job",
+    "read_manifest",
+    "read_step",
+    "wrong_size",
+]
 
 VERSION: Final = 1
 
@@ -130,8 +141,8 @@ def read_step(path: Path, *, roots: Roots = None) -> Step:
     return step
 
 
-def open_shard(folder: Path, shard: Shard, *, roots: Roots = None) -> int:
-    """Open the file of a shard, which must lie in the folder itself; the caller closes the descriptor.
+def open_shard(folder: Path, shard: Shard, *, roots: Roots = None) -> OpenedFile:
+    """Open the file of a shard, which must lie in the folder itself; the caller closes it.
 
     Raises:
         DataError: it is not there, is a link or anything else than a file, or has another size.
@@ -139,13 +150,17 @@ def open_shard(folder: Path, shard: Shard, *, roots: Roots = None) -> int:
     path = folder / shard.name
     if path.is_symlink():
         raise data_error(path, "is a link, and shards are files in their folder", "run the job that wrote it again")
-    descriptor = open_regular(path, roots=roots)
-    nbytes = os.fstat(descriptor).st_size
-    if nbytes != shard.nbytes:
-        os.close(descriptor)
-        problem = f"has {nbytes:,} bytes, and its folder's manifest says {shard.nbytes:,}"
-        raise data_error(path, problem, "run the job that wrote it again")
-    return descriptor
+    opened = open_file(path, roots=roots)
+    if opened.nbytes != shard.nbytes:
+        opened.close()
+        raise wrong_size(folder, shard, opened.nbytes)
+    return opened
+
+
+def wrong_size(folder: Path, shard: Shard, nbytes: int) -> DataError:
+    """The error of a shard with another size than its manifest says."""
+    problem = f"has {nbytes:,} bytes, and its folder's manifest says {shard.nbytes:,}"
+    return data_error(folder / shard.name, problem, "run the job that wrote it again")
 
 
 def _job(top: _Fields) -> JobRecord:

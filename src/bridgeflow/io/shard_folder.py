@@ -12,8 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from bridgeflow.io.commit import JOB_RECORD, LOCK, MANIFEST
-from bridgeflow.io.files import Roots, data_error, shown
+from bridgeflow.io.files import Roots, data_error, plainly, shown
+from bridgeflow.io.object_commit import PROBE
 from bridgeflow.io.records import JobRecord, read_job, read_manifest
+from bridgeflow.io.urls import UrlPath
 
 __all__ = ["foreign_files", "job_record", "refuse_foreign", "remove_shards"]
 
@@ -39,7 +41,7 @@ def foreign_files(folder: Path, record: JobRecord | None) -> list[str]:
         record: as `job_record` gives it; of a folder without one, every file is foreign.
     """
     return sorted(
-        name for name in _names(folder) if not _is_ours(name, record) or (folder / name).is_dir() is not (name == _LOG)
+        name for name, is_dir in _names(folder).items() if not _is_ours(name, record) or is_dir is not (name == _LOG)
     )
 
 
@@ -67,6 +69,12 @@ def remove_shards(folder: Path, opened: int, record: JobRecord) -> None:
         DataError: something else lies there. Nothing has been removed.
     """
     refuse_foreign(folder, record)
+    if isinstance(folder, UrlPath):
+        names = [name for name, is_dir in _names(folder).items() if not is_dir and name != MANIFEST]
+        with plainly(folder):
+            for name in (MANIFEST, *sorted(names, key=lambda name: name == JOB_RECORD)):
+                (folder / name).unlink()
+        return
     with suppress(FileNotFoundError):
         os.unlink(MANIFEST, dir_fd=opened)
     os.fsync(opened)
@@ -84,12 +92,17 @@ def remove_shards(folder: Path, opened: int, record: JobRecord) -> None:
     os.fsync(opened)
 
 
-def _names(folder: Path) -> list[str]:
-    """What lies in the folder and in its log."""
+def _names(folder: Path) -> dict[str, bool]:
+    """What lies in the folder and in its log, by name, and whether it is a folder."""
+    if isinstance(folder, UrlPath):
+        with plainly(folder):
+            entries = [(one.name, one.is_folder) for one in folder.entries() if one.name != PROBE]
+            log = [(f"{_LOG}/{one.name}", one.is_folder) for one in (folder / _LOG).entries()]
+        return dict([*entries, *log])
     names = [name for name in os.listdir(folder) if name != LOCK]
     if _LOG in names and (folder / _LOG).is_dir() and not (folder / _LOG).is_symlink():
         names += [f"{_LOG}/{name}" for name in os.listdir(folder / _LOG)]
-    return names
+    return {name: (folder / name).is_dir() for name in names}
 
 
 def _is_ours(name: str, record: JobRecord | None) -> bool:

@@ -20,6 +20,7 @@ from bridgeflow.io.files import Roots, data_error, first_line, not_supported
 from bridgeflow.io.formats.registry import all_formats, format_of
 from bridgeflow.io.full_scale import SCALE_REMEDY, Level, from_unit
 from bridgeflow.io.options import Compression, SinkOptions, WriterOptions, options_of
+from bridgeflow.io.urls import as_path
 from bridgeflow.policy import parse_word
 
 __all__ = ["Sink", "open_sink", "refused_option", "require_writable"]
@@ -178,7 +179,9 @@ def open_sink(
     The bytes depend on the rows and the settings alone: not on the time, the machine, or how the rows were cut.
 
     Args:
-        path: the file; its folder is made where it is missing. Its suffix may be any but another format's.
+        path: the file; its folder is made where it is missing. Its suffix may be any but another format's. The URL of
+            an object of a store is written to a file without a name first, and put in one request, which never
+            replaces an object unless `overwrite` says so.
         format: its format, by name; `None` for what its suffix says.
         overwrite: whether an existing file may be replaced; `"same"`: only if it holds the same bytes, and so stays.
         compression: one of the format's words; `None` for the format's own choice.
@@ -198,7 +201,8 @@ def open_sink(
     Raises:
         DataError: the file exists and may not be replaced, another run is writing it, it lies outside the roots, or it
             cannot hold what is written.
-        OSError: the disk is full or broken.
+        NotSupported: the store is read-only, or cannot refuse to replace an object.
+        OSError: the disk is full or broken; `StoreError`: a store cannot be reached.
 
     Example:
         >>> import numpy as np, tempfile, pathlib
@@ -211,14 +215,15 @@ def open_sink(
         (5, 360.0)
     """
     form = format_of(path, format)
-    suffix = Path(path).suffix.lower()
+    path = as_path(path)
+    suffix = path.suffix.lower()
     other = next((one.name for one in all_formats().values() if suffix in one.suffixes and one is not form), None)
     if other is not None and suffix not in form.suffixes:
         raise data_error(path, f"{suffix} is a suffix of {other} files, not of {form.name}", "give it another name")
     options = WriterOptions(
         compression=compression, dtype=dtype, on_overflow=on_overflow, normalize=normalize, settings=settings or {}
     )
-    with writing(Path(path), form, options, overwrite=overwrite, roots=roots) as sink:
+    with writing(path, form, options, overwrite=overwrite, roots=roots) as sink:
         yield sink
 
 
@@ -241,7 +246,7 @@ def require_writable(
         DataError: as writing them would.
     """
     words = options_of(SinkOptions, options or SinkOptions())
-    sink = Sink(Path(path), format_of(path, format), BytesIO(), WriterOptions(**words, settings=settings or {}))
+    sink = Sink(as_path(path), format_of(path, format), BytesIO(), WriterOptions(**words, settings=settings or {}))
     try:
         sink.write(dict(columns))
     finally:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from bridgeflow.errors import BridgeflowError, DataError, listed, nearest, quoted
 from bridgeflow.io import Recording, Source, open_source, recordings, require_writable
 from bridgeflow.io.commit import JOB_RECORD
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import data_error, is_folder
 from bridgeflow.io.full_scale import SCALE_REMEDY
 from bridgeflow.io.options import SourceOptions, options_of
 from bridgeflow.pipeline.chunk_axes import check_time_axis
@@ -81,7 +81,7 @@ class Job(BaseJob):
         """
         path = self.source.path
         with self.reading():
-            if path.is_dir() and (path / JOB_RECORD).exists():
+            if is_folder(path) and (path / JOB_RECORD).exists():
                 return sharded_recordings(path, self.roots)
             return recordings(path, format=self.source.format, roots=self.roots)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from typing import Any, Final
 from bridgeflow._version import __version__
 from bridgeflow.errors import BridgeflowError, ConfigError, DataError, Location
 from bridgeflow.io import Overwrite, Recording, Roots, Sink, Source, open_sink, refuse_existing, refuse_overlap
-from bridgeflow.io.files import data_error, require_output
+from bridgeflow.io.files import data_error, is_folder, is_there, require_output
 from bridgeflow.io.options import SinkOptions, options_of
 from bridgeflow.io.shard_folder import job_record, refuse_foreign
 from bridgeflow.pipeline.compose import Compose
@@ -141,9 +140,9 @@ class BaseJob(ABC):
                     )
             with self.locating(*self.sink_steps):
                 folder = self.sink.path
-                if os.path.lexists(folder) and not folder.is_dir():
+                if is_there(folder) and not is_folder(folder):
                     raise data_error(folder, "is not a folder", "name a folder for the shards")
-                if folder.is_dir():
+                if is_folder(folder):
                     record = job_record(folder, roots=self.output_roots)
                     if overwrite or record is None:
                         refuse_foreign(folder, record)

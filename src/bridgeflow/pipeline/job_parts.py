@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from bridgeflow.io.files import is_folder
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.options import SinkOptions, SourceOptions, option
 from bridgeflow.pipeline.chunked import RowsAre
@@ -58,7 +59,7 @@ class JobSource(SourceOptions):
         """The folder of many, or of a pattern the one in which all that it matches must lie; `None` for a file."""
         if has_pattern(self.path):
             return next(parent for parent in self.path.parents if not has_pattern(parent))
-        return self.path if self.path.is_dir() else None
+        return self.path if is_folder(self.path) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from bridgeflow.io.urls import UrlPath
 from bridgeflow.recordings.formats import format_of
 
 __all__ = ["files_of"]
@@ -15,6 +16,8 @@ _LONGEST_HEADER = 1 << 20
 
 def files_of(path: Path) -> tuple[Path, ...]:
     """The file itself; of a WFDB record its samples, segments and annotations; of a Zarr folder all files in it."""
+    if isinstance(path, UrlPath):
+        return (path,)
     if os.path.isdir(path):
         return tuple(sorted(Path(folder, name) for folder, _, names in os.walk(path) for name in names))
     if path.suffix.lower() in format_of(path, "wfdb").suffixes:

@@ -14,12 +14,14 @@ from bridgeflow.io import Roots
 from bridgeflow.io.files import data_error, is_beneath, open_regular, plainly, shown
 from bridgeflow.io.options import option
 from bridgeflow.io.recording_file import GridMethod, MissingSamples, TimeUnit
+from bridgeflow.io.urls import UrlPath
 from bridgeflow.pipeline.chains import WholeRecordings
 from bridgeflow.recordings import Recordings, Regrid
 from bridgeflow.recordings.column import Units
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Missing
-from bridgeflow.recordings.scan import matching_files, read_table
+from bridgeflow.recordings.saved import load_index
+from bridgeflow.recordings.scan import joined, matching_files, read_table
 
 __all__ = ["RecordingsSource"]
 
@@ -160,14 +162,14 @@ class RecordingsSource:
         }
         if self.index is not None:
             os.close(open_regular(self.index, roots=roots))
-            return Recordings.load(self.index)
+            return Recordings._of(*load_index(self.index, roots=roots))
         if self.table is not None:
             os.close(open_regular(self.table, roots=roots))
             rows, folder = read_table(self.table, self.root)
             column = self.path or "path"
             if column in rows.column_names:
                 names = [name for name in rows.column(column).to_pylist() if name is not None]
-                _require_files([folder / str(name) for name in names], roots)
+                _require_files([joined(folder, str(name)) for name in names], roots)
             return Recordings.from_table(rows, path=column, id=self.id, root=folder, **options)
         _require_files(list(matching_files(self.recordings, self.format).values()), roots)
         return Recordings(self.recordings, group=self.group, **options)
@@ -177,6 +179,8 @@ def _require_files(paths: Sequence[Path], roots: Roots) -> None:
     """Refuse what lies outside the roots, and what is neither a regular file nor a folder (of Zarr)."""
     _require_beneath(paths, roots)
     for path in paths:
+        if isinstance(path, UrlPath):  # which opening it will see
+            continue
         with plainly(path):
             mode = os.stat(path).st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):

@@ -8,6 +8,7 @@ from bridgeflow.io import Recording, Roots
 from bridgeflow.io.commit import JOB_RECORD, MANIFEST
 from bridgeflow.io.files import data_error, real_path, shown
 from bridgeflow.io.records import read_manifest
+from bridgeflow.io.urls import UrlPath
 
 __all__ = ["refuse_inside_shards", "sharded_recordings"]
 
@@ -32,7 +33,8 @@ def sharded_recordings(folder: Path, roots: Roots) -> tuple[Recording, ...]:
 
 def refuse_inside_shards(path: Path) -> None:
     """Refuse an output among the files of a folder of shards, which hold to what its records name."""
-    for parent in Path(real_path(path)).parents[:2]:
+    place = path if isinstance(path, UrlPath) else Path(real_path(path))
+    for parent in place.parents[:2]:
         if (parent / JOB_RECORD).exists() or (parent / MANIFEST).exists():
             problem = f"lies in {shown(parent)}, a folder of shards, which holds what its job has put there"
             raise data_error(path, problem, "write to another folder")

@@ -18,6 +18,7 @@ from bridgeflow.bridge import kind_of
 from bridgeflow.errors import BridgeflowError, DataError
 from bridgeflow.io import Recording, require_writable
 from bridgeflow.io.files import data_error
+from bridgeflow.io.urls import as_path
 from bridgeflow.pipeline.chunked import different_lengths, lengths_of, require_columns
 from bridgeflow.pipeline.config_places import locate_recordings
 from bridgeflow.pipeline.dataset import SignalDataset
@@ -128,7 +129,7 @@ class WindowsJob(BaseJob):
         recordings = []
         for one in self.opened:
             source: Any = one.source
-            recordings.append(Recording(one.id, Path(source.path), source.nbytes))
+            recordings.append(Recording(one.id, as_path(source.path), source.nbytes))
         return tuple(recordings)
 
     def files(self, recording: Recording) -> tuple[Path, ...]:

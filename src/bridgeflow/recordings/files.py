@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -16,15 +17,19 @@ import pyarrow as pa
 
 from bridgeflow._forks import call_in_children
 from bridgeflow.errors import DataError
-from bridgeflow.io.files import data_error, plainly, reading_errors, shown
+from bridgeflow.io.files import data_error, plainly, reading_errors, require_local, shown
+from bridgeflow.io.opened import stamp_of
 from bridgeflow.io.recording_file import Header, ReadOptions, RecordingReader
+from bridgeflow.io.urls import UrlPath, as_path
 from bridgeflow.recordings.formats import files_of, format_of, open_reader
 from bridgeflow.recordings.missing import with_gaps
 
-__all__ = ["FileSource", "open_file"]
+__all__ = ["FileSource", "absolute", "open_file"]
 
 _MOST_OPEN = 64
 """Most files that are kept open in a process."""
+
+_OF_SEVERAL_FILES = ("wfdb", "zarr")
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class FileSource:
     """A file as it was when its header was read; samples come from that file or not at all.
 
     Attributes:
-        path: where it is, absolute.
+        path: where it is, absolute; or its URL.
         options: how it is read.
         nbytes: its size; of a recording of several files, of all together.
         mtime_ns: when it was last written, or the latest of several.
@@ -51,7 +56,7 @@ class FileSource:
     @cached_property
     def _named(self) -> tuple[Path, str]:
         """The path, and the name of the format, for errors."""
-        return Path(self.path), format_of(self.path, self.options.format).name
+        return as_path(self.path), format_of(self.path, self.options.format).name
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -81,7 +86,7 @@ class FileSource:
     @property
     def is_unchanged(self) -> bool:
         """Whether the file is the one whose header was read."""
-        return _identity(Path(self.path), self.options.format) == (self.nbytes, self.mtime_ns)
+        return _identity(as_path(self.path), self.options.format) == (self.nbytes, self.mtime_ns)
 
     def require_unchanged(self) -> None:
         """Refuse a file that is not the one whose header was read.
@@ -111,7 +116,7 @@ class _OpenReaders:
                 self.by_source.move_to_end(source)
                 return reader
         source.require_unchanged()
-        reader = open_reader(Path(source.path), source.options)
+        reader = open_reader(as_path(source.path), source.options)
         with self.lock:
             reader = self.by_source.setdefault(source, reader)
             while len(self.by_source) > _MOST_OPEN:
@@ -123,6 +128,12 @@ _reader = _OpenReaders()
 call_in_children(_reader.__init__)  # type: ignore[misc]
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """A path from the top, or a URL, as text."""
+    place = as_path(path)
+    return place.url if isinstance(place, UrlPath) else os.path.abspath(place)
+
+
 def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileSource, Header]:
     """The source and the header of a file, which is closed again.
 
@@ -130,7 +141,7 @@ def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileS
         DataError: the file is missing, damaged, cut off or of another format.
         MissingDependency: the format's library is not installed.
     """
-    file = Path(path) if not isinstance(path, Path) else path
+    file = as_path(path)
     identity = _identity(file, options.format)
     reader = open_reader(file, options)
     header = reader.header
@@ -138,11 +149,19 @@ def open_file(path: str | os.PathLike[str], options: ReadOptions) -> tuple[FileS
         with reading_errors(file, format_of(file, options.format).name):
             header = with_gaps(reader)
     reader.close()
-    return FileSource(os.path.abspath(file), options, *identity), header
+    return FileSource(absolute(file), options, *identity), header
 
 
 def _identity(path: Path, format: str | None) -> tuple[int, int]:
-    """Size and time of writing; of several files, of all together, and the latest."""
+    """Size and time of writing; of several files, of all together, and the latest. Of a remote file, a number that
+    stands for its version.
+    """
+    if isinstance(path, UrlPath):
+        if format_of(path, format).name in _OF_SEVERAL_FILES:
+            require_local(path)
+        version = stamp_of(path)
+        digest = hashlib.sha256(repr(version).encode()).digest()
+        return int(version[0]), int.from_bytes(digest[:7], "big")
     with plainly(path):
         os.stat(path)
         states = [os.stat(one) for one in files_of(path, format)]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from bridgeflow.io.files import reading_errors, shown
 from bridgeflow.io.formats.registry import choose_format
 from bridgeflow.io.recording_file import Grid, ReadOptions, RecordingReader
+from bridgeflow.io.urls import UrlPath
 
 __all__ = ["RecordingFormat", "files_of", "format_of", "open_reader", "recording_formats"]
 
@@ -68,6 +69,8 @@ def format_of(path: str | os.PathLike[str], name: str | None = None) -> Recordin
 
 def files_of(path: Path, name: str | None) -> list[Path]:
     """The files that hold a recording: the one that was named, and those of WFDB and Zarr beside or beneath it."""
+    if isinstance(path, UrlPath):
+        return [path]
     if path.is_dir():
         return [Path(folder, file) for folder, _, files in os.walk(path) for file in files]
     if format_of(path, name).name == "wfdb":

@@ -15,10 +15,11 @@ from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
 from bridgeflow.io.disk_cache import DiskCache
 from bridgeflow.io.recording_file import GridRule, MissingSamples, read_options
 from bridgeflow.recordings.column import Units
+from bridgeflow.recordings.files import absolute
 from bridgeflow.recordings.foreign import as_recordings, is_foreign_recording
 from bridgeflow.recordings.names import Names
 from bridgeflow.recordings.recording import Columns, Missing, Recording
-from bridgeflow.recordings.scan import ShowProgress, groups_in, matching_files, opened, read_table
+from bridgeflow.recordings.scan import ShowProgress, groups_in, joined, matching_files, opened, read_table
 from bridgeflow.recordings.split_part import SplitPart
 from bridgeflow.recordings.splits import (
     Splitter,
@@ -112,7 +113,7 @@ class Recordings(Sequence[Recording]):
             )
             files = matching_files(named, format)
             labels = [groups_in(group, path) for path in files.values()]
-            asked = [os.path.abspath(one) for one in named]
+            asked = [absolute(one) for one in named]
             disk = DiskCache.of(cache)
             recordings = opened(files, labels, options, threads=threads, progress=progress, cache=disk, asked=asked)
         recordings = tuple(_with(one, columns, missing, units) for one in recordings)
@@ -165,12 +166,12 @@ class Recordings(Sequence[Recording]):
             ids = [str(record[id]) for record in records]
         if any(record[path] is None for record in records):
             raise DataError(f"table: column {quoted(path)} has rows without a path; leave them out")
-        files = _distinct_ids(zip(ids, (folder / name for name in names), strict=True))
+        files = _distinct_ids(zip(ids, (joined(folder, name) for name in names), strict=True))
         labels = [{key: value for key, value in record.items() if key not in (path, id)} for record in records]
         options = read_options(
             format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
         )
-        asked = ["table", path, os.path.abspath(folder)]
+        asked = ["table", path, absolute(folder)]
         disk = DiskCache.of(cache)
         recordings = opened(files, labels, options, threads=threads, progress=progress, cache=disk, asked=asked)
         return cls([_with(one, columns, missing, units) for one in recordings]) if recordings else cls._of(())

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ import pyarrow as pa
 from bridgeflow.errors import DataError, KeyNotFound, listed, nearest, quoted
 from bridgeflow.io.recording_content import RecordingContent, SampleGroup
 from bridgeflow.io.recording_file import Channel, GridRule, Header, MissingSamples, Track, read_options
+from bridgeflow.io.urls import as_path
 from bridgeflow.policy import parse_word
 from bridgeflow.recordings.column import Column, Units
 from bridgeflow.recordings.files import open_file
@@ -148,7 +148,7 @@ class Recording:
             format=format, fs=fs, inside=inside, time_axis=time_axis, nulls=nulls, time=time, regrid=regrid
         )
         source, header = open_file(path, options)
-        return cls.of_source(Path(path).stem if id is None else id, source, header)
+        return cls.of_source(as_path(path).stem if id is None else id, source, header)
 
     @classmethod
     def of_source(

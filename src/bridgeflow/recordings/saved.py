@@ -16,9 +16,10 @@ import pyarrow as pa
 
 from bridgeflow.errors import DataError, quoted
 from bridgeflow.io.disk_cache import DiskCache
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import Roots, data_error, require_beneath, require_local
 from bridgeflow.io.opening import open_source
 from bridgeflow.io.recording_file import Channel, Grid, ReadOptions, Segment, Track
+from bridgeflow.io.urls import as_path, is_url
 from bridgeflow.recordings.files import FileSource
 from bridgeflow.recordings.recording import Recording
 from bridgeflow.recordings.split_part import SplitPart
@@ -33,6 +34,7 @@ _COLUMNS = ["version", "id", "recording"]
 def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording], part: SplitPart | None = None) -> None:
     """Write an Arrow file with one row per recording; see `Recordings.save`."""
     table = _table(recordings, part)
+    require_local(path)
     temporary = Path(f"{os.fspath(path)}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         with pa.OSFile(os.fspath(temporary), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
@@ -42,13 +44,19 @@ def save_index(path: str | os.PathLike[str], recordings: Sequence[Recording], pa
         temporary.unlink(missing_ok=True)
 
 
-def load_index(path: str | os.PathLike[str]) -> tuple[list[Recording], SplitPart | None]:
-    """The recordings of a saved index, whose files are as they were, and their part; see `Recordings.load`."""
+def load_index(path: str | os.PathLike[str], *, roots: Roots = None) -> tuple[list[Recording], SplitPart | None]:
+    """The recordings of a saved index, whose files are as they were, and their part; see `Recordings.load`.
+
+    Args:
+        roots: beneath which URLs in it must lie; `None` for anywhere.
+    """
     with open_source(path, format="arrow", columns=_COLUMNS) as source:
         rows = pa.table(source.read())
     recordings, part = _recordings(rows, path), _part(rows, path)
     for recording in recordings:
         if isinstance(recording.source, FileSource):
+            if is_url(recording.source.path):  # before any request
+                require_beneath(as_path(recording.source.path), roots)
             recording.source.require_unchanged()
     return recordings, part
 

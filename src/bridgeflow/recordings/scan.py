@@ -16,19 +16,23 @@ import pyarrow as pa
 
 from bridgeflow._threads import usable_cores
 from bridgeflow.errors import DataError, nearest, quoted
+from bridgeflow.io.arrow_file import arrow_file
+from bridgeflow.io.commit import names_in
 from bridgeflow.io.disk_cache import DiskCache
-from bridgeflow.io.files import data_error, shown
+from bridgeflow.io.files import data_error, is_folder, reading_errors, shown
 from bridgeflow.io.listing import has_pattern
 from bridgeflow.io.listing import recordings as listed_files
+from bridgeflow.io.opened import open_here
 from bridgeflow.io.opening import open_source
 from bridgeflow.io.recording_file import ReadOptions
+from bridgeflow.io.urls import UrlPath, as_path, is_url
 from bridgeflow.policy import parse_integer
-from bridgeflow.recordings.files import FileSource, open_file
+from bridgeflow.recordings.files import FileSource, absolute, open_file
 from bridgeflow.recordings.formats import format_of, recording_formats
 from bridgeflow.recordings.recording import Recording
 from bridgeflow.recordings.saved import cached_recordings, keep_recordings
 
-__all__ = ["ShowProgress", "groups_in", "matching_files", "opened", "read_table"]
+__all__ = ["ShowProgress", "groups_in", "joined", "matching_files", "opened", "read_table"]
 
 ShowProgress: TypeAlias = "bool | Callable[[int, int], None]"
 """`True` for a bar on a terminal, or a function of how many files are done and how many there are."""
@@ -54,19 +58,20 @@ def matching_files(paths: Sequence[str | os.PathLike[str]], format: str | None) 
 
 
 def _files_of(path: str | os.PathLike[str], format: str | None) -> Iterator[tuple[str, Path]]:
-    if not os.path.isdir(path) or has_pattern(path):
+    path = as_path(path)
+    if not is_folder(path) or has_pattern(path):
         yield from ((one.name, one.path) for one in listed_files(path))
         return
-    if Path(path).suffix.lower() in format_suffixes("zarr"):
-        yield Path(path).stem, Path(path)
+    if path.suffix.lower() in format_suffixes("zarr"):
+        yield path.stem, path
         return
     formats = recording_formats().values() if format is None else [format_of(path, format)]
     suffixes = {suffix for one in formats for suffix in one.suffixes}
-    names = [name for name in sorted(os.listdir(path)) if Path(name).suffix.lower() in suffixes and name[0] != "."]
+    names = [name for name in sorted(names_in(path)) if Path(name).suffix.lower() in suffixes and name[0] != "."]
     if not names:
         raise data_error(path, "no file in it is a recording", f"suffixes known: {' '.join(sorted(suffixes))}")
     for name in names:
-        yield Path(name).stem, Path(path, name)
+        yield Path(name).stem, path / name
 
 
 def format_suffixes(name: str) -> tuple[str, ...]:
@@ -101,7 +106,7 @@ def opened(
     kept = {} if cache is None else cached_recordings(cache, identity)
 
     def recording(id: str, path: Path, own: Mapping[str, Any]) -> Recording:
-        cached = kept.get(os.path.abspath(path))
+        cached = kept.get(absolute(path))
         if cached is not None and isinstance(cached.source, FileSource) and cached.source.is_unchanged:
             return replace(cached, id=id, labels=dict(own))
         source, header = open_file(path, options)
@@ -137,6 +142,11 @@ def _shown_progress(progress: ShowProgress) -> Iterator[Callable[[int, int], Non
         yield lambda done, total: None
 
 
+def joined(folder: Path, name: str) -> Path:
+    """The path of a file that a table names, which may be a URL."""
+    return as_path(name) if is_url(name) else folder / name
+
+
 _TEXT_TABLES = {".csv": ",", ".tsv": "\t"}
 
 
@@ -146,25 +156,30 @@ def read_table(table: Any, root: str | os.PathLike[str] | None) -> tuple[pa.Tabl
     Raises:
         DataError: the file is none, or has no rows of columns.
     """
-    folder = Path() if root is None else Path(root)
+    folder = Path() if root is None else as_path(root)
     if isinstance(table, Mapping):
         table = {name: pa.array(one) if isinstance(one, (list, tuple)) else one for name, one in table.items()}
     if not isinstance(table, (str, os.PathLike)):
         with open_source(table, nulls="keep") as source:
             return pa.table(source.read()), folder
-    folder = Path(table).parent if root is None else folder
-    separator = _TEXT_TABLES.get(Path(table).suffix.lower())
+    table = as_path(table)
+    folder = table.parent if root is None else folder
+    separator = _TEXT_TABLES.get(table.suffix.lower())
     if separator is None:
         with open_source(table, nulls="keep") as source:
             return pa.table(source.read()), folder
     from pyarrow import csv
 
+    if isinstance(table, UrlPath):
+        opened = open_here(table)
+        with reading_errors(table, "csv"), arrow_file(opened) as file:
+            return csv.read_csv(file, parse_options=csv.ParseOptions(delimiter=separator)), folder
     try:
         with pa.OSFile(os.fspath(table)) as file:
             return csv.read_csv(file, parse_options=csv.ParseOptions(delimiter=separator)), folder
     except FileNotFoundError as error:
         names = os.listdir(folder) if folder.is_dir() else []
-        raise data_error(table, "no such file", nearest(Path(table).name, names)) from error
+        raise data_error(table, "no such file", nearest(table.name, names)) from error
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise data_error(table, f"is not a table ({error})", "a first line names its columns") from error
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from bridgeflow.errors import nearest, quoted
 from bridgeflow.io.commit import refuse_existing
-from bridgeflow.io.files import data_error, refuse_overlap
+from bridgeflow.io.files import data_error, refuse_overlap, require_local
 from bridgeflow.io.recording_content import RecordingContent, RecordingOutput
+from bridgeflow.io.urls import as_path
 
 __all__ = ["WrittenFormat", "WrittenRecording", "format_suffix", "write_content", "written_formats"]
 
@@ -64,7 +65,8 @@ def write_content(
     Args:
         source: where its samples come from, which may be a file.
     """
-    target = Path(path)
+    target = as_path(path)
+    require_local(target)
     form = next((one for one in _FORMATS if target.suffix.lower() in one.suffixes), None)
     if form is None:
         suffixes = [suffix for one in _FORMATS for suffix in one.suffixes]

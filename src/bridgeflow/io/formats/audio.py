@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from fractions import Fraction
 from pathlib import Path
 from threading import Lock
@@ -13,8 +14,9 @@ import numpy as np
 
 from bridgeflow._optional import require
 from bridgeflow.errors import NotSupported
-from bridgeflow.io.files import data_error, open_regular
+from bridgeflow.io.files import data_error
 from bridgeflow.io.formats.rows import open_rows
+from bridgeflow.io.opened import LocalFile, OpenedFile, WatchedCursor, open_here
 from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Track
 
 __all__ = ["open_recording"]
@@ -35,20 +37,23 @@ _OGG_HEADER, _OGG_SEGMENTS, _OGG_LAST = 27, 255, 4
 class AudioReader(RecordingReader):
     """Reads stretches through libsndfile, one at a time."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    def __init__(self, opened: OpenedFile) -> None:
         soundfile = require("soundfile", needed_for="reading audio")
-        self._path = path
+        self._path = path = opened.path
         self._lock = Lock()
-        nbytes = os.fstat(descriptor).st_size
-        _require_whole(path, descriptor, nbytes)
-        self._file = soundfile.SoundFile(descriptor, closefd=True)
+        nbytes = opened.nbytes
+        _require_whole(opened)
+        self._cursor = None if isinstance(opened, LocalFile) else WatchedCursor(opened)
+        with self._watched():
+            file = os.dup(opened.descriptor) if isinstance(opened, LocalFile) else self._cursor
+            self._file = soundfile.SoundFile(file, closefd=True)
         self._close = weakref.finalize(self, self._file.close)
         frames = self._file.frames
         if not 0 <= frames <= min(_MOST_FRAMES, nbytes * _PER_BYTE):
             raise data_error(
                 path, f"says {frames:,} frames in {nbytes:,} bytes", "it is damaged, or was never finished"
             )
-        if not frames and os.pread(descriptor, 4, 0) == b"OggS" and _ogg_frames(descriptor, nbytes):
+        if not frames and opened.read_at(4, 0) == b"OggS" and _ogg_frames(opened):
             raise data_error(path, "says no frames and holds some", "it is damaged; copy it again")
         subtype = self._file.subtype
         self._dtype = _DTYPES.get(subtype, _FLOATS.get(subtype, "float32"))
@@ -67,10 +72,16 @@ class AudioReader(RecordingReader):
             tracks=(Track.whole(frames),) * count,
             metadata={"format": self._file.format, "subtype": subtype, **self._file.copy_metadata()},
         )
+        if isinstance(opened, LocalFile):  # of which soundfile has a descriptor of its own
+            opened.close()
+
+    def _watched(self) -> AbstractContextManager[None]:
+        """Raise what went wrong with a remote file while soundfile read from it."""
+        return nullcontext() if self._cursor is None else self._cursor.watched()
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """Decode the stretch, and keep the channels."""
-        with self._lock:
+        with self._lock, self._watched():
             self._file.seek(start)
             frames = self._file.read(stop - start, dtype=self._dtype, always_2d=True)
         if len(frames) != stop - start:
@@ -83,12 +94,12 @@ class AudioReader(RecordingReader):
         self._close()
 
 
-def _require_whole(path: Path, descriptor: int, nbytes: int) -> None:
+def _require_whole(opened: OpenedFile) -> None:
     """Refuse AIFF and Ogg files that are cut off, of which libsndfile reads what is left, or nothing.
 
     An Ogg file must consist of whole pages, the last of which says that it is the last. Source: RFC 3533.
     """
-    head = os.pread(descriptor, 8, 0)
+    path, nbytes, head = opened.path, opened.nbytes, opened.read_at(8, 0)
     if head[:4] == b"FORM" and nbytes < 8 + int.from_bytes(head[4:8], "big"):
         said = 8 + int.from_bytes(head[4:8], "big")
         raise data_error(path, f"is cut off: {nbytes:,} of {said:,} bytes", "copy it again")
@@ -96,7 +107,7 @@ def _require_whole(path: Path, descriptor: int, nbytes: int) -> None:
         return
     position, is_last = 0, False
     while position < nbytes:
-        page = os.pread(descriptor, _OGG_HEADER + _OGG_SEGMENTS, position)
+        page = opened.read_at(_OGG_HEADER + _OGG_SEGMENTS, position)
         segments = page[_OGG_HEADER - 1] if len(page) >= _OGG_HEADER else 0
         if page[:4] != b"OggS" or len(page) < _OGG_HEADER + segments:
             raise data_error(
@@ -108,9 +119,9 @@ def _require_whole(path: Path, descriptor: int, nbytes: int) -> None:
         raise data_error(path, "ends before its last page of Ogg", "it is cut off; copy it again")
 
 
-def _ogg_frames(descriptor: int, nbytes: int) -> int:
+def _ogg_frames(opened: OpenedFile) -> int:
     """The position that the last page of an Ogg file says, in frames."""
-    tail = os.pread(descriptor, min(nbytes, 1 << 17), max(nbytes - (1 << 17), 0))
+    tail = opened.read_at(1 << 17, max(opened.nbytes - (1 << 17), 0))
     place = tail.rfind(b"OggS")
     return int.from_bytes(tail[place + 6 : place + 14], "little", signed=True) if place >= 0 else 0
 
@@ -122,4 +133,4 @@ def open_recording(path: Path, options: ReadOptions) -> RecordingReader:
             return open_rows(path, options)
         except NotSupported:
             pass
-    return AudioReader(path, open_regular(path))
+    return AudioReader(open_here(path))

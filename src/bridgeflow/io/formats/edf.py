@@ -9,9 +9,7 @@ physiological data", Clinical Neurophysiology 114 (2003); https://www.edfplus.in
 
 from __future__ import annotations
 
-import os
 import re
-import weakref
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -23,7 +21,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from bridgeflow.io.files import data_error, open_regular
+from bridgeflow.io.files import data_error
+from bridgeflow.io.opened import OpenedFile, open_here
 from bridgeflow.io.recording_file import Channel, Header, ReadOptions, RecordingReader, Segment, Track, events_table
 
 __all__ = ["MONTHS", "open_recording"]
@@ -62,10 +61,9 @@ class _Event(NamedTuple):
 class EdfReader(RecordingReader):
     """Reads stretches out of records."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        self._path = path
-        self._descriptor = descriptor
-        weakref.finalize(self, os.close, descriptor)
+    def __init__(self, opened: OpenedFile) -> None:
+        self._path = path = opened.path
+        self._opened = opened
         fields = self._fields(self._pread(256, 0), _MAIN, 1)
         self._is_bdf = fields[0][0] == b"\xffBIOSEMI"
         if not self._is_bdf and fields[0][0].strip() != b"0":
@@ -138,7 +136,7 @@ class EdfReader(RecordingReader):
 
     def _count_records(self, said: int) -> int:
         """The number of records, which the size of the file must bear out."""
-        nbytes = os.fstat(self._descriptor).st_size - self._begin
+        nbytes = self._opened.nbytes - self._begin
         if said == -1 and self._record and nbytes % self._record == 0:  # the writer did not come back to the header
             return nbytes // self._record
         if said < 0 or said * self._record != nbytes:
@@ -226,7 +224,7 @@ class EdfReader(RecordingReader):
         return wide.view("<i4")[:, 0] >> 8
 
     def _pread(self, nbytes: int, begin: int) -> bytes:
-        data = os.pread(self._descriptor, nbytes, begin)
+        data = self._opened.read_at(nbytes, begin)
         if len(data) != nbytes:
             raise data_error(self._path, f"is cut off: no {nbytes:,} bytes at byte {begin:,}", "copy it again")
         return data
@@ -234,7 +232,7 @@ class EdfReader(RecordingReader):
 
 def open_recording(path: Path, options: ReadOptions) -> EdfReader:
     """The reader of a file."""
-    return EdfReader(path, open_regular(path))
+    return EdfReader(open_here(path))
 
 
 @lru_cache(maxsize=4096)

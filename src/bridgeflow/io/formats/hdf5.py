@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from bridgeflow._optional import require
 from bridgeflow.errors import listed, nearest
-from bridgeflow.io.files import data_error, not_supported, open_regular
+from bridgeflow.io.files import data_error, not_supported
 from bridgeflow.io.formats.arrays import FACTS, array_header, read_channels
+from bridgeflow.io.opened import LocalFile, WatchedCursor, open_here
 from bridgeflow.io.recording_content import with_facts
 from bridgeflow.io.recording_file import EVENTS, ReadOptions, RecordingReader
 
@@ -30,8 +31,15 @@ class Hdf5Reader(RecordingReader):
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         h5py = require("h5py", needed_for="reading HDF5")
-        os.close(open_regular(path))
-        self._file = h5py.File(path, "r", locking=False)
+        opened = open_here(path)
+        if isinstance(opened, LocalFile):
+            opened.close()
+            self._cursor = None
+            self._file = h5py.File(path, "r", locking=False)
+        else:
+            self._cursor = WatchedCursor(opened)
+            with self._cursor.watched():
+                self._file = h5py.File(self._cursor, "r")
         self._close = weakref.finalize(self, self._file.close)
         self._array = _dataset(h5py, self._file, path, options.inside)
         array = self._array
@@ -52,7 +60,8 @@ class Hdf5Reader(RecordingReader):
 
     def read(self, channels: Sequence[int], start: int, stop: int) -> np.ndarray:
         """The stretch of the dataset."""
-        return read_channels(self._array, self._axis, channels, start, stop)
+        with nullcontext() if self._cursor is None else self._cursor.watched():
+            return read_channels(self._array, self._axis, channels, start, stop)
 
     def close(self) -> None:
         """Close the file."""

@@ -21,6 +21,7 @@ from bridgeflow.io.formats.zip_entries import STORED, Entry, directory, entries,
 from bridgeflow.io.mapped import MappedFile
 from bridgeflow.io.opened import OpenedFile
 from bridgeflow.io.options import OpenOptions, WriterOptions
+from bridgeflow.io.urls import UrlPath
 from bridgeflow.memory.reuse import fresh
 
 __all__ = ["FORMATS"]
@@ -178,7 +179,9 @@ class NpzWriter(Writer):
                 grown: Any = (
                     BytesIO()  # of what is only tried: the folder need not be there
                     if isinstance(file, BytesIO)
-                    else stack.enter_context(tempfile.TemporaryFile(dir=path.parent))
+                    else stack.enter_context(
+                        tempfile.TemporaryFile(dir=None if isinstance(path, UrlPath) else path.parent)
+                    )
                 )
                 self._columns[name] = NpyWriter(grown, path, {name: column}, options), grown
             self._temporary = stack.pop_all()

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 from bridgeflow.errors import ConfigError, nearest, quoted
 from bridgeflow.io.base import Format
 from bridgeflow.io.files import data_error
+from bridgeflow.io.urls import as_path, is_url
 
 __all__ = ["all_formats", "choose_format", "format_of"]
 
@@ -60,7 +61,7 @@ def choose_format(path: str | os.PathLike[str], name: str | None, formats: Mappi
         if name not in formats:
             raise ConfigError(f"format: no format {quoted(name)}; {nearest(name, formats)}", field="format")
         return formats[name]
-    suffix = os.path.splitext(path)[1].lower()
+    suffix = (as_path(path).suffix if is_url(path) else os.path.splitext(path)[1]).lower()
     form = next((one for one in formats.values() if suffix in one.suffixes), None)
     if form is None:
         suffixes = [each for one in formats.values() for each in one.suffixes]

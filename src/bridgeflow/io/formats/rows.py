@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,8 +12,11 @@ import pyarrow as pa
 from pyarrow import csv
 
 from bridgeflow.bridge import to_numpy
-from bridgeflow.io.files import data_error, open_regular
+from bridgeflow.io.arrow_file import arrow_file
+from bridgeflow.io.files import data_error
+from bridgeflow.io.opened import open_here, roots_here
 from bridgeflow.io.opening import open_source
+from bridgeflow.io.options import ColumnNulls
 from bridgeflow.io.recording_content import with_facts
 from bridgeflow.io.recording_file import EVENTS, Channel, Header, ReadOptions, RecordingReader, Track, exact_rate
 from bridgeflow.io.source import Source
@@ -108,7 +110,8 @@ def rate_of(path: Path, options: ReadOptions, said: float | None) -> Fraction:
 def open_rows(path: Path, options: ReadOptions) -> RowsReader:
     """The reader of a file in one of the formats of `open_source`."""
     mapped = path.suffix.lower() not in _READ_AS_ROWS
-    source = open_source(path, nulls="error" if options.nulls == "error" else "keep", mapped=mapped)
+    nulls: ColumnNulls = "error" if options.nulls == "error" else "keep"
+    source = open_source(path, nulls=nulls, mapped=mapped, roots=roots_here(path))
     return RowsReader(path, source, options)
 
 
@@ -123,10 +126,12 @@ def open_recording(path: Path, options: ReadOptions) -> RowsReader:
 
 
 def _parsed(path: Path, separator: str) -> pa.Table:
-    descriptor = open_regular(path)
-    with os.fdopen(descriptor, "rb") as file:
+    opened = open_here(path)
+    try:
         return csv.read_csv(
-            pa.PythonFile(file),
+            arrow_file(opened),
             parse_options=csv.ParseOptions(delimiter=separator),
             convert_options=csv.ConvertOptions(strings_can_be_null=False),
         )
+    finally:
+        opened.close()

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from bridgeflow._optional import require
 from bridgeflow.errors import listed, nearest
-from bridgeflow.io.files import data_error
+from bridgeflow.io.files import data_error, require_local
 from bridgeflow.io.formats.arrays import FACTS, array_header, read_channels
 from bridgeflow.io.recording_content import with_facts
 from bridgeflow.io.recording_file import EVENTS, ReadOptions, RecordingReader
@@ -25,6 +25,7 @@ class ZarrReader(RecordingReader):
     """Reads stretches of one array."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
+        require_local(path)
         zarr = require("zarr", needed_for="reading Zarr")
         if not path.exists():
             raise data_error(path, "no such file or folder", "check the path")

@@ -1,0 +1,1 @@
+"""Object stores and web servers, by the packages of fsspec: bytes by ranges, listings, and conditional puts."""
