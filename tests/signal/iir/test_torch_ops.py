@@ -127,6 +127,31 @@ class TestGradients:
         run = unpinned(lambda sos, x, zi: sosfilt_tensor(sos, x, zi))
         assert gradcheck(run, arguments(rows, time), fast_mode=True, check_forward_ad=True)
 
+    @pytest.mark.skipif(why_unavailable("native") is not None, reason="the native engine is not built")
+    @directions
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+    def test_first_derivatives_are_those_that_have_derivatives(self, monkeypatch, reverse, dtype):
+        """`create_graph` computes them in terms of the operator; without, the native engine does."""
+        from bridgeflow.signal.iir import native_gradients
+
+        monkeypatch.setattr(native_gradients, "_IN_CACHE", 1)
+        monkeypatch.setattr(native_gradients, "_WORTH_THREADS", 0)
+        monkeypatch.setattr(native_gradients, "_DOT", 100)
+        sos, x, zi = SOS.clone().requires_grad_(), torch.randn(2, 20, 301, dtype=dtype), torch.randn(len(SOS), 2, 20, 2)
+        inputs = (sos, x.requires_grad_(), zi.double().requires_grad_())
+        y, zf = sosfilt_tensor(*inputs, reverse=reverse)
+        weights = torch.randn_like(y), torch.randn_like(zf)
+        expected = torch.autograd.grad((y, zf), inputs, weights, create_graph=True)
+        each = []
+        for threads in (1, 3):
+            monkeypatch.setattr(native_gradients, "compute_threads", lambda threads=threads: threads)
+            each.append(torch.autograd.grad((y, zf), inputs, weights, retain_graph=True))
+        for one, three, reference in zip(*each, expected, strict=True):
+            assert torch.equal(one, three)
+            torch.testing.assert_close(
+                one, reference.detach(), rtol=1e-9 if dtype == torch.float64 else 1e-5, atol=1e-5
+            )
+
     def test_no_samples(self):
         sos, x, zi = arguments(time=0)
         _, zf = sosfilt_tensor(sos, x, zi)
