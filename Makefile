@@ -101,7 +101,7 @@ sanitize: $(VENV)/.installed-dev
 		-C cmake.define.CMAKE_CXX_FLAGS='-O1 -fsanitize=address,undefined -fno-sanitize-recover=all' .
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" \
 		ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 BRIDGEFLOW_SANITIZED=build/sanitized \
-		$(BIN)/python -m pytest -p tests.sanitized tests/signal/iir/test_native.py tests/signal/iir/test_short.py tests/signal/resampling \
+		$(BIN)/python -m pytest -p tests.sanitized tests/signal/iir/test_native.py tests/signal/iir/test_bank.py tests/signal/resampling \
 			tests/io/pages tests/fuzz/test_native_entrances.py $(PYTEST_ARGS)
 
 clean:

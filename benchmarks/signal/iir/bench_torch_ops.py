@@ -8,7 +8,7 @@ import scipy.signal
 import torch
 from torch import Tensor
 
-from benchmarks.harness import MissingPeer, Race, benchmark, need, within
+from benchmarks.harness import MissingPeer, Race, benchmark, faster, need, within
 from bridgeflow.signal.iir.engine import why_unavailable
 from bridgeflow.signal.iir.torch_ops import TensorEngine, sosfilt_tensor
 
@@ -19,6 +19,48 @@ def filters(sections: int) -> Tensor:
 
 def gradient(y: Tensor, *watched: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(y, watched, y.detach(), retain_graph=True)
+
+
+@benchmark(
+    "tensor under autograd, {shape} {dtype}, 4 sections, 2 threads",
+    shape=["[512, 4096]", "[256, 1024]", "[1, 2^20]"],
+    dtype=["float32", "float64"],
+)
+def under_autograd(shape: str, dtype: str) -> Race:
+    """The operator that autograd, `torch.compile` and `torch.export` see, which on the CPU is the native engine."""
+    sizes = {"[512, 4096]": (512, 4096), "[256, 1024]": (256, 1024), "[1, 2^20]": (1, 2**20)}[shape]
+    sos, x = filters(4), torch.randn(*sizes, dtype=getattr(torch, dtype), requires_grad=True)
+    theirs, values = sos.numpy().astype(dtype), x.detach().numpy()
+    return Race(
+        ours=partial(sosfilt_tensor, sos, x),
+        peers={"scipy.signal.sosfilt": partial(scipy.signal.sosfilt, theirs, values)},
+        targets={"scipy.signal.sosfilt": faster(1 if sizes[0] == 1 else 3)},
+        work=(x.numel(), "sample"),
+        threads=2,
+    )
+
+
+@benchmark(
+    "forward and gradient for the {what}, [512, 4096] {dtype}, {sections} sections",
+    what=["data", "sections"],
+    dtype=["float32", "float64"],
+    sections=[2, 4],
+)
+def forward_and_gradient(what: str, dtype: str, sections: int) -> Race:
+    sos, x = filters(sections), torch.randn(512, 4096, dtype=getattr(torch, dtype))
+    watched = sos.clone().requires_grad_() if what == "sections" else x.clone().requires_grad_()
+    weights = torch.randn_like(x)
+
+    def ours() -> tuple[Tensor, ...]:
+        y, _ = sosfilt_tensor(*((watched, x) if what == "sections" else (sos, watched)))
+        return torch.autograd.grad(y, watched, weights)
+
+    return Race(
+        ours=ours,
+        peers={"forward": partial(sosfilt_tensor, sos, x)},
+        targets={"forward": within(2.2 if what == "data" else 3)},
+        work=(x.numel(), "sample"),
+    )
 
 
 @benchmark(

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 TensorEngine: TypeAlias = Literal["auto", "native", "blocks", "scipy"]
-"""What filters tensors on the CPU; `"auto"` is native where it is built, else blocks. Other devices have blocks."""
+"""What filters tensors on the CPU; `"auto"` is native where it is built, else scipy. Other devices have blocks."""
 
 
 def sosfilt_tensor(
@@ -168,7 +168,7 @@ def _compute(
     name: EngineName = "blocks"
     if x.device.type == "cpu":
         built = why_unavailable("native") is None
-        name = engine if engine != "auto" else "native" if built else "blocks"
+        name = engine if engine != "auto" else "native" if built else "scipy"
     if name == "blocks":
         return blocks.filter_tensor(sections, x, zi, precision, reverse=reverse)
     values = x.detach().resolve_conj().resolve_neg()
