@@ -105,6 +105,15 @@ class TestForward:
 
 
 class TestGradients:
+    def test_without_the_native_engine_they_are_those_of_scipys_loops(self, monkeypatch):
+        sos, x, _ = arguments()
+        expected = torch.autograd.grad(sosfilt_tensor(sos, x)[0].square().sum(), (sos, x))
+        monkeypatch.setattr(torch_ops, "why_unavailable", lambda name: "no compiler" if name == "native" else None)
+        y, _ = sosfilt_tensor(sos, x)
+        np.testing.assert_array_equal(y.detach(), scipy.signal.sosfilt(sos.detach(), x.detach()))
+        for mine, reference in zip(torch.autograd.grad(y.square().sum(), (sos, x)), expected, strict=True):
+            torch.testing.assert_close(mine, reference)
+
     @engines
     @directions
     @pytest.mark.parametrize("reference", ["x", "zi", "x zi", "sos", "sos x zi"])
