@@ -42,7 +42,8 @@ def as_transformer(pipeline: Any, *, flatten: bool = True) -> Any:
         MissingDependency: scikit-learn is not installed.
 
     Example:
-        >>> import numpy as np, sklearn.base
+        >>> import numpy as np
+        >>> import sklearn.base
         >>> from bridgeflow import SignalFilter
         >>> low = as_transformer(SignalFilter(design="butter", order=4, cutoff=20.0, fs=100.0))
         >>> low.fit_transform(np.ones((3, 2, 50))).shape
