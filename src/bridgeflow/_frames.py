@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from bridgeflow._optional import loaded
+from bridgeflow.errors import Reason
 
-__all__ = ["as_column", "as_table", "is_foreign_table"]
+__all__ = ["as_column", "as_table", "is_foreign_table", "why_copied"]
 
 _NUMBERS = "iuf"
 """Kinds of NumPy's dtypes that Arrow has over the same memory; of time, missing ones are NaT in both."""
@@ -60,3 +61,24 @@ def as_column(x: Any) -> Any:
         if of_numpy and x.dtype.kind in _NUMBERS:
             return pa.array(x.to_numpy(), from_pandas=False)
     return pa.array(x) if hasattr(x, "__arrow_c_array__") else pa.chunked_array(x)
+
+
+def why_copied(x: Any) -> tuple[Reason, str] | None:
+    """Why `as_column` copies a column of pandas; `None` where it does not, or where this is not known.
+
+    >>> import pandas as pd
+    >>> why_copied(pd.Series([1.0])), why_copied(pd.Series([[1.0], [2.0]]))[0]
+    (None, 'dtype')
+    """
+    pandas = loaded("pandas")
+    if pandas is None or not isinstance(x, pandas.Series):
+        return None
+    kind = getattr(x.dtype, "kind", "")
+    if isinstance(x.array, pandas.arrays.NumpyExtensionArray):
+        if kind == "O":
+            return "dtype", "pandas keeps objects, which Arrow reads one by one"
+        if kind in _NUMBERS and not x.to_numpy().flags.c_contiguous:
+            return "non-contiguous", "the column lies among others, and Arrow's values follow each other"
+    elif hasattr(x.array, "_mask") and x.hasnans:
+        return "masked", "pandas keeps a byte for each missing value, and Arrow a bit"
+    return None

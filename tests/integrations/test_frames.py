@@ -81,6 +81,22 @@ class TestPandas:
         dataset = SignalDataset(self.pd.DataFrame({"ecg": list(X[:, 0]), "y": range(6)}))
         assert dataset.batch([4, 1])["ecg"].tolist() == X[[4, 1], 0].tolist()
 
+    @pytest.mark.parametrize(
+        ("make", "reason"),
+        [
+            (lambda pd: pd.Series(list(X[:, 0])), "dtype"),
+            (lambda pd: pd.DataFrame(X[:, 0].copy(), copy=False)[1], "non-contiguous"),
+            (lambda pd: pd.Series([1, None], dtype="Int64"), "masked"),
+        ],
+        ids=["objects", "strided", "masked"],
+    )
+    def test_copies_on_the_way_to_arrow_are_traced(self, make, reason):
+        series = make(self.pd)
+        with trace() as log:
+            to_numpy(series, nulls=0)
+        assert (log.exchanges[0].action, log.exchanges[0].reason) == ("copy", reason)
+        assert log.exchanges[0].nbytes > 0
+
     def test_frames_as_sources(self):
         frame = self.pd.DataFrame(
             {

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from bridgeflow._frames import as_column
+from bridgeflow._frames import as_column, why_copied
 from bridgeflow._optional import loaded
-from bridgeflow.errors import NoRoute
+from bridgeflow.bridge.tracing import ACTIVE, record
+from bridgeflow.errors import NoRoute, Reason
+from bridgeflow.spec import ArraySpec, Exchange
 
 __all__ = ["import_arrow", "import_buffer", "import_dlpack"]
 
@@ -150,11 +152,30 @@ def import_arrow(x: Any) -> Any:
         NoRoute: the producer refuses.
     """
     try:
-        return as_column(x)
+        array = as_column(x)
     except Exception as error:
         raise NoRoute(
             "unknown", f"the {type(x).__name__} refuses to export itself ({error})", "convert it by its own means first"
         ) from error
+    if ACTIVE and (why := why_copied(x)) is not None:
+        _record_copy(x, array, *why)
+    return array
+
+
+def _record_copy(x: Any, array: Any, reason: Reason, detail: str) -> None:
+    from bridgeflow.bridge.arrow_layout import describe_arrow
+
+    source = ArraySpec(kind="capsule", dtype=str(x.dtype), shape=(len(x),))
+    record(
+        Exchange(
+            source=source,
+            target=describe_arrow(array),
+            action="copy",
+            nbytes=int(array.nbytes),
+            reason=reason,
+            detail=detail,
+        )
+    )
 
 
 def import_buffer(x: Any) -> np.ndarray[Any, Any]:

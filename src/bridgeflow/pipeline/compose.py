@@ -140,7 +140,7 @@ class Compose(Transform):
         return data
 
     def _repr_html_(self) -> str:
-        from bridgeflow.pipeline.notebook import compose_html
+        from bridgeflow.pipeline.stage_table import compose_html
 
         return compose_html(self.row)
 

@@ -1,13 +1,11 @@
-"""What a notebook shows of pipelines and datasets: stages with their options, columns, and a few rows as they are read.
+"""What a notebook shows of datasets: their transform, columns, and a few rows as they are read.
 
 Nothing of a transform is run, and few rows are read: an object is shown whenever it ends a cell.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +13,13 @@ from bridgeflow._html import Markup, card, curves, facts, flow, table, text
 from bridgeflow.bridge import to_numpy
 from bridgeflow.errors import BridgeflowError, StageId, printable
 from bridgeflow.pipeline.lazy import RecordingWindows
+from bridgeflow.pipeline.stage_table import MOST_STAGES
 from bridgeflow.recordings.notebook import beginning
-from bridgeflow.transforms.base import Transform
 
-if TYPE_CHECKING:
-    from bridgeflow.pipeline.dataset import SignalDataset
+__all__ = ["dataset_html"]
 
-__all__ = ["compose_html", "dataset_html"]
-
-_STAGES, _COLUMNS, _ROWS, _CURVES = 48, 24, 3, 4
-"""Most stages and columns that are shown, rows that are read, and curves of one row."""
+_COLUMNS, _ROWS, _CURVES = 24, 3, 4
+"""Most columns that are shown, rows that are read, and curves of one row."""
 
 _ROW_NBYTES = 1 << 22
 """Bytes of a row up to which rows are read."""
@@ -33,30 +28,8 @@ _FILE_NBYTES = 64 << 20
 """Bytes of a file up to which rows are read that cannot be read alone."""
 
 
-def compose_html(row: Sequence[tuple[StageId, Any]]) -> str:
-    """A composition: its stages, and what of their options is not a default."""
-    shown = row[:_STAGES]
-    rows = [(str(label), _options(stage)) for label, stage in shown]
-    more = len(row) - len(shown)
-    said = f"<p>and {more:,} more stages</p>" if more > 0 else ""
-    names = [label.name for label, _ in shown]
-    return card(f"Compose of {len(row):,} stages", flow(names), table(("stage", "options"), rows), said)
-
-
-def _options(stage: Any) -> str:
-    """The fields of a transform that are not at their defaults."""
-    if not isinstance(stage, Transform):
-        return "a plain callable"
-    options = []
-    for field in dataclasses.fields(stage):
-        value = getattr(stage, field.name)
-        if field.default is dataclasses.MISSING or value != field.default:
-            options.append(f"{field.name}={printable(repr(value), 120)}")
-    return ", ".join(options)
-
-
-def dataset_html(dataset: SignalDataset) -> str:
-    """A dataset: its transform, its columns, and its first rows as they are read, before the transform."""
+def dataset_html(dataset: Any) -> str:
+    """A `SignalDataset`: its transform, its columns, and its first rows as they are read, before the transform."""
     source = dataset.source
     pairs = [
         ("rows", f"{len(dataset):,}"),
@@ -66,7 +39,7 @@ def dataset_html(dataset: SignalDataset) -> str:
         *((f"rejected: {rule}", f"{count:,}") for rule, count in dataset.rejected.items()),
     ]
     stages = getattr(dataset.transform, "row", None)
-    names = [label.name for label, _ in stages[:_STAGES]] if stages else []
+    names = [label.name for label, _ in stages[:MOST_STAGES]] if stages else []
     if dataset.transform is not None and not names:
         names = [StageId.of(dataset.transform).name]
     specs: dict[str, Any] = {}

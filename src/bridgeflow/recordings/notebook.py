@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bridgeflow._html import Markup, card, curves, facts, table, text
 from bridgeflow.errors import BridgeflowError, listed
-
-if TYPE_CHECKING:
-    from bridgeflow.recordings.index import Recordings
-    from bridgeflow.recordings.recording import Recording
 
 __all__ = ["beginning", "recording_html", "recordings_html"]
 
@@ -27,8 +23,8 @@ _SMALL = 16 << 20
 """Suffixes of files that are decoded whole before the first sample is known, and bytes up to which this is done."""
 
 
-def recording_html(recording: Recording) -> str:
-    """A recording: what its header says, and the first samples of its channels."""
+def recording_html(recording: Any) -> str:
+    """A `Recording`: what its header says, and the first samples of its channels."""
     gaps = sum(len(track.segments) - 1 for track in dict.fromkeys(recording.tracks) if track.segments)
     events = _events(recording)
     pairs = [
@@ -47,7 +43,7 @@ def recording_html(recording: Recording) -> str:
     return card(f"Recording {recording.id}", facts(pairs), table(header, rows), said)
 
 
-def _events(recording: Recording) -> str:
+def _events(recording: Any) -> str:
     """How many events there are and of which texts; not read out of files that have to be decoded whole."""
     try:
         table = None if _is_decoded_whole(recording) else recording.events
@@ -59,7 +55,7 @@ def _events(recording: Recording) -> str:
     return f"{table.num_rows:,} ({listed(texts, most=4)})"
 
 
-def _channels(recording: Recording) -> tuple[list[Sequence[object]], list[str]]:
+def _channels(recording: Any) -> tuple[list[Sequence[object]], list[str]]:
     """A row for each channel, and what there is to say about them."""
     rows: list[Sequence[object]] = []
     notes: list[str] = []
@@ -122,8 +118,8 @@ def _is_decoded_whole(recording: Any) -> bool:
     return path.endswith(_DECODED_WHOLE) and getattr(source, "nbytes", 0) > _SMALL
 
 
-def recordings_html(recordings: Recordings) -> str:
-    """An index: the first recordings by what their headers say. No file is read."""
+def recordings_html(recordings: Any) -> str:
+    """`Recordings`: the first recordings by what their headers say. No file is read."""
     first = list(recordings[:_ROWS])
     labels = list(dict.fromkeys(label for one in first for label in one.labels))[:_LABELS]
     rows = [
