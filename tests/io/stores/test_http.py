@@ -67,6 +67,18 @@ def test_a_small_cache_changes_no_value(url, quickly, cache_nbytes):
         assert np.array_equal(source.slice(7, 4000)["values"], ROWS[7:4000])
 
 
+def test_of_parquet_only_the_columns_that_are_read_are_fetched(web, tmp_path):
+    columns = {name: np.random.default_rng(seed).standard_normal(100_000) for seed, name in enumerate("abcd")}
+    with open_sink(tmp_path / "a.parquet") as sink:
+        sink.write(columns)
+    web.files["/a.parquet"] = (tmp_path / "a.parquet").read_bytes()
+    with open_source(f"{web.url}/a.parquet", columns=["c"]) as source:
+        assert np.array_equal(source.read()["c"], columns["c"])
+    asked = [said.removeprefix("bytes=").split("-") for _, said in web.requests]
+    assert sum(int(last) + 1 - int(first) for first, last in asked) < len(web.files["/a.parquet"]) / 2
+    assert len(asked) <= 6
+
+
 def test_many_threads_share_a_file(url, web, quickly):
     quickly(block_nbytes=4096, cache_nbytes=1 << 20)
     wrong = []

@@ -23,8 +23,10 @@ from bridgeflow.io.files import not_supported
 from bridgeflow.io.formats.parquet_footer import (
     PAGE_BECOMES,
     check_pages,
+    column_of,
     decoded_nbytes,
     null_counts,
+    pages_of,
     parse_footer,
     protect,
     require_intact,
@@ -147,11 +149,18 @@ class RowGroupReader(PieceReader):
     def _check(self, number: int) -> None:
         """Hold what the pages of a row group declare against the file, the first time. Twice at once does no harm."""
         if number not in self._checked and self._described is not None:
-            repeated = check_pages(_from(self.file.opened), self._described[number])
+            group = self._read_columns(self._described[number])
+            self.file.opened.prefetch(pages_of(group))
+            repeated = check_pages(_from(self.file.opened), group)
             for name, most in repeated.items():
                 if name in self._types and self._is_large(most):
                     self._check_texts(number, name)
             self._checked.add(number)
+
+    def _read_columns(self, group: dict[int, Any]) -> dict[int, Any]:
+        """What the footer says of a row group, of the columns that are read."""
+        names = {name.encode() for name in self._types}
+        return {**group, 1: [chunk for chunk in group.get(1, []) if names.intersection(column_of(chunk)[:1])]}
 
     def _is_large(self, nbytes: int) -> bool:
         try:

@@ -21,8 +21,10 @@ __all__ = [
     "Footer",
     "Groups",
     "check_pages",
+    "column_of",
     "decoded_nbytes",
     "null_counts",
+    "pages_of",
     "parse_footer",
     "protect",
     "require_intact",
@@ -210,6 +212,24 @@ def check_pages(read: Callable[[int, int], bytes], group: dict[int, Any]) -> dic
         if len(described.get(3, [])) == 1 and declared != group.get(3):
             raise ValueError(f"{name!r} has {declared:,} values in {group.get(3):,} rows")
     return repeated
+
+
+def column_of(chunk: dict[int, Any]) -> list[bytes]:
+    """The names that lead to the column of a chunk."""
+    path: list[bytes] = chunk.get(3, {}).get(3, [])
+    return path
+
+
+def pages_of(group: dict[int, Any]) -> list[tuple[int, int]]:
+    """Where the pages of each column of a row group lie, start and stop, as far as the footer says what can be."""
+    ranges = []
+    for chunk in group.get(1, []):
+        described = chunk.get(3, {})
+        first, compressed = described.get(9, 0), described.get(7, 0)
+        position = min(first, described.get(11) or first)
+        if position >= 0 and compressed > 0:
+            ranges.append((position, position + compressed))
+    return ranges
 
 
 def _page_header(read: Callable[[int, int], bytes], position: int, end: int) -> tuple[dict[int, Any], int]:
