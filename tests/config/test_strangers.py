@@ -181,7 +181,13 @@ WATCH = """
         parse_job(data, name="job.yaml", folder=folder, roots=(Path(folder),))
 
     WARM = "version: 1\\nsource: {npy: a.npy, fs: 360}\\ntransforms:\\n  - Scale: {scale: x}\\nsink: {npy: b.npy}\\n"
-    for text in (WARM, WARM.replace("Scale: {scale: x}", "SignalFilter: {design: butter, order: 2, cutoff: 20}")):
+    # our own modules are imported where something is first looked up in them, whoever wrote the file
+    for text in (
+        WARM,
+        WARM.replace("Scale: {scale: x}", "SignalFilter: {design: butter, order: 2, cutoff: 20}"),
+        WARM.replace("Scale: {scale: x}", "Nonsense"),
+        WARM.replace("npy: a.npy", "recordings: a.npy").replace("b.npy", "b/"),
+    ):
         try:
             load(text)
         except ConfigError:

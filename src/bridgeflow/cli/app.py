@@ -106,11 +106,11 @@ def run(
 ) -> None:
     """Run a job; show progress, then what was done. A folder of shards continues where it was stopped."""
     with reporting_errors(as_json, debug), terminable():
-        from bridgeflow.pipeline.windows_job import WindowsJob
+        from bridgeflow.pipeline.job import Job
 
         run_folder = chosen_engine(engine, address)
         job = _load(file, root, output_root, threads, overrides=overrides, plugins=plugins)
-        if isinstance(job, WindowsJob) or job.sink.shards or engine != "local":
+        if not isinstance(job, Job) or job.sink.shards or engine != "local":
             with show_progress(quiet=quiet or as_json) as progress:
                 shards = run_folder(job, overwrite=overwrite, progress=progress)
             say(as_json, shards_facts(job, shards), shards_lines(job, shards))
@@ -176,12 +176,14 @@ def check(
     Of a pipeline file, which bridgeflow.load_pipeline reads: its sources, parts, transforms and loaders.
     """
     with reporting_errors(as_json, debug):
-        from bridgeflow.config import is_pipeline, load_pipeline
+        from bridgeflow.config import is_pipeline
 
         if is_pipeline(file, overrides or ()):
             from bridgeflow.cli.checks import check_pipeline
 
             _refuse_options_of_jobs(file, **{"--overwrite": overwrite, "--output-root": output_root})
+            from bridgeflow.config import load_pipeline
+
             pipeline = load_pipeline(file, roots=root, overrides=overrides or (), plugins=plugins or ())
             facts, lines = check_pipeline(pipeline)
         else:
@@ -225,11 +227,13 @@ def explain(
     """
     with reporting_errors(as_json, debug):
         from bridgeflow.cli.checks import explain_job, explain_pipeline, write_page
-        from bridgeflow.config import is_pipeline, load_pipeline
+        from bridgeflow.config import is_pipeline
         from bridgeflow.errors import ConfigError
 
         if is_pipeline(file, overrides or ()):
             _refuse_options_of_jobs(file, **{"--output-root": output_root})
+            from bridgeflow.config import load_pipeline
+
             pipeline = load_pipeline(file, roots=root, overrides=overrides or (), plugins=plugins or ())
             explained = explain_pipeline(pipeline, part, shown_path(file))
         else:

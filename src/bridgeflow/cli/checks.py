@@ -32,14 +32,14 @@ def check_job(job: Job | WindowsJob, *, overwrite: bool) -> tuple[dict[str, Any]
     Raises:
         BridgeflowError: what `run` would refuse before it reads samples.
     """
-    from bridgeflow.pipeline.windows_job import WindowsJob
+    from bridgeflow.pipeline.job import Job
 
     job.check_outputs(overwrite=overwrite)
     if job.sink.shards:
         from bridgeflow.engines.ledger import check_folder
 
         check_folder(job, job.recordings(), overwrite=overwrite)
-    facts, plan, what = _checked_windows(job) if isinstance(job, WindowsJob) else _checked_files(job)
+    facts, plan, what = _checked_files(job) if isinstance(job, Job) else _checked_windows(job)
     recordings = number_of(facts["recordings"], "recording")
     many = f"{recordings}, " if job.is_many else ""
     lines = [
@@ -127,10 +127,10 @@ def explain_job(job: Job | WindowsJob, name: str) -> Explained:
     Args:
         name: the path of the configuration.
     """
-    from bridgeflow.pipeline.windows_job import WindowsJob
+    from bridgeflow.pipeline.job import Job
 
     first, *others = job.recordings()
-    if isinstance(job, WindowsJob):
+    if not isinstance(job, Job):
         plan, show = job.plan(), partial(_first_window, job.dataset)
         how, notes = _how_windows(job, plan), []
     else:

@@ -10,13 +10,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridgeflow._document import Document, overridden, read_document, shown
 from bridgeflow.config.files import read_bytes
 from bridgeflow.config.models import ReportSection, SinkSection, parse_section
 from bridgeflow.config.paths import PathReader, declared_roots
-from bridgeflow.config.rates import Rates, RecordingRates
+from bridgeflow.config.rates import Rates
 from bridgeflow.config.sections import SectionReader
 from bridgeflow.errors import nearest, quoted
 from bridgeflow.io import all_formats
@@ -27,9 +27,12 @@ from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job import MAX_THREADS, Job
 from bridgeflow.pipeline.job_parts import JobReport, JobSink
 from bridgeflow.pipeline.recordings_source import RecordingsSource
-from bridgeflow.pipeline.windows_job import WindowsJob
 from bridgeflow.pipeline.yaml_stages import StageReader
 from bridgeflow.transforms.plugins import load_plugins
+
+if TYPE_CHECKING:
+    from bridgeflow.config.recording_rates import RecordingRates
+    from bridgeflow.pipeline.windows_job import WindowsJob
 
 __all__ = ["is_pipeline", "load_job", "parse_job"]
 
@@ -154,6 +157,9 @@ class _JobReader(SectionReader):
         return Job(source=source, transform=transform, report=report, threads=self._threads(sink), **parts)
 
     def _windows_job(self, source: RecordingsSource, parts: dict[str, Any]) -> WindowsJob:
+        from bridgeflow.config.recording_rates import RecordingRates
+        from bridgeflow.pipeline.windows_job import WindowsJob
+
         sink: JobSink = parts["sink"]
         if not sink.shards:
             problem = "windows of recordings go into a folder of shards, whose path ends with a slash"

@@ -88,49 +88,69 @@ def _written(hint: Any) -> Any:
     return hint
 
 
-SourceSection: Final = _section(
-    "SourceSection",
-    JobSource,
-    "What is read: one `format: path` (see `bridgeflow list`), and what to know about it. The path is that of a file, "
-    "of a folder of recordings, or a pattern (`*`, `?`, `[a-z]`, `**` for folders below).",
-)
-SinkSection: Final = _section(
-    "SinkSection",
-    JobSink,
-    "What is written: one `format: path`. An existing file is replaced on the word of the command line alone. A path "
-    "that ends with a slash is a folder of shards, which a job that was stopped continues.",
-)
-RecordingsSection: Final = _section(
-    "RecordingsSection",
-    RecordingsSource,
-    "Recordings that are read: `recordings`, a path, a pattern or several of these; a `table` with a row for each; or "
-    "an `index` that was saved; and what to know about them.",
-)
-RegridSection: Final = _section("RegridSection", RegridOptions, (RegridOptions.__doc__ or "").strip())
-SplitSection: Final = _section(
-    "SplitSection", SplitOptions, "Parts of the recordings that share no group: by fractions, folds, or a label."
-)
-RejectSection: Final = _section(
-    "RejectSection", RejectOptions, "Windows that are left out; all are computed once to find them."
-)
-DatasetSection: Final = _section("DatasetSection", DatasetOptions, "What samples and batches are.")
-LoaderSection: Final = _section("LoaderSection", LoaderOptions, "How batches are made.")
-SAMPLERS: Final = {
-    name: _section(f"{name}Section", options, (options.__doc__ or "").strip())
-    for name, options in {
-        "Balanced": BalancedOptions,
-        "Bucketed": BucketedOptions,
-        "PerGroup": PerGroupOptions,
-        "Weighted": WeightedOptions,
-    }.items()
+_SECTIONS: Final[Mapping[str, tuple[type[Any], str]]] = {
+    "SourceSection": (
+        JobSource,
+        "What is read: one `format: path` (see `bridgeflow list`), and what to know about it. The path is that of a "
+        "file, of a folder of recordings, or a pattern (`*`, `?`, `[a-z]`, `**` for folders below).",
+    ),
+    "SinkSection": (
+        JobSink,
+        "What is written: one `format: path`. An existing file is replaced on the word of the command line alone. A "
+        "path that ends with a slash is a folder of shards, which a job that was stopped continues.",
+    ),
+    "RecordingsSection": (
+        RecordingsSource,
+        "Recordings that are read: `recordings`, a path, a pattern or several of these; a `table` with a row for each; "
+        "or an `index` that was saved; and what to know about them.",
+    ),
+    "RegridSection": (RegridOptions, (RegridOptions.__doc__ or "").strip()),
+    "SplitSection": (
+        SplitOptions,
+        "Parts of the recordings that share no group: by fractions, folds, or a label.",
+    ),
+    "RejectSection": (RejectOptions, "Windows that are left out; all are computed once to find them."),
+    "DatasetSection": (DatasetOptions, "What samples and batches are."),
+    "LoaderSection": (LoaderOptions, "How batches are made."),
+    "ReportSection": (
+        JobReport,
+        "What is measured and drawn, of one column: before (what was read, or what a stage made of it) and after.",
+    ),
 }
+"""The sections by name, each with the options whose keys it has, and what it is."""
+
+_SAMPLERS: Final[Mapping[str, type[Any]]] = {
+    "Balanced": BalancedOptions,
+    "Bucketed": BucketedOptions,
+    "PerGroup": PerGroupOptions,
+    "Weighted": WeightedOptions,
+}
+
+SourceSection: type[Section]
+SinkSection: type[Section]
+RecordingsSection: type[Section]
+RegridSection: type[Section]
+SplitSection: type[Section]
+RejectSection: type[Section]
+DatasetSection: type[Section]
+LoaderSection: type[Section]
+ReportSection: type[Section]
+SAMPLERS: Mapping[str, type[Section]]
 """The samplers that a pipeline file may name."""
 
-ReportSection: Final = _section(
-    "ReportSection",
-    JobReport,
-    "What is measured and drawn, of one column: before (what was read, or what a stage made of it) and after.",
-)
+
+def __getattr__(name: str) -> Any:
+    """A section is made when it is first asked for: each takes pydantic milliseconds, and a job has four of them."""
+    if name == "SAMPLERS":
+        value: Any = {
+            key: _section(f"{key}Section", cls, (cls.__doc__ or "").strip()) for key, cls in _SAMPLERS.items()
+        }
+    elif name in _SECTIONS:
+        value = _section(name, *_SECTIONS[name])
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
 
 
 def parse_section(

@@ -19,7 +19,8 @@ from bridgeflow.config.models import (
     parse_section,
 )
 from bridgeflow.config.paths import PathReader, declared_roots
-from bridgeflow.config.rates import Rates, RecordingRates
+from bridgeflow.config.rates import Rates
+from bridgeflow.config.recording_rates import RecordingRates
 from bridgeflow.config.sections import SectionReader
 from bridgeflow.errors import nearest, quoted
 from bridgeflow.io import shown as shown_path
