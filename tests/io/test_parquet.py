@@ -8,6 +8,9 @@ import pytest
 from bridgeflow.bridge import to_numpy, to_tensor
 from bridgeflow.errors import DataError, NoRoute, NotSupported
 from bridgeflow.io import open_sink, open_source
+from bridgeflow.io.formats import parquet
+from bridgeflow.io.opened import open_file
+from bridgeflow.io.options import OpenOptions
 
 
 def test_pages_carry_checksums_that_find_every_flip_in_the_values(tmp_path):
@@ -233,3 +236,16 @@ def test_lists_of_lists_are_kept_and_refused_as_arrays_with_what_works(tmp_path,
     if shape == "of one shape":
         cast = read.cast(pa.list_(pa.list_(pa.float64(), 2), 2))
         np.testing.assert_array_equal(to_numpy(cast), column.to_pylist())
+
+
+def test_pages_of_each_column_are_checked_whoever_came_before(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [1, 2, 3], "b": [4, 5, 6]}), path)
+    names = []
+    monkeypatch.setattr(
+        parquet, "check_pages", lambda read, group: names.extend(chunk[3][3][0] for chunk in group[1]) or {}
+    )
+    whole = parquet.RowGroupReader(open_file(path), OpenOptions())
+    for columns in (["a"], ["b"], ["a", "b"]):
+        whole.only(columns)._load(0)
+    assert names == [b"a", b"b", b"a", b"b"]

@@ -101,6 +101,7 @@ class RowGroupReader(PieceReader):
         """A reader of some of the columns, with pieces of its own."""
         other = copy(self)
         other._types = {name: self._types[name] for name in names}
+        other._checked = set()  # of the pages of other columns nothing was looked at
         other.register()
         return other
 
