@@ -33,6 +33,7 @@ NEEDS = {
     "data_frames": ("pandas", "polars", "PIL"),
     "mne_obspy": ("mne", "obspy"),
     "object_stores": ("aiohttp", "fsspec"),
+    "training_frameworks": ("datasets", "lightning", "sklearn", "tensordict"),
 }
 """Packages without which a document is not run."""
 FIRST_LINE = "from tests.workplace import check_job as _check_job, run_command as _run_command"  # in place of the title

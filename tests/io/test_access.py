@@ -128,7 +128,7 @@ def test_the_spec_says_that_it_can_be_written_to(source):
 
 def test_promised_not_to_write_rows_of_a_map_are_shared(source):
     one, other = (to_numpy(source.slice(9, 12, writable=False)["ecg"]) for _ in range(2))
-    if source.random_access:
+    if source.random_access and source.format.name != "webdataset":  # whose rows are files each
         assert one.ctypes.data == other.ctypes.data
         assert not one.flags.writeable
     assert np.array_equal(one.reshape(3, 2, 3), BATCH[9:12])

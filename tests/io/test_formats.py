@@ -16,7 +16,7 @@ from bridgeflow.io import all_formats, open_sink, open_source
 
 NAMES = sorted(all_formats())
 NAMED = [name for name in NAMES if name not in {"npy", "wav"}]  # formats that know names
-NULLABLE = [name for name in NAMED if name != "npz"]  # formats that know nulls, and all settings
+NULLABLE = [name for name in NAMED if name not in ("npz", "webdataset")]  # formats that know nulls, and all settings
 DTYPES = ["int8", "uint8", "int16", "uint16", "int32", "int64", "float16", "float32", "float64"]
 ROWS = 23
 VALUES = np.arange(ROWS, dtype=np.float32) * 0.5 - 3
@@ -108,7 +108,7 @@ def test_every_prefix_is_refused_or_exact(tmp_path, name):
     write(tmp_path / "a", name, cut=7, settings={"fs": 360})
     whole = (tmp_path / "a").read_bytes()
     path = tmp_path / "prefix"
-    for size in range(len(whole)):
+    for size in range(0, len(whole), 1 + len(whole) // 5000):
         path.write_bytes(whole[:size])
         with pytest.raises(DataError, match="prefix"):
             read(path, name)
@@ -131,7 +131,7 @@ def test_damaged_files_give_values_or_typed_errors(tmp_path, name):
     write(tmp_path / "a", name, cut=7, settings={"fs": 360})
     whole = (tmp_path / "a").read_bytes()
     path = tmp_path / "flipped"
-    for position in range(len(whole)):
+    for position in range(0, len(whole), 1 + len(whole) // 5000):
         changed = bytearray(whole)
         changed[position] ^= 0xFF
         path.write_bytes(changed)
@@ -153,7 +153,7 @@ def test_the_suffix_means_the_format(tmp_path, name):
         path = tmp_path / f"a{suffix}"
         with open_sink(path, settings={"fs": 360}) as sink:
             sink.write({"ecg": VALUES})
-        assert path.read_bytes().startswith(all_formats()[name].magic)
+        assert path.read_bytes().startswith(all_formats()[name].magic, all_formats()[name].magic_at)
         with open_source(path, columns=["ecg"]) as source:
             assert source.format.name == name
 

@@ -118,7 +118,8 @@ class Format:
     Args:
         name: the word for it in YAML and on the command line.
         suffixes: file name endings that mean this format.
-        magic: how its files begin, in one of these ways; empty where its reader says whether a file is one.
+        magic: how its files begin, in one of these ways.
+        magic_at: the byte at which that stands, if it is not the first.
         about: one line for `bridgeflow list`.
         reader: makes the reader of an open file, which checks the file, learns its schema and closes it in the end.
         writer: the class that writes.
@@ -130,6 +131,17 @@ class Format:
     about: str
     reader: Callable[[OpenedFile, OpenOptions], Reader]
     writer: type[Writer]
+    magic_at: int = 0
+
+    def begins(self, head: bytes) -> bool:
+        """Whether the first 512 bytes of a file are those of one."""
+        return head.startswith(self.magic, self.magic_at)
+
+    @property
+    def beginning(self) -> str:
+        """How its files begin, in words."""
+        words = " or ".join(map(repr, self.magic))
+        return f"have {words} at byte {self.magic_at}" if self.magic_at else f"begin with {words}"
 
 
 def pick_columns(path: Path, chosen: Sequence[str] | None, present: Sequence[str]) -> list[str]:

@@ -165,10 +165,11 @@ _OTHERS = {
 
 def _require_magic(opened: OpenedFile, form: Format) -> None:
     """Tell a file of another format apart from a damaged one: the remedy differs."""
-    path, head = opened.path, opened.read_at(16, 0)
-    if head.startswith(form.magic) or not form.magic:
+    path, begin = opened.path, opened.read_at(512, 0)
+    head = begin[:16]
+    if form.begins(begin):
         return
-    other = next((each for each in all_formats().values() if head.startswith(each.magic)), None)
+    other = next((each for each in all_formats().values() if each.begins(begin)), None)
     if other is not None:
         raise data_error(path, f"is not a file of {form.name}: it begins like {other.name}", f"read it as {other.name}")
     foreign = next((name for begin, name in _OTHERS.items() if head.startswith(begin)), None)
@@ -181,7 +182,7 @@ def _require_magic(opened: OpenedFile, form: Format) -> None:
     raise data_error(
         path,
         f"is not a file of {form.name}: it begins with {head!r}",
-        f"{form.name} files begin with {' or '.join(map(repr, form.magic))}",
+        f"{form.name} files {form.beginning}",
     )
 
 

@@ -33,7 +33,7 @@ def all_formats() -> Mapping[str, Format]:
     """Every format by name.
 
     >>> sorted(all_formats())
-    ['arrow', 'arrow_stream', 'npy', 'npz', 'parquet', 'wav']
+    ['arrow', 'arrow_stream', 'npy', 'npz', 'parquet', 'wav', 'webdataset']
     """
     package = import_module(__package__)
     modules = (import_module(f"{__package__}.{module.name}") for module in iter_modules(package.__path__))
