@@ -176,7 +176,7 @@ def epoch(suffix: str, precision: str) -> Race:
         except ImportError:
             continue
     same_numbers(ours, *peers.values(), atol=1e-3 if precision == "float32" else 1e-6)
-    promise = faster(25 if suffix == "arrow" else 6)
+    promise = faster(25 if suffix == "arrow" else 12)
     return Race(
         ours=timed(ours),
         peers={
