@@ -16,7 +16,7 @@ from pyarrow import compute
 
 from bridgeflow.errors import DataError
 from bridgeflow.io.arrow_file import arrow_file
-from bridgeflow.io.arrow_take import referenced_nbytes
+from bridgeflow.io.arrow_take import no_rows, referenced_nbytes
 from bridgeflow.io.base import Columns, Format, Reader, Writer, pick_columns
 from bridgeflow.io.columns import Nulls, Regroup, between, cut, group_rows, require_same, single, to_batch
 from bridgeflow.io.files import not_supported
@@ -333,7 +333,8 @@ def _storable(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _by_dictionary(schema: pa.Schema) -> list[str]:
     """The leaves that a dictionary may make smaller: all but those of floats, which seldom repeat."""
     sink = pa.BufferOutputStream()
-    pq.write_table(schema.empty_table(), sink)
+    columns = [no_rows(field.type) for field in schema]  # `schema.empty_table()` would import pandas
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink)
     leaves = pq.read_metadata(pa.BufferReader(sink.getvalue())).schema
     plain = {field.name for field in schema if (kind := numbers(field.type)) is not None and kind.dtype.kind in "fc"}
     paths = [leaves.column(number).path for number in range(len(leaves))]
