@@ -188,7 +188,7 @@ private:
     // A block is `up` outputs, or so many times more that its outputs fill whole vectors; but there must be enough blocks.
     index periods() const {
         const index fill = W / common_power_of_two(up, W);
-        return up < 4 * W && job.rows * job.outputs >= 4 * W * fill * up ? fill : 1;
+        return up < shared && job.rows * job.outputs >= 4 * W * fill * up ? fill : 1;
     }
 
     // How many samples after the window of output 0 that of output p begins.
