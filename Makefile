@@ -1,4 +1,5 @@
-# Needs Python >= 3.10, pip and make. Everything is installed into .venv and nowhere else.
+# Needs Python >= 3.10, pip and make. Everything is installed into .venv and nowhere else; another Python or another set of versions
+# goes into a folder of its own: make test PYTHON=python3.13 VENV=.venv-3.13, make test CONSTRAINTS=constraints-oldest.txt VENV=.venv-oldest.
 #
 #   make demo       run the main job on the ECG and say where the results are
 #   make test       the test suite            make test-all   the slow ones too, with the integrations, more random examples
@@ -12,11 +13,12 @@
 #   make clean
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+CONSTRAINTS ?= constraints.txt
 BIN := $(VENV)/bin
 # What an installation depends on. Changed Python files are seen without installing again; changed C++ is not.
-INPUTS := pyproject.toml src/bridgeflow/_version.py constraints.txt $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INPUTS := pyproject.toml src/bridgeflow/_version.py $(CONSTRAINTS) $(wildcard CMakeLists.txt) $(shell find src -name '*.cpp' -o -name '*.hpp' -o -name CMakeLists.txt)
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 PYTEST_ARGS ?=
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -69,7 +71,7 @@ coverage: $(VENV)/.installed-dev
 # `pip install` may do without the engines where there is no compiler; a wheel for others may not.
 wheel: | $(BIN)/python
 	rm -rf dist
-	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check -c constraints.txt --no-deps --wheel-dir dist .
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check -c $(CONSTRAINTS) --no-deps --wheel-dir dist .
 	@! ls dist | grep -- '-none-any\.whl' || { echo "the engines did not compile: pip wheel --verbose . says why" >&2; exit 1; }
 	@ls dist
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import sys
+from datetime import date
 from importlib import metadata
 
 import pytest
 import yaml
+from packaging.version import Version
 
 import bridgeflow
 from tests.workplace import ROOT
@@ -19,6 +21,7 @@ import tomllib
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
+DEV = PROJECT["optional-dependencies"]["dev"]
 LAYERS = next(each for each in PYPROJECT["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
 REQUIREMENTS = [
     *PROJECT["dependencies"],
@@ -37,6 +40,44 @@ def test_version_is_said_once():
     assert PROJECT["dynamic"] == ["version"]
     assert metadata.version("bridgeflow") == bridgeflow.__version__
     assert "version:" not in re.sub("cff-version:", "", (ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_changelog_dates_the_version():
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    released, _, day = headings[1].partition(" - ")
+    date.fromisoformat(day)
+    version, newest = Version(bridgeflow.__version__), Version(released.strip("[]"))
+    waiting = text.partition("## [Unreleased]")[2].partition("\n## ")[0].strip()
+    assert version > newest if waiting else version == newest, "see Releasing in CONTRIBUTING.md"
+
+
+OLDEST = dict(
+    line.split("==")
+    for line in (ROOT / "constraints-oldest.txt").read_text(encoding="utf-8").splitlines()
+    if "==" in line
+)
+TOOLS = {"import-linter", "mypy", "ruff", "scipy-stubs", "types-PyYAML"}  # no test runs them
+TESTED = [
+    *PROJECT["dependencies"],
+    *(
+        each
+        for extra in re.findall(r"[\w-]+", DEV[0].partition("[")[2])
+        for each in PROJECT["optional-dependencies"][extra]
+    ),
+    *(each for each in DEV[1:] if re.match(r"[\w-]+", each)[0] not in TOOLS),
+]
+
+
+@pytest.mark.parametrize("requirement", TESTED)
+def test_a_range_begins_at_the_oldest_version_that_is_tested(requirement):
+    package, _, least = requirement.partition(">=")
+    assert Version(OLDEST[package]) == Version(least)
+
+
+def test_the_oldest_set_holds_nothing_else():
+    assert sorted(OLDEST) == sorted(requirement.partition(">=")[0] for requirement in TESTED)
 
 
 def test_forms_and_workflows_are_whole():
