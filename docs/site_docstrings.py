@@ -1,10 +1,14 @@
-"""An extension of griffe for the reference: doctests of a docstring become blocks of code."""
+"""An extension of griffe for the reference: doctests become blocks, and names that share a line get their own."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from griffe import Extension
+
+SECTION = re.compile(r"(Args|Attributes):$")
+SEVERAL = re.compile(r"(?P<indent> +)(?P<first>\w+)(?P<others>(?:, \w+)+): ")
 
 
 def fenced(text: str) -> str:
@@ -23,10 +27,30 @@ def fenced(text: str) -> str:
     return "\n".join(lines[:-1])
 
 
-class Doctests(Extension):
+def one_name_a_line(text: str) -> str:
+    """A docstring in which `rank, world_size: which share` has become a line for each of the two names."""
+    lines: list[str] = []
+    waiting: list[str] = []
+    inside, depth = False, ""
+    for line in [*text.split("\n"), ""]:
+        if waiting and not line.startswith(f"{depth} "):  # the first name's description has ended
+            lines, waiting = lines + waiting, []
+        if SECTION.match(line.strip()):
+            inside = True
+        elif not line.strip():
+            inside = False
+        elif inside and (several := SEVERAL.match(line)):
+            depth = several["indent"]
+            waiting = [f"{depth}{name}: see `{several['first']}`." for name in several["others"].split(", ")[1:]]
+            line = f"{depth}{several['first']}: {line[several.end() :]}"
+        lines.append(line)
+    return "\n".join(lines[:-1])
+
+
+class Readable(Extension):
     """Applied to every object as it is read from its source."""
 
     def on_object(self, *, obj: Any, **_: Any) -> None:
-        """Put fences into the docstring, where there is one."""
+        """Rewrite the docstring, where there is one."""
         if obj.docstring is not None:
-            obj.docstring.value = fenced(obj.docstring.value)
+            obj.docstring.value = fenced(one_name_a_line(obj.docstring.value))

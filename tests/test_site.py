@@ -122,3 +122,14 @@ WORDS = set(re.findall(r"\w+", shown_code()))
 @pytest.mark.parametrize("package", site_pages.PACKAGES)
 def test_every_exported_name_is_in_a_how_to_or_an_example(package):
     assert sorted(set(site_pages.exported(package)) - WORDS) == []
+
+
+def test_names_that_share_a_line_of_a_docstring_get_lines_of_their_own():
+    pytest.importorskip("griffe")
+    from runpy import run_path
+
+    one_name_a_line = run_path(str(ROOT / "docs" / "site_docstrings.py"))["one_name_a_line"]
+    text = "Args:\n    a: one.\n    b, c: two\n        lines.\n    d: three.\n"
+    raises = "\nRaises:\n    ValueError, TypeError: no."
+    lines = "Args:\n    a: one.\n    b: two\n        lines.\n    c: see `b`.\n    d: three.\n"
+    assert one_name_a_line(text + raises) == lines + raises
