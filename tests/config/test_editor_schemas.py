@@ -113,7 +113,8 @@ def test_what_is_wrong_is_refused_by_both(path):
 
 def test_the_files_beside_the_configurations_are_what_is_generated():
     for path, text in generate.schemas().items():
-        assert path.read_text(encoding="utf-8") == text, f"{path.name} is behind: run `make docs`"
+        stored = json.loads(path.read_text(encoding="utf-8"))  # releases of pydantic write 0 or 0.0
+        assert stored == json.loads(text), f"{path.name} is behind: run `make docs`"
 
 
 def test_the_command_prints_each():
