@@ -6,13 +6,15 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from bridgeflow._optional import loaded
 from bridgeflow.errors import BridgeflowError, CannotStream, ConfigError, NoRoute, StageId, at_place
 from bridgeflow.pipeline.chunk_axes import AnyStage, axes_after, first_axes, in_time, obstacle_at, open_specs, timings
 from bridgeflow.pipeline.joining import joined
+from bridgeflow.pipeline.stage_functions import as_function
+from bridgeflow.pipeline.stage_functions import fused as as_one
 from bridgeflow.pipeline.stage_steps import step_at
 from bridgeflow.pipeline.yaml_stages import read_stages
 from bridgeflow.pipeline.yaml_text import stages_text
@@ -21,14 +23,14 @@ from bridgeflow.transforms.along_time import TimeTransform
 from bridgeflow.transforms.base import LeafTransform, Transform, is_leafwise
 from bridgeflow.transforms.plan import UNKNOWN, Opaque, Plan, is_spec, select_specs
 from bridgeflow.transforms.registry import register
-from bridgeflow.transforms.runner import Runner, Stage, locate, opened, parts_of, put_back, select
+from bridgeflow.transforms.runner import Stage, opened, parts_of, put_back, select
 from bridgeflow.tree import compile_recipe, map_leaves
 
 if TYPE_CHECKING:
     from bridgeflow.pipeline.live_model import LiveModel
     from bridgeflow.pipeline.stage_modules import PipelineModule
 
-__all__ = ["AnyStage", "Compose", "ComposeState", "as_function"]
+__all__ = ["AnyStage", "Compose", "ComposeState"]
 
 _Self = TypeVar("_Self", bound="Compose")
 
@@ -98,7 +100,12 @@ class Compose(Transform):
         """
         from bridgeflow.pipeline.record_batches import mapped_batches
 
-        return mapped_batches(self, batches, nulls)
+        if self.random:
+            raise ConfigError(
+                "map_batches: the pipeline has augmentations, which draw by row number, and a batch does not say which "
+                "rows it holds; use pipeline.eval()"
+            )
+        return mapped_batches(self.row, batches, nulls)
 
     @cached_property
     def row(self) -> tuple[tuple[StageId, AnyStage], ...]:
@@ -128,10 +135,10 @@ class Compose(Transform):
             if is_leafwise(stage):
                 fused.append(Stage(label, stage))
                 continue
-            runs += [_fused(fused)] if fused else []
+            runs += [as_one(fused)] if fused else []
             runs.append(as_function(label, stage))
             fused = []
-        return (*runs, _fused(fused)) if fused else tuple(runs)
+        return (*runs, as_one(fused)) if fused else tuple(runs)
 
     def opened(self, data: Any) -> Any:
         """The data with what the first stage reads first (lists of numbers, stored arrays) as ndarrays."""
@@ -468,27 +475,9 @@ def _with_plain_tensors(data: Any) -> Any:
     return with_plain_tensors(data)
 
 
-def as_function(label: StageId | None, stage: AnyStage) -> Callable[[Any], Any]:
-    """One stage by itself, whose errors say where they come from."""
-    return _fused([Stage(label, stage)]) if is_leafwise(stage) else partial(_call, label, stage)
-
-
-def _fused(stages: list[Stage]) -> Callable[[Any], Any]:
-    """Leaf transforms as one function; a bound method, which Python calls faster than an object that has one."""
-    return Runner(stages).__call__
-
-
 def _numbered(stages: Iterable[AnyStage], outer: tuple[int, ...]) -> Iterator[tuple[StageId, AnyStage]]:
     for number, stage in enumerate(stages, 1):
         if type(stage) is Compose:
             yield from _numbered(stage.stages, (*outer, number))
         else:
             yield StageId.of(stage, *outer, number), stage
-
-
-def _call(label: StageId | None, stage: AnyStage, data: Any) -> Any:
-    try:
-        return stage(data)
-    except Exception as error:
-        locate(error, "$", label)
-        raise

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from bridgeflow.errors import StageId
 from bridgeflow.pipeline.batches import SampleSet
-from bridgeflow.pipeline.compose import as_function
 from bridgeflow.pipeline.mixture import Mixture
 from bridgeflow.pipeline.segments import PartialBatch, Segment, SegmentedTransform
+from bridgeflow.pipeline.stage_functions import as_function
 from bridgeflow.transforms.augment.mixing import Mixing
 
 if TYPE_CHECKING:

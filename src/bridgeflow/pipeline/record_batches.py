@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from bridgeflow.bridge import to_numpy
-from bridgeflow.errors import ConfigError
 from bridgeflow.io.columns import to_batch
 from bridgeflow.pipeline.ray_rows import with_plain_tensors
 from bridgeflow.pipeline.segments import SegmentedTransform
+from bridgeflow.pipeline.stage_functions import Labelled
 from bridgeflow.pipeline.streamed import StreamedRows, TableFetcher
-from bridgeflow.pipeline.window_stages import stages_of
 from bridgeflow.policy import Nulls
-
-if TYPE_CHECKING:
-    from bridgeflow.pipeline.compose import Compose
 
 __all__ = ["mapped_batches"]
 
 _NAME = "<record batch>"
 
 
-def mapped_batches(pipeline: Compose, batches: Iterable[Any], nulls: Nulls | float) -> Iterator[pa.RecordBatch]:
+def mapped_batches(
+    stages: Sequence[Labelled], batches: Iterable[Any], nulls: Nulls | float
+) -> Iterator[pa.RecordBatch]:
     """What `Compose.map_batches` gives."""
-    if pipeline.random:
-        raise ConfigError(
-            "map_batches: the pipeline has augmentations, which draw by row number, and a batch does not say which "
-            "rows it holds; use pipeline.eval()"
-        )
-    fetcher = TableFetcher({}, _NAME, None, "numpy", nulls, SegmentedTransform(stages_of(pipeline), _NAME))
+    fetcher = TableFetcher({}, _NAME, None, "numpy", nulls, SegmentedTransform(stages, _NAME))
     return MappedBatches(_mapped(fetcher, batches))
 
 

@@ -14,10 +14,9 @@ from typing import Any, Final
 
 from bridgeflow.errors import BridgeflowError, StageId
 from bridgeflow.pipeline.batches import SampleSet, Values, is_flat
-from bridgeflow.pipeline.compose import as_function
 from bridgeflow.pipeline.foreign import BatchKey, is_foreign, seeded_globally
 from bridgeflow.pipeline.partners import Mix, mixed
-from bridgeflow.pipeline.window_stages import Labelled
+from bridgeflow.pipeline.stage_functions import Labelled, as_function
 from bridgeflow.randomness import Generators, current
 from bridgeflow.transforms.augment.mixing import Mixing
 from bridgeflow.transforms.base import is_leafwise

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridgeflow.errors import BridgeflowError, StageId
+from bridgeflow.errors import BridgeflowError
 from bridgeflow.pipeline.compose import AnyStage, Compose
 from bridgeflow.pipeline.lazy import RecordingWindows
+from bridgeflow.pipeline.stage_functions import Labelled
 from bridgeflow.transforms.base import LeafTransform
 from bridgeflow.transforms.facts import RecordingFacts
 from bridgeflow.transforms.plan import select_specs
 from bridgeflow.tree import place
 
-__all__ = ["Labelled", "stages_of", "window_stages"]
+__all__ = ["stages_of", "window_stages"]
 
-Labelled = tuple[StageId | None, AnyStage]
 """A stage and its label."""
 
 
