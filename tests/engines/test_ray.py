@@ -17,6 +17,7 @@ from bridgeflow.engines.ray_tasks import Receipt
 from bridgeflow.engines.shards import run_shards
 from bridgeflow.errors import ConfigError, DataError, NonFinite
 from bridgeflow.io import Recording, open_sink
+from bridgeflow.io.urls import UrlPath
 from bridgeflow.pipeline.compose import Compose
 from bridgeflow.pipeline.job_parts import JobSink, JobSource
 from bridgeflow.transforms import Detrend, Scale, SignalFilter, Window
@@ -151,6 +152,10 @@ def one_file(job):
     return replace(job, sink=JobSink(path=job.sink.path / "a.arrow", format="arrow"))
 
 
+def in_a_store(job):
+    return replace(job, sink=replace(job.sink, path=UrlPath("s3://bucket/out/")))
+
+
 def windows_alone(job):
     return replace(job, transform=Compose([Window(length=10, keys=("ecg",))]))
 
@@ -166,9 +171,10 @@ def windows_alone(job):
         ),
         (replace, "ray://1.2.3.4:10001", ConfigError, "Ray Client .* moves it to another machine"),
         (replace, "1.2.3.4:6379", ConfigError, "this process is connected to the Ray cluster .*, not to '1.2"),
+        (in_a_store, None, ConfigError, "reads and writes folders that all machines see, and 's3://bucket/out"),
         (windows_alone, None, DataError, "columns of different lengths"),
     ],
-    ids=["one-file", "ray-client", "another-cluster", "plan"],
+    ids=["one-file", "ray-client", "another-cluster", "url", "plan"],
 )
 def test_refusals(job, change, address, error, what):
     with pytest.raises(error, match=what):

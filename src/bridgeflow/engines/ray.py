@@ -30,6 +30,7 @@ from bridgeflow.errors import ConfigError, DataError
 from bridgeflow.io import Recording
 from bridgeflow.io.commit import JOB_RECORD, owned, remove_leftovers
 from bridgeflow.io.files import data_error
+from bridgeflow.io.urls import UrlPath
 from bridgeflow.pipeline.job import Job
 from bridgeflow.pipeline.windows_job import WindowsJob
 
@@ -79,6 +80,7 @@ def run_on_ray(
             f"address: the driver owns the folder of shards, and Ray Client ({address!r}) moves it to another machine; "
             "run bridgeflow on a machine of the cluster with the address auto"
         )
+    _refuse_urls(job)
     require("ray", needed_for="the engine ray")
     job = _absolute(job)
     job.check_outputs(overwrite=overwrite)  # before a cluster is started
@@ -88,6 +90,17 @@ def run_on_ray(
     except BaseException:
         _tidy(job)  # after the workers have ended
         raise
+
+
+def _refuse_urls(job: Job | WindowsJob) -> None:
+    """Refuse inputs and sinks in object stores: tasks commit through a folder that they share."""
+    for steps, path in ((("source",), job.source_path), (job.sink_steps, job.sink.path)):
+        if isinstance(path, UrlPath):
+            with job.locating(*steps):
+                raise ConfigError(
+                    f"the engine ray reads and writes folders that all machines see, and {str(path)!r} is a URL; mount "
+                    "it as a folder, or run the job with the engine local"
+                )
 
 
 def _absolute(job: Job | WindowsJob) -> Job | WindowsJob:
