@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import platform
 import re
 import shutil
@@ -21,6 +20,7 @@ from typing import Literal, TypeAlias
 
 from bridgeflow._threads import usable_cores
 from bridgeflow.errors import printable
+from bridgeflow.memory.available import installed
 
 __all__ = ["Finding", "examine"]
 
@@ -343,7 +343,7 @@ def _memory_limit() -> Finding:
                 text = file.read().strip()
         except OSError:
             continue
-        if text.isdigit() and int(text) < os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"):
+        if text.isdigit() and (total := installed()) is not None and int(text) < total:
             limits.append(("control group", int(text), "the kernel ends what uses more (docker: --memory)"))
     if not limits:
         return Finding("memory limit", "none")
@@ -353,10 +353,8 @@ def _memory_limit() -> Finding:
 
 
 def _memory() -> Finding:
-    if not hasattr(os, "sysconf"):
-        return Finding("memory", "not told by this system")
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return Finding("memory", _gib(total))
+    total = installed()
+    return Finding("memory", "not told by this system" if total is None else _gib(total))
 
 
 def _open_files() -> Finding:

@@ -85,7 +85,7 @@ def test_transforms_may_be_left_out():
         ("{parquet: out.parquet}", "", "5:6: sink: expected a map such as `{parquet: out.parquet}`, got nothing"),
         ("{parquet: out.parquet}", "out.parquet", "5:7: sink: expected a map such as"),
         ("sink: {parquet:", "sink: {parket:", "5:8: sink.parket: unknown key 'parket'; did you mean 'parquet'?"),
-        ("sink: {parquet: out.parquet}", "sink: {}", "5:7: sink: names no format; one of arrow, arrow_stream, npy, npz, parquet, wav takes"),
+        ("sink: {parquet: out.parquet}", "sink: {}", "5:7: sink: names no format; one of arrow, arrow_stream, npy, npz, parquet, wav, webdataset takes"),
         ("sink: {parquet: out.parquet}", "sink: {parquet: a, arrow: b}", "5:20: sink.arrow: names parquet and arrow; a sink is one file"),
         ("sink: {parquet: out.parquet}", "sink: {parquet: [a]}", "5:17: sink.parquet: expected a path, got a list of 1"),
         ("sink: {parquet: out.parquet}", "sink: {parquet: ''}", "5:17: sink.parquet: expected a path of 1 to 1024 characters, got 0"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,17 @@ NEEDS = {
     "spark_batches": "pyspark",
 }
 FROM_FILES_TO_MODEL = ("audio_folder", "bearing_vibration", "ecg_beats", "eeg_epochs", "huggingface", "imu_activity")
+SLOW = ("train_ddp", "train_eeg")
+"""Programs of many seconds, which `make test-all` runs."""
 IN_FRAMEWORKS = ("lightning_resume", "s3_in_s3_out", "sklearn_search", "train_ddp")
 
 
+def _marked(example: Path) -> Any:
+    return pytest.param(example, id=example.stem, marks=pytest.mark.slow if example.stem in SLOW else ())
+
+
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # what wfdb asks of pandas
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [_marked(path) for path in EXAMPLES])
 def test_example_runs(example: Path, tmp_path: Path):
     if example.stem in NEEDS:
         pytest.importorskip(NEEDS[example.stem])

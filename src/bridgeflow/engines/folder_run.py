@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from bridgeflow.errors import BridgeflowError
 from bridgeflow.io import Recording, Source, open_source
 from bridgeflow.io.files import data_error
 from bridgeflow.io.records import Shard
+from bridgeflow.memory.available import installed
 from bridgeflow.pipeline.job_base import BaseJob
 
 __all__ = ["FolderRun", "OnProgress", "Progress", "Stretch", "threads_of"]
@@ -95,7 +95,7 @@ class FolderRun(ABC, Generic[AnyJob]):
         self.ledger = ledger
         self._progress = progress
         self._cancel = CancelToken()
-        self._memory = MemoryBudget(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+        self._memory = MemoryBudget((installed() or 4 << 30) // 2)
         self._lock = Lock()
         self._waiting = iter(self._numbers)
         self._done = dict.fromkeys(self._numbers, 0.0)  # bytes of each recording

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -17,6 +16,7 @@ from bridgeflow.errors import printable
 from bridgeflow.io.base import Columns, Format, Part, Reader
 from bridgeflow.io.files import data_error, reading_errors, shown
 from bridgeflow.io.options import ColumnNulls, OpenOptions
+from bridgeflow.memory.available import installed
 from bridgeflow.policy import parse_word
 from bridgeflow.spec import ArraySpec
 
@@ -243,8 +243,8 @@ class Source:
     def _require_memory(self) -> None:
         """A file may declare any number of rows: refuse what cannot be held, before anything is allocated."""
         need = sum(spec.expected_nbytes() or spec.nbytes or 0 for spec in self.specs.values())
-        have = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if need > have:
+        have = installed()
+        if have is not None and need > have:
             gib = f"{need / 2**30:,.0f} GiB where this machine has {have / 2**30:,.0f}"
             raise data_error(self.path, f"{self.rows:,} rows need {gib}", "read it in chunks, or fewer columns")
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-__all__ = ["available"]
+__all__ = ["available", "installed"]
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -16,6 +17,13 @@ def available() -> int | None:
     """
     limits = [number for number in (_of_the_machine(), *_of_the_groups()) if number is not None]
     return min(limits) if limits else None
+
+
+def installed() -> int | None:
+    """Bytes of memory that the machine has; `None` where the system does not tell."""
+    if not hasattr(os, "sysconf"):
+        return None
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _of_the_machine() -> int | None:

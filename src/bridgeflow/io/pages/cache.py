@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from threading import Lock
@@ -10,10 +9,11 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from bridgeflow._forks import call_in_children
+from bridgeflow.memory.available import installed
 
 __all__ = ["KEPT", "KEPT_NBYTES", "PageCache"]
 
-KEPT_NBYTES: Final = min(512 << 20, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 32)
+KEPT_NBYTES: Final = min(512 << 20, (installed() or 4 << 30) // 32)
 """Most bytes of decoded pages that a process keeps, of all files: 512 MiB on machines with 16 GiB and more."""
 
 _FEWEST = 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from bridgeflow._forks import ForkLock, call_in_children
@@ -28,8 +27,7 @@ def store_of(scheme: str) -> Store:
         MissingDependency: a package is needed and not installed.
         StoreError: there is no such scheme.
     """
-    require("fsspec", needed_for=f"{scheme}:// URLs")
-    config: Any = sys.modules["fsspec"].config.conf.get(scheme)
+    config: Any = require("fsspec", needed_for=f"{scheme}:// URLs").config.conf.get(scheme)
     environment = sorted(item for item in os.environ.items() if item[0].startswith("AWS_")) if scheme == "s3" else ()
     key = scheme, repr((config, environment))
     with _LOCK:
