@@ -18,7 +18,7 @@ import numpy as np
 
 from bridgeflow.errors import ConfigError
 from bridgeflow.signal.resampling import cpu
-from bridgeflow.signal.resampling.polyphase import narrowed, widened
+from bridgeflow.signal.resampling.polyphase import RateFilter
 from bridgeflow.signal.resampling.quality import GRADES
 
 __all__ = ["Between"]
@@ -30,7 +30,7 @@ _MOST_TAPS: Final = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Between:
+class Between(RateFilter):
     """A filter of some quality between two rates; stands in for `Polyphase`.
 
     Args:
@@ -86,26 +86,6 @@ class Between:
         values = grade.impulse((places[..., np.newaxis] + whole) * self._scale) * self._scale  # [pieces, 4, reach]
         coefficients = np.linalg.inv(np.vander(nodes, increasing=True)) @ values
         return {name: np.ascontiguousarray(coefficients, name) for name in ("float32", "float64")}
-
-    def outputs(self, samples: int) -> int:
-        """As many as begin before the end of a recording."""
-        return -(-samples * self.up // self.down)
-
-    def span(self, first_tick: int, outputs: int) -> tuple[int, int]:
-        """See `Polyphase.span`."""
-        last_tick = first_tick + (outputs - 1) * self.down
-        return first_tick // self.up - self.reach + 1, last_tick // self.up + 1
-
-    def run_array(self, x: Array, first_tick: int, outputs: int) -> Array:
-        """See `Polyphase.run_array`."""
-        values = widened(x)
-        if values.dtype.kind == "c":
-            y = np.empty((*x.shape[:-1], outputs), values.dtype)
-            y.real, y.imag = self._run_real(np.stack([values.real, values.imag]), first_tick, outputs)
-        else:
-            y = self._run_real(values, first_tick, outputs)
-        result: Array = narrowed(y, x)
-        return result
 
     def _run_real(self, x: Array, first_tick: int, outputs: int) -> Array:
         begin, _end = self.span(first_tick, max(outputs, 1))

@@ -14,6 +14,7 @@ bits for every chunking.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -29,7 +30,7 @@ from bridgeflow.signal._windows import refuse_parameters
 from bridgeflow.signal.resampling import cpu
 from bridgeflow.signal.resampling.rates import LARGEST_FACTOR, hold_taps
 
-__all__ = ["Polyphase", "Window", "floating", "lowpass", "narrowed", "reduced", "widened"]
+__all__ = ["Polyphase", "RateFilter", "Window", "floating", "lowpass", "narrowed", "reduced", "widened"]
 
 Array: TypeAlias = np.ndarray[Any, Any]
 
@@ -37,8 +38,59 @@ Window: TypeAlias = str | float | tuple[str | float, ...]
 """A window by the name that `scipy.signal.get_window` knows, with its parameters: `"hamming"`, `("kaiser", 5.0)`."""
 
 
+class RateFilter(ABC):
+    """A filter between two rates: which samples an output depends on, and the sums over them."""
+
+    up: int
+    down: int
+
+    @property
+    @abstractmethod
+    def reach(self) -> int:
+        """How many samples an output depends on, at most."""
+
+    def outputs(self, samples: int) -> int:
+        """How many outputs SciPy makes of a recording: as many as begin before its end."""
+        return -(-samples * self.up // self.down)
+
+    def span(self, first_tick: int, outputs: int) -> tuple[int, int]:
+        """The samples `[begin, end)` that outputs depend on.
+
+        Args:
+            first_tick: what `centre + i * down` is for the first of them.
+            outputs: how many, at least one.
+        """
+        last_tick = first_tick + (outputs - 1) * self.down
+        return first_tick // self.up - self.reach + 1, last_tick // self.up + 1
+
+    def run_array(self, x: Array, first_tick: int, outputs: int) -> Array:
+        """Outputs from the samples at hand; what lies beyond them counts as zero.
+
+        Args:
+            x: [..., T], floating or complex; only read.
+            first_tick: what `centre + i * down` is for the first output.
+            outputs: how many.
+
+        Returns:
+            y: [..., outputs], in the dtype of x.
+        """
+        values = widened(x)
+        if values.dtype.kind == "c":  # the taps are real: real and imaginary part are rows of their own
+            parts = np.stack([values.real, values.imag])
+            y = np.empty((*x.shape[:-1], outputs), values.dtype)
+            y.real, y.imag = self._run_real(parts, first_tick, outputs)
+        else:
+            y = self._run_real(values, first_tick, outputs)
+        result: Array = narrowed(y, x)
+        return result
+
+    @abstractmethod
+    def _run_real(self, x: Array, first_tick: int, outputs: int) -> Array:
+        """`run_array` for float32 and float64."""
+
+
 @dataclass(frozen=True, eq=False)
-class Polyphase:
+class Polyphase(RateFilter):
     """One filter between two rates.
 
     Args:
@@ -78,41 +130,6 @@ class Polyphase:
         """The transposed map, with which gradients flow: the taps reversed, and up and down exchanged."""
         reversed_taps = np.ascontiguousarray(self.taps[::-1])
         return Polyphase(self.down, self.up, reversed_taps, len(self.taps) - 1 - self.centre, self.gain, self.fused)
-
-    def outputs(self, samples: int) -> int:
-        """How many outputs SciPy makes of a recording: as many as begin before its end."""
-        return -(-samples * self.up // self.down)
-
-    def span(self, first_tick: int, outputs: int) -> tuple[int, int]:
-        """The samples `[begin, end)` that outputs depend on.
-
-        Args:
-            first_tick: what `centre + i * down` is for the first of them.
-            outputs: how many, at least one.
-        """
-        last_tick = first_tick + (outputs - 1) * self.down
-        return first_tick // self.up - self.reach + 1, last_tick // self.up + 1
-
-    def run_array(self, x: Array, first_tick: int, outputs: int) -> Array:
-        """Outputs from the samples at hand; what lies beyond them counts as zero.
-
-        Args:
-            x: [..., T], floating or complex; only read.
-            first_tick: what `centre + i * down` is for the first output.
-            outputs: how many.
-
-        Returns:
-            y: [..., outputs], in the dtype of x.
-        """
-        values = widened(x)
-        if values.dtype.kind == "c":  # the taps are real: real and imaginary part are rows of their own
-            parts = np.stack([values.real, values.imag])
-            y = np.empty((*x.shape[:-1], outputs), values.dtype)
-            y.real, y.imag = self._run_real(parts, first_tick, outputs)
-        else:
-            y = self._run_real(values, first_tick, outputs)
-        result: Array = narrowed(y, x)
-        return result
 
     def _run_real(self, x: Array, first_tick: int, outputs: int) -> Array:
         begin, _end = self.span(first_tick, max(outputs, 1))
